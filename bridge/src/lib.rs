@@ -1,0 +1,1 @@
+//! The peers: the Kafka port, export and MQTT links. Stands on the store alone.

@@ -1,0 +1,1 @@
+//! The disk floor: write-ahead log, partitions, tables, recovery. Never a socket.

@@ -1,0 +1,1 @@
+//! See the programs in `src/bin`.
