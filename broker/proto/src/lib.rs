@@ -1,1 +1,6 @@
 //! Pure protocol code: bytes or events and `now` in, effects out. Never a socket, file or clock.
+
+pub mod id;
+pub mod mqtt;
+pub mod qos;
+pub mod topic;
