@@ -23,22 +23,25 @@ pub fn decode<'a>(frame: &Frame<'a>, version: Version) -> Result<Packet<'a>, Dec
     if kind == PacketKind::Publish {
         return Publish::decode(frame.first_byte, body, version).map(Packet::Publish);
     }
-    // Only MQTT 3.1 sets DUP on other packets than PUBLISH.
-    if frame.first_byte != kind.first_byte() && version != Version::V31 {
-        return Err(DecodeErrorKind::ReservedFlags(kind).into());
-    }
-    decode_control(kind, body, version)
+    decode_other(frame.first_byte, kind, body, version)
 }
 
-fn decode_control(
+/// Kept out of the way of PUBLISH.
+#[inline(never)]
+fn decode_other(
+    first_byte: u8,
     kind: PacketKind,
     body: Reader<'_>,
     version: Version,
 ) -> Result<Packet<'_>, DecodeError> {
+    // Only MQTT 3.1 sets DUP on other packets than PUBLISH.
+    if first_byte != kind.first_byte() && version != Version::V31 {
+        return Err(DecodeErrorKind::ReservedFlags(kind).into());
+    }
     Ok(match kind {
+        PacketKind::Publish => Packet::Publish(Publish::decode(first_byte, body, version)?),
         PacketKind::Connect => Packet::Connect(Connect::decode(body)?),
         PacketKind::ConnAck => Packet::ConnAck(ConnAck::decode(body, version)?),
-        PacketKind::Publish => Packet::Publish(Publish::decode(kind.first_byte(), body, version)?),
         PacketKind::PubAck => Packet::PubAck(Ack::decode(body, kind, version)?),
         PacketKind::PubRec => Packet::PubRec(Ack::decode(body, kind, version)?),
         PacketKind::PubRel => Packet::PubRel(Ack::decode(body, kind, version)?),

@@ -120,6 +120,10 @@ fn framed(
     body(out)?;
     let body_bytes = u32::try_from(out.len() - body_at).map_err(|_| EncodeError::PacketTooLarge)?;
     let (length, length_bytes) = varint(body_bytes)?;
+    if let ([short, ..], 1, Some(place)) = (length, length_bytes, out.get_mut(body_at - 1)) {
+        *place = short;
+        return Ok(());
+    }
     out.splice(body_at - 1..body_at, length.into_iter().take(length_bytes));
     Ok(())
 }

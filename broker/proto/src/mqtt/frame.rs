@@ -56,27 +56,47 @@ pub fn frame(buf: &[u8], packet_bytes_max: u32) -> Result<Framing<'_>, DecodeErr
 }
 
 /// Checks type and flags as far as they do not depend on the version.
+#[inline]
 pub(crate) fn check_first_byte(first_byte: u8) -> Result<PacketKind, DecodeError> {
-    /// MQTT 3.1 lets a client repeat SUBSCRIBE, UNSUBSCRIBE and PUBREL with DUP set.
-    const DUP: u8 = 0b1000;
-    let kind = PacketKind::of(first_byte).ok_or(DecodeErrorKind::ReservedPacketType)?;
-    let fixed = kind.first_byte();
-    match kind {
-        PacketKind::Publish => check_publish_flags(first_byte)?,
-        _ if first_byte == fixed => {}
-        PacketKind::Subscribe | PacketKind::Unsubscribe | PacketKind::PubRel
-            if first_byte == fixed | DUP => {}
-        _ => return Err(DecodeErrorKind::ReservedFlags(kind).into()),
+    match FIRST_BYTES.get(usize::from(first_byte)) {
+        Some(Ok(kind)) => Ok(*kind),
+        Some(Err(fault)) => Err((*fault).into()),
+        None => Err(DecodeErrorKind::ReservedPacketType.into()),
     }
-    Ok(kind)
 }
 
-fn check_publish_flags(first_byte: u8) -> Result<(), DecodeError> {
-    let is_dup = first_byte & 0b1000 != 0;
-    match Qos::from_bits(first_byte >> 1 & 0b11) {
-        None => Err(DecodeErrorKind::QosReserved.into()),
-        Some(Qos::AtMostOnce) if is_dup => Err(DecodeErrorKind::DupWithoutQos.into()),
-        Some(_) => Ok(()),
+/// The answer for each first byte, worked out when this is compiled.
+static FIRST_BYTES: [Result<PacketKind, DecodeErrorKind>; 256] = {
+    let mut answers = [Err(DecodeErrorKind::ReservedPacketType); 256];
+    let mut first_byte = 0;
+    while first_byte < u8::MAX {
+        answers[first_byte as usize] = judge_first_byte(first_byte);
+        first_byte += 1;
+    }
+    answers[first_byte as usize] = judge_first_byte(first_byte);
+    answers
+};
+
+const fn judge_first_byte(first_byte: u8) -> Result<PacketKind, DecodeErrorKind> {
+    const DUP: u8 = 0b1000;
+    let Some(kind) = PacketKind::of(first_byte) else {
+        return Err(DecodeErrorKind::ReservedPacketType);
+    };
+    let fixed = kind.first_byte();
+    match (kind, Qos::from_bits(first_byte >> 1 & 0b11)) {
+        (PacketKind::Publish, None) => Err(DecodeErrorKind::QosReserved),
+        (PacketKind::Publish, Some(Qos::AtMostOnce)) if first_byte & DUP != 0 => {
+            Err(DecodeErrorKind::DupWithoutQos)
+        }
+        (PacketKind::Publish, Some(_)) => Ok(kind),
+        _ if first_byte == fixed => Ok(kind),
+        // MQTT 3.1 lets a client repeat SUBSCRIBE, UNSUBSCRIBE and PUBREL with DUP set.
+        (PacketKind::Subscribe | PacketKind::Unsubscribe | PacketKind::PubRel, _)
+            if first_byte == fixed | DUP =>
+        {
+            Ok(kind)
+        }
+        _ => Err(DecodeErrorKind::ReservedFlags(kind)),
     }
 }
 

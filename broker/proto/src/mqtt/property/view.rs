@@ -40,7 +40,7 @@ impl<'a> Properties<'a> {
     /// # Errors
     /// The first rule that the bytes break, at that place.
     pub fn parse(raw: &'a [u8], place: PropertyPlace) -> Result<Self, DecodeError> {
-        check_all(raw, place)?;
+        check_all(raw, place, |reader, id| check_value(id, read_value(reader, id)?))?;
         Ok(Self(raw))
     }
 
@@ -65,7 +65,7 @@ impl<'a> Properties<'a> {
 
     /// Checks that all properties may stand there, each as often as it does.
     pub(crate) fn check(self, place: PropertyPlace) -> Result<(), DecodeError> {
-        check_all(self.0, place)
+        check_all(self.0, place, skip_value)
     }
 
     /// The bytes, without their length.
@@ -83,11 +83,22 @@ impl<'a> Properties<'a> {
     /// All properties, in the order of the wire.
     pub fn iter(self) -> impl Iterator<Item = (PropertyId, PropertyValue<'a>)> {
         let mut reader = Reader::new(self.0);
-        std::iter::from_fn(move || if reader.is_empty() { None } else { read(&mut reader).ok() })
+        std::iter::from_fn(move || {
+            let id = read_id(&mut reader).ok()?;
+            Some((id, read_value(&mut reader, id).ok()?))
+        })
     }
 
     fn find(self, wanted: PropertyId) -> Option<PropertyValue<'a>> {
-        self.iter().find(|(id, _)| *id == wanted).map(|(_, value)| value)
+        let mut reader = Reader::new(self.0);
+        while !reader.is_empty() {
+            let id = read_id(&mut reader).ok()?;
+            if id == wanted {
+                return read_value(&mut reader, id).ok();
+            }
+            skip_value(&mut reader, id).ok()?;
+        }
+        None
     }
 
     fn number(self, wanted: PropertyId) -> Option<u32> {
@@ -292,11 +303,17 @@ impl<'a> Properties<'a> {
     }
 }
 
-/// Reads one property; its value is of the right type, and not yet known to be in range.
-fn read<'a>(reader: &mut Reader<'a>) -> Result<(PropertyId, PropertyValue<'a>), DecodeError> {
+fn read_id(reader: &mut Reader<'_>) -> Result<PropertyId, DecodeError> {
     let bits = reader.u8()?;
-    let id = PropertyId::from_bits(bits).ok_or(DecodeErrorKind::PropertyUnknown(bits))?;
-    let value = match id.value_type() {
+    PropertyId::from_bits(bits).ok_or_else(|| DecodeErrorKind::PropertyUnknown(bits).into())
+}
+
+/// Reads a value; it is of the right type, and not yet known to be in range.
+fn read_value<'a>(
+    reader: &mut Reader<'a>,
+    id: PropertyId,
+) -> Result<PropertyValue<'a>, DecodeError> {
+    Ok(match id.value_type() {
         ValueType::Byte => PropertyValue::Byte(reader.u8()?),
         ValueType::TwoByte => PropertyValue::TwoByte(reader.u16()?),
         ValueType::FourByte => PropertyValue::FourByte(reader.u32()?),
@@ -304,8 +321,19 @@ fn read<'a>(reader: &mut Reader<'a>) -> Result<(PropertyId, PropertyValue<'a>), 
         ValueType::Text => PropertyValue::Text(reader.text()?),
         ValueType::Binary => PropertyValue::Binary(reader.binary()?),
         ValueType::Pair => PropertyValue::Pair(reader.text()?, reader.text()?),
-    };
-    Ok((id, value))
+    })
+}
+
+/// Steps over a value that was checked before.
+fn skip_value(reader: &mut Reader<'_>, id: PropertyId) -> Result<(), DecodeError> {
+    match id.value_type() {
+        ValueType::Byte => reader.u8().map(drop),
+        ValueType::TwoByte => reader.u16().map(drop),
+        ValueType::FourByte => reader.u32().map(drop),
+        ValueType::Varint => reader.varint().map(drop),
+        ValueType::Text | ValueType::Binary => reader.binary().map(drop),
+        ValueType::Pair => reader.binary().and_then(|_| reader.binary()).map(drop),
+    }
 }
 
 /// Checks the value of one property, whatever the place.
@@ -325,19 +353,23 @@ pub(crate) fn check_value(id: PropertyId, value: PropertyValue<'_>) -> Result<()
     if in_range { Ok(()) } else { Err(DecodeErrorKind::PropertyValue(id).into()) }
 }
 
-/// One walk over all properties: identifier, place, repeats, value.
-fn check_all(raw: &[u8], place: PropertyPlace) -> Result<(), DecodeError> {
+/// One walk over all properties: identifier, place, repeats, and the value as `check_one` says.
+fn check_all<'a>(
+    raw: &'a [u8],
+    place: PropertyPlace,
+    mut check_one: impl FnMut(&mut Reader<'a>, PropertyId) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
     let mut seen = Seen::default();
     while !reader.is_empty() {
-        let (id, value) = read(&mut reader)?;
+        let id = read_id(&mut reader)?;
         if !id.allowed_in(place) {
             return Err(DecodeErrorKind::PropertyNotAllowed(id).into());
         }
         if seen.holds(id) && !id.repeats_in(place) {
             return Err(DecodeErrorKind::PropertyRepeated(id).into());
         }
-        check_value(id, value)?;
+        check_one(&mut reader, id)?;
         seen.add(id);
     }
     let has_data = seen.holds(PropertyId::AuthenticationData);
