@@ -3,4 +3,5 @@
 pub mod id;
 pub mod mqtt;
 pub mod qos;
+pub mod record;
 pub mod topic;

@@ -1,0 +1,17 @@
+//! How records lie in the log: Kafka's record batch, format v2. Bytes only: never a file, never
+//! an offset of its own making (the store assigns those).
+
+mod batch;
+mod builder;
+mod header;
+mod layout;
+mod records;
+mod route;
+mod varint;
+
+pub use batch::{Batch, BatchError};
+pub use builder::BatchBuilder;
+pub use header::Header;
+pub use layout::{BATCH_BYTES_MAX, BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES};
+pub use records::{Headers, Record, Records};
+pub use route::partition_index;

@@ -1,0 +1,207 @@
+//! A complete batch: checked once, then shared by writer, readers and the wire. Never changed.
+
+use bytes::Bytes;
+
+use super::layout::{
+    ATTRIBUTE_CODEC, ATTRIBUTE_CONTROL, ATTRIBUTES, BASE_OFFSET, BASE_TIMESTAMP, BATCH_BYTES_MAX,
+    BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES, CRC, LAST_OFFSET_DELTA, LENGTH, LENGTH_COUNTS_FROM,
+    MAGIC, MAGIC_V2, MAX_TIMESTAMP, RECORD_BYTES_MIN, RECORD_COUNT,
+};
+use super::records::Records;
+
+/// One record batch. Invariant: as long as its length field says, magic 2, checksum right.
+///
+/// Its first [`BATCH_PREFIX_BYTES`] are not part of what is shared: whoever writes the batch to a
+/// file or a socket writes [`prefix`](Self::prefix) and then [`tail`](Self::tail).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    bytes: Bytes,
+}
+
+/// Why bytes are not a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// Fewer bytes than the header, or than its length field says.
+    #[error("the batch is cut short: {have} bytes of {need}")]
+    Short {
+        /// What is there.
+        have: usize,
+        /// What should be.
+        need: usize,
+    },
+    /// A length no batch can have, or bytes behind its end.
+    #[error("the batch says it is {0} bytes long, which cannot be")]
+    Length(i32),
+    /// An older or unknown record format.
+    #[error("record format {0} is not known (2 is)")]
+    Magic(u8),
+    /// The checksum does not match.
+    #[error("the batch's checksum is wrong")]
+    Checksum,
+    /// Counts that contradict each other or the length.
+    #[error("the batch says it holds {records} records up to offset delta {last_offset_delta}")]
+    Count {
+        /// The record count field.
+        records: i32,
+        /// The last offset delta field.
+        last_offset_delta: i32,
+    },
+    /// A compression codec that is not supported.
+    #[error("compression codec {0} is not supported")]
+    Codec(u8),
+    /// A record inside does not parse; only [`Batch::validate`] looks.
+    #[error("record {0} of the batch does not parse")]
+    Record(u32),
+}
+
+impl Batch {
+    /// Check lengths, magic, counts and checksum. The records inside are read lazily, with care.
+    pub fn parse(bytes: Bytes) -> Result<Self, BatchError> {
+        let need = Self::bytes_needed(&bytes)?;
+        if bytes.len() != need {
+            return Err(BatchError::Length(read_i32(&bytes, LENGTH)));
+        }
+        if bytes[MAGIC] != MAGIC_V2 {
+            return Err(BatchError::Magic(bytes[MAGIC]));
+        }
+        if crc_fast::crc32_iscsi(&bytes[ATTRIBUTES..]) != read_u32(&bytes, CRC) {
+            return Err(BatchError::Checksum);
+        }
+        let batch = Self { bytes };
+        batch.check_counts()?;
+        match batch.attributes() & ATTRIBUTE_CODEC {
+            0 => Ok(batch),
+            codec => Err(BatchError::Codec(codec.to_be_bytes()[1])),
+        }
+    }
+
+    /// How long the batch at the front of `bytes` is, judged by its length field alone; an error
+    /// if not all of it is there.
+    pub fn bytes_needed(bytes: &[u8]) -> Result<usize, BatchError> {
+        let have = bytes.len();
+        if have < BATCH_HEADER_BYTES {
+            return Err(BatchError::Short { have, need: BATCH_HEADER_BYTES });
+        }
+        let length = read_i32(bytes, LENGTH);
+        let need = usize::try_from(length).map_err(|_| BatchError::Length(length))?;
+        let need = need + LENGTH_COUNTS_FROM;
+        if !(BATCH_HEADER_BYTES..=BATCH_BYTES_MAX).contains(&need) {
+            return Err(BatchError::Length(length));
+        }
+        if have < need {
+            return Err(BatchError::Short { have, need });
+        }
+        Ok(need)
+    }
+
+    /// The base offset that stands at the front of bytes that came from a file.
+    pub fn base_offset_in(bytes: &[u8]) -> Option<u64> {
+        let field = bytes.get(BASE_OFFSET..BASE_OFFSET + 8)?;
+        u64::try_from(i64::from_be_bytes(field.try_into().ok()?)).ok()
+    }
+
+    /// A batch that the builder made: right by construction.
+    pub(super) fn from_built(bytes: Bytes) -> Self {
+        debug_assert_eq!(Self::parse(bytes.clone()).map(|_| ()), Ok(()));
+        Self { bytes }
+    }
+
+    /// Walk every record and check it: for batches that a peer built.
+    pub fn validate(&self) -> Result<(), BatchError> {
+        let mut records = self.records();
+        let mut seen = 0;
+        for record in records.by_ref() {
+            if record.offset_delta > self.last_offset_delta() || !record.headers_are_sound() {
+                return Err(BatchError::Record(seen));
+            }
+            seen += 1;
+        }
+        let whole = seen == self.record_count() && records.is_exhausted();
+        if whole { Ok(()) } else { Err(BatchError::Record(seen)) }
+    }
+
+    /// The whole batch; the first [`BATCH_PREFIX_BYTES`] mean nothing here.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// What goes in front of [`tail`](Self::tail) on disk and on the wire: the base offset, the
+    /// length, and leader epoch 0.
+    pub fn prefix(&self, base_offset: u64) -> [u8; BATCH_PREFIX_BYTES] {
+        let mut prefix = [0; BATCH_PREFIX_BYTES];
+        prefix[BASE_OFFSET..LENGTH].copy_from_slice(&base_offset.to_be_bytes());
+        prefix[LENGTH..LENGTH_COUNTS_FROM].copy_from_slice(&self.bytes[LENGTH..][..4]);
+        prefix
+    }
+
+    /// Everything behind the prefix; shared, never copied.
+    pub fn tail(&self) -> Bytes {
+        self.bytes.slice(BATCH_PREFIX_BYTES..)
+    }
+
+    /// How many records are inside.
+    pub fn record_count(&self) -> u32 {
+        read_u32(&self.bytes, RECORD_COUNT)
+    }
+
+    /// The last record's offset less the base offset; the next batch starts one behind it.
+    pub fn last_offset_delta(&self) -> u32 {
+        read_u32(&self.bytes, LAST_OFFSET_DELTA)
+    }
+
+    /// The first record's timestamp, in milliseconds since 1970.
+    pub fn base_timestamp(&self) -> i64 {
+        read_i64(&self.bytes, BASE_TIMESTAMP)
+    }
+
+    /// The largest timestamp inside.
+    pub fn max_timestamp(&self) -> i64 {
+        read_i64(&self.bytes, MAX_TIMESTAMP)
+    }
+
+    /// Not for readers: what the partition keeps besides messages.
+    pub fn is_control(&self) -> bool {
+        self.attributes() & ATTRIBUTE_CONTROL != 0
+    }
+
+    /// The records, in order.
+    pub fn records(&self) -> Records<'_> {
+        let body = &self.bytes[BATCH_HEADER_BYTES..];
+        Records::new(body, self.base_timestamp(), self.record_count())
+    }
+
+    fn attributes(&self) -> u16 {
+        u16::from_be_bytes([self.bytes[ATTRIBUTES], self.bytes[ATTRIBUTES + 1]])
+    }
+
+    /// Compaction may leave fewer records than offsets, or none; never more.
+    fn check_counts(&self) -> Result<(), BatchError> {
+        let records = read_i32(&self.bytes, RECORD_COUNT);
+        let last_offset_delta = read_i32(&self.bytes, LAST_OFFSET_DELTA);
+        let room = (self.bytes.len() - BATCH_HEADER_BYTES) / RECORD_BYTES_MIN;
+        let fits = usize::try_from(records).is_ok_and(|count| count <= room);
+        if fits && last_offset_delta >= 0 && records - 1 <= last_offset_delta {
+            return Ok(());
+        }
+        Err(BatchError::Count { records, last_offset_delta })
+    }
+}
+
+fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes[at..at + N].try_into().expect("the range is N long")
+}
+
+fn read_u32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes(field(bytes, at))
+}
+
+fn read_i32(bytes: &[u8], at: usize) -> i32 {
+    i32::from_be_bytes(field(bytes, at))
+}
+
+fn read_i64(bytes: &[u8], at: usize) -> i64 {
+    i64::from_be_bytes(field(bytes, at))
+}
+
+#[cfg(test)]
+mod tests;
