@@ -1,7 +1,11 @@
 //! Pure protocol code: bytes or events and `now` in, effects out. Never a socket, file or clock.
 
+pub mod delivery;
 pub mod id;
+pub mod message;
 pub mod mqtt;
 pub mod qos;
 pub mod record;
+pub mod routing;
+pub mod session;
 pub mod topic;

@@ -1,0 +1,293 @@
+//! An MQTT message in a record: which header means what. The table is in
+//! docs/decisions/0004-message-in-a-record.md.
+
+use crate::mqtt::{Properties, Publish};
+use crate::qos::Qos;
+use crate::record::{BatchBuilder, Header, Headers, Record};
+
+const QOS: &[u8] = b"q";
+const ORIGIN: &[u8] = b"o";
+const EXPIRY: &[u8] = b"x";
+const TEXT: &[u8] = b"f";
+const CONTENT_TYPE: &[u8] = b"t";
+const RESPONSE_TOPIC: &[u8] = b"p";
+const CORRELATION: &[u8] = b"d";
+const USER: &[u8] = b"u";
+
+/// A message as it lies in the log.
+#[derive(Clone, Debug)]
+pub struct Message<'a> {
+    /// Where it was published.
+    pub topic: &'a str,
+    /// What was published.
+    pub payload: &'a [u8],
+    /// At which QoS it was published.
+    pub qos: Qos,
+    /// Whether it was published with RETAIN.
+    pub retain: bool,
+    /// When we received it, in milliseconds of the Unix epoch.
+    pub received_ms: i64,
+    /// Client id of the publisher, kept only where No Local may ask for it.
+    pub origin: Option<&'a str>,
+    /// Seconds after which it is stale.
+    pub expiry_s: Option<u32>,
+    /// The publisher says that the payload is text.
+    pub is_text: bool,
+    /// Content type.
+    pub content_type: Option<&'a str>,
+    /// Response topic.
+    pub response_topic: Option<&'a str>,
+    /// Correlation data.
+    pub correlation: Option<&'a [u8]>,
+    user: Headers<'a>,
+}
+
+impl<'a> Message<'a> {
+    /// The message in a record. `None` when the record has no topic that MQTT could carry: a
+    /// Kafka producer may write such records, and MQTT subscribers do not get them.
+    #[must_use]
+    pub fn of(record: &Record<'a>) -> Option<Self> {
+        let mut message = Self {
+            topic: std::str::from_utf8(record.key?).ok()?,
+            payload: record.value.unwrap_or_default(),
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            received_ms: record.timestamp_ms,
+            origin: None,
+            expiry_s: None,
+            is_text: false,
+            content_type: None,
+            response_topic: None,
+            correlation: None,
+            user: record.headers(),
+        };
+        let mut headers = record.headers();
+        let first = headers.next().filter(|header| header.key == QOS);
+        if let Some(first) = first {
+            (message.qos, message.retain) = parse_qos(first.value?)?;
+            message.read_ours(headers)?;
+        }
+        Some(message)
+    }
+
+    /// Reads our own headers up to the mark behind which the user's begin.
+    fn read_ours(&mut self, mut headers: Headers<'a>) -> Option<()> {
+        loop {
+            let rest = headers.clone();
+            let Some(header) = headers.next() else {
+                self.user = rest;
+                return Some(());
+            };
+            let value = header.value.unwrap_or_default();
+            match header.key {
+                ORIGIN => self.origin = Some(text(value)?),
+                EXPIRY => self.expiry_s = Some(text(value)?.parse().ok()?),
+                TEXT => self.is_text = true,
+                CONTENT_TYPE => self.content_type = Some(text(value)?),
+                RESPONSE_TOPIC => self.response_topic = Some(text(value)?),
+                CORRELATION => self.correlation = Some(value),
+                USER => {
+                    self.user = headers;
+                    return Some(());
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// User properties in their order. Kafka headers that are not text are left out: MQTT could
+    /// not carry them.
+    pub fn user_properties(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        self.user
+            .clone()
+            .filter_map(|header| Some((text(header.key)?, text(header.value.unwrap_or_default())?)))
+    }
+
+    /// Whether a subscriber of MQTT 5 gets any property besides its own.
+    #[must_use]
+    pub fn has_properties(&self) -> bool {
+        self.expiry_s.is_some()
+            || self.is_text
+            || self.content_type.is_some()
+            || self.response_topic.is_some()
+            || self.correlation.is_some()
+            || self.user.clone().next().is_some()
+    }
+
+    /// Seconds left until the message is stale: `None` when it never is, `Some(0)` when it is.
+    #[must_use]
+    pub fn seconds_left(&self, now_ms: i64) -> Option<u32> {
+        let waited_s = now_ms.saturating_sub(self.received_ms).max(0) / 1000;
+        let waited_s = u32::try_from(waited_s).unwrap_or(u32::MAX);
+        self.expiry_s.map(|expiry_s| expiry_s.saturating_sub(waited_s))
+    }
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+fn parse_qos(value: &[u8]) -> Option<(Qos, bool)> {
+    let (digit, rest) = value.split_first()?;
+    let qos = Qos::from_bits(digit.checked_sub(b'0')?)?;
+    Some((qos, rest == b"r"))
+}
+
+fn qos_text(qos: Qos, retain: bool) -> &'static [u8] {
+    match (qos, retain) {
+        (Qos::AtMostOnce, false) => b"0",
+        (Qos::AtMostOnce, true) => b"0r",
+        (Qos::AtLeastOnce, false) => b"1",
+        (Qos::AtLeastOnce, true) => b"1r",
+        (Qos::ExactlyOnce, false) => b"2",
+        (Qos::ExactlyOnce, true) => b"2r",
+    }
+}
+
+/// What a publisher gives, with the topic already resolved.
+#[derive(Clone, Copy, Debug)]
+pub struct Published<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The payload.
+    pub payload: &'a [u8],
+    /// QoS of the PUBLISH.
+    pub qos: Qos,
+    /// RETAIN of the PUBLISH.
+    pub retain: bool,
+    /// Its properties.
+    pub properties: Properties<'a>,
+    /// Client id to note down, where No Local may ask for it.
+    pub origin: Option<&'a str>,
+}
+
+impl<'a> Published<'a> {
+    /// A PUBLISH under its resolved topic.
+    #[must_use]
+    pub fn new(publish: &Publish<'a>, topic: &'a str, origin: Option<&'a str>) -> Self {
+        Self {
+            topic,
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            properties: publish.properties,
+            origin,
+        }
+    }
+
+    /// Adds the message to a batch. Answers its index there.
+    pub fn push_to(&self, batch: &mut BatchBuilder, now_ms: i64) -> u32 {
+        let first = Header { key: QOS, value: Some(qos_text(self.qos, self.retain)) };
+        let (key, value) = (Some(self.topic.as_bytes()), Some(self.payload));
+        if self.properties.raw().is_empty() && self.origin.is_none() {
+            return batch.push(now_ms, key, value, &[first]);
+        }
+        let properties = &self.properties;
+        let expiry = properties.message_expiry().map(|seconds| seconds.to_string());
+        let is_text = properties.payload_format() == Some(1);
+        let mut headers = vec![first];
+        let mut add = |key, value: Option<&'a [u8]>| {
+            headers.extend(value.map(|value| Header { key, value: Some(value) }));
+        };
+        add(ORIGIN, self.origin.map(str::as_bytes));
+        add(TEXT, is_text.then_some(b"1"));
+        add(CONTENT_TYPE, properties.content_type().map(str::as_bytes));
+        add(RESPONSE_TOPIC, properties.response_topic().map(str::as_bytes));
+        add(CORRELATION, properties.correlation_data());
+        if let Some(expiry) = &expiry {
+            headers.push(Header { key: EXPIRY, value: Some(expiry.as_bytes()) });
+        }
+        let ours = headers.len();
+        headers.push(Header { key: USER, value: None });
+        headers.extend(
+            properties.user_properties().map(|(name, value)| Header {
+                key: name.as_bytes(),
+                value: Some(value.as_bytes()),
+            }),
+        );
+        if headers.len() == ours + 1 {
+            headers.pop();
+        }
+        batch.push(now_ms, key, value, &headers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Message, Published};
+    use crate::mqtt::{Properties, PropertiesBuilder, PropertyId, PropertyValue};
+    use crate::qos::Qos;
+    use crate::record::{Batch, BatchBuilder, Header};
+
+    fn stored(published: &Published<'_>) -> Batch {
+        let mut batch = BatchBuilder::new();
+        published.push_to(&mut batch, 1_000);
+        batch.finish()
+    }
+
+    fn check(batch: &Batch, test: impl FnOnce(Option<Message<'_>>)) {
+        let record = batch.records().next().expect("one record");
+        test(Message::of(&record));
+    }
+
+    fn published<'a>(properties: Properties<'a>, origin: Option<&'a str>) -> Published<'a> {
+        Published {
+            topic: "plant/7",
+            payload: b"21.5",
+            qos: Qos::ExactlyOnce,
+            retain: true,
+            properties,
+            origin,
+        }
+    }
+
+    #[test]
+    fn what_was_published_is_read_back_with_repeats_and_order_kept() {
+        let mut properties = PropertiesBuilder::default();
+        properties.push(PropertyId::MessageExpiry, PropertyValue::FourByte(60)).expect("fits");
+        properties
+            .push(PropertyId::CorrelationData, PropertyValue::Binary(&[0, 255]))
+            .expect("fits");
+        for (name, value) in [("q", "mine"), ("a", "1"), ("a", "2"), ("u", "")] {
+            properties.user(name, value).expect("fits");
+        }
+        check(&stored(&published(properties.as_properties(), Some("me"))), |message| {
+            let message = message.expect("a message");
+            assert_eq!((message.topic, message.payload), ("plant/7", &b"21.5"[..]));
+            assert_eq!((message.qos, message.retain), (Qos::ExactlyOnce, true));
+            assert_eq!((message.origin, message.correlation), (Some("me"), Some(&[0, 255][..])));
+            assert_eq!(message.seconds_left(11_999), Some(50));
+            assert_eq!(message.seconds_left(61_000), Some(0));
+            let user: Vec<_> = message.user_properties().collect();
+            assert_eq!(user, [("q", "mine"), ("a", "1"), ("a", "2"), ("u", "")]);
+        });
+    }
+
+    #[test]
+    fn a_plain_message_has_no_properties() {
+        check(&stored(&published(Properties::EMPTY, None)), |message| {
+            assert!(!message.expect("a message").has_properties());
+        });
+    }
+
+    #[test]
+    fn every_header_of_a_kafka_producer_is_a_user_property() {
+        let mut batch = BatchBuilder::new();
+        let headers = [Header { key: b"u", value: None }, Header { key: b"t", value: Some(b"x") }];
+        batch.push(1, Some(b"a"), None, &headers);
+        check(&batch.finish(), |message| {
+            let message = message.expect("a message");
+            assert_eq!((message.qos, message.payload), (Qos::AtLeastOnce, &b""[..]));
+            assert_eq!(message.user_properties().collect::<Vec<_>>(), [("u", ""), ("t", "x")]);
+        });
+    }
+
+    #[test]
+    fn a_record_without_a_topic_is_no_message() {
+        for key in [None, Some(&[0xff][..])] {
+            let mut batch = BatchBuilder::new();
+            batch.push(1, key, Some(b"x"), &[]);
+            check(&batch.finish(), |message| assert!(message.is_none()));
+        }
+    }
+}

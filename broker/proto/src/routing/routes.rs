@@ -1,0 +1,92 @@
+//! Answers of the trie, kept: a topic is matched once until the subscriptions change.
+
+use std::rc::Rc;
+
+use ahash::AHashMap;
+
+use crate::routing::grant::{SessionKey, Target};
+use crate::routing::trie::Trie;
+
+/// Topics whose route is kept at a time. Beyond it the memory starts anew.
+pub const ROUTES_KEPT_MAX: usize = 65_536;
+
+/// Who gets a topic: one target per session, in the order of the keys.
+pub type Route = Rc<[Target]>;
+
+/// Routes by topic.
+#[derive(Debug, Default)]
+pub struct Routes {
+    by_topic: AHashMap<Box<str>, Route>,
+    generation: u64,
+    slots: AHashMap<SessionKey, usize>,
+}
+
+impl Routes {
+    /// Who gets a message on this topic, as the trie stands now.
+    pub fn find(&mut self, trie: &Trie, topic: &str) -> Route {
+        if self.generation != trie.generation() || self.by_topic.len() >= ROUTES_KEPT_MAX {
+            self.by_topic.clear();
+            self.generation = trie.generation();
+        }
+        if let Some(route) = self.by_topic.get(topic) {
+            return Rc::clone(route);
+        }
+        let route = self.matched(trie, topic);
+        self.by_topic.insert(topic.into(), Rc::clone(&route));
+        route
+    }
+
+    /// The part of a route that is one session's.
+    #[must_use]
+    pub fn part_of(route: &[Target], session: SessionKey) -> Option<&Target> {
+        let index = route.binary_search_by_key(&session, |target| target.session).ok()?;
+        route.get(index)
+    }
+
+    fn matched(&mut self, trie: &Trie, topic: &str) -> Route {
+        let mut targets: Vec<Target> = Vec::new();
+        self.slots.clear();
+        trie.visit(topic, |session, grant| match self.slots.get(&session) {
+            Some(slot) => targets[*slot].join(*grant),
+            None => {
+                self.slots.insert(session, targets.len());
+                targets.push(Target::new(session, *grant));
+            }
+        });
+        targets.sort_unstable_by_key(|target| target.session);
+        targets.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Routes;
+    use crate::qos::Qos;
+    use crate::routing::grant::{Grant, SessionKey};
+    use crate::routing::trie::Trie;
+
+    fn grant(qos: Qos) -> Grant {
+        Grant { qos, no_local: false, retain_as_published: false, id: 0 }
+    }
+
+    #[test]
+    fn a_session_with_overlapping_subscriptions_is_one_target() {
+        let mut trie = Trie::default();
+        trie.insert("a/+", SessionKey(1), grant(Qos::AtMostOnce));
+        trie.insert("a/b", SessionKey(1), grant(Qos::ExactlyOnce));
+        let route = Routes::default().find(&trie, "a/b");
+        assert_eq!(route.len(), 1);
+        assert_eq!(route[0].qos, Qos::ExactlyOnce);
+    }
+
+    #[test]
+    fn a_kept_route_ends_with_the_next_change_of_subscriptions() {
+        let mut trie = Trie::default();
+        let mut routes = Routes::default();
+        assert!(routes.find(&trie, "a/b").is_empty());
+        trie.insert("a/b", SessionKey(1), grant(Qos::AtMostOnce));
+        assert_eq!(routes.find(&trie, "a/b").len(), 1);
+        trie.remove("a/b", SessionKey(1));
+        assert!(routes.find(&trie, "a/b").is_empty());
+    }
+}
