@@ -1,1 +1,7 @@
 //! The process: configuration, listeners, dispatch.
+
+pub mod banner;
+pub mod cli;
+pub mod config;
+pub mod server;
+pub mod telemetry;

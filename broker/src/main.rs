@@ -1,2 +1,13 @@
 //! The `tidewire` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tidewire::cli::{self, Cli};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    cli::run(&Cli::parse())
+}

@@ -1,0 +1,217 @@
+//! What the user sees first: who we are, where we listen, what to try. Prints nothing itself.
+
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use crate::config::Durability;
+
+/// What the banner tells; addresses as they were bound, not as they were asked for.
+#[derive(Clone, Debug)]
+pub struct BannerFacts {
+    /// Our version.
+    pub version: &'static str,
+    /// The config file; `None` is the built-in defaults.
+    pub config: Option<PathBuf>,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Whether this start made the data folder.
+    pub data_is_new: bool,
+    /// The weakest promise of any stream.
+    pub durability: Durability,
+    /// What listens where.
+    pub listeners: Vec<BoundListener>,
+    /// Whether stdout is a terminal that likes colours.
+    pub colours: bool,
+}
+
+/// One open port.
+#[derive(Clone, Debug)]
+pub struct BoundListener {
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// The address that the system gave us.
+    pub address: SocketAddr,
+}
+
+/// What a port speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// MQTT over TCP.
+    Mqtt,
+}
+
+impl Protocol {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+        }
+    }
+
+    fn speaks(self) -> &'static str {
+        match self {
+            Self::Mqtt => "MQTT 5, 3.1.1, 3.1",
+        }
+    }
+}
+
+/// The banner as text, with a line end.
+#[must_use]
+pub fn render(facts: &BannerFacts) -> String {
+    let ink = Ink { colours: facts.colours };
+    let mut text = format!("\n {} {}\n\n", ink.bold("tidewire"), facts.version);
+    for listener in &facts.listeners {
+        let name = listener.protocol.name();
+        let notes = format!("{}; {}", listener.protocol.speaks(), reach(listener.address.ip()));
+        row(&mut text, &ink, (name, &format!("{name}://{}", listener.address)), &notes);
+    }
+    let age = if facts.data_is_new { "new" } else { "continued" };
+    let data = format!("{} ({age})", facts.data.display());
+    row(&mut text, &ink, ("data", &data), promise(facts.durability));
+    let config = facts.config.as_ref().map(|path| path.display().to_string());
+    let config = config.unwrap_or_else(|| "built-in defaults".into());
+    row(&mut text, &ink, ("config", &config), "");
+    text.push_str(&invitation(facts, &ink));
+    text
+}
+
+/// Who can come in at an address.
+#[must_use]
+pub fn reach(address: IpAddr) -> &'static str {
+    if address.is_loopback() {
+        "this machine only"
+    } else {
+        "open to the network, no password asked"
+    }
+}
+
+fn promise(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Disk => "acknowledged = on disk",
+        Durability::Os => "acknowledged = with the system; a power cut may lose messages",
+        Durability::None => "acknowledged = in memory; a crash may lose messages",
+    }
+}
+
+fn row(text: &mut String, ink: &Ink, (name, fact): (&str, &str), notes: &str) {
+    let line = format!("   {name:<7} {fact:<28} ");
+    let line = if notes.is_empty() { line.trim_end().to_owned() } else { line };
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{line}{}", ink.faint(notes));
+}
+
+fn invitation(facts: &BannerFacts, ink: &Ink) -> String {
+    let Some(listener) = facts.listeners.iter().find(|l| l.protocol == Protocol::Mqtt) else {
+        return format!("\n {}  nothing listens: give --mqtt 127.0.0.1:1883\n\n", ink.bold("try"));
+    };
+    let to = destination(listener.address);
+    let hint = ink.faint("      (both are in: apt install mosquitto-clients)");
+    format!(
+        "\n {}  mosquitto_sub {to} -v -t 'sensors/#'\n      mosquitto_pub {to} -q 1 \
+         -t sensors/t1 -m 21.5\n{hint}\n\n",
+        ink.bold("try")
+    )
+}
+
+/// How the mosquitto tools are told where to go: "every address" is no place to go to.
+fn destination(address: SocketAddr) -> String {
+    let port = address.port();
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => format!("-h 127.0.0.1 -p {port}"),
+        IpAddr::V6(ip) if ip.is_unspecified() => format!("-h ::1 -p {port}"),
+        ip => format!("-h {ip} -p {port}"),
+    }
+}
+
+struct Ink {
+    colours: bool,
+}
+
+impl Ink {
+    fn bold(&self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn faint(&self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.colours && !text.is_empty() {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BannerFacts, BoundListener, Durability, Protocol, render};
+
+    fn facts(address: &str) -> BannerFacts {
+        let listener =
+            BoundListener { protocol: Protocol::Mqtt, address: address.parse().unwrap() };
+        BannerFacts {
+            version: "0.1.0",
+            config: None,
+            data: "./tidewire-data".into(),
+            data_is_new: true,
+            durability: Durability::Disk,
+            listeners: vec![listener],
+            colours: false,
+        }
+    }
+
+    #[test]
+    fn the_first_start_shows_all_that_matters() {
+        let expected = "
+ tidewire 0.1.0
+
+   mqtt    mqtt://127.0.0.1:1883        MQTT 5, 3.1.1, 3.1; this machine only
+   data    ./tidewire-data (new)        acknowledged = on disk
+   config  built-in defaults
+
+ try  mosquitto_sub -h 127.0.0.1 -p 1883 -v -t 'sensors/#'
+      mosquitto_pub -h 127.0.0.1 -p 1883 -q 1 -t sensors/t1 -m 21.5
+      (both are in: apt install mosquitto-clients)
+
+";
+        assert_eq!(render(&facts("127.0.0.1:1883")), expected);
+    }
+
+    #[test]
+    fn the_commands_reach_the_port_that_was_bound() {
+        let check = |address: &str, expected: &str| {
+            let text = render(&facts(address));
+            assert!(text.contains(&format!("mosquitto_pub {expected} -q 1")), "{text}");
+        };
+        check("127.0.0.1:40123", "-h 127.0.0.1 -p 40123");
+        check("0.0.0.0:1883", "-h 127.0.0.1 -p 1883");
+        check("[::]:1883", "-h ::1 -p 1883");
+        check("192.168.1.7:1883", "-h 192.168.1.7 -p 1883");
+    }
+
+    #[test]
+    fn an_open_port_and_a_weak_promise_are_said() {
+        let weak = BannerFacts { durability: Durability::None, ..facts("0.0.0.0:1883") };
+        let text = render(&weak);
+        assert!(text.contains("open to the network"), "{text}");
+        assert!(text.contains("a crash may lose messages"), "{text}");
+    }
+
+    #[test]
+    fn colours_only_add_escapes() {
+        let coloured = render(&BannerFacts { colours: true, ..facts("127.0.0.1:1883") });
+        assert!(coloured.contains("\u{1b}[1mtidewire\u{1b}[0m"), "{coloured:?}");
+        let stripped =
+            coloured.replace("\u{1b}[1m", "").replace("\u{1b}[2m", "").replace("\u{1b}[0m", "");
+        assert_eq!(stripped, render(&facts("127.0.0.1:1883")));
+    }
+
+    #[test]
+    fn without_a_listener_the_banner_says_what_to_do() {
+        let text = render(&BannerFacts { listeners: Vec::new(), ..facts("127.0.0.1:1") });
+        assert!(text.contains("--mqtt 127.0.0.1:1883"), "{text}");
+    }
+}

@@ -1,0 +1,97 @@
+//! The command line: what was asked, and with which settings. Does no work of its own.
+
+mod check;
+mod flags;
+
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+use crate::{server, telemetry};
+
+use flags::Flags;
+
+/// Failed while running: exit code 1.
+const FAILED: u8 = 1;
+/// Wrong usage or configuration, nothing was started: exit code 2 (also clap's).
+const REFUSED: u8 = 2;
+
+const AFTER_HELP: &str = "\
+Settings: defaults, then --config FILE, then TIDEWIRE_SECTION__KEY variables, then flags.
+Exit codes: 0 done, 1 failed while running, 2 wrong usage or configuration (nothing started).";
+
+/// An MQTT broker whose storage is a persistent log that Kafka clients can read.
+#[derive(Debug, Parser)]
+#[command(name = "tidewire", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Command {
+    /// Run the broker (what `tidewire` alone does, too).
+    Serve,
+    /// Check the configuration without starting: prints what would be served, or every mistake.
+    Check,
+}
+
+/// Does what was asked. The exit code is 0, 1 (failed while running) or 2 (refused to start).
+#[must_use]
+pub fn run(cli: &Cli) -> ExitCode {
+    let config = match Config::load(&cli.flags.sources()) {
+        Ok(config) => config,
+        Err(errors) => return complain(&errors, REFUSED),
+    };
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(config),
+        Command::Check => check(&config),
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
+    telemetry::init(&config.log);
+    let data = config.data.dir.display();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %data, "Starting.");
+    match server::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error, FAILED),
+    }
+}
+
+fn check(config: &Config) -> ExitCode {
+    let findings = check::look(config);
+    for warning in &findings.warnings {
+        say(std::io::stderr(), &format!("warning: {warning}"));
+    }
+    if findings.problems.is_empty() {
+        say(std::io::stdout(), check::summary(config).trim_end());
+        return ExitCode::SUCCESS;
+    }
+    for problem in &findings.problems {
+        say(std::io::stderr(), &format!("tidewire: {problem}"));
+    }
+    ExitCode::from(REFUSED)
+}
+
+/// The error with all its causes, in one line each.
+fn complain(error: &dyn Error, code: u8) -> ExitCode {
+    let mut text = format!("tidewire: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!("\n  because: {error}"));
+        cause = error.source();
+    }
+    say(std::io::stderr(), &text);
+    ExitCode::from(code)
+}
+
+/// A reader that went away is no reason to fail.
+fn say(mut to: impl Write, line: &str) {
+    let _ = writeln!(to, "{line}");
+}

@@ -1,0 +1,130 @@
+//! `tidewire check`: what can be known about a start without starting. Opens and makes nothing.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Access;
+use rustix::process::Resource;
+
+use crate::banner;
+use crate::config::{Config, StreamConfig};
+
+/// Files that we need besides one per connection.
+const OTHER_FILES: u64 = 256;
+
+/// What speaks against a start, and what is worth a thought.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) problems: Vec<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Looks at the machine with the eyes of this config.
+pub(super) fn look(config: &Config) -> Findings {
+    let mut findings = Findings::default();
+    findings.problems.extend(look_at_folder(&config.data.dir));
+    findings.warnings.extend(look_at_reach(config));
+    findings.warnings.extend(look_at_files(config));
+    findings
+}
+
+/// What would be served, in a few lines.
+pub(super) fn summary(config: &Config) -> String {
+    let file = config.file.as_ref().map(|path| path.display().to_string());
+    let mut text = format!("ok: {}\n", file.unwrap_or_else(|| "built-in defaults".into()));
+    let mqtt = match config.listener.mqtt.bind {
+        Some(address) => format!("{address}, {}", banner::reach(address.ip())),
+        None => "off".into(),
+    };
+    let dir = &config.data.dir;
+    let state = if dir.exists() { "exists" } else { "will be made" };
+    let rows = [("mqtt", mqtt), ("data", format!("{}, {state}", dir.display()))];
+    let streams = config.streams.iter().map(|stream| ("stream", describe(stream)));
+    for (name, fact) in rows.into_iter().chain(streams) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:<7} {fact}");
+    }
+    text
+}
+
+fn describe(stream: &StreamConfig) -> String {
+    let StreamConfig { name, partitions, durability, .. } = stream;
+    let filters = stream.filters.join(", ");
+    format!("{name}: {filters}; {partitions} partitions, durability {}", durability.as_str())
+}
+
+fn look_at_folder(dir: &Path) -> Option<String> {
+    let here = nearest_existing(dir);
+    let what = format!("the data folder {} cannot be used", dir.display());
+    let advice = "choose another with --data DIR";
+    if !here.is_dir() {
+        return Some(format!("{what}: {} is not a folder; {advice}", here.display()));
+    }
+    let needed = Access::WRITE_OK | Access::EXEC_OK;
+    let error = rustix::fs::access(&here, needed).err()?;
+    Some(format!("{what}: {} is not writable ({error}); {advice}", here.display()))
+}
+
+/// The folder itself, or the one in which the first missing part would be made.
+fn nearest_existing(dir: &Path) -> PathBuf {
+    let existing = dir.ancestors().find(|part| part.exists());
+    match existing {
+        Some(part) => part.into(),
+        // A relative path starts here.
+        None => PathBuf::from("."),
+    }
+}
+
+fn look_at_reach(config: &Config) -> Option<String> {
+    let address = config.listener.mqtt.bind.filter(|address| !address.ip().is_loopback())?;
+    let warning = format!("listener.mqtt.bind = {address} is open to the network");
+    Some(format!("{warning}, and no password is asked: keep it behind a firewall"))
+}
+
+fn look_at_files(config: &Config) -> Option<String> {
+    let limit = rustix::process::getrlimit(Resource::Nofile).maximum?;
+    let needed = u64::from(config.mqtt.connections_max) + OTHER_FILES;
+    if limit >= needed {
+        return None;
+    }
+    let warning = format!("mqtt.connections_max needs {needed} open files, the limit is {limit}");
+    Some(format!("{warning}: raise it (ulimit -Hn, LimitNOFILE=) or lower connections_max"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, look_at_folder, look_at_reach, summary};
+
+    #[test]
+    fn a_folder_below_a_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let problem = look_at_folder(&file.join("data")).unwrap();
+        assert!(problem.contains("is not a folder"), "{problem}");
+        assert!(problem.ends_with("choose another with --data DIR"), "{problem}");
+    }
+
+    #[test]
+    fn a_folder_that_can_be_made_is_not_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("a/b");
+        assert_eq!(look_at_folder(&missing), None);
+        assert!(!missing.exists());
+    }
+
+    #[test]
+    fn only_an_address_beyond_this_machine_is_warned_about() {
+        let mut config = Config::default();
+        assert_eq!(look_at_reach(&config), None);
+        config.listener.mqtt.bind = Some("0.0.0.0:1883".parse().unwrap());
+        assert!(look_at_reach(&config).unwrap().contains("open to the network"));
+    }
+
+    #[test]
+    fn the_summary_tells_what_is_off() {
+        let mut config = Config::default();
+        config.listener.mqtt.bind = None;
+        assert!(summary(&config).contains("mqtt    off"), "{}", summary(&config));
+    }
+}

@@ -1,0 +1,131 @@
+//! The configuration: defaults, then a file, then the environment, then flags; checked as a
+//! whole before anything starts. Nothing else reads settings.
+
+mod defaults;
+mod document;
+mod gather;
+mod layers;
+mod problem;
+mod quantity;
+mod rules;
+mod sections;
+mod text;
+
+use std::path::PathBuf;
+
+use figment::value::Value;
+use serde::{Deserialize, Serialize};
+
+pub use layers::{Flag, Sources};
+pub use problem::ConfigErrors;
+pub use sections::{
+    DataConfig, Durability, ListenerConfig, LogConfig, LogFormat, MqttConfig, MqttListener,
+    StoreConfig, StreamConfig, StreamKey, ThreadsConfig,
+};
+
+use document::Aim;
+use layers::Layers;
+use problem::Problem;
+use rules::Breach;
+
+/// Every setting, checked. `config/tidewire.toml` shows each with its default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where everything durable lives.
+    pub data: DataConfig,
+    /// What we serve, and where.
+    pub listener: ListenerConfig,
+    /// Limits of MQTT clients.
+    pub mqtt: MqttConfig,
+    /// Sizes of the log's files and memory.
+    pub store: StoreConfig,
+    /// The parts of the log. The stream `mqtt` is always among them.
+    #[serde(rename = "stream")]
+    pub streams: Vec<StreamConfig>,
+    /// How many cores we use.
+    pub threads: ThreadsConfig,
+    /// What we tell about ourselves.
+    pub log: LogConfig,
+    /// The file that was read; `None` is the built-in defaults.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: DataConfig::default(),
+            listener: ListenerConfig::default(),
+            mqtt: MqttConfig::default(),
+            store: StoreConfig::default(),
+            streams: vec![StreamConfig::catch_all()],
+            threads: ThreadsConfig::default(),
+            log: LogConfig::default(),
+            file: None,
+        }
+    }
+}
+
+impl Config {
+    /// Reads all sources. On a mistake: all mistakes, each with its place.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
+        let fail = |problems| ConfigErrors::new(problems, sources.file.clone());
+        let known = Self::settings();
+        let layers = Layers::stack(sources, &known).map_err(fail)?;
+        let (mut config, mut problems): (Self, _) = gather::gather(&layers, &known);
+        config.complete_streams();
+        config.file = sources.file.clone();
+        problems.extend(broken_rules(&config, &layers, &problems));
+        if problems.is_empty() { Ok(config) } else { Err(fail(problems)) }
+    }
+
+    /// The paths of all settings: `mqtt.receive_max`. A list such as `stream` counts as one.
+    #[must_use]
+    pub fn settings() -> Vec<String> {
+        let defaults = Value::serialize(Self::default()).expect("plain data serializes");
+        gather::paths(&defaults)
+    }
+
+    /// The weakest promise that any stream makes.
+    #[must_use]
+    pub fn durability_weakest(&self) -> Durability {
+        let levels = self.streams.iter().map(|stream| stream.durability);
+        levels.max().unwrap_or(Durability::Disk)
+    }
+
+    /// No topic may be without a stream.
+    fn complete_streams(&mut self) {
+        let catch_all = StreamConfig::catch_all();
+        match self.streams.iter_mut().find(|stream| stream.name == catch_all.name) {
+            Some(stream) if stream.filters.is_empty() => stream.filters = catch_all.filters,
+            Some(_) => (),
+            None => self.streams.push(catch_all),
+        }
+    }
+}
+
+/// What could not be read stands at its default by now: no rule may blame it a second time.
+fn broken_rules(config: &Config, layers: &Layers, known: &[Problem]) -> Vec<Problem> {
+    let covered = |setting: &Vec<String>| known.iter().any(|problem| problem.covers(setting));
+    let settings = layers.merged();
+    let mut breaches = rules::check_sizes(&config.mqtt, &config.store);
+    breaches.extend(rules::check_streams(&config.streams));
+    breaches.retain(|breach| !breach.settings.iter().any(covered));
+    breaches.into_iter().map(|breach| locate(breach, &settings, layers)).collect()
+}
+
+/// Blames a setting that somebody made; a default is never the culprit. What is missing
+/// altogether is blamed on what should hold it.
+fn locate(breach: Breach, settings: &Value, layers: &Layers) -> Problem {
+    let made = |setting: &&Vec<String>| gather::find(settings, setting).is_some();
+    let culprit = breach.settings.iter().find(made).or(breach.settings.first());
+    let setting = culprit.cloned().unwrap_or_default();
+    let nearest = (0..=setting.len()).rev().find_map(|end| {
+        let part = setting.get(..end)?;
+        gather::find(settings, part)
+    });
+    let tag = nearest.unwrap_or(settings).tag();
+    let place = layers.place(tag, &setting, Aim::Value);
+    Problem { place, setting, message: breach.message, hint: breach.hint }
+}

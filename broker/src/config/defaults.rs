@@ -1,0 +1,50 @@
+//! Every default, once. Says nothing about what a setting does: that is in `sections`.
+
+use std::time::Duration;
+
+/// 1 KiB, in bytes.
+pub(super) const KIB: u64 = 1024;
+/// 1 MiB, in bytes.
+pub(super) const MIB: u64 = 1024 * KIB;
+/// 1 GiB, in bytes.
+pub(super) const GIB: u64 = 1024 * MIB;
+
+/// The stream that takes what no other stream's filter matches.
+pub(super) const STREAM_NAME: &str = "mqtt";
+
+pub(super) const DATA_DIR: &str = "./tidewire-data";
+pub(super) const MQTT_PORT: u16 = 1883;
+
+pub(super) const PACKET_BYTES_MAX: u32 = 1024 * 1024;
+pub(super) const CONNECT_BYTES_MAX: u32 = 64 * 1024;
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const KEEP_ALIVE_S_MAX: u16 = u16::MAX;
+pub(super) const INFLIGHT_MAX: u16 = 1000;
+pub(super) const RECEIVE_MAX: u16 = 1000;
+pub(super) const TOPIC_ALIAS_MAX: u16 = 32;
+pub(super) const TOPIC_LEVELS_MAX: u16 = 128;
+// A session that nobody comes back to holds the log; a month outlives holidays and repairs.
+pub(super) const SESSION_EXPIRY_S_MAX: u32 = 30 * 24 * 60 * 60;
+pub(super) const SUBSCRIPTIONS_PER_SESSION_MAX: u32 = 10_000;
+pub(super) const FILTERS_PER_SUBSCRIBE_MAX: u32 = 1000;
+pub(super) const CLIENT_ID_BYTES_MAX: u16 = 1024;
+pub(super) const CONNECTIONS_MAX: u32 = 100_000;
+pub(super) const OUTBOUND_BUFFER_BYTES_MAX: u32 = 256 * 1024;
+
+pub(super) const WAL_FILE_BYTES: u64 = 64 * MIB;
+pub(super) const SEGMENT_BYTES_MAX: u64 = 256 * MIB;
+pub(super) const RECENT_BYTES_MAX: u64 = 64 * MIB;
+pub(super) const BACKLOG_BYTES_MAX: u64 = 64 * MIB;
+pub(super) const CHECKPOINT_BYTES_MAX: u64 = 256 * MIB;
+pub(super) const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
+
+pub(super) const STREAM_PARTITIONS: u16 = 4;
+pub(super) const LOG_FILTER: &str = "info";
+
+// What we accept, the next stage must be able to hold, or a publish could never succeed.
+const _: () = assert!(2 * PACKET_BYTES_MAX as u64 <= WAL_FILE_BYTES);
+const _: () = assert!(2 * PACKET_BYTES_MAX as u64 <= SEGMENT_BYTES_MAX);
+const _: () = assert!(PACKET_BYTES_MAX as u64 <= BACKLOG_BYTES_MAX);
+const _: () = assert!(CONNECT_BYTES_MAX <= PACKET_BYTES_MAX);
+// The log may not outgrow what recovery replays by more than one file.
+const _: () = assert!(WAL_FILE_BYTES <= CHECKPOINT_BYTES_MAX);

@@ -1,0 +1,271 @@
+//! The settings, section by section: name, type, range, what it is for.
+//! Never reads a file and never decides between layers.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::defaults::{self, GIB, KIB, MIB};
+use super::quantity::{bytes, count, millis, millis_out, seconds};
+use super::text::{address_or_off, address_or_off_out, folder, log_filter, word};
+
+/// `[data]`: where everything durable lives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// The one data folder. Made if it is missing.
+    #[serde(deserialize_with = "folder")]
+    pub dir: PathBuf,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self { dir: defaults::DATA_DIR.into() }
+    }
+}
+
+/// `[listener.*]`: one section per protocol that we serve.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListenerConfig {
+    /// MQTT over TCP.
+    pub mqtt: MqttListener,
+}
+
+/// `[listener.mqtt]`: MQTT 5, 3.1.1 and 3.1 over TCP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MqttListener {
+    /// Address and port, or `off` (`None`). The default is for this machine only.
+    #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
+    pub bind: Option<SocketAddr>,
+}
+
+impl Default for MqttListener {
+    fn default() -> Self {
+        Self { bind: Some((Ipv4Addr::LOCALHOST, defaults::MQTT_PORT).into()) }
+    }
+}
+
+/// `[mqtt]`: what one client, or all of them, may make us hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MqttConfig {
+    /// Largest packet a client may send, in bytes; told to MQTT 5 clients.
+    #[serde(deserialize_with = "bytes::<_, _, 128, { 256 * MIB }>")]
+    pub packet_bytes_max: u32,
+    /// Largest first packet, in bytes: what a peer may send before we know it.
+    #[serde(deserialize_with = "bytes::<_, _, 128, { MIB }>")]
+    pub connect_bytes_max: u32,
+    /// How long a new socket may take to send its CONNECT, in milliseconds.
+    #[serde(rename = "connect_timeout_ms", serialize_with = "millis_out")]
+    #[serde(deserialize_with = "millis::<_, 100, 600_000>")]
+    pub connect_timeout: Duration,
+    /// Longest keep-alive granted, in seconds; a client that asks for more is told this one.
+    #[serde(deserialize_with = "seconds::<_, _, 1, 65_535>")]
+    pub keep_alive_s_max: u16,
+    /// Unacknowledged QoS 1 and 2 messages on their way to one client.
+    #[serde(deserialize_with = "count::<_, _, 1, 65_535>")]
+    pub inflight_max: u16,
+    /// Unacknowledged QoS 1 and 2 messages that one client may have on their way to us.
+    #[serde(deserialize_with = "count::<_, _, 1, 65_535>")]
+    pub receive_max: u16,
+    /// Topic aliases that one connection may set; 0 forbids them.
+    #[serde(deserialize_with = "count::<_, _, 0, 65_535>")]
+    pub topic_alias_max: u16,
+    /// Levels (parts between `/`) of a topic or filter.
+    #[serde(deserialize_with = "count::<_, _, 1, 1024>")]
+    pub topic_levels_max: u16,
+    /// Longest life of a session without its client, in seconds; 4294967295 is for ever.
+    #[serde(deserialize_with = "seconds::<_, _, 0, 4_294_967_295>")]
+    pub session_expiry_s_max: u32,
+    /// Subscriptions of one session.
+    #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
+    pub subscriptions_per_session_max: u32,
+    /// Filters in one SUBSCRIBE or UNSUBSCRIBE.
+    #[serde(deserialize_with = "count::<_, _, 1, 65_535>")]
+    pub filters_per_subscribe_max: u32,
+    /// Length of a client id, in bytes.
+    #[serde(deserialize_with = "count::<_, _, 23, 65_535>")]
+    pub client_id_bytes_max: u16,
+    /// Open connections, over all listeners.
+    #[serde(deserialize_with = "count::<_, _, 1, 10_000_000>")]
+    pub connections_max: u32,
+    /// Bytes waiting for one connection's socket; beyond them it reads from the log.
+    #[serde(deserialize_with = "bytes::<_, _, { 4 * KIB }, { GIB }>")]
+    pub outbound_buffer_bytes_max: u32,
+}
+
+impl Default for MqttConfig {
+    fn default() -> Self {
+        Self {
+            packet_bytes_max: defaults::PACKET_BYTES_MAX,
+            connect_bytes_max: defaults::CONNECT_BYTES_MAX,
+            connect_timeout: defaults::CONNECT_TIMEOUT,
+            keep_alive_s_max: defaults::KEEP_ALIVE_S_MAX,
+            inflight_max: defaults::INFLIGHT_MAX,
+            receive_max: defaults::RECEIVE_MAX,
+            topic_alias_max: defaults::TOPIC_ALIAS_MAX,
+            topic_levels_max: defaults::TOPIC_LEVELS_MAX,
+            session_expiry_s_max: defaults::SESSION_EXPIRY_S_MAX,
+            subscriptions_per_session_max: defaults::SUBSCRIPTIONS_PER_SESSION_MAX,
+            filters_per_subscribe_max: defaults::FILTERS_PER_SUBSCRIBE_MAX,
+            client_id_bytes_max: defaults::CLIENT_ID_BYTES_MAX,
+            connections_max: defaults::CONNECTIONS_MAX,
+            outbound_buffer_bytes_max: defaults::OUTBOUND_BUFFER_BYTES_MAX,
+        }
+    }
+}
+
+/// `[store]`: sizes of the log's files and of what it keeps in memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// Size of one write-ahead log file, allocated ahead, in bytes.
+    #[serde(deserialize_with = "bytes::<_, _, { MIB }, { 4 * GIB }>")]
+    pub wal_file_bytes: u64,
+    /// A segment of a partition is sealed when it has this many bytes.
+    #[serde(deserialize_with = "bytes::<_, _, { MIB }, { 4 * GIB }>")]
+    pub segment_bytes_max: u64,
+    /// Newest records kept in memory for readers that are nearly live, in bytes.
+    #[serde(deserialize_with = "bytes::<_, _, { MIB }, { 1024 * GIB }>")]
+    pub recent_bytes_max: u64,
+    /// Bytes waiting for the disk; beyond them publishers are made to wait.
+    #[serde(deserialize_with = "bytes::<_, _, { MIB }, { 1024 * GIB }>")]
+    pub backlog_bytes_max: u64,
+    /// A checkpoint is taken when this much write-ahead log came after the last, in bytes.
+    #[serde(deserialize_with = "bytes::<_, _, { MIB }, { 1024 * GIB }>")]
+    pub checkpoint_bytes_max: u64,
+    /// A checkpoint is taken when the last is this old, in milliseconds.
+    #[serde(rename = "checkpoint_interval_ms", serialize_with = "millis_out")]
+    #[serde(deserialize_with = "millis::<_, 1000, 86_400_000>")]
+    pub checkpoint_interval: Duration,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            wal_file_bytes: defaults::WAL_FILE_BYTES,
+            segment_bytes_max: defaults::SEGMENT_BYTES_MAX,
+            recent_bytes_max: defaults::RECENT_BYTES_MAX,
+            backlog_bytes_max: defaults::BACKLOG_BYTES_MAX,
+            checkpoint_bytes_max: defaults::CHECKPOINT_BYTES_MAX,
+            checkpoint_interval: defaults::CHECKPOINT_INTERVAL,
+        }
+    }
+}
+
+/// `[[stream]]`: a named, partitioned part of the log; the Kafka topic of the same name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StreamConfig {
+    /// Name, as Kafka clients see it.
+    pub name: String,
+    /// Topics that go here, as MQTT filters; the first stream that matches takes the message.
+    pub filters: Vec<String>,
+    /// Partitions. Fixed once the stream holds records.
+    #[serde(deserialize_with = "count::<_, _, 1, 1024>")]
+    pub partitions: u16,
+    /// What becomes a record's key, and so chooses its partition.
+    #[serde(deserialize_with = "word")]
+    pub key: StreamKey,
+    /// What an acknowledgement promises.
+    #[serde(deserialize_with = "word")]
+    pub durability: Durability,
+    /// Whether QoS 0 messages are stored too, so that later readers find them.
+    pub log_qos0: bool,
+}
+
+impl Default for StreamConfig {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            filters: Vec::new(),
+            partitions: defaults::STREAM_PARTITIONS,
+            key: StreamKey::Topic,
+            durability: Durability::Disk,
+            log_qos0: true,
+        }
+    }
+}
+
+impl StreamConfig {
+    /// The stream `mqtt`: whatever no other stream's filter matches.
+    #[must_use]
+    pub fn catch_all() -> Self {
+        Self { name: defaults::STREAM_NAME.into(), filters: vec!["#".into()], ..Self::default() }
+    }
+}
+
+/// What becomes a record's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamKey {
+    /// The MQTT topic: order holds per topic.
+    Topic,
+}
+
+/// What an acknowledgement promises about the message, strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// It is synced: it survives a power cut.
+    Disk,
+    /// The operating system has it: it survives a crash of ours.
+    Os,
+    /// Nothing: it is in our memory.
+    None,
+}
+
+impl Durability {
+    /// The word that the config uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Os => "os",
+            Self::None => "none",
+        }
+    }
+}
+
+/// `[threads]`: how many cores we use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ThreadsConfig {
+    /// Threads that serve connections; 0 is one per core of the machine.
+    #[serde(deserialize_with = "count::<_, _, 0, 1024>")]
+    pub cores: u16,
+}
+
+/// `[log]`: what we tell about ourselves, on stderr.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// A level, or a list such as `info,tidewire_store=debug`.
+    #[serde(deserialize_with = "log_filter")]
+    pub filter: String,
+    /// The shape of a log line.
+    #[serde(deserialize_with = "word")]
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: defaults::LOG_FILTER.into(), format: LogFormat::Auto }
+    }
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Human on a terminal, JSON elsewhere.
+    Auto,
+    /// One readable line.
+    Human,
+    /// One JSON object per line.
+    Json,
+}

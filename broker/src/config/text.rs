@@ -1,0 +1,119 @@
+//! Settings that are text with a meaning: addresses, folders, closed sets of words, log filters.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::de::value::CowStrDeserializer;
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serializer};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+/// An address with its port, or the word `off`.
+pub(super) fn address_or_off<'de, D>(from: D) -> Result<Option<SocketAddr>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let expected = "an address with a port, such as \"127.0.0.1:1883\", or \"off\"";
+    read(from, expected, |text| match text {
+        "off" => Some(None),
+        _ => text.parse().ok().map(Some),
+    })
+}
+
+/// The way back of [`address_or_off`].
+pub(super) fn address_or_off_out<S>(address: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error>
+where
+    S: Serializer,
+{
+    match address {
+        Some(address) => to.collect_str(address),
+        None => to.serialize_str("off"),
+    }
+}
+
+/// The path of a folder.
+pub(super) fn folder<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+    read(from, "the path of a folder", |text| (!text.trim().is_empty()).then(|| text.into()))
+}
+
+/// A filter for log lines: a level, or a list of `target=level`.
+pub(super) fn log_filter<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let expected = "a level (off, error, warn, info, debug, trace) or a list such as \
+                    \"info,tidewire_store=debug\"";
+    read(from, expected, |text| is_log_filter(text).then(|| text.into()))
+}
+
+/// One word of a closed set. Text only: serde alone would take a number for a variant's index.
+pub(super) fn word<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let text: String = read(from, "a word in quotes", |text| Some(text.into()))?;
+    T::deserialize(CowStrDeserializer::new(Cow::Owned(text)))
+}
+
+/// A lone word that is no level would be taken for a target: `infoo` would log nothing.
+fn is_log_filter(text: &str) -> bool {
+    let directive = |part: &str| part.contains(['=', '[']) || is_level(part.trim());
+    !text.trim().is_empty() && EnvFilter::try_new(text).is_ok() && text.split(',').all(directive)
+}
+
+fn is_level(word: &str) -> bool {
+    word.parse::<LevelFilter>().is_ok()
+}
+
+fn read<'de, D, T, F>(from: D, expected: &'static str, parse: F) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    F: Fn(&str) -> Option<T>,
+{
+    from.deserialize_any(Text { expected, parse })
+}
+
+struct Text<F> {
+    expected: &'static str,
+    parse: F,
+}
+
+impl<T, F: Fn(&str) -> Option<T>> Visitor<'_> for Text<F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_log_filter;
+
+    #[track_caller]
+    fn check(text: &str, expected: bool) {
+        assert_eq!(is_log_filter(text), expected, "{text:?}");
+    }
+
+    #[test]
+    fn levels_and_lists_are_filters() {
+        check("info", true);
+        check("off", true);
+        check("warn,tidewire_store=debug", true);
+        check("info, tidewire[{client_id=esp-12}]=trace", true);
+    }
+
+    #[test]
+    fn a_misspelt_level_is_not_taken_for_a_target() {
+        check("", false);
+        check("infoo", false);
+        check("verbose", false);
+        check("info,=", false);
+        check("tidewire=loud", false);
+    }
+}
