@@ -49,7 +49,7 @@ pub(super) fn check_sizes(mqtt: &MqttConfig, store: &StoreConfig) -> Vec<Breach>
         .map(|(setting, value, other, least)| {
             let message = format!("`{setting}` is {value}, too small for `{other}`");
             Breach::new(&[setting, other], message)
-                .hint(format!("raise it to {least} or lower `{other}`"))
+                .hint(format!("raise `{setting}` to {least} or lower `{other}`"))
         })
         .collect()
 }

@@ -105,7 +105,7 @@ mod tests {
         check("info", true);
         check("off", true);
         check("warn,tidewire_store=debug", true);
-        check("info, tidewire[{client_id=esp-12}]=trace", true);
+        check("info,tidewire[{client_id=esp-12}]=trace", true);
     }
 
     #[test]

@@ -1,0 +1,20 @@
+//! What is counted: every series is declared once (`series`), its handles are made once.
+//! The hot path counts in plain numbers of its own core and flushes them by tick.
+
+mod family;
+mod handles;
+mod label;
+mod per_core;
+mod series;
+
+pub use family::{CounterFamily, GaugeFamily, Tally};
+pub use handles::Metrics;
+pub use label::{
+    CloseReason, Direction, DropReason, Label, PacketType, Quality, RefuseReason, SessionState,
+    SubscriptionKind,
+};
+pub use per_core::CoreCounters;
+pub use series::{Kind, SERIES, Series};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! The handles of all series, registered together. Counts nothing itself.
+
+use metrics::{Counter, Gauge, Histogram};
+
+use super::family::{CounterFamily, GaugeFamily};
+use super::label::{
+    CloseReason, Direction, DropReason, PacketType, Quality, RefuseReason, SessionState,
+    SubscriptionKind,
+};
+use super::series::{self, SERIES};
+
+/// A handle for each series and each of its labels: nothing is looked up by name again.
+///
+/// All start at zero with `Metrics::register`, so that a dashboard shows them from the start.
+pub struct Metrics {
+    /// Connections whose CONNECT was accepted.
+    pub connections_accepted: Counter,
+    /// Connections turned away, before or with their CONNECT.
+    pub connections_refused: CounterFamily<RefuseReason>,
+    /// Accepted connections that ended.
+    pub connections_closed: CounterFamily<CloseReason>,
+    /// Accepted connections that are open now.
+    pub connections_open: Gauge,
+    /// MQTT packets.
+    pub packets: CounterFamily<(PacketType, Direction)>,
+    /// Bytes on MQTT sockets.
+    pub bytes: CounterFamily<Direction>,
+    /// Messages taken from publishers.
+    pub messages_received: CounterFamily<Quality>,
+    /// Messages sent to MQTT subscribers, repeats not counted.
+    pub messages_delivered: CounterFamily<Quality>,
+    /// Messages that a reader did not get.
+    pub messages_dropped: CounterFamily<(DropReason, Quality)>,
+    /// Commits made durable.
+    pub commits: Counter,
+    /// From the start of a commit's write to the end of its sync.
+    pub commit_seconds: Histogram,
+    /// Bytes that one commit wrote.
+    pub commit_bytes: Histogram,
+    /// Sessions that we hold.
+    pub sessions: GaugeFamily<SessionState>,
+    /// Subscriptions of all sessions.
+    pub subscriptions: GaugeFamily<SubscriptionKind>,
+    /// Topics with a retained message.
+    pub retained: Gauge,
+}
+
+impl Metrics {
+    /// Describes and registers all series with the recorder in force; without one, the
+    /// handles do nothing.
+    #[must_use]
+    pub fn register() -> Self {
+        metrics::with_recorder(|to| {
+            for series in SERIES {
+                series.describe(to);
+            }
+            Self {
+                connections_accepted: series::CONNECTIONS
+                    .counter(to, &[("result", "accepted"), ("reason", "none")]),
+                connections_refused: CounterFamily::register(
+                    &series::CONNECTIONS,
+                    &[("result", "refused")],
+                    to,
+                ),
+                connections_closed: CounterFamily::register(&series::CLOSED, &[], to),
+                connections_open: series::CLIENTS.gauge(to, &[("state", "connected")]),
+                packets: CounterFamily::register(&series::PACKETS, &[], to),
+                bytes: CounterFamily::register(&series::BYTES, &[("proto", "mqtt")], to),
+                messages_received: CounterFamily::register(&series::RECEIVED, &[], to),
+                messages_delivered: CounterFamily::register(
+                    &series::DELIVERED,
+                    &[("path", "mqtt")],
+                    to,
+                ),
+                messages_dropped: CounterFamily::register(&series::DROPPED, &[], to),
+                commits: series::COMMITS.counter(to, &[]),
+                commit_seconds: series::COMMIT_SECONDS.histogram(to, &[]),
+                commit_bytes: series::COMMIT_BYTES.histogram(to, &[]),
+                sessions: GaugeFamily::register(&series::SESSIONS, &[], to),
+                subscriptions: GaugeFamily::register(&series::SUBSCRIPTIONS, &[], to),
+                retained: series::RETAINED.gauge(to, &[]),
+            }
+        })
+    }
+}

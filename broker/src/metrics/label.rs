@@ -1,0 +1,194 @@
+//! The closed sets of words that label a series. Few and fixed: never a client id or a topic.
+
+/// A closed set of labels, numbered from zero.
+pub trait Label: Copy {
+    /// How many there are.
+    const COUNT: usize;
+
+    /// The number of this one, below `COUNT`.
+    fn index(self) -> usize;
+
+    /// Key and word of each label that the number stands for.
+    fn pairs(index: usize) -> Vec<(&'static str, &'static str)>;
+}
+
+/// Two labels: the number of the pair counts the second fastest.
+impl<A: Label, B: Label> Label for (A, B) {
+    const COUNT: usize = A::COUNT * B::COUNT;
+
+    fn index(self) -> usize {
+        self.0.index() * B::COUNT + self.1.index()
+    }
+
+    fn pairs(index: usize) -> Vec<(&'static str, &'static str)> {
+        let mut pairs = A::pairs(index / B::COUNT);
+        pairs.extend(B::pairs(index % B::COUNT));
+        pairs
+    }
+}
+
+macro_rules! labels {
+    ($(#[$doc:meta])* $name:ident as $key:literal {
+        $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            const WORDS: &'static [&'static str] = &[$($word),+];
+        }
+
+        impl Label for $name {
+            const COUNT: usize = Self::WORDS.len();
+
+            fn index(self) -> usize {
+                self as usize
+            }
+
+            fn pairs(index: usize) -> Vec<(&'static str, &'static str)> {
+                Self::WORDS.get(index).map(|word| ($key, *word)).into_iter().collect()
+            }
+        }
+    };
+}
+
+labels! {
+    /// Why a connection was turned away.
+    RefuseReason as "reason" {
+        /// As many connections as are allowed are open.
+        Limit = "limit",
+        /// No CONNECT came in time.
+        Timeout = "timeout",
+        /// The first packet was no CONNECT, or a broken one.
+        Malformed = "malformed",
+        /// A protocol version that we do not speak.
+        Version = "version",
+        /// A client id that we do not accept.
+        ClientId = "client_id",
+        /// Sign-in failed, or the client may not connect.
+        NotAuthorized = "not_authorized",
+        /// We are starting or stopping, or the store is not there.
+        Unavailable = "unavailable",
+    }
+}
+
+labels! {
+    /// Why an accepted connection ended.
+    CloseReason as "reason" {
+        /// The client said DISCONNECT.
+        Disconnect = "disconnect",
+        /// The socket was closed or broke without DISCONNECT.
+        Lost = "lost",
+        /// Nothing was heard for longer than the keep-alive allows.
+        KeepAlive = "keep_alive",
+        /// The same client id connected again.
+        TakenOver = "taken_over",
+        /// The client broke the protocol.
+        Protocol = "protocol",
+        /// The client went over one of its limits.
+        Limit = "limit",
+        /// The client did not read what we wrote.
+        Slow = "slow",
+        /// We stop.
+        Shutdown = "shutdown",
+    }
+}
+
+labels! {
+    /// Why a reader did not get a message.
+    DropReason as "reason" {
+        /// The reader did not keep up (QoS 0 only).
+        Slow = "slow",
+        /// Its time to live was over.
+        Expired = "expired",
+        /// Larger than the reader accepts.
+        TooLarge = "too_large",
+        /// The publisher may not publish there.
+        NotAuthorized = "not_authorized",
+        /// The store refused it: the disk is full, or broken.
+        Store = "store",
+        /// Retention deleted it before it was read.
+        Retention = "retention",
+    }
+}
+
+labels! {
+    /// Quality of service.
+    Quality as "qos" {
+        /// QoS 0.
+        AtMostOnce = "0",
+        /// QoS 1.
+        AtLeastOnce = "1",
+        /// QoS 2.
+        ExactlyOnce = "2",
+    }
+}
+
+labels! {
+    /// Seen from us.
+    Direction as "dir" {
+        /// From a client.
+        In = "in",
+        /// To a client.
+        Out = "out",
+    }
+}
+
+labels! {
+    /// Type of an MQTT packet, in the order of the protocol's numbers from 1.
+    PacketType as "type" {
+        /// CONNECT.
+        Connect = "connect",
+        /// CONNACK.
+        Connack = "connack",
+        /// PUBLISH.
+        Publish = "publish",
+        /// PUBACK.
+        Puback = "puback",
+        /// PUBREC.
+        Pubrec = "pubrec",
+        /// PUBREL.
+        Pubrel = "pubrel",
+        /// PUBCOMP.
+        Pubcomp = "pubcomp",
+        /// SUBSCRIBE.
+        Subscribe = "subscribe",
+        /// SUBACK.
+        Suback = "suback",
+        /// UNSUBSCRIBE.
+        Unsubscribe = "unsubscribe",
+        /// UNSUBACK.
+        Unsuback = "unsuback",
+        /// PINGREQ.
+        Pingreq = "pingreq",
+        /// PINGRESP.
+        Pingresp = "pingresp",
+        /// DISCONNECT.
+        Disconnect = "disconnect",
+        /// AUTH.
+        Auth = "auth",
+    }
+}
+
+labels! {
+    /// Whether a session has its client.
+    SessionState as "state" {
+        /// Its client is connected.
+        Connected = "connected",
+        /// It waits for its client.
+        Disconnected = "disconnected",
+    }
+}
+
+labels! {
+    /// Kind of a subscription.
+    SubscriptionKind as "kind" {
+        /// For one session.
+        Plain = "plain",
+        /// A member of a share group.
+        Shared = "shared",
+    }
+}

@@ -1,0 +1,51 @@
+//! Counters of one core: plain numbers, no atomics, no look-up. The core's tick flushes them.
+
+use super::family::{Tally, flush};
+use super::handles::Metrics;
+use super::label::{CloseReason, Direction, DropReason, PacketType, Quality, RefuseReason};
+
+/// What one core counted since its last flush.
+#[derive(Clone, Debug, Default)]
+pub struct CoreCounters {
+    /// Connections whose CONNECT was accepted.
+    pub connections_accepted: u64,
+    /// Connections turned away.
+    pub connections_refused: Tally<RefuseReason, 7>,
+    /// Accepted connections that ended.
+    pub connections_closed: Tally<CloseReason, 8>,
+    /// MQTT packets.
+    pub packets: Tally<(PacketType, Direction), 30>,
+    /// Bytes on MQTT sockets.
+    pub bytes: Tally<Direction, 2>,
+    /// Messages taken from publishers.
+    pub messages_received: Tally<Quality, 3>,
+    /// Messages sent to MQTT subscribers, repeats not counted.
+    pub messages_delivered: Tally<Quality, 3>,
+    /// Messages that a reader did not get.
+    pub messages_dropped: Tally<(DropReason, Quality), 18>,
+}
+
+impl CoreCounters {
+    /// Hands everything over to the shared counters and starts from zero.
+    pub fn flush(&mut self, to: &Metrics) {
+        // Named one by one: a field that is added and not flushed does not compile.
+        let Self {
+            connections_accepted,
+            connections_refused,
+            connections_closed,
+            packets,
+            bytes,
+            messages_received,
+            messages_delivered,
+            messages_dropped,
+        } = self;
+        flush(connections_accepted, &to.connections_accepted);
+        connections_refused.flush(&to.connections_refused);
+        connections_closed.flush(&to.connections_closed);
+        packets.flush(&to.packets);
+        bytes.flush(&to.bytes);
+        messages_received.flush(&to.messages_received);
+        messages_delivered.flush(&to.messages_delivered);
+        messages_dropped.flush(&to.messages_dropped);
+    }
+}

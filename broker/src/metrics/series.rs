@@ -1,0 +1,140 @@
+//! The table of series: name, kind, unit, help. A name stands here and nowhere else.
+
+use metrics::{Counter, Gauge, Histogram, Key, Level, Metadata, Recorder, Unit};
+
+/// One series, as it is declared.
+#[derive(Debug)]
+pub struct Series {
+    /// Name in Prometheus' manner: unit in the name, counters end in `_total`.
+    pub name: &'static str,
+    /// What may be done with it.
+    pub kind: Kind,
+    /// What its numbers count.
+    pub unit: Unit,
+    /// One sentence for who sees the name for the first time.
+    pub help: &'static str,
+}
+
+/// What may be done with a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution.
+    Histogram,
+}
+
+/// Every series, in the order of the docs.
+pub const SERIES: &[&Series] = &[
+    &CONNECTIONS,
+    &CLOSED,
+    &CLIENTS,
+    &PACKETS,
+    &BYTES,
+    &RECEIVED,
+    &DELIVERED,
+    &DROPPED,
+    &COMMITS,
+    &COMMIT_SECONDS,
+    &COMMIT_BYTES,
+    &SESSIONS,
+    &SUBSCRIPTIONS,
+    &RETAINED,
+];
+
+pub(super) const CONNECTIONS: Series = counter(
+    "tidewire_connections_total",
+    Unit::Count,
+    "Connections by result, and why they were refused.",
+);
+pub(super) const CLOSED: Series = counter(
+    "tidewire_connections_closed_total",
+    Unit::Count,
+    "Accepted connections that ended, by reason.",
+);
+pub(super) const CLIENTS: Series =
+    gauge("tidewire_clients", Unit::Count, "Clients that are connected now.");
+pub(super) const PACKETS: Series =
+    counter("tidewire_mqtt_packets_total", Unit::Count, "MQTT packets by type and direction.");
+pub(super) const BYTES: Series =
+    counter("tidewire_bytes_total", Unit::Bytes, "Bytes on client sockets, by direction.");
+pub(super) const RECEIVED: Series = counter(
+    "tidewire_messages_received_total",
+    Unit::Count,
+    "Messages taken from publishers, by QoS.",
+);
+pub(super) const DELIVERED: Series = counter(
+    "tidewire_messages_delivered_total",
+    Unit::Count,
+    "Messages sent to subscribers, by QoS; repeats are not counted.",
+);
+pub(super) const DROPPED: Series = counter(
+    "tidewire_messages_dropped_total",
+    Unit::Count,
+    "Messages that a reader did not get, by reason and QoS.",
+);
+pub(super) const COMMITS: Series =
+    counter("tidewire_commits_total", Unit::Count, "Commits made durable.");
+pub(super) const COMMIT_SECONDS: Series = histogram(
+    "tidewire_commit_seconds",
+    Unit::Seconds,
+    "Time of a commit, from the start of its write to the end of its sync.",
+);
+pub(super) const COMMIT_BYTES: Series =
+    histogram("tidewire_commit_bytes", Unit::Bytes, "Bytes that one commit wrote.");
+pub(super) const SESSIONS: Series =
+    gauge("tidewire_sessions", Unit::Count, "Sessions held, by state.");
+pub(super) const SUBSCRIPTIONS: Series =
+    gauge("tidewire_subscriptions", Unit::Count, "Subscriptions of all sessions, by kind.");
+pub(super) const RETAINED: Series =
+    gauge("tidewire_retained_messages", Unit::Count, "Topics with a retained message.");
+
+const fn counter(name: &'static str, unit: Unit, help: &'static str) -> Series {
+    Series { name, kind: Kind::Counter, unit, help }
+}
+
+const fn gauge(name: &'static str, unit: Unit, help: &'static str) -> Series {
+    Series { name, kind: Kind::Gauge, unit, help }
+}
+
+const fn histogram(name: &'static str, unit: Unit, help: &'static str) -> Series {
+    Series { name, kind: Kind::Histogram, unit, help }
+}
+
+const METADATA: Metadata<'static> = Metadata::new("tidewire", Level::INFO, None);
+
+/// Key and word of each label.
+pub(super) type Pairs<'p> = &'p [(&'static str, &'static str)];
+
+impl Series {
+    pub(super) fn describe(&self, to: &dyn Recorder) {
+        let (name, unit, help) = (self.name.into(), Some(self.unit), self.help.into());
+        match self.kind {
+            Kind::Counter => to.describe_counter(name, unit, help),
+            Kind::Gauge => to.describe_gauge(name, unit, help),
+            Kind::Histogram => to.describe_histogram(name, unit, help),
+        }
+    }
+
+    pub(super) fn counter(&self, to: &dyn Recorder, labels: Pairs<'_>) -> Counter {
+        debug_assert_eq!(self.kind, Kind::Counter, "{}", self.name);
+        to.register_counter(&self.key(labels), &METADATA)
+    }
+
+    pub(super) fn gauge(&self, to: &dyn Recorder, labels: Pairs<'_>) -> Gauge {
+        debug_assert_eq!(self.kind, Kind::Gauge, "{}", self.name);
+        to.register_gauge(&self.key(labels), &METADATA)
+    }
+
+    pub(super) fn histogram(&self, to: &dyn Recorder, labels: Pairs<'_>) -> Histogram {
+        debug_assert_eq!(self.kind, Kind::Histogram, "{}", self.name);
+        to.register_histogram(&self.key(labels), &METADATA)
+    }
+
+    fn key(&self, labels: Pairs<'_>) -> Key {
+        let labels: Vec<metrics::Label> = labels.iter().map(metrics::Label::from).collect();
+        Key::from_parts(self.name, labels)
+    }
+}
