@@ -179,3 +179,25 @@ fn every_report_ends_with_the_command_to_try() {
     let (_, shown) = errors_of("[log]\nzzz = 1\n", |_| ());
     assert!(shown.ends_with("try again: tidewire check --config t.toml"), "{shown}");
 }
+
+/// Wherever a file is cut or a character is lost: an answer with a place, never a panic.
+#[test]
+fn a_mangled_file_is_answered_not_tripped_over() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/tidewire.toml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("t.toml");
+    let sources = Sources { file: Some(file.clone()), ..Sources::default() };
+    let mut refused = 0;
+    for (at, lost) in text.char_indices() {
+        let (before, after) = (&text[..at], &text[at + lost.len_utf8()..]);
+        for mangled in [before.to_owned(), format!("{before}{after}"), format!("{before}é{after}")]
+        {
+            std::fs::write(&file, mangled).unwrap();
+            let Err(errors) = Config::load(&sources) else { continue };
+            refused += 1;
+            assert!(errors.to_string().contains("t.toml:"), "at {at}: {errors}");
+        }
+    }
+    assert!(refused > 1000, "only {refused} were refused");
+}
