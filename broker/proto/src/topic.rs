@@ -7,7 +7,7 @@ use thiserror::Error;
 /// The longest topic or filter: what a two-byte length can say.
 pub const TOPIC_BYTES_MAX: usize = 65_535;
 
-/// The most levels that we take in a topic or filter: work per level must not be the sender's choice.
+/// The most levels that we take in a topic or filter: the sender must not choose our work.
 pub const TOPIC_LEVELS_MAX: usize = 128;
 
 /// What a filter of a shared subscription begins with.

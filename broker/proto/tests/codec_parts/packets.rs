@@ -206,7 +206,7 @@ impl Parts {
     fn push(&self, id: PropertyId, number: u32, builder: &mut PropertiesBuilder) {
         let short = u16::try_from(number >> 16).expect("16 bits") | 1;
         let tried = [
-            PropertyValue::Byte(u8::from(number % 2 == 0)),
+            PropertyValue::Byte(u8::from(number.is_multiple_of(2))),
             PropertyValue::TwoByte(short),
             PropertyValue::FourByte(number | 1),
             PropertyValue::Varint(number % VARINT_MAX + 1),
