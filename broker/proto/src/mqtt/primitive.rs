@@ -80,9 +80,7 @@ impl<'a> Reader<'a> {
     /// UTF-8 behind a two-byte length, without U+0000.
     pub(crate) fn text(&mut self) -> Result<&'a str, DecodeError> {
         let bytes = self.binary()?;
-        if bytes.contains(&0) {
-            return Err(DecodeErrorKind::NullCharacter.into());
-        }
+        check_text_bytes(bytes)?;
         str::from_utf8(bytes).map_err(|_| DecodeErrorKind::NotUtf8.into())
     }
 
@@ -127,27 +125,37 @@ fn read_long_varint(bytes: &[u8]) -> Result<Option<(u32, usize)>, DecodeError> {
     }
 }
 
-/// Refuses what no topic holds, eight bytes at a time: topics are short, so a call that sets up
-/// vectors would cost more than it saves.
+/// Refuses what no topic holds.
 #[inline]
 pub(crate) fn check_topic_bytes(topic: &[u8]) -> Result<(), DecodeError> {
-    let is_bad = match topic.last_chunk() {
-        Some(last) => {
-            let (words, _) = topic.as_chunks();
-            words.iter().fold(marks(*last), |found, word| found | marks(*word)) != 0
-        }
-        None => topic.iter().any(|byte| matches!(*byte, 0 | b'+' | b'#')),
-    };
-    if is_bad { Err(topic_fault(topic).into()) } else { Ok(()) }
-}
-
-/// Not zero when one of the eight bytes is U+0000, `+` or `#`.
-#[inline]
-const fn marks(word: [u8; 8]) -> u64 {
     const PLUS: u64 = u64::from_le_bytes([b'+'; 8]);
     const HASH: u64 = u64::from_le_bytes([b'#'; 8]);
-    let word = u64::from_le_bytes(word);
-    zeros(word) | zeros(word ^ PLUS) | zeros(word ^ HASH)
+    if any_word(topic, |word| zeros(word) | zeros(word ^ PLUS) | zeros(word ^ HASH)) {
+        return Err(topic_fault(topic).into());
+    }
+    Ok(())
+}
+
+/// Refuses what no string holds.
+#[inline]
+fn check_text_bytes(text: &[u8]) -> Result<(), DecodeError> {
+    if any_word(text, zeros) { Err(DecodeErrorKind::NullCharacter.into()) } else { Ok(()) }
+}
+
+/// Whether `marks` finds something in the bytes, shown to it eight at a time, the last eight again.
+///
+/// Topics are short: a search that sets up vectors would cost more than it saves.
+#[inline]
+fn any_word(bytes: &[u8], marks: impl Fn(u64) -> u64) -> bool {
+    // Fewer than eight are filled up with a letter, which nobody looks for.
+    let mut short = [b'a'; 8];
+    let last = bytes.last_chunk().unwrap_or_else(|| {
+        short.iter_mut().zip(bytes).for_each(|(place, byte)| *place = *byte);
+        &short
+    });
+    let (words, _) = bytes.as_chunks();
+    let found = marks(u64::from_le_bytes(*last));
+    words.iter().fold(found, |found, word| found | marks(u64::from_le_bytes(*word))) != 0
 }
 
 /// Not zero when one of the eight bytes is: only a zero byte borrows and had no high bit.
@@ -218,9 +226,7 @@ pub(crate) fn put_binary(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeEr
 
 /// Writes a string behind a two-byte length.
 pub(crate) fn put_text(text: &str, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    if text.as_bytes().contains(&0) {
-        return Err(DecodeErrorKind::NullCharacter.into());
-    }
+    check_text_bytes(text.as_bytes())?;
     put_binary(text.as_bytes(), out)
 }
 
@@ -232,7 +238,10 @@ pub(crate) fn put_topic(topic: &str, out: &mut Vec<u8>) -> Result<(), EncodeErro
 
 #[cfg(test)]
 mod tests {
-    use super::{Reader, VARINT_MAX, put_binary, put_text, put_varint, read_varint, varint_bytes};
+    use super::{
+        Reader, VARINT_MAX, check_text_bytes, check_topic_bytes, put_binary, put_text, put_varint,
+        read_varint, varint_bytes,
+    };
     use crate::mqtt::error::{DecodeErrorKind, EncodeError};
 
     #[test]
@@ -299,6 +308,23 @@ mod tests {
         assert_eq!(put_text(&"a".repeat(65_536), &mut out), Err(EncodeError::FieldTooLong));
         assert_eq!(out, b"xx");
         assert_eq!(put_text(&"a".repeat(65_535), &mut out), Ok(()));
+    }
+
+    #[test]
+    fn a_forbidden_byte_is_found_wherever_it_stands() {
+        for length in 0..40 {
+            let good = vec![0xc3; length];
+            assert_eq!(check_topic_bytes(&good), Ok(()));
+            for at in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut bytes = good.clone();
+                    bytes[at] = byte;
+                    let is_topic = !matches!(byte, 0 | b'+' | b'#');
+                    assert_eq!(check_topic_bytes(&bytes).is_ok(), is_topic, "{bytes:02x?}");
+                    assert_eq!(check_text_bytes(&bytes).is_ok(), byte != 0, "{bytes:02x?}");
+                }
+            }
+        }
     }
 
     #[test]

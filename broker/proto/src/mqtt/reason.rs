@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::mqtt::kind::PacketKind;
+use crate::qos::Qos;
 
 /// Why, in one byte. MQTT 5's codes; what 3.1.1 says with others is translated at the edge.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +17,12 @@ impl ReasonCode {
     #[must_use]
     pub const fn is_error(self) -> bool {
         self.0 >= Self::FIRST_ERROR
+    }
+
+    /// What SUBACK says when this QoS is granted.
+    #[must_use]
+    pub const fn granted(qos: Qos) -> Self {
+        Self(qos.bits())
     }
 
     /// Whether MQTT 5 lists the code for this packet, in either direction.
@@ -175,6 +182,7 @@ impl fmt::Debug for ReasonCode {
 mod tests {
     use super::ReasonCode;
     use crate::mqtt::kind::PacketKind;
+    use crate::qos::Qos;
 
     /// The codes of one packet as its section of the specification lists them.
     #[track_caller]
@@ -217,6 +225,7 @@ mod tests {
         assert_eq!(format!("{:?}", ReasonCode::QUOTA_EXCEEDED), "0x97 quota exceeded");
         assert_eq!(ReasonCode(0x7f).to_string(), "unknown reason 0x7f");
         assert!(!ReasonCode(0x7f).is_error());
+        assert_eq!(ReasonCode::granted(Qos::ExactlyOnce), ReasonCode::GRANTED_QOS_2);
         assert_eq!(ReasonCode::ALL.len(), 43);
     }
 }
