@@ -7,9 +7,6 @@ use thiserror::Error;
 /// The longest topic or filter: what a two-byte length can say.
 pub const TOPIC_BYTES_MAX: usize = 65_535;
 
-/// The most levels that we take in a topic or filter: the sender must not choose our work.
-pub const TOPIC_LEVELS_MAX: usize = 128;
-
 /// What a filter of a shared subscription begins with.
 const SHARE_PREFIX: &str = "$share/";
 
@@ -28,9 +25,6 @@ pub enum TopicError {
     /// `+` and `#` belong to filters.
     #[error("the topic holds a wildcard")]
     Wildcard,
-    /// More levels than [`TOPIC_LEVELS_MAX`].
-    #[error("more than 128 levels")]
-    TooManyLevels,
 }
 
 /// Why a text is no filter.
@@ -59,7 +53,7 @@ pub enum FilterError {
     ShareWithoutFilter,
 }
 
-/// Checks what a message may be published to. The number of levels is [`check_levels`]' matter.
+/// Checks what a message may be published to. How many [`levels`] it may have is a broker's matter.
 ///
 /// # Errors
 /// The first rule that the text breaks.
@@ -77,13 +71,10 @@ pub fn check_topic_name(topic: &str) -> Result<(), TopicError> {
     }
 }
 
-/// Checks a topic or filter against [`TOPIC_LEVELS_MAX`]: our limit, not the protocol's.
-///
-/// # Errors
-/// [`TopicError::TooManyLevels`].
-pub fn check_levels(text: &str) -> Result<(), TopicError> {
-    let separators = text.bytes().filter(|byte| *byte == b'/').count();
-    if separators >= TOPIC_LEVELS_MAX { Err(TopicError::TooManyLevels) } else { Ok(()) }
+/// How many levels a topic or filter has: what a broker may limit, not the protocol.
+#[must_use]
+pub fn levels(text: &str) -> usize {
+    1 + text.bytes().filter(|byte| *byte == b'/').count()
 }
 
 /// Checks a filter, shared or not.
@@ -224,8 +215,7 @@ mod tests {
         Empty, MisplacedHash, MisplacedPlus, NullCharacter, ShareName, ShareWithoutFilter, TooLong,
     };
     use super::{
-        FilterError, TOPIC_LEVELS_MAX, TopicError, TopicFilter, check_levels, check_topic_name,
-        matches, split_share,
+        FilterError, TopicError, TopicFilter, check_topic_name, levels, matches, split_share,
     };
 
     #[track_caller]
@@ -338,8 +328,8 @@ mod tests {
 
     #[test]
     fn levels_are_counted_not_walked() {
-        assert_eq!(check_levels(&"/".repeat(TOPIC_LEVELS_MAX - 1)), Ok(()));
-        assert_eq!(check_levels(&"/".repeat(TOPIC_LEVELS_MAX)), Err(TopicError::TooManyLevels));
+        assert_eq!(levels("a"), 1);
+        assert_eq!(levels(&"/".repeat(65_535)), 65_536);
         assert!(matches(&"+/".repeat(32_000), &"/".repeat(32_000)));
     }
 }

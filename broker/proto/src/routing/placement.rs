@@ -4,7 +4,7 @@ use ahash::AHashMap;
 
 use crate::id::PartitionId;
 use crate::record::partition_index;
-use crate::topic::TopicFilter;
+use crate::topic::{TopicFilter, levels};
 
 /// Topics whose place is kept at a time. Beyond it the memory starts anew.
 pub const PLACES_KEPT_MAX: usize = 65_536;
@@ -33,28 +33,34 @@ pub struct Placed {
 #[derive(Debug)]
 pub struct Placement {
     shelves: Vec<Shelf>,
+    levels_max: usize,
     kept: AHashMap<Box<str>, Placed>,
 }
 
 impl Placement {
     /// The last shelf takes whatever no other takes. `None` when a shelf has no partition.
     #[must_use]
-    pub fn new(shelves: Vec<Shelf>) -> Option<Self> {
+    pub fn new(shelves: Vec<Shelf>, levels_max: u16) -> Option<Self> {
         let whole = !shelves.is_empty() && shelves.iter().all(|s| !s.partitions.is_empty());
-        whole.then(|| Self { shelves, kept: AHashMap::new() })
+        let levels_max = usize::from(levels_max);
+        whole.then(|| Self { shelves, levels_max, kept: AHashMap::new() })
     }
 
-    /// Where a message of this topic is stored.
-    pub fn place(&mut self, topic: &str) -> Placed {
+    /// Where a message of this topic is stored. `None` when the topic has too many levels; asked
+    /// here because a topic that was placed before need not be counted again.
+    pub fn place(&mut self, topic: &str) -> Option<Placed> {
         if let Some(placed) = self.kept.get(topic) {
-            return *placed;
+            return Some(*placed);
+        }
+        if levels(topic) > self.levels_max {
+            return None;
         }
         if self.kept.len() >= PLACES_KEPT_MAX {
             self.kept.clear();
         }
         let placed = self.placed(topic);
         self.kept.insert(topic.into(), placed);
-        placed
+        Some(placed)
     }
 
     fn placed(&self, topic: &str) -> Placed {
@@ -73,6 +79,10 @@ mod tests {
     use crate::id::PartitionId;
     use crate::topic::TopicFilter;
 
+    fn placed(placement: &mut Placement, topic: &str) -> u32 {
+        placement.place(topic).expect("few levels").partition.0
+    }
+
     fn shelf(filters: &[&str], partitions: std::ops::Range<u32>) -> Shelf {
         let filters = filters.iter().map(|text| TopicFilter::parse(text).expect("valid")).collect();
         Shelf { filters, partitions: partitions.map(PartitionId).collect(), log_qos0: true }
@@ -80,20 +90,19 @@ mod tests {
 
     #[test]
     fn the_first_stream_whose_filter_matches_takes_the_topic() {
-        let mut placement = Placement::new(vec![
-            shelf(&["a/#"], 0..2),
-            shelf(&["a/b", "c"], 2..3),
-            shelf(&[], 3..4),
-        ])
+        let mut placement = Placement::new(
+            vec![shelf(&["a/#"], 0..2), shelf(&["a/b", "c"], 2..3), shelf(&[], 3..4)],
+            9,
+        )
         .expect("whole");
-        assert!(placement.place("a/b").partition.0 < 2);
-        assert_eq!(placement.place("c").partition.0, 2);
-        assert_eq!(placement.place("else").partition.0, 3);
+        assert!(placed(&mut placement, "a/b") < 2);
+        assert_eq!(placed(&mut placement, "c"), 2);
+        assert_eq!(placed(&mut placement, "else"), 3);
     }
 
     #[test]
     fn a_topic_always_has_the_same_place() {
-        let fresh = || Placement::new(vec![shelf(&[], 0..16)]).expect("whole");
+        let fresh = || Placement::new(vec![shelf(&[], 0..16)], 9).expect("whole");
         let mut one = fresh();
         for topic in ["a", "a/b", "plant/7/temp", "é/x"] {
             assert_eq!(one.place(topic), fresh().place(topic));
@@ -103,7 +112,14 @@ mod tests {
 
     #[test]
     fn a_stream_without_partitions_is_refused() {
-        assert!(Placement::new(vec![]).is_none());
-        assert!(Placement::new(vec![shelf(&["a"], 0..0), shelf(&[], 0..1)]).is_none());
+        assert!(Placement::new(vec![], 9).is_none());
+        assert!(Placement::new(vec![shelf(&["a"], 0..0), shelf(&[], 0..1)], 9).is_none());
+    }
+
+    #[test]
+    fn a_topic_with_too_many_levels_has_no_place() {
+        let mut placement = Placement::new(vec![shelf(&[], 0..1)], 3).expect("whole");
+        assert!(placement.place("a/b/c").is_some());
+        assert!(placement.place("a/b/c/").is_none());
     }
 }

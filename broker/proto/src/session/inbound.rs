@@ -4,7 +4,6 @@ use crate::mqtt::{Publish, ReasonCode};
 use crate::qos::Qos;
 use crate::session::alias::{AliasError, Aliases};
 use crate::session::receipts::{Arrival, Receipts};
-use crate::topic;
 
 /// What to do with a PUBLISH.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,7 +46,6 @@ impl Inbound {
                 })?
             }
         };
-        topic::check_levels(topic).map_err(|_| ReasonCode::TOPIC_NAME_INVALID)?;
         match (publish.qos, publish.packet_id) {
             (Qos::AtMostOnce, _) => Ok(Verdict::Store { topic }),
             (Qos::AtLeastOnce, _) => match self.receipts.on_qos1() {
