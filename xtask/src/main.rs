@@ -1,2 +1,48 @@
-//! The commands of this workspace.
-fn main() {}
+//! The commands of this workspace: reads the command line and calls one of them.
+//! Never does the work itself.
+
+mod check;
+mod output;
+mod places;
+mod setup;
+mod tally;
+
+use std::env;
+use std::process::ExitCode;
+
+use places::Places;
+
+const HELP: &str = "\
+The commands of this workspace:
+
+  cargo xtask test         install what tests need, then format check, clippy, docs, all tests
+  cargo xtask test NAME    install what tests need, then only the tests with NAME in their names
+  cargo xtask help         this text
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["test"] => test(None),
+        ["test", name] if !name.starts_with('-') => test(Some(name)),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        unknown => {
+            eprintln!("xtask: no such command: {}\n\n{HELP}", unknown.join(" "));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Setup stops at its first failure: no check means anything without its tools.
+fn test(filter: Option<&str>) -> ExitCode {
+    let places = Places::find();
+    if let Err(problem) = setup::install(&places) {
+        eprintln!("\nxtask: the setup failed, so nothing was tested.\n{problem}");
+        return ExitCode::FAILURE;
+    }
+    if check::all(&places, filter) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
