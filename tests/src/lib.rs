@@ -1,1 +1,11 @@
-//! The harness of the whole-system tests.
+//! The harness of the whole-system tests: starts the real programs and speaks to them from
+//! outside. Never looks into the broker.
+
+pub mod broker;
+pub mod clients;
+pub mod hex;
+pub mod malformed;
+pub mod places;
+pub mod program;
+pub mod tidy;
+pub mod wire;

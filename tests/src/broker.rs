@@ -1,0 +1,138 @@
+//! The real broker, started on a data folder. Never in this process: what it loses in a kill
+//! must be really lost.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::places;
+use crate::program::Program;
+
+/// A running (or killed) broker and its data folder.
+#[derive(Debug)]
+pub struct Broker {
+    program: Program,
+    address: SocketAddr,
+    data: PathBuf,
+    flags: Vec<String>,
+    /// The folder goes when the broker goes; `None` when the test owns it.
+    _fresh: Option<TempDir>,
+}
+
+impl Broker {
+    /// On a fresh data folder, listening on a port of the system's choice.
+    ///
+    /// # Panics
+    /// When it does not come up; so do all that start one.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Like `start`, with more flags.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_with(flags: &[&str]) -> Self {
+        let fresh = TempDir::new().expect("a folder for the data");
+        let data = fresh.path().join("data");
+        Self::launch(data, flags.iter().map(ToString::to_string).collect(), Some(fresh))
+    }
+
+    /// On a data folder that the test owns.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_in(data: &Path) -> Self {
+        Self::launch(data.to_path_buf(), Vec::new(), None)
+    }
+
+    /// Where it speaks MQTT. Another one after each start.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// SIGKILL, as the kernel does it when memory is short.
+    pub fn kill9(&mut self) {
+        self.program.kill9();
+    }
+
+    /// SIGTERM, as an operator does it; the end must be a clean one.
+    ///
+    /// # Panics
+    /// When it does not end by itself or says that something failed.
+    pub fn stop(&mut self) {
+        let status = self.program.terminate();
+        assert!(status.success(), "SIGTERM ended in {status}\n{}", self.program.output());
+    }
+
+    /// Starts again on the same data folder; call it after `kill9` or `stop`.
+    pub fn restart(&mut self) {
+        (self.program, self.address) = run(&self.data, &self.flags);
+    }
+
+    /// All that this run of it has said.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.program.output()
+    }
+
+    fn launch(data: PathBuf, flags: Vec<String>, fresh: Option<TempDir>) -> Self {
+        let (program, address) = run(&data, &flags);
+        Self { program, address, data, flags, _fresh: fresh }
+    }
+}
+
+/// Runs in the folder above the data, so that no config file of ours is found by chance.
+fn run(data: &Path, flags: &[String]) -> (Program, SocketAddr) {
+    let mut command = Command::new(places::built_program("tidewire"));
+    command.arg("--data").arg(data).args(["--mqtt", "127.0.0.1:0"]).args(flags);
+    if let Some(above) = data.parent() {
+        command.current_dir(above);
+    }
+    let program = Program::start(&mut command);
+    let line = program.line_that(|line| mqtt_address(line).is_some());
+    let address = mqtt_address(&line).expect("the line was chosen for it");
+    (program, address)
+}
+
+/// The address in the banner's line `mqtt  127.0.0.1:38211`.
+fn mqtt_address(line: &str) -> Option<SocketAddr> {
+    if !line.trim_start().starts_with("mqtt") {
+        return None;
+    }
+    let from = line.find("127.0.0.1:")?;
+    let address = line.get(from..)?;
+    let is_part = |c: char| c.is_ascii_digit() || c == '.' || c == ':';
+    let end = address.find(|c| !is_part(c)).unwrap_or(address.len());
+    address.get(..end)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mqtt_address;
+
+    #[test]
+    fn the_address_is_read_from_the_banner() {
+        for (line, port) in [
+            ("  mqtt       127.0.0.1:38211", Some(38_211)),
+            ("mqtt 127.0.0.1:1883 (MQTT 5 and 3.1.1)", Some(1883)),
+            ("  data       127.0.0.1:1", None),
+            ("mqtt off", None),
+            ("", None),
+        ] {
+            assert_eq!(mqtt_address(line).map(|found| found.port()), port, "{line}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! A running program whose output is heard line by line. Never outlives the test that
+//! started it. All waiting is for a line or the end, with a deadline.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take on a slow, busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A child with its output captured; killed on drop. When the test fails, the output is shown.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    child: Child,
+    lines: Receiver<String>,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl Program {
+    /// Starts it. Our own settings stay out of its environment: the broker reads
+    /// `TIDEWIRE_…` variables and refuses those that it does not know.
+    ///
+    /// # Panics
+    /// When it cannot start.
+    #[must_use]
+    pub fn start(command: &mut Command) -> Self {
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("TIDEWIRE_") {
+                command.env_remove(name);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let name = command.get_program().to_string_lossy().into_owned();
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {name}: {e}"));
+        let (to_us, lines) = channel();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let errors = child.stderr.take().expect("piped");
+        let output = child.stdout.take().expect("piped");
+        listen(errors, Arc::clone(&heard), None);
+        listen(output, Arc::clone(&heard), Some(to_us));
+        Self { name, child, lines, heard }
+    }
+
+    /// The next line of its standard output.
+    ///
+    /// # Panics
+    /// When none comes in time or it ended.
+    #[must_use]
+    pub fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            panic!("{} says no further line: {error}\n{}", self.name, self.output())
+        })
+    }
+
+    /// Reads lines until one fits, and returns it.
+    ///
+    /// # Panics
+    /// When none comes in time.
+    pub fn line_that(&self, fits: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let line = self.line();
+            if fits(&line) {
+                return line;
+            }
+        }
+        panic!("{} never said the awaited line\n{}", self.name, self.output());
+    }
+
+    /// Waits for its end and returns what was left of its standard output.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    #[must_use]
+    pub fn rest(&mut self) -> (ExitStatus, Vec<String>) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut rest = Vec::new();
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => rest.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("{} does not end\n{}", self.name, self.output())
+                }
+            }
+        }
+        (self.child.wait().expect("our child"), rest)
+    }
+
+    /// Waits for its end and insists that it went well.
+    ///
+    /// # Panics
+    /// When it failed, with its output.
+    pub fn succeeds(&mut self) -> Vec<String> {
+        let (status, lines) = self.rest();
+        assert!(status.success(), "{} ended with {status}\n{}", self.name, self.output());
+        lines
+    }
+
+    /// SIGKILL: no handler of the program runs.
+    ///
+    /// # Panics
+    /// When the child cannot be reached.
+    pub fn kill9(&mut self) {
+        self.child.kill().expect("our child");
+        self.child.wait().expect("our child");
+    }
+
+    /// SIGTERM: asks it to end.
+    ///
+    /// # Panics
+    /// When the child cannot be reached or does not end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("our child");
+        self.rest().0
+    }
+
+    /// All that it has said on either output.
+    ///
+    /// # Panics
+    /// Never in practice: the lock is held by nobody that can panic.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.heard.lock().expect("a listener only pushes").join("\n")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // An error here means that it is gone already, which is what we want.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- what {} said ---\n{}\n---", self.name, self.output());
+        }
+    }
+}
+
+fn listen(
+    source: impl Read + Send + 'static,
+    heard: Arc<Mutex<Vec<String>>>,
+    to: Option<Sender<String>>,
+) {
+    thread::spawn(move || {
+        for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
+            heard.lock().expect("nobody panics with it").push(line.clone());
+            if let Some(to) = &to {
+                // The test may have let go of the program; its output still counts.
+                let _ = to.send(line);
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Program;
+    use std::process::Command;
+
+    fn shell(script: &str) -> Program {
+        Program::start(Command::new("sh").args(["-c", script]))
+    }
+
+    #[test]
+    fn lines_and_the_end_are_heard() {
+        let mut program = shell("echo one; echo two; echo three; echo bad >&2; exit 4");
+        assert_eq!(program.line_that(|line| line.contains('w')), "two");
+        let (status, rest) = program.rest();
+        assert_eq!((status.code(), rest), (Some(4), vec!["three".to_owned()]));
+    }
+
+    #[test]
+    #[should_panic(expected = "no further line")]
+    fn a_program_that_ends_early_is_not_waited_for() {
+        let _ = shell("exit 0").line();
+    }
+
+    #[test]
+    fn a_program_can_be_asked_to_end() {
+        let mut program = shell("trap 'echo bye; exit 0' TERM; echo up; while :; do wait; done");
+        assert_eq!(program.line(), "up");
+        assert!(program.terminate().success());
+        assert!(program.output().contains("bye"));
+    }
+}

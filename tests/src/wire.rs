@@ -1,0 +1,248 @@
+//! An MQTT client made of raw bytes over one socket: sends what it is told, valid or not, and
+//! insists on each answer. Keeps no state that could hide a fault of the broker.
+
+mod frames;
+mod packet;
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+pub use frames::{Publish, Version, Will, connect, frame, publish, subscribe, unsubscribe};
+pub use packet::{Packet, kind};
+
+use crate::hex;
+use crate::program::PATIENCE;
+
+/// One connection to the broker.
+#[derive(Debug)]
+pub struct Wire {
+    stream: TcpStream,
+    version: Version,
+}
+
+impl Wire {
+    /// A socket on which nothing was said yet.
+    ///
+    /// # Panics
+    /// When nobody listens; so does every step here when it does not go as it must.
+    #[must_use]
+    pub fn open(address: SocketAddr, version: Version) -> Self {
+        let stream = TcpStream::connect(address).expect("the broker listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+        stream.set_nodelay(true).expect("a live socket");
+        Self { stream, version }
+    }
+
+    /// Connects a client that leaves nothing behind.
+    ///
+    /// # Panics
+    /// When it is refused.
+    #[must_use]
+    pub fn clean(address: SocketAddr, version: Version, client_id: &str) -> Self {
+        let mut wire = Self::open(address, version);
+        wire.send(&connect(version, client_id, true, 60, None));
+        assert!(!wire.connected(), "a clean session is never present");
+        wire
+    }
+
+    /// Connects a client whose session stays, and says whether it was there already.
+    ///
+    /// # Panics
+    /// When it is refused.
+    #[must_use]
+    pub fn resume(address: SocketAddr, version: Version, client_id: &str) -> (Self, bool) {
+        let mut wire = Self::open(address, version);
+        wire.send(&connect(version, client_id, false, 60, None));
+        let present = wire.connected();
+        (wire, present)
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Panics
+    /// When the broker has closed.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the broker reads");
+    }
+
+    /// Sends what it may be too late to send: the broker can close at any byte of it.
+    pub fn send_if_open(&mut self, bytes: &[u8]) {
+        // A refusal is one of the answers that the caller looks for next.
+        let _ = self.stream.write_all(bytes);
+    }
+
+    /// Reads exactly these bytes.
+    ///
+    /// # Panics
+    /// When others come.
+    pub fn expect(&mut self, bytes: &[u8]) {
+        let mut got = vec![0; bytes.len()];
+        self.stream.read_exact(&mut got).unwrap_or_else(|error| {
+            panic!("awaited {}, got {error}", hex::show(bytes));
+        });
+        assert!(got == bytes, "awaited {}\n    got {}", hex::show(bytes), hex::show(&got));
+    }
+
+    /// The next whole packet.
+    ///
+    /// # Panics
+    /// When none comes in time or the broker closes.
+    pub fn packet(&mut self) -> Packet {
+        self.packet_or_end().unwrap_or_else(|| panic!("the broker closed; a packet was awaited"))
+    }
+
+    /// The next whole packet, or `None` when the broker has closed.
+    ///
+    /// # Panics
+    /// When neither comes in time.
+    pub fn packet_or_end(&mut self) -> Option<Packet> {
+        let first = self.byte()?;
+        let mut length = 0;
+        for shift in [0, 7, 14, 21] {
+            let byte = self.byte()?;
+            length |= usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).expect("a packet has all of its bytes");
+        Some(Packet::new(self.version, first, body))
+    }
+
+    /// A packet of this kind.
+    ///
+    /// # Panics
+    /// When another one comes.
+    pub fn packet_of(&mut self, kind: u8) -> Packet {
+        let packet = self.packet();
+        assert_eq!(packet.kind(), kind, "awaited a packet of kind {kind}, got {packet}");
+        packet
+    }
+
+    /// The answer to CONNECT; says whether the session was present.
+    ///
+    /// # Panics
+    /// When it is a refusal.
+    pub fn connected(&mut self) -> bool {
+        let connack = self.packet_of(kind::CONNACK);
+        assert_eq!(connack.body().get(1), Some(&0), "refused: {connack}");
+        connack.body().first() == Some(&1)
+    }
+
+    /// Subscribes and awaits that each filter got the level that it asked for.
+    ///
+    /// # Panics
+    /// When one did not.
+    pub fn subscribe(&mut self, id: u16, filters: &[(&str, u8)]) {
+        let packet = subscribe(self.version, id, filters);
+        self.send(&packet);
+        let suback = self.packet_of(kind::SUBACK);
+        let granted: Vec<u8> = filters.iter().map(|&(_, qos)| qos).collect();
+        assert_eq!(suback.id(), id, "{suback}");
+        assert!(suback.body().ends_with(&granted), "awaited {granted:?}, got {suback}");
+    }
+
+    /// Sends a PUBLISH and awaits nothing.
+    pub fn publish(&mut self, message: &Publish<'_>) {
+        let packet = publish(self.version, message);
+        self.send(&packet);
+    }
+
+    /// Publishes and awaits the whole exchange of its level.
+    pub fn publish_acknowledged(&mut self, message: &Publish<'_>) {
+        self.publish(message);
+        match message.qos {
+            0 => (),
+            1 => self.answered(kind::PUBACK, message.id),
+            _ => {
+                self.answered(kind::PUBREC, message.id);
+                self.acknowledge(kind::PUBREL, message.id);
+                self.answered(kind::PUBCOMP, message.id);
+            }
+        }
+    }
+
+    /// Awaits PUBACK, PUBREC, PUBREL or PUBCOMP for this packet id, with success.
+    ///
+    /// # Panics
+    /// When something else comes.
+    pub fn answered(&mut self, kind: u8, id: u16) {
+        let answer = self.packet_of(kind);
+        assert_eq!(answer.id(), id, "{answer}");
+        let reason = answer.body().get(2).copied().unwrap_or(0);
+        // 0x10, nobody subscribed, is a success too.
+        assert!(matches!(reason, 0 | 0x10), "{answer}");
+    }
+
+    /// Sends PUBACK, PUBREC, PUBREL or PUBCOMP.
+    pub fn acknowledge(&mut self, kind: u8, id: u16) {
+        let flags = if kind == kind::PUBREL { 2 } else { 0 };
+        let [high, low] = id.to_be_bytes();
+        self.send(&[(kind << 4) | flags, 2, high, low]);
+    }
+
+    /// Awaits a PUBLISH with this payload and answers it to the end of its exchange.
+    ///
+    /// # Panics
+    /// When another packet or payload comes.
+    pub fn receive(&mut self, payload: &str) -> Packet {
+        let message = self.packet_of(kind::PUBLISH);
+        assert_eq!(message.payload_text(), payload, "{message}");
+        match message.qos() {
+            0 => (),
+            1 => self.acknowledge(kind::PUBACK, message.id()),
+            _ => {
+                self.acknowledge(kind::PUBREC, message.id());
+                self.answered(kind::PUBREL, message.id());
+                self.acknowledge(kind::PUBCOMP, message.id());
+            }
+        }
+        message
+    }
+
+    /// Proves that nothing else is on its way: answers come in order, so a PINGRESP says that
+    /// what the broker had to send before our PINGREQ is out.
+    pub fn nothing_more(&mut self) {
+        self.send(&[0xc0, 0]);
+        let packet = self.packet();
+        assert_eq!(packet.kind(), kind::PINGRESP, "nothing was awaited, got {packet}");
+    }
+
+    /// Leaves in good order, and waits until the broker has heard so.
+    pub fn disconnect(mut self) {
+        self.send(&[0xe0, 0]);
+        self.expect_closed();
+    }
+
+    /// Drops the socket as a device that loses power: no DISCONNECT.
+    pub fn vanish(self) {
+        drop(self);
+    }
+
+    /// Awaits the end of the connection with no further byte; says how long it took.
+    ///
+    /// # Panics
+    /// When a byte comes, or no end in time.
+    pub fn expect_closed(&mut self) -> Duration {
+        let since = Instant::now();
+        let rest = self.packet_or_end();
+        assert!(rest.is_none(), "the end was awaited, got {}", rest.expect("checked"));
+        since.elapsed()
+    }
+
+    /// One byte, or `None` at the end of the connection.
+    fn byte(&mut self) -> Option<u8> {
+        let mut byte = [0];
+        match self.stream.read(&mut byte) {
+            Ok(0) => None,
+            Ok(_) => Some(byte[0]),
+            // Closing with our bytes unread makes a reset of it: an end as well.
+            Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                None
+            }
+            Err(error) => panic!("neither a byte nor the end in {PATIENCE:?}: {error}"),
+        }
+    }
+}
