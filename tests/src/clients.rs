@@ -50,12 +50,23 @@ impl Mosquitto {
     /// Like `subscribe`, with a format of mosquitto's own; it must begin with `MSG `.
     #[must_use]
     pub fn subscribe_formatted(&self, filter: &str, format: &str, flags: &[&str]) -> Subscriber {
+        let subscriber = self.subscriber(filter, format, flags);
+        subscriber.program.line_that(|line| line.contains("received SUBACK"));
+        subscriber
+    }
+
+    /// For a session that has messages waiting: they may come before SUBACK, so nothing is
+    /// awaited here.
+    #[must_use]
+    pub fn resume(&self, filter: &str, flags: &[&str]) -> Subscriber {
+        self.subscriber(filter, FORMAT, flags)
+    }
+
+    fn subscriber(&self, filter: &str, format: &str, flags: &[&str]) -> Subscriber {
         let mut command = self.command("mosquitto_sub", filter, flags);
         // -W: no message in time is an end with an error, not a hang.
         command.args(["-d", "-W", "20", "-F", format]);
-        let program = Program::start(&mut command);
-        program.line_that(|line| line.contains("received SUBACK"));
-        Subscriber { program }
+        Subscriber { program: Program::start(&mut command) }
     }
 
     /// Line-buffered, or the pipe would hold the lines back until the end.
@@ -95,11 +106,6 @@ impl Subscriber {
     /// Ends it with no DISCONNECT.
     pub fn kill9(&mut self) {
         self.program.kill9();
-    }
-
-    /// Ends it as Ctrl-C does: it says DISCONNECT.
-    pub fn leave(&mut self) {
-        self.program.terminate();
     }
 }
 

@@ -2,9 +2,13 @@
 //! went otherwise. Never stops at the first fault: the list is what one wants to see.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::hex;
 use crate::wire::{Version, Wire, kind};
+
+/// Long enough for a busy machine, short enough for a table of cases that all fail.
+const PATIENCE_PER_CASE: Duration = Duration::from_secs(5);
 
 /// One line of the table: `name | version | setup | bytes | expected`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,16 +70,19 @@ impl Case {
             Setup::Fresh => Wire::open(broker, self.version),
             Setup::Connected => Wire::clean(broker, self.version, ""),
         };
+        wire.be_patient_for(PATIENCE_PER_CASE);
         wire.send_if_open(&self.bytes);
         if self.expected.contains(&Answer::Alive) {
             wire.send_if_open(&[0xc0, 0]);
         }
-        let answer = hear(&mut wire)?;
-        if self.expected.contains(&answer) {
-            return Ok(());
-        }
-        let shown = hex::show(&self.bytes);
-        Err(format!("{}: {shown}: awaited {:?}, got {answer:?}", self.name, self.expected))
+        let got = match hear(&mut wire) {
+            Ok(answer) if self.expected.contains(&answer) => return Ok(()),
+            Ok(answer) => format!("{answer:?}"),
+            Err(problem) => problem,
+        };
+        let (shown, version) = (hex::show(&self.bytes), self.version);
+        let head = format!("{} ({version:?}) {shown}", self.name);
+        Err(format!("{head}\n    awaited {:?}\n    got {got}", self.expected))
     }
 
     fn read(line: &str) -> Result<Self, String> {
@@ -118,7 +125,7 @@ impl Answer {
 
 /// The answer of the broker, past the packets that are right to come in between.
 fn hear(wire: &mut Wire) -> Result<Answer, String> {
-    while let Some(packet) = wire.packet_or_end() {
+    while let Some(packet) = wire.try_packet()? {
         let answer = match packet.kind() {
             kind::CONNACK if packet.reason() == 0 => continue,
             kind::PUBACK | kind::PUBREC | kind::PUBCOMP | kind::SUBACK | kind::UNSUBACK => continue,
@@ -127,7 +134,7 @@ fn hear(wire: &mut Wire) -> Result<Answer, String> {
             kind::DISCONNECT => Answer::Disconnect(packet.reason()),
             _ => return Err(format!("a packet out of place: {packet}")),
         };
-        return match wire.packet_or_end() {
+        return match wire.try_packet()? {
             None => Ok(answer),
             Some(more) => Err(format!("{answer:?} must be the last word, then came {more}")),
         };

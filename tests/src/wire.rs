@@ -4,7 +4,7 @@
 mod frames;
 mod packet;
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -97,18 +97,35 @@ impl Wire {
     /// # Panics
     /// When neither comes in time.
     pub fn packet_or_end(&mut self) -> Option<Packet> {
-        let first = self.byte()?;
+        self.try_packet().unwrap_or_else(|problem| panic!("{problem}"))
+    }
+
+    /// Like `packet_or_end`, for those who go on when nothing comes.
+    ///
+    /// # Errors
+    /// Says that neither came in time, or that a packet was cut off.
+    pub fn try_packet(&mut self) -> Result<Option<Packet>, String> {
+        let Some(first) = self.byte()? else { return Ok(None) };
         let mut length = 0;
         for shift in [0, 7, 14, 21] {
-            let byte = self.byte()?;
+            let byte = self.byte()?.ok_or("the end came inside a packet")?;
             length |= usize::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
                 break;
             }
         }
         let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).expect("a packet has all of its bytes");
-        Some(Packet::new(self.version, first, body))
+        let whole = self.stream.read_exact(&mut body);
+        whole.map_err(|error| format!("a packet of {length} bytes was cut off: {error}"))?;
+        Ok(Some(Packet::new(self.version, first, body)))
+    }
+
+    /// Waits less than usual, where many cases wait in a row.
+    ///
+    /// # Panics
+    /// When the time is zero.
+    pub fn be_patient_for(&self, time: Duration) {
+        self.stream.set_read_timeout(Some(time)).expect("a timeout above zero");
     }
 
     /// A packet of this kind.
@@ -233,16 +250,18 @@ impl Wire {
     }
 
     /// One byte, or `None` at the end of the connection.
-    fn byte(&mut self) -> Option<u8> {
+    fn byte(&mut self) -> Result<Option<u8>, String> {
         let mut byte = [0];
         match self.stream.read(&mut byte) {
-            Ok(0) => None,
-            Ok(_) => Some(byte[0]),
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(byte[0])),
             // Closing with our bytes unread makes a reset of it: an end as well.
-            Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
-                None
-            }
-            Err(error) => panic!("neither a byte nor the end in {PATIENCE:?}: {error}"),
+            Err(error) if is_end(&error) => Ok(None),
+            Err(error) => Err(format!("neither a byte nor the end came in time: {error}")),
         }
     }
+}
+
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
 }

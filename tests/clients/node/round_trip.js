@@ -1,0 +1,38 @@
+// MQTT.js round trip: arguments are host, port and protocol version (4 or 5).
+'use strict'
+
+const assert = require('node:assert')
+const mqtt = require('mqtt')
+
+const [host, port, version] = process.argv.slice(2)
+const protocolVersion = Number(version)
+const client = mqtt.connect({ host, port: Number(port), protocolVersion, reconnectPeriod: 0 })
+const userProperties = { k: ['1', '2'] }
+const properties = protocolVersion === 5 ? { userProperties } : undefined
+
+const failed = (error) => {
+  console.error(error)
+  process.exit(1)
+}
+const tooLate = setTimeout(() => failed(new Error('no answer in time')), 15000)
+process.on('uncaughtException', failed)
+client.on('error', failed)
+
+client.on('connect', async () => {
+  await client.subscribeAsync('js/#', { qos: 2 })
+  for (const qos of [0, 1, 2]) {
+    const message = new Promise((resolve) => {
+      client.once('message', (topic, payload, packet) => resolve({ topic, payload, packet }))
+    })
+    await client.publishAsync('js/a', `hello ${qos}`, { qos, properties })
+    const { topic, payload, packet } = await message
+    assert.strictEqual(topic, 'js/a')
+    assert.strictEqual(payload.toString(), `hello ${qos}`)
+    assert.strictEqual(packet.qos, qos)
+    if (properties) {
+      assert.deepStrictEqual({ ...packet.properties.userProperties }, userProperties)
+    }
+  }
+  await client.endAsync()
+  clearTimeout(tooLate)
+})
