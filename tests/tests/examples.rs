@@ -1,0 +1,38 @@
+//! Do the examples that users copy do what they say?
+
+use std::process::Command;
+
+use tidewire_tests::broker::Broker;
+use tidewire_tests::places::built_program;
+use tidewire_tests::program::Program;
+
+fn example(name: &str, broker: &Broker, count: &str) -> Program {
+    Program::start(Command::new(built_program(name)).args([&broker.address().to_string(), count]))
+}
+
+#[test]
+fn the_subscriber_prints_what_the_device_reports() {
+    let broker = Broker::start();
+    let mut subscriber = example("subscriber", &broker, "3");
+    subscriber.line_that(|line| line.starts_with("subscribed"));
+    let said = example("telemetry_device", &broker, "3").succeeds();
+    assert_eq!(said, ["3 readings are on disk"]);
+    let expected: Vec<String> = [(0, "20.0"), (1, "20.1"), (2, "20.2")]
+        .map(|(n, c)| format!("plant/line-1/temperature {{\"reading\":{n},\"celsius\":{c}}}"))
+        .to_vec();
+    assert_eq!(subscriber.succeeds(), expected);
+}
+
+#[test]
+fn the_subscriber_gets_what_was_reported_while_it_was_away() {
+    let broker = Broker::start();
+    let mut subscriber = example("subscriber", &broker, "1");
+    subscriber.line_that(|line| line.starts_with("subscribed"));
+    let _ = example("telemetry_device", &broker, "1").succeeds();
+    let _ = subscriber.succeeds();
+    let _ = example("telemetry_device", &broker, "4").succeeds();
+    let said = example("subscriber", &broker, "4").succeeds();
+    assert!(said.contains(&"connected, session present: true".to_owned()), "{said:?}");
+    let readings = said.iter().filter(|line| line.starts_with("plant/line-1/")).count();
+    assert_eq!(readings, 4, "{said:?}");
+}
