@@ -107,7 +107,7 @@ fn run(data: &Path, flags: &[String]) -> (Program, SocketAddr) {
     (program, address)
 }
 
-/// The address in the banner's line `mqtt  127.0.0.1:38211`.
+/// The address in the banner's line `mqtt  mqtt://127.0.0.1:38211  …`.
 fn mqtt_address(line: &str) -> Option<SocketAddr> {
     if !line.trim_start().starts_with("mqtt") {
         return None;
@@ -127,6 +127,7 @@ mod tests {
     fn the_address_is_read_from_the_banner() {
         for (line, port) in [
             ("  mqtt       127.0.0.1:38211", Some(38_211)),
+            ("  mqtt    mqtt://127.0.0.1:41883   MQTT 5, 3.1.1, 3.1", Some(41_883)),
             ("mqtt 127.0.0.1:1883 (MQTT 5 and 3.1.1)", Some(1883)),
             ("  data       127.0.0.1:1", None),
             ("mqtt off", None),

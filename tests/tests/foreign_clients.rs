@@ -4,13 +4,10 @@
 use tidewire_tests::broker::Broker;
 use tidewire_tests::clients::{Mosquitto, mqtt_js, paho};
 
-/// MQTT 3.1 is read by our codec later; until then two versions are promised.
-const PROMISED: [&str; 2] = ["mqttv311", "mqttv5"];
-
 #[test]
 fn mosquitto_delivers_at_each_level_in_each_version() {
     let broker = Broker::start();
-    for version in PROMISED {
+    for version in Mosquitto::VERSIONS {
         let mosquitto = Mosquitto::new(broker.address(), version);
         for qos in ["0", "1", "2"] {
             let mut reader = mosquitto.subscribe("first/#", &["-q", qos, "-C", "1"]);
@@ -23,18 +20,20 @@ fn mosquitto_delivers_at_each_level_in_each_version() {
 #[test]
 fn a_message_crosses_from_one_version_to_the_other() {
     let broker = Broker::start();
-    let [old, new] = PROMISED.map(|version| Mosquitto::new(broker.address(), version));
-    for (from, to) in [(old, new), (new, old)] {
-        let mut reader = to.subscribe("cross", &["-q", "2", "-C", "1"]);
-        from.publish("cross", "over", &["-q", "2"]);
-        assert_eq!(reader.messages(), ["2 0 cross over"]);
+    let clients = Mosquitto::VERSIONS.map(|version| Mosquitto::new(broker.address(), version));
+    for from in clients {
+        for to in clients {
+            let mut reader = to.subscribe("cross", &["-q", "2", "-C", "1"]);
+            from.publish("cross", "over", &["-q", "2"]);
+            assert_eq!(reader.messages(), ["2 0 cross over"], "{from:?} to {to:?}");
+        }
     }
 }
 
 #[test]
 fn leading_wildcards_do_not_match_dollar_topics() {
     let broker = Broker::start();
-    for version in PROMISED {
+    for version in Mosquitto::VERSIONS {
         let mosquitto = Mosquitto::new(broker.address(), version);
         let mut reader = mosquitto.subscribe("#", &["-C", "1"]);
         mosquitto.publish("$own/x", "hidden", &[]);
@@ -46,7 +45,7 @@ fn leading_wildcards_do_not_match_dollar_topics() {
 #[test]
 fn a_retained_message_is_kept_and_cleared() {
     let broker = Broker::start();
-    for version in PROMISED {
+    for version in Mosquitto::VERSIONS {
         let mosquitto = Mosquitto::new(broker.address(), version);
         mosquitto.publish("kept/a", "state", &["-q", "1", "-r"]);
         mosquitto.publish("kept/b", "other", &["-q", "1", "-r"]);
@@ -61,7 +60,7 @@ fn a_retained_message_is_kept_and_cleared() {
 #[test]
 fn the_will_of_a_killed_client_is_published_and_of_a_leaving_one_is_not() {
     let broker = Broker::start();
-    for version in PROMISED {
+    for version in Mosquitto::VERSIONS {
         let mosquitto = Mosquitto::new(broker.address(), version);
         let reader = mosquitto.subscribe("will/#", &["-q", "1"]);
         let flags =
@@ -79,7 +78,7 @@ fn the_will_of_a_killed_client_is_published_and_of_a_leaving_one_is_not() {
 #[test]
 fn an_offline_session_keeps_its_messages() {
     let broker = Broker::start();
-    for version in PROMISED {
+    for version in Mosquitto::VERSIONS {
         let mosquitto = Mosquitto::new(broker.address(), version);
         let name = format!("sleeper-{version}");
         let mut session = vec!["-i", &name, "-q", "1", "-c"];
