@@ -9,7 +9,7 @@ mod records;
 mod route;
 mod varint;
 
-pub use batch::{Batch, BatchError};
+pub use batch::{Batch, BatchError, Outline};
 pub use builder::BatchBuilder;
 pub use header::Header;
 pub use layout::{BATCH_BYTES_MAX, BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES};

@@ -1,1 +1,46 @@
 //! The disk floor: write-ahead log, partitions, tables, recovery. Never a socket.
+//!
+//! One writer gathers commits while the last sync runs and puts them into the write-ahead log as
+//! one frame: appends to partitions and changes to tables, durable together with one sync. A
+//! checkpointer behind it moves batches to segment files and rows to a database. docs/format.md
+//! draws every byte.
+
+mod catalog;
+mod checkpoint;
+mod commit;
+pub mod disk;
+mod engine;
+mod error;
+mod folder;
+mod frame;
+mod health;
+mod options;
+mod partition;
+mod queue;
+mod read;
+mod reader;
+mod recovery;
+mod replies;
+mod segment;
+mod store;
+mod stream;
+mod table;
+mod tables;
+mod wal;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use commit::{
+    Append, Appended, Commit, CommitError, Follower, Offsets, Outcome, Reply, ReplyTo, TableChange,
+};
+pub use disk::{Disk, RealDisk};
+pub use error::{CloseError, OpenError};
+pub use health::Health;
+pub use options::{StoreOptions, StreamOptions};
+pub use read::{ReadError, Slice, StoredBatch, VisitRow};
+pub use recovery::RecoveryReport;
+pub use store::Store;
+pub use stream::{Durability, Stream, StreamConfig};
+pub use table::Table;

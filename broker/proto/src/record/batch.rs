@@ -18,6 +18,19 @@ pub struct Batch {
     bytes: Bytes,
 }
 
+/// What a batch's header says about it; nothing is checked but that it can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// The offset of its first record.
+    pub base_offset: u64,
+    /// The offset behind its last record.
+    pub next_offset: u64,
+    /// Its length.
+    pub bytes: usize,
+    /// The largest timestamp inside.
+    pub max_timestamp: i64,
+}
+
 /// Why bytes are not a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
@@ -98,6 +111,24 @@ impl Batch {
     pub fn base_offset_in(bytes: &[u8]) -> Option<u64> {
         let field = bytes.get(BASE_OFFSET..BASE_OFFSET + 8)?;
         u64::try_from(i64::from_be_bytes(field.try_into().ok()?)).ok()
+    }
+
+    /// What the header says, on its word alone: enough to hop from batch to batch in a file.
+    pub fn outline(header: &[u8]) -> Option<Outline> {
+        let bytes = match Self::bytes_needed(header) {
+            Ok(need) | Err(BatchError::Short { need, .. }) => need,
+            Err(_) => return None,
+        };
+        let whole = header.len() >= BATCH_HEADER_BYTES && header[MAGIC] == MAGIC_V2;
+        let base_offset = Self::base_offset_in(header).filter(|_| whole)?;
+        let last_offset_delta = read_u32(header, LAST_OFFSET_DELTA);
+        let next_offset = base_offset.checked_add(u64::from(last_offset_delta) + 1)?;
+        Some(Outline {
+            base_offset,
+            next_offset,
+            bytes,
+            max_timestamp: read_i64(header, MAX_TIMESTAMP),
+        })
     }
 
     /// A batch that the builder made: right by construction.

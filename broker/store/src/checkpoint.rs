@@ -1,0 +1,125 @@
+//! Moves what a full write-ahead log file holds to where it stays: batches to segments, rows to the
+//! database. Runs behind the writer and never holds it up, except by not giving files back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::{Engine, FullFile};
+use crate::segment::{self, Sources};
+use crate::tables::{DatabaseFailure, Manifest, PartitionRow, SegmentRow};
+use crate::wal::is_full;
+
+/// How often a full disk is tried again.
+const FULL_RETRY: Duration = Duration::from_secs(1);
+
+/// Why a checkpoint did not happen.
+enum Stop {
+    /// No room; the same again later.
+    Full(String),
+    /// The disk or what is on it is broken.
+    Fatal(String),
+}
+
+/// The checkpointer's thread: until closed and done, or the disk failed.
+pub(crate) fn run(engine: &Engine) {
+    while let Some(full) = engine.full_files.wait_first() {
+        if step(engine, full) {
+            continue;
+        }
+        if engine.health.failure().is_some() || engine.full_files.is_closed() {
+            return;
+        }
+        engine.full_files.pause(FULL_RETRY);
+    }
+}
+
+/// Checkpoint what waits, on the caller's thread.
+pub(crate) fn run_pending(engine: &Engine) {
+    while let Some(full) = engine.full_files.first() {
+        if !step(engine, full) {
+            return;
+        }
+    }
+}
+
+/// One file. False if it has to stay where it is.
+fn step(engine: &Engine, full: Arc<FullFile>) -> bool {
+    if engine.health.failure().is_some() {
+        return false;
+    }
+    match checkpoint(engine, &full) {
+        Ok(()) => {
+            engine.full_files.pop();
+            let file = Arc::clone(&full.file);
+            // The supply uses a file again only when nobody else holds it.
+            drop(full);
+            engine.supply.set_stalled(false);
+            engine.supply.give_back(file);
+            true
+        }
+        Err(Stop::Full(reason)) => {
+            tracing::warn!(reason, "no room for a checkpoint");
+            engine.supply.set_stalled(true);
+            false
+        }
+        Err(Stop::Fatal(reason)) => {
+            let reason = engine.health.fail(&format!("checkpoint: {reason}"));
+            engine.supply.fail(reason);
+            false
+        }
+    }
+}
+
+fn checkpoint(engine: &Engine, full: &FullFile) -> Result<(), Stop> {
+    let epoch = full.file.epoch;
+    let sources = Sources {
+        disk: &*engine.disk,
+        wal: &full.file,
+        segment_bytes_max: engine.options.segment_bytes_max,
+    };
+    let mut manifest = Manifest::default();
+    let mut moved = Vec::new();
+    for partition in engine.catalog.partitions() {
+        let placed = partition.placed_in(epoch);
+        let Some(last) = placed.last() else { continue };
+        let segments = segment::append(sources, &partition, &placed)?;
+        let (id, (start, _)) = (partition.id, partition.bounds());
+        manifest.partitions.push(PartitionRow { id, start, end: last.next });
+        manifest.segments.extend(segments.iter().map(|segment| SegmentRow {
+            partition: id,
+            base: segment.base,
+            next: segment.next,
+            bytes: segment.bytes,
+            max_timestamp: segment.max_timestamp,
+            sealed: segment.sealed,
+        }));
+        moved.push((partition, segments));
+    }
+    engine.tables.database().advance(&full.layer, &manifest, full.then)?;
+    for (partition, segments) in moved {
+        partition.checkpointed(epoch, &segments);
+    }
+    engine.tables.forget_oldest();
+    engine.wal_files.write().remove(&epoch);
+    Ok(())
+}
+
+impl From<segment::AppendError> for Stop {
+    fn from(error: segment::AppendError) -> Self {
+        match &error {
+            segment::AppendError::Io(io) if is_full(io) => Self::Full(error.to_string()),
+            segment::AppendError::Io(_) | segment::AppendError::Damaged { .. } => {
+                Self::Fatal(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<(DatabaseFailure, crate::tables::DatabaseError)> for Stop {
+    fn from((failure, error): (DatabaseFailure, crate::tables::DatabaseError)) -> Self {
+        match failure {
+            DatabaseFailure::Full => Self::Full(error.to_string()),
+            DatabaseFailure::Fatal => Self::Fatal(error.to_string()),
+        }
+    }
+}

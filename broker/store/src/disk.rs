@@ -1,0 +1,10 @@
+//! All that the store asks of a disk, and the real one. Owns no rule of the store: what is written
+//! where, and when it is synced, is decided above.
+
+mod access;
+mod real;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
+
+pub use access::{Disk, File, OpenMode};
+pub use real::RealDisk;

@@ -1,0 +1,154 @@
+//! The real disk: std's files, with rustix for what std lacks. Never retries a failed sync.
+
+use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, ErrorKind, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::io::{Errno, pwritev};
+
+use super::access::{Disk, File, OpenMode};
+
+/// The kernel takes this many parts in one call.
+const PARTS_MAX: usize = 1024;
+
+/// A folder of the file system.
+#[derive(Debug)]
+pub struct RealDisk {
+    root: PathBuf,
+    lock: Mutex<Option<fs::File>>,
+}
+
+impl RealDisk {
+    /// The folder at `root`; it is created by the first [`Disk::create_dir`].
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), lock: Mutex::new(None) }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        if name.is_empty() { self.root.clone() } else { self.root.join(name) }
+    }
+}
+
+impl Disk for RealDisk {
+    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(mode != OpenMode::Read);
+        if mode == OpenMode::Create {
+            options.create(true).truncate(true);
+        }
+        let path = self.path(name);
+        let file = options.open(&path).map_err(|error| named(&error, &path))?;
+        Ok(Arc::new(RealFile { file, path }))
+    }
+
+    fn create_dir(&self, name: &str) -> io::Result<()> {
+        let path = self.path(name);
+        fs::create_dir_all(&path).map_err(|error| named(&error, &path))
+    }
+
+    fn list(&self, name: &str) -> io::Result<Vec<String>> {
+        let path = self.path(name);
+        let entries = fs::read_dir(&path).map_err(|error| named(&error, &path))?;
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let path = self.path(to);
+        fs::rename(self.path(from), &path).map_err(|error| named(&error, &path))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let path = self.path(name);
+        fs::remove_file(&path).map_err(|error| named(&error, &path))
+    }
+
+    fn sync_dir(&self, name: &str) -> io::Result<()> {
+        let path = self.path(name);
+        fs::File::open(&path).and_then(|dir| dir.sync_all()).map_err(|error| named(&error, &path))
+    }
+
+    fn lock(&self, name: &str) -> io::Result<()> {
+        let path = self.path(name);
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(&path).map_err(|error| named(&error, &path))?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| named(&error.into(), &path))?;
+        *self.lock.lock() = Some(file);
+        Ok(())
+    }
+
+    fn random(&self) -> u64 {
+        RandomState::new().build_hasher().finish()
+    }
+}
+
+#[derive(Debug)]
+struct RealFile {
+    file: fs::File,
+    path: PathBuf,
+}
+
+impl RealFile {
+    fn named<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| named(&error, &self.path))
+    }
+}
+
+impl File for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        self.named(self.file.metadata().map(|metadata| metadata.len()))
+    }
+
+    fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
+        self.named(self.file.read_exact_at(out, offset))
+    }
+
+    fn write_all_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
+        self.named(write_all(&self.file, parts, offset))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.named(self.file.sync_data())
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.named(self.file.set_len(bytes))
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        match fallocate(&self.file, FallocateFlags::empty(), 0, bytes) {
+            // Some file systems cannot; the length alone is then all there is to have.
+            Err(Errno::OPNOTSUPP) if self.len()? < bytes => self.set_len(bytes),
+            Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => self.named(Err(error.into())),
+        }
+    }
+}
+
+/// A write may be short or interrupted; only then is it continued where it stopped.
+fn write_all(file: &fs::File, mut parts: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+    IoSlice::advance_slices(&mut parts, 0);
+    while !parts.is_empty() {
+        match pwritev(file, &parts[..parts.len().min(PARTS_MAX)], offset) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                offset += written as u64;
+                IoSlice::advance_slices(&mut parts, written);
+            }
+            Err(Errno::INTR) => (),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// The same error, saying which file it is about.
+fn named(error: &io::Error, path: &Path) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}

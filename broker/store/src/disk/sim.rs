@@ -1,0 +1,192 @@
+//! A disk in memory that forgets what was not synced: the lying disk of the tests. Never faster or
+//! kinder than a real one may be, except that folders, once made, stay.
+
+mod crash;
+mod file;
+mod state;
+
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crash::survivors;
+use file::SimFile;
+use state::{Inode, Random, State};
+
+pub use state::Loss;
+
+use super::access::{Disk, File, OpenMode};
+
+/// A simulated data folder.
+#[derive(Debug)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+}
+
+impl SimDisk {
+    /// An empty disk; everything random about it follows from `seed`.
+    pub fn new(seed: u64) -> Arc<Self> {
+        let state = State { random: Random(seed), ..State::default() };
+        Arc::new(Self { state: Arc::new(Mutex::new(state)) })
+    }
+
+    /// Cut the power after this many more bytes and other changes, in the middle of a write if it
+    /// falls there. From then on everything fails.
+    pub fn cut_power_after(&self, changes: u64) {
+        self.state.lock().faults.power_left = Some(changes);
+    }
+
+    /// Bytes written and other changes so far.
+    pub fn changes(&self) -> u64 {
+        self.state.lock().faults.changes
+    }
+
+    /// From now on syncs fail, or no longer.
+    pub fn fail_syncs(&self, fail: bool) {
+        self.state.lock().faults.syncs_fail = fail;
+    }
+
+    /// From now on writes fail, or no longer.
+    pub fn fail_writes(&self, fail: bool) {
+        self.state.lock().faults.writes_fail = fail;
+    }
+
+    /// Have room for this many bytes in all files together, or for any number.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state.lock().faults.capacity = bytes;
+    }
+
+    /// Bytes that all files take.
+    pub fn used_bytes(&self) -> u64 {
+        self.state.lock().used_bytes()
+    }
+
+    /// The disk as it is found after the power came back. This one is left as it is.
+    pub fn restart(&self, loss: Loss, seed: u64) -> Arc<Self> {
+        let state = survivors(&self.state.lock(), loss, Random(seed));
+        Arc::new(Self { state: Arc::new(Mutex::new(state)) })
+    }
+
+    /// Change one byte behind the store's back.
+    pub fn flip(&self, name: &str, position: u64, mask: u8) {
+        let mut state = self.state.lock();
+        let inode = state.names.get(name).copied();
+        let file = inode.and_then(|inode| state.inodes.get_mut(&inode));
+        let place = usize::try_from(position).expect("small");
+        if let Some(byte) = file.and_then(|file| file.bytes.get_mut(place)) {
+            *byte ^= mask;
+        }
+    }
+
+    /// The names of all files.
+    pub fn files(&self) -> Vec<String> {
+        self.state.lock().names.keys().cloned().collect()
+    }
+}
+
+impl Disk for SimDisk {
+    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        let mut state = self.state.lock();
+        state.powered()?;
+        let known = state.names.get(name).copied();
+        let inode = match (known, mode) {
+            (Some(inode), OpenMode::Read | OpenMode::Write) => inode,
+            (None, OpenMode::Read | OpenMode::Write) => {
+                return Err(io::Error::new(ErrorKind::NotFound, format!("{name}: no such file")));
+            }
+            (_, OpenMode::Create) => {
+                state.spend(1)?;
+                let inode = state.next_inode;
+                state.next_inode += 1;
+                state.inodes.insert(inode, Inode::default());
+                state.change_names(None, Some((name, inode)));
+                inode
+            }
+        };
+        drop(state);
+        Ok(Arc::new(SimFile::new(Arc::clone(&self.state), inode)))
+    }
+
+    fn create_dir(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.powered()?;
+        state.folders.insert(name.to_owned());
+        let mut above = name;
+        while let Some((parent, _)) = above.rsplit_once('/') {
+            state.folders.insert(parent.to_owned());
+            above = parent;
+        }
+        Ok(())
+    }
+
+    fn list(&self, name: &str) -> io::Result<Vec<String>> {
+        let state = self.state.lock();
+        state.powered()?;
+        if !name.is_empty() && !state.folders.contains(name) {
+            return Err(io::Error::new(ErrorKind::NotFound, format!("{name}: no such folder")));
+        }
+        let inside = |path: &String| {
+            let rest = match name {
+                "" => path.as_str(),
+                _ => path.strip_prefix(name)?.strip_prefix('/')?,
+            };
+            let first = rest.split('/').next()?;
+            (!first.is_empty()).then(|| first.to_owned())
+        };
+        let paths = state.names.keys().chain(&state.folders);
+        Ok(paths.filter_map(inside).collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.spend(1)?;
+        let inode = state.names.get(from).copied();
+        let inode = inode.ok_or_else(|| io::Error::new(ErrorKind::NotFound, from.to_owned()))?;
+        state.change_names(Some(from), Some((to, inode)));
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.spend(1)?;
+        if !state.names.contains_key(name) {
+            return Err(io::Error::new(ErrorKind::NotFound, name.to_owned()));
+        }
+        state.change_names(Some(name), None);
+        Ok(())
+    }
+
+    fn sync_dir(&self, name: &str) -> io::Result<()> {
+        let mut guard = self.state.lock();
+        guard.spend(1)?;
+        if guard.faults.syncs_fail {
+            return Err(io::Error::other("the sync failed"));
+        }
+        let state = &mut *guard;
+        let (durable, names) = (&mut state.durable_names, &mut state.pending_names);
+        names.retain(|change| {
+            let elsewhere = change.folder != name;
+            if !elsewhere {
+                change.apply(durable);
+            }
+            elsewhere
+        });
+        Ok(())
+    }
+
+    fn lock(&self, _: &str) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.powered()?;
+        if state.is_locked {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        state.is_locked = true;
+        Ok(())
+    }
+
+    fn random(&self) -> u64 {
+        self.state.lock().random.next()
+    }
+}

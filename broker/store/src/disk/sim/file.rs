@@ -1,0 +1,130 @@
+//! An open file of the simulated disk. Remembers how to take back what is not synced.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::state::{Change, Inode, State};
+use crate::disk::access::File;
+
+/// A handle; stays valid when the file is renamed or removed.
+#[derive(Debug)]
+pub(super) struct SimFile {
+    state: Arc<Mutex<State>>,
+    inode: u64,
+}
+
+impl SimFile {
+    pub(super) fn new(state: Arc<Mutex<State>>, inode: u64) -> Self {
+        Self { state, inode }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Inode) -> T) -> T {
+        let mut state = self.state.lock();
+        work(state.inodes.get_mut(&self.inode).expect("an inode outlives its handles"))
+    }
+
+    fn check_room(&self, length: usize) -> io::Result<()> {
+        let state = self.state.lock();
+        let Some(capacity) = state.faults.capacity else { return Ok(()) };
+        let current = state.inodes.get(&self.inode).map_or(0, Inode::length);
+        let growth = (length as u64).saturating_sub(current);
+        if growth > 0 && state.used_bytes() + growth > capacity {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    fn write(&self, bytes: &[u8], position: usize) -> io::Result<()> {
+        if self.state.lock().faults.writes_fail {
+            return Err(io::Error::other("the write failed"));
+        }
+        self.check_room(position + bytes.len())?;
+        let spent = self.state.lock().spend(bytes.len() as u64)?;
+        let whole = spent == bytes.len() as u64;
+        let bytes = &bytes[..usize::try_from(spent).expect("no more than the bytes")];
+        self.with(|inode| inode.write(bytes, position));
+        if whole { Ok(()) } else { Err(io::Error::other("the power failed")) }
+    }
+
+    fn resize(&self, length: usize) -> io::Result<()> {
+        self.check_room(length)?;
+        self.state.lock().spend(1)?;
+        self.with(|inode| inode.resize(length));
+        Ok(())
+    }
+}
+
+impl Inode {
+    fn write(&mut self, bytes: &[u8], position: usize) {
+        let (old_length, end) = (self.bytes.len(), position + bytes.len());
+        if old_length < end {
+            self.bytes.resize(end, 0);
+        }
+        let old = self.bytes[position..end.min(old_length).max(position)].to_vec();
+        self.bytes[position..end].copy_from_slice(bytes);
+        let new_length = self.bytes.len();
+        self.pending.push(Change { position, new: bytes.to_vec(), old, old_length, new_length });
+    }
+
+    fn resize(&mut self, length: usize) {
+        let old_length = self.bytes.len();
+        let old = self.bytes.get(length..).unwrap_or_default().to_vec();
+        self.bytes.resize(length, 0);
+        let position = length.min(old_length);
+        self.pending.push(Change {
+            position,
+            new: Vec::new(),
+            old,
+            old_length,
+            new_length: length,
+        });
+    }
+}
+
+impl File for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        self.state.lock().powered()?;
+        Ok(self.with(|inode| inode.length()))
+    }
+
+    fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
+        self.state.lock().powered()?;
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        self.with(|inode| {
+            let bytes = inode.bytes.get(start..).and_then(|rest| rest.get(..out.len()));
+            out.copy_from_slice(bytes.ok_or(ErrorKind::UnexpectedEof)?);
+            Ok(())
+        })
+    }
+
+    fn write_all_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
+        let position = usize::try_from(offset).map_err(io::Error::other)?;
+        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        self.write(&bytes, position)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.spend(1)?;
+        if state.faults.syncs_fail {
+            return Err(io::Error::other("the sync failed"));
+        }
+        drop(state);
+        self.with(|inode| inode.pending.clear());
+        Ok(())
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.resize(usize::try_from(bytes).map_err(io::Error::other)?)
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        let length = usize::try_from(bytes).map_err(io::Error::other)?;
+        if self.with(|inode| inode.bytes.len() < length) {
+            self.resize(length)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! What the simulated disk holds and what is wrong with it. Never a policy of loss.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+
+/// One file: what it holds, and what of it is not synced.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inode {
+    pub(super) bytes: Vec<u8>,
+    /// Oldest first, with what is needed to take them back.
+    pub(super) pending: Vec<Change>,
+}
+
+/// A change that was not synced.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub(super) position: usize,
+    pub(super) new: Vec<u8>,
+    /// What was there before, as far as the file reached.
+    pub(super) old: Vec<u8>,
+    pub(super) old_length: usize,
+    pub(super) new_length: usize,
+}
+
+impl Inode {
+    pub(super) fn length(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+/// What a power cut leaves of writes that were not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// All of them: it was a crash of the program only.
+    Nothing,
+    /// None of them.
+    Everything,
+    /// Any of them, in any order, each in any of its sectors.
+    Some,
+}
+
+/// Everything that the disk holds and what is wrong with it.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) inodes: HashMap<u64, Inode>,
+    pub(super) names: Names,
+    /// What a power cut would leave of `names` at least.
+    pub(super) durable_names: Names,
+    /// Since then, oldest first.
+    pub(super) pending_names: Vec<NameChange>,
+    pub(super) folders: BTreeSet<String>,
+    pub(super) next_inode: u64,
+    pub(super) is_locked: bool,
+    pub(super) random: Random,
+    pub(super) faults: Faults,
+}
+
+pub(super) type Names = BTreeMap<String, u64>;
+
+#[derive(Clone, Debug)]
+pub(super) struct NameChange {
+    pub(super) folder: String,
+    pub(super) remove: Option<String>,
+    pub(super) insert: Option<(String, u64)>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    /// Bytes written and other changes until the power fails.
+    pub(super) power_left: Option<u64>,
+    pub(super) syncs_fail: bool,
+    pub(super) writes_fail: bool,
+    pub(super) capacity: Option<u64>,
+    pub(super) changes: u64,
+}
+
+/// A small generator: the same seed, the same numbers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Below `bound`, which is not zero.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+impl State {
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.names.values().filter_map(|id| self.inodes.get(id)).map(Inode::length).sum()
+    }
+
+    /// Account for a change; answers how much of it happens before the power fails.
+    pub(super) fn spend(&mut self, amount: u64) -> io::Result<u64> {
+        let Some(left) = &mut self.faults.power_left else {
+            self.faults.changes += amount;
+            return Ok(amount);
+        };
+        if *left == 0 {
+            return Err(io::Error::other("no power"));
+        }
+        let spent = amount.min(*left);
+        *left -= spent;
+        self.faults.changes += spent;
+        Ok(spent)
+    }
+
+    pub(super) fn powered(&self) -> io::Result<()> {
+        match self.faults.power_left {
+            Some(0) => Err(io::Error::other("no power")),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn change_names(&mut self, remove: Option<&str>, insert: Option<(&str, u64)>) {
+        let name = remove.or(insert.map(|(name, _)| name)).unwrap_or_default();
+        let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        let insert = insert.map(|(name, inode)| (name.to_owned(), inode));
+        let change = NameChange { folder, remove: remove.map(Into::into), insert };
+        change.apply(&mut self.names);
+        self.pending_names.push(change);
+    }
+}
+
+impl NameChange {
+    pub(super) fn apply(&self, names: &mut Names) {
+        if let Some(name) = &self.remove {
+            names.remove(name);
+        }
+        if let Some((name, inode)) = &self.insert {
+            names.insert(name.clone(), *inode);
+        }
+    }
+}

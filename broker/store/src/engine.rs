@@ -1,0 +1,105 @@
+//! The parts that the writer, the checkpointer and the readers share. Owns them; does nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use crate::catalog::Catalog;
+use crate::commit::Follower;
+use crate::disk::Disk;
+use crate::health::HealthCell;
+use crate::options::StoreOptions;
+use crate::queue::Queue;
+use crate::segment::IndexCache;
+use crate::tables::{Checkpoint, Layer, Tables};
+use crate::wal::{Supply, WalFile};
+
+/// One open store.
+pub(crate) struct Engine {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) options: StoreOptions,
+    pub(crate) catalog: Catalog,
+    pub(crate) tables: Tables,
+    pub(crate) queue: Queue,
+    pub(crate) supply: Supply,
+    pub(crate) full_files: FullFiles,
+    pub(crate) indexes: IndexCache,
+    pub(crate) health: HealthCell,
+    /// Files of the write-ahead log that batches are read from.
+    pub(crate) wal_files: RwLock<BTreeMap<u64, Arc<WalFile>>>,
+    /// Held while a group commit becomes visible, so that registering falls between two.
+    pub(crate) followers: Mutex<Vec<Arc<dyn Follower>>>,
+}
+
+/// A file of the write-ahead log that the writer is done with.
+pub(crate) struct FullFile {
+    pub(crate) file: Arc<WalFile>,
+    /// Table changes in it.
+    pub(crate) layer: Arc<Layer>,
+    /// Where recovery starts once all of it is checkpointed.
+    pub(crate) then: Checkpoint,
+}
+
+/// Files that wait for their checkpoint, oldest first.
+#[derive(Default)]
+pub(crate) struct FullFiles {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Arc<FullFile>>,
+    closed: bool,
+}
+
+impl FullFiles {
+    pub(crate) fn push(&self, file: FullFile) {
+        self.state.lock().waiting.push_back(Arc::new(file));
+        self.changed.notify_all();
+    }
+
+    /// No more will come.
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    /// The oldest, waiting for one; `None` when closed and empty. It stays first until
+    /// [`pop`](Self::pop).
+    pub(crate) fn wait_first(&self) -> Option<Arc<FullFile>> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(first) = state.waiting.front() {
+                return Some(Arc::clone(first));
+            }
+            if state.closed {
+                return None;
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+
+    /// The oldest, if there is one.
+    pub(crate) fn first(&self) -> Option<Arc<FullFile>> {
+        self.state.lock().waiting.front().cloned()
+    }
+
+    /// The oldest is checkpointed.
+    pub(crate) fn pop(&self) {
+        self.state.lock().waiting.pop_front();
+    }
+
+    /// Wait until something changes, at most this long.
+    pub(crate) fn pause(&self, time: std::time::Duration) {
+        let mut state = self.state.lock();
+        if !state.closed {
+            self.changed.wait_for(&mut state, time);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Commits on their way to the writer. One lock and at most one wake per submission; bounded by
+//! what callers heed, and measured in bytes.
+
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::commit::{Commit, CommitError, Outcome, ReplyTo};
+use crate::frame::commit_bytes;
+
+/// A commit that waits.
+pub(crate) struct Queued {
+    pub(crate) commit: Commit,
+    /// What it takes in a frame.
+    pub(crate) bytes: u64,
+    pub(crate) reply: ReplyTo,
+    /// From the store itself, which may change the table of streams.
+    pub(crate) internal: bool,
+}
+
+/// The queue in front of the writer.
+#[derive(Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    arrived: Condvar,
+    backlog: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<Queued>,
+    sleeping: bool,
+    closed: bool,
+}
+
+impl Queue {
+    pub(crate) fn submit(&self, commit: Commit, reply: ReplyTo, internal: bool) {
+        let bytes = commit_bytes(&commit);
+        let mut state = self.state.lock();
+        if state.closed {
+            drop(state);
+            if let Some((ticket, reply)) = reply {
+                reply.committed(&mut vec![Outcome { ticket, result: Err(CommitError::Closed) }]);
+            }
+            return;
+        }
+        self.backlog.fetch_add(bytes, Ordering::Relaxed);
+        state.waiting.push(Queued { commit, bytes, reply, internal });
+        let wake = mem::take(&mut state.sleeping);
+        drop(state);
+        if wake {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Bytes submitted and not yet answered.
+    pub(crate) fn backlog_bytes(&self) -> u64 {
+        self.backlog.load(Ordering::Relaxed)
+    }
+
+    /// The writer answered this much.
+    pub(crate) fn done(&self, bytes: u64) {
+        self.backlog.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Refuse from now on; what waits is still done.
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.arrived.notify_one();
+    }
+
+    /// All that waits, as soon as there is any; false when closed and empty. `taken` is empty.
+    pub(crate) fn take(&self, taken: &mut Vec<Queued>) -> bool {
+        let mut state = self.state.lock();
+        while state.waiting.is_empty() {
+            if state.closed {
+                return false;
+            }
+            state.sleeping = true;
+            self.arrived.wait(&mut state);
+        }
+        mem::swap(&mut state.waiting, taken);
+        true
+    }
+
+    /// All that waits now.
+    pub(crate) fn take_now(&self, taken: &mut Vec<Queued>) {
+        mem::swap(&mut self.state.lock().waiting, taken);
+    }
+}

@@ -1,0 +1,61 @@
+//! What readers get and why they may not. Plain data.
+
+use std::ops::ControlFlow;
+
+use tidewire_proto::record::Batch;
+
+/// Is shown rows, key and value, and says when it has seen enough.
+pub type VisitRow<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// Consecutive batches of one partition.
+#[derive(Clone, Debug, Default)]
+pub struct Slice {
+    /// In order of offset. The first may begin before the offset that was asked for.
+    pub batches: Vec<StoredBatch>,
+    /// Where to read on.
+    pub next: u64,
+    /// The partition's first offset.
+    pub start: u64,
+    /// The offset behind the partition's last record.
+    pub end: u64,
+}
+
+/// A batch and its place.
+#[derive(Clone, Debug)]
+pub struct StoredBatch {
+    /// The offset of its first record.
+    pub base_offset: u64,
+    /// The batch.
+    pub batch: Batch,
+}
+
+/// Why a read gave nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// There is no such partition.
+    #[error("there is no such partition")]
+    UnknownPartition,
+    /// Before the first offset or behind the end.
+    #[error("offset {offset} is outside of {start}..{end}")]
+    OutOfRange {
+        /// What was asked for.
+        offset: u64,
+        /// The first offset.
+        start: u64,
+        /// The offset behind the last.
+        end: u64,
+    },
+    /// The bytes on disk are not what was written.
+    #[error("{file} is damaged at byte {position}: {what}")]
+    Damaged {
+        /// Which file, relative to the data folder.
+        file: String,
+        /// Where in it.
+        position: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// The disk did not answer.
+    #[error("{0}")]
+    Io(String),
+}

@@ -1,0 +1,77 @@
+//! Reads batches from wherever they are: memory, write-ahead log, segments. Never holds the
+//! writer up.
+
+use bytes::Bytes;
+use tidewire_proto::id::PartitionId;
+use tidewire_proto::record::Batch;
+
+use crate::engine::Engine;
+use crate::partition::{Partition, Place, Placed};
+use crate::read::{ReadError, Slice, StoredBatch};
+use crate::segment;
+use crate::wal::WalFile;
+
+/// Batches from `from` on, up to about `bytes_max`, at least one if there is one.
+pub(crate) fn read(
+    engine: &Engine,
+    id: PartitionId,
+    from: u64,
+    bytes_max: usize,
+) -> Result<Slice, ReadError> {
+    let partition = engine.catalog.partition(id).ok_or(ReadError::UnknownPartition)?;
+    loop {
+        let batches = match partition.locate(from, bytes_max)? {
+            Place::Here(slice) => return Ok(slice),
+            Place::Wal(placed) => match read_wal(engine, &placed)? {
+                Some(batches) => batches,
+                // The checkpoint moved them to a segment in between.
+                None => continue,
+            },
+            Place::Segment(found) => {
+                let wanted = (from, bytes_max);
+                segment::read(&*engine.disk, &engine.indexes, &partition, &found, wanted)?
+            }
+        };
+        return answer(&partition, batches, from);
+    }
+}
+
+/// A file that says it holds an offset and does not is damaged, not at its end.
+fn answer(partition: &Partition, batches: Vec<StoredBatch>, from: u64) -> Result<Slice, ReadError> {
+    let slice = partition.slice(batches, from);
+    if slice.next > from {
+        return Ok(slice);
+    }
+    Err(ReadError::Damaged {
+        file: partition.folder.clone(),
+        position: 0,
+        what: format!("offset {from} is not where it should be"),
+    })
+}
+
+fn read_wal(engine: &Engine, placed: &[Placed]) -> Result<Option<Vec<StoredBatch>>, ReadError> {
+    let mut batches = Vec::with_capacity(placed.len());
+    let mut file = None;
+    for one in placed {
+        if file.as_ref().is_none_or(|file: &std::sync::Arc<WalFile>| file.epoch != one.epoch) {
+            // Holding it keeps it from being used again while we read.
+            file = engine.wal_files.read().get(&one.epoch).cloned();
+        }
+        let Some(file) = &file else { return Ok(None) };
+        batches.push(read_placed(file, one)?);
+    }
+    Ok(Some(batches))
+}
+
+fn read_placed(file: &WalFile, placed: &Placed) -> Result<StoredBatch, ReadError> {
+    let mut bytes = vec![0; placed.bytes as usize];
+    let read = file.file.read_exact_at(&mut bytes, placed.position);
+    read.map_err(|error| ReadError::Io(error.to_string()))?;
+    let damaged =
+        |what: String| ReadError::Damaged { file: file.name(), position: placed.position, what };
+    if Batch::base_offset_in(&bytes) != Some(placed.base) {
+        return Err(damaged(format!("offset {} should be here", placed.base)));
+    }
+    let batch = Batch::parse(Bytes::from(bytes)).map_err(|error| damaged(error.to_string()))?;
+    Ok(StoredBatch { base_offset: placed.base, batch })
+}

@@ -1,0 +1,291 @@
+//! From a data folder to a store that is as it was: checkpoint, then what the write-ahead log says
+//! since. Changes nothing on disk before it knows that all of it makes sense.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::ErrorKind;
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+use tidewire_proto::id::PartitionId;
+use tidewire_proto::record::Batch;
+
+use crate::catalog::Catalog;
+use crate::commit::TableChange;
+use crate::disk::Disk;
+use crate::engine::{Engine, FullFile, FullFiles};
+use crate::error::OpenError;
+use crate::folder;
+use crate::frame::Entry;
+use crate::options::StoreOptions;
+use crate::partition::{Placed, Segment};
+use crate::table::Table;
+use crate::tables::{Checkpoint, Database, Manifest, Tables};
+use crate::wal::{Found, ReplayError, Replayed, Supply, WAL_DIR, WalFile, replay};
+use crate::writer::Writer;
+
+/// The smallest write-ahead log file: anything below is all header.
+const WAL_FILE_BYTES_MIN: u64 = 16 << 10;
+/// The largest: positions and lengths in it have 32 bits.
+const WAL_FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// What opening the store found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Frames of the write-ahead log that were replayed.
+    pub frames: u64,
+    /// Bytes of those frames.
+    pub bytes: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Table rows in them.
+    pub changes: u64,
+    /// A write that was under way when the store stopped, cut off: file and byte.
+    pub torn: Option<(String, u64)>,
+    /// How long it took.
+    pub time: Duration,
+}
+
+impl fmt::Display for RecoveryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.time.as_millis();
+        if self.frames == 0 {
+            write!(f, "opened in {millis} ms, nothing to replay")?;
+        } else {
+            let Self { frames, bytes, records, changes, .. } = self;
+            write!(
+                f,
+                "opened in {millis} ms, replayed {frames} frames ({bytes} bytes, {records} \
+                 records, {changes} table rows) of the write-ahead log"
+            )?;
+        }
+        if let Some((file, position)) = &self.torn {
+            write!(f, "; cut an unfinished write off {file} at byte {position}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Open the folder and bring everything back into memory.
+pub(crate) fn recover(
+    disk: Arc<dyn Disk>,
+    options: StoreOptions,
+) -> Result<(Arc<Engine>, Writer, RecoveryReport), OpenError> {
+    let started = Instant::now();
+    check_options(&options)?;
+    disk.create_dir("")?;
+    disk.lock(folder::LOCK).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => OpenError::Locked,
+        _ => error.into(),
+    })?;
+    folder::prepare(&*disk, options.wal_file_bytes)?;
+    let database = Database::open(Arc::clone(&disk), options.table_cache_bytes);
+    let database = database.map_err(|error| OpenError::Io(error.to_string()))?;
+    let (checkpoint, manifest) =
+        database.load().map_err(|error| OpenError::Io(error.to_string()))?;
+    let engine = Arc::new(new_engine(disk, options, database));
+    load_streams(&engine)?;
+    restore_partitions(&engine, manifest)?;
+
+    let mut rebuild = Rebuild::new(&engine);
+    let replayed = replay(&*engine.disk, checkpoint.epoch, checkpoint.next_lsn, &mut |found| {
+        rebuild.take_up(&found)
+    })?;
+    let mut report = rebuild.report;
+    report.frames = replayed.frames;
+    report.bytes = replayed.bytes;
+    report.torn.clone_from(&replayed.torn);
+    let writer = carry_on(&engine, replayed)?;
+    report.time = started.elapsed();
+    Ok((engine, writer, report))
+}
+
+fn check_options(options: &StoreOptions) -> Result<(), OpenError> {
+    let sizes = WAL_FILE_BYTES_MIN..=WAL_FILE_BYTES_MAX;
+    if !sizes.contains(&options.wal_file_bytes) {
+        let (min, max) = sizes.into_inner();
+        return Err(OpenError::Option(format!("wal_file_bytes must be from {min} to {max}")));
+    }
+    for stream in &options.streams {
+        if !crate::stream::name_is_legal(&stream.name) {
+            let name = &stream.name;
+            return Err(OpenError::Option(format!("a stream cannot be called {name:?}")));
+        }
+        if stream.partitions == 0 {
+            return Err(OpenError::Option(format!("stream {} has no partitions", stream.name)));
+        }
+    }
+    Ok(())
+}
+
+fn new_engine(disk: Arc<dyn Disk>, options: StoreOptions, database: Database) -> Engine {
+    let live_max = (options.wal_bytes_max / options.wal_file_bytes).max(2);
+    let live_max = usize::try_from(live_max).unwrap_or(usize::MAX);
+    let supply = Supply::new(Arc::clone(&disk), options.wal_file_bytes, live_max, options.threads);
+    Engine {
+        disk,
+        options,
+        catalog: Catalog::default(),
+        tables: Tables::new(database),
+        queue: crate::queue::Queue::default(),
+        supply,
+        full_files: FullFiles::default(),
+        indexes: crate::segment::IndexCache::default(),
+        health: crate::health::HealthCell::default(),
+        wal_files: RwLock::default(),
+        followers: Mutex::default(),
+    }
+}
+
+fn load_streams(engine: &Engine) -> Result<(), OpenError> {
+    let mut failure = None;
+    let all = (Bound::Unbounded, Bound::Unbounded);
+    let scanned = engine.tables.scan(Table::Streams, all, &mut |key, value| match engine
+        .catalog
+        .apply(key, Some(value))
+    {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(what) => {
+            failure = Some(what);
+            ControlFlow::Break(())
+        }
+    });
+    scanned.map_err(|error| OpenError::Io(error.to_string()))?;
+    failure.map_or(Ok(()), |what| Err(damaged_tables(what)))
+}
+
+fn restore_partitions(engine: &Engine, manifest: Manifest) -> Result<(), OpenError> {
+    let mut segments: HashMap<PartitionId, Vec<Segment>> = HashMap::new();
+    for row in manifest.segments {
+        segments.entry(row.partition).or_default().push(Segment {
+            base: row.base,
+            next: row.next,
+            bytes: row.bytes,
+            max_timestamp: row.max_timestamp,
+            sealed: row.sealed,
+        });
+    }
+    for row in manifest.partitions {
+        let partition = engine.catalog.partition(row.id).ok_or_else(|| {
+            damaged_tables(format!("partition {} belongs to no stream", row.id.0))
+        })?;
+        partition.restore(row.start, row.end, segments.remove(&row.id).unwrap_or_default());
+    }
+    Ok(())
+}
+
+fn damaged_tables(what: String) -> OpenError {
+    OpenError::Damaged { file: "tables.redb".into(), position: 0, what }
+}
+
+/// From here on the folder changes: the log's end is made durable and the writer starts behind it.
+fn carry_on(engine: &Arc<Engine>, replayed: Replayed) -> Result<Writer, OpenError> {
+    // What we read may not be on disk yet: a crashed process does not take its writes along.
+    for file in &replayed.live {
+        file.file.sync_data()?;
+    }
+    for name in &replayed.leftover {
+        engine.disk.remove(name)?;
+    }
+    engine.disk.sync_dir(WAL_DIR)?;
+    let Replayed { live, ready, spare, next_epoch, next_lsn, .. } = replayed;
+    engine.supply.resume(next_epoch, live.len(), ready, spare);
+    engine.supply.prepare();
+    let last = live.last().cloned();
+    drop(live);
+    let mut writer = Writer::new(Arc::clone(engine), last, next_lsn);
+    writer.take_ready_file();
+    Ok(writer)
+}
+
+/// Takes frames up as the writer would have published them.
+struct Rebuild<'a> {
+    engine: &'a Engine,
+    file: Option<Arc<WalFile>>,
+    report: RecoveryReport,
+}
+
+impl<'a> Rebuild<'a> {
+    fn new(engine: &'a Engine) -> Self {
+        Self { engine, file: None, report: RecoveryReport::default() }
+    }
+
+    fn take_up(&mut self, found: &Found<'_>) -> Result<(), String> {
+        self.enter_file(found);
+        for entry in found.frame.entries() {
+            match entry.map_err(|_| "an entry of the frame is of an unknown kind")? {
+                Entry::Append { partition, position, batch } => {
+                    let position = found.position + position;
+                    self.append(partition, found.file.epoch, position, batch)?;
+                }
+                Entry::Change { table, key, value } => self.change(table, key, value)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A file is full when frames follow in the next.
+    fn enter_file(&mut self, found: &Found<'_>) {
+        if self.file.as_ref().is_some_and(|file| file.epoch == found.file.epoch) {
+            return;
+        }
+        let engine = self.engine;
+        engine.wal_files.write().insert(found.file.epoch, Arc::clone(found.file));
+        if let Some(file) = self.file.replace(Arc::clone(found.file)) {
+            let layer = engine.tables.freeze();
+            let then = Checkpoint { epoch: found.file.epoch, next_lsn: found.frame.lsn };
+            engine.full_files.push(FullFile { file, layer, then });
+        }
+    }
+
+    fn append(
+        &mut self,
+        id: PartitionId,
+        epoch: u64,
+        position: u64,
+        batch: &[u8],
+    ) -> Result<(), String> {
+        let partition = self.engine.catalog.partition(id);
+        let partition = partition.ok_or_else(|| format!("there is no partition {}", id.0))?;
+        let outline = Batch::outline(batch)
+            .ok_or_else(|| format!("a batch for partition {} does not parse", id.0))?;
+        let (_, end) = partition.bounds();
+        let base = outline.base_offset;
+        if base != end {
+            return Err(format!("partition {} goes on at offset {base}, not {end}", id.0));
+        }
+        let placed = Placed {
+            base,
+            next: outline.next_offset,
+            epoch,
+            position,
+            bytes: u32::try_from(batch.len()).map_err(|_| "a batch is too long".to_owned())?,
+            max_timestamp: outline.max_timestamp,
+        };
+        self.report.records += placed.next - base;
+        partition.push(placed, None);
+        Ok(())
+    }
+
+    fn change(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) -> Result<(), String> {
+        if table == Table::Streams {
+            self.engine.catalog.apply(key, value)?;
+        }
+        let change = TableChange { table, key: key.into(), value: value.map(Into::into) };
+        self.engine.tables.apply([change].into_iter());
+        self.report.changes += 1;
+        Ok(())
+    }
+}
+
+impl From<ReplayError> for OpenError {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Io(error) => error.into(),
+            ReplayError::Missing(file) => Self::Missing { file },
+            ReplayError::Damaged { file, position, what } => Self::Damaged { file, position, what },
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Collects outcomes per receiver, so that each is called once per group commit. Never decides
+//! what an outcome is.
+
+use std::sync::Arc;
+
+use crate::commit::{CommitError, Offsets, Outcome, Reply, ReplyTo};
+
+/// Receivers whose lists are kept for the next time.
+const KEPT_MAX: usize = 32;
+
+/// Outcomes that wait to be sent.
+#[derive(Default)]
+pub(crate) struct Replies {
+    receivers: Vec<(Arc<dyn Reply>, Vec<Outcome>)>,
+}
+
+impl Replies {
+    pub(crate) fn add(&mut self, reply: ReplyTo, result: Result<Offsets, CommitError>) {
+        let Some((ticket, receiver)) = reply else { return };
+        let outcome = Outcome { ticket, result };
+        let mut newest_first = self.receivers.iter_mut().rev();
+        match newest_first.find(|(known, _)| Arc::ptr_eq(known, &receiver)) {
+            Some((_, outcomes)) => outcomes.push(outcome),
+            None => self.receivers.push((receiver, vec![outcome])),
+        }
+    }
+
+    pub(crate) fn send(&mut self) {
+        for (receiver, outcomes) in &mut self.receivers {
+            if !outcomes.is_empty() {
+                receiver.committed(outcomes);
+                outcomes.clear();
+            }
+        }
+        if self.receivers.len() > KEPT_MAX {
+            self.receivers.clear();
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Moves batches from the write-ahead log to the end of a partition's segments, synced. Whether
+//! they count is decided by the checkpoint after.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidewire_proto::record::Batch;
+
+use super::index::{SparseIndex, segment_name};
+use crate::disk::{Disk, File, OpenMode};
+use crate::partition::{Partition, Placed, Segment};
+use crate::wal::WalFile;
+
+/// Written at once.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Where the batches come from and where they go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sources<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) wal: &'a WalFile,
+    pub(crate) segment_bytes_max: u64,
+}
+
+/// Why batches did not move.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppendError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{file} is damaged at byte {position}: {what}")]
+    Damaged { file: String, position: u64, what: String },
+}
+
+/// Append the batches in order; returns the segments that are new or have grown.
+pub(crate) fn append(
+    sources: Sources<'_>,
+    partition: &Partition,
+    placed: &[Placed],
+) -> Result<Vec<Segment>, AppendError> {
+    let mut touched = Vec::new();
+    let mut open: Option<OpenSegment> = None;
+    for one in placed {
+        let bytes = fetch(sources.wal, one)?;
+        let room =
+            |segment: &Segment| segment.bytes + u64::from(one.bytes) <= sources.segment_bytes_max;
+        if let Some(full) = open.take_if(|open| !room(&open.segment)) {
+            touched.push(full.finish(sources.disk, &partition.folder, true)?);
+        }
+        let target = match &mut open {
+            Some(target) => target,
+            None => {
+                let last = touched.last().copied().or_else(|| partition.last_segment());
+                let last = last.filter(|segment| !segment.sealed && room(segment));
+                open.insert(OpenSegment::open(sources.disk, &partition.folder, last, one.base)?)
+            }
+        };
+        target.push(one, &bytes)?;
+    }
+    if let Some(open) = open {
+        touched.push(open.finish(sources.disk, &partition.folder, false)?);
+    }
+    Ok(touched)
+}
+
+/// The batch as it lies in the write-ahead log, checked: damage must not move on.
+fn fetch(wal: &WalFile, placed: &Placed) -> Result<Bytes, AppendError> {
+    let mut bytes = vec![0; placed.bytes as usize];
+    wal.file.read_exact_at(&mut bytes, placed.position)?;
+    let bytes = Bytes::from(bytes);
+    let what = match Batch::parse(bytes.clone()) {
+        Ok(_) if Batch::base_offset_in(&bytes) == Some(placed.base) => return Ok(bytes),
+        Ok(_) => format!("the batch at offset {} has another offset", placed.base),
+        Err(error) => error.to_string(),
+    };
+    Err(AppendError::Damaged { file: wal.name(), position: placed.position, what })
+}
+
+struct OpenSegment {
+    segment: Segment,
+    file: Arc<dyn File>,
+    /// A new file has this name until it is synced.
+    temporary: Option<String>,
+    chunk: Vec<u8>,
+    written: u64,
+}
+
+impl OpenSegment {
+    fn open(
+        disk: &dyn Disk,
+        folder: &str,
+        last: Option<Segment>,
+        base: u64,
+    ) -> Result<Self, AppendError> {
+        if let Some(segment) = last {
+            let file = disk.open(&segment_name(folder, segment.base), OpenMode::Write)?;
+            let written = segment.bytes;
+            return Ok(Self { segment, file, temporary: None, chunk: Vec::new(), written });
+        }
+        create_folder(disk, folder)?;
+        let temporary = format!("{folder}/{base:020}.tmp");
+        let file = disk.open(&temporary, OpenMode::Create)?;
+        let segment =
+            Segment { base, next: base, bytes: 0, max_timestamp: i64::MIN, sealed: false };
+        Ok(Self { segment, file, temporary: Some(temporary), chunk: Vec::new(), written: 0 })
+    }
+
+    fn push(&mut self, placed: &Placed, bytes: &[u8]) -> Result<(), AppendError> {
+        self.chunk.extend_from_slice(bytes);
+        self.segment.bytes += bytes.len() as u64;
+        self.segment.next = placed.next;
+        self.segment.max_timestamp = self.segment.max_timestamp.max(placed.max_timestamp);
+        if self.chunk.len() >= CHUNK_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all_at(&mut [IoSlice::new(&self.chunk)], self.written)?;
+        self.written += self.chunk.len() as u64;
+        self.chunk.clear();
+        Ok(())
+    }
+
+    fn finish(mut self, disk: &dyn Disk, folder: &str, seal: bool) -> io::Result<Segment> {
+        self.flush()?;
+        self.file.sync_data()?;
+        if let Some(temporary) = &self.temporary {
+            disk.rename(temporary, &segment_name(folder, self.segment.base))?;
+        }
+        if seal {
+            self.segment.sealed = true;
+            SparseIndex::build(&*self.file, &self.segment)?.save(disk, folder, &self.segment)?;
+        }
+        if seal || self.temporary.is_some() {
+            disk.sync_dir(folder)?;
+        }
+        Ok(self.segment)
+    }
+}
+
+/// The folder and every one above it, durable.
+fn create_folder(disk: &dyn Disk, folder: &str) -> io::Result<()> {
+    disk.create_dir(folder)?;
+    let mut above = folder;
+    while let Some((parent, _)) = above.rsplit_once('/') {
+        disk.sync_dir(parent)?;
+        above = parent;
+    }
+    disk.sync_dir("")
+}

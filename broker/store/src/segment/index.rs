@@ -1,0 +1,201 @@
+//! The sparse index of a segment: one entry for every so many bytes. Rebuilt from the segment
+//! whenever its own file is missing or damaged; never trusted beyond finding a place to start.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tidewire_proto::id::PartitionId;
+use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch};
+
+use crate::disk::{Disk, File, OpenMode};
+use crate::partition::Segment;
+
+/// Bytes of a segment between two entries.
+const STEP_BYTES: u64 = 32 << 10;
+/// Indexes kept in memory, whatever the number of segments.
+const CACHED_MAX: usize = 64;
+const MAGIC: [u8; 8] = *b"TwIdx001";
+const ENTRY_BYTES: usize = 24;
+
+/// The name of a segment's file.
+pub(super) fn segment_name(folder: &str, base: u64) -> String {
+    format!("{folder}/{base:020}.seg")
+}
+
+/// Where to start reading for an offset or a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct SparseIndex {
+    entries: Vec<Entry>,
+    /// Bytes of the segment that are indexed.
+    covered: u64,
+    max_timestamp: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    base: u64,
+    position: u64,
+    /// The largest timestamp before this batch.
+    max_timestamp_before: i64,
+}
+
+impl SparseIndex {
+    /// Index all bytes of a segment that count.
+    pub(super) fn build(file: &dyn File, segment: &Segment) -> io::Result<Self> {
+        let mut index = Self { max_timestamp: i64::MIN, ..Self::default() };
+        index.extend(file, segment.bytes)?;
+        Ok(index)
+    }
+
+    /// Where the batch with `offset` is, or some batch before it.
+    pub(super) fn position(&self, offset: u64) -> u64 {
+        let index = self.entries.partition_point(|entry| entry.base <= offset);
+        index.checked_sub(1).map_or(0, |index| self.entries[index].position)
+    }
+
+    /// Hop from batch to batch. A header that makes no sense ends it: readers will meet the
+    /// damage themselves and name it.
+    fn extend(&mut self, file: &dyn File, bytes: u64) -> io::Result<()> {
+        let mut chunk = vec![0; 1 << 18];
+        while self.covered < bytes {
+            let length = (bytes - self.covered).min(chunk.len() as u64);
+            let window = &mut chunk[..usize::try_from(length).expect("no longer than the chunk")];
+            file.read_exact_at(window, self.covered)?;
+            if self.extend_with(window) == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Index the batches whose headers are in `window`; returns how far that went.
+    fn extend_with(&mut self, window: &[u8]) -> u64 {
+        let mut at = 0;
+        while let Some(header) = window.get(at..at + BATCH_HEADER_BYTES) {
+            let Some(batch) = Batch::outline(header) else { break };
+            let last = self.entries.last().map_or(0, |entry| entry.position);
+            if self.covered >= last + STEP_BYTES || self.entries.is_empty() {
+                let max_timestamp_before = self.max_timestamp;
+                let (base, position) = (batch.base_offset, self.covered);
+                self.entries.push(Entry { base, position, max_timestamp_before });
+            }
+            self.max_timestamp = self.max_timestamp.max(batch.max_timestamp);
+            self.covered += batch.bytes as u64;
+            at += batch.bytes;
+        }
+        at as u64
+    }
+
+    /// Write it beside its segment, which is sealed.
+    pub(super) fn save(&self, disk: &dyn Disk, folder: &str, segment: &Segment) -> io::Result<()> {
+        let temporary = format!("{folder}/{:020}.idx.tmp", segment.base);
+        let file = disk.open(&temporary, OpenMode::Create)?;
+        file.write_all_at(&mut [IoSlice::new(&self.encode())], 0)?;
+        file.sync_data()?;
+        disk.rename(&temporary, &index_name(folder, segment.base))
+    }
+
+    fn load(disk: &dyn Disk, folder: &str, segment: &Segment) -> Option<Self> {
+        let file = disk.open(&index_name(folder, segment.base), OpenMode::Read).ok()?;
+        let mut bytes = vec![0; usize::try_from(file.len().ok()?).ok()?];
+        file.read_exact_at(&mut bytes, 0).ok()?;
+        Self::decode(&bytes).filter(|index| index.covered == segment.bytes)
+    }
+
+    /// `magic 8 | crc u32 | zero u32 | covered u64 | max timestamp i64 | entries`, little-endian;
+    /// the checksum covers what is behind it.
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(&self.covered.to_le_bytes());
+        bytes.extend_from_slice(&self.max_timestamp.to_le_bytes());
+        for entry in &self.entries {
+            bytes.extend_from_slice(&entry.base.to_le_bytes());
+            bytes.extend_from_slice(&entry.position.to_le_bytes());
+            bytes.extend_from_slice(&entry.max_timestamp_before.to_le_bytes());
+        }
+        let crc = crc_fast::crc32_iscsi(&bytes[16..]);
+        bytes[8..12].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(&MAGIC)?;
+        let (crc, rest) = rest.split_first_chunk()?;
+        let (_, rest) = rest.split_first_chunk::<4>()?;
+        if crc_fast::crc32_iscsi(rest) != u32::from_le_bytes(*crc) {
+            return None;
+        }
+        let (covered, rest) = rest.split_first_chunk()?;
+        let (max_timestamp, rest) = rest.split_first_chunk()?;
+        let (entries, []) = rest.as_chunks::<ENTRY_BYTES>() else { return None };
+        let number = |entry: &[u8; ENTRY_BYTES], at: usize| {
+            u64::from_le_bytes(entry[at..at + 8].try_into().expect("the range is 8 long"))
+        };
+        let entries = entries.iter().map(|entry| Entry {
+            base: number(entry, 0),
+            position: number(entry, 8),
+            max_timestamp_before: number(entry, 16).cast_signed(),
+        });
+        Some(Self {
+            entries: entries.collect(),
+            covered: u64::from_le_bytes(*covered),
+            max_timestamp: i64::from_le_bytes(*max_timestamp),
+        })
+    }
+}
+
+fn index_name(folder: &str, base: u64) -> String {
+    format!("{folder}/{base:020}.idx")
+}
+
+type Key = (PartitionId, u64);
+
+/// The indexes that were used last.
+#[derive(Debug, Default)]
+pub(crate) struct IndexCache {
+    used: Mutex<VecDeque<(Key, Arc<SparseIndex>)>>,
+}
+
+impl IndexCache {
+    /// The index of a segment, as far as the segment reaches now.
+    pub(super) fn index(
+        &self,
+        disk: &dyn Disk,
+        file: &dyn File,
+        (partition, folder): (PartitionId, &str),
+        segment: &Segment,
+    ) -> io::Result<Arc<SparseIndex>> {
+        let key = (partition, segment.base);
+        let cached = self.take(key);
+        let index = match cached {
+            Some(index) if index.covered >= segment.bytes => index,
+            Some(shorter) => {
+                let mut longer = SparseIndex::clone(&shorter);
+                longer.extend(file, segment.bytes)?;
+                Arc::new(longer)
+            }
+            None => {
+                let saved = segment.sealed.then(|| SparseIndex::load(disk, folder, segment));
+                match saved.flatten() {
+                    Some(index) => Arc::new(index),
+                    None => Arc::new(SparseIndex::build(file, segment)?),
+                }
+            }
+        };
+        let mut used = self.used.lock();
+        used.push_back((key, Arc::clone(&index)));
+        if used.len() > CACHED_MAX {
+            used.pop_front();
+        }
+        Ok(index)
+    }
+
+    fn take(&self, key: Key) -> Option<Arc<SparseIndex>> {
+        let mut used = self.used.lock();
+        let place = used.iter().position(|(known, _)| *known == key)?;
+        used.remove(place).map(|(_, index)| index)
+    }
+}

@@ -1,0 +1,262 @@
+//! The narrow door: commit, follow, read, tables. Owns the threads behind it.
+
+use std::io;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use parking_lot::{Condvar, Mutex};
+use tidewire_proto::id::PartitionId;
+
+use crate::checkpoint;
+use crate::commit::{Commit, CommitError, Follower, Offsets, Outcome, Reply, ReplyTo, TableChange};
+use crate::disk::Disk;
+use crate::engine::Engine;
+use crate::error::{CloseError, OpenError};
+use crate::health::Health;
+use crate::options::{StoreOptions, StreamOptions};
+use crate::read::{ReadError, Slice, VisitRow};
+use crate::reader;
+use crate::recovery::{RecoveryReport, recover};
+use crate::stream::Stream;
+use crate::table::Table;
+use crate::writer::Writer;
+
+/// A handle to an open store; clones are the same store. The last one to go shuts it down.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Arc<Engine>,
+    /// Without threads, the writer is run by whoever calls [`Store::turn`].
+    inline: Option<Mutex<Writer>>,
+    threads: Mutex<Option<Threads>>,
+}
+
+struct Threads {
+    writer: JoinHandle<()>,
+    checkpointer: JoinHandle<()>,
+    supply: JoinHandle<()>,
+}
+
+impl Store {
+    /// Open the data folder, creating it if there is none, and recover what it holds.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        options: StoreOptions,
+    ) -> Result<(Self, RecoveryReport), OpenError> {
+        let threaded = options.threads;
+        let (engine, writer, report) = recover(disk, options)?;
+        let inner = if threaded {
+            let threads = Mutex::new(Some(start(&engine, writer)?));
+            Inner { engine, inline: None, threads }
+        } else {
+            Inner { engine, inline: Some(Mutex::new(writer)), threads: Mutex::new(None) }
+        };
+        let store = Self { inner: Arc::new(inner) };
+        store.create_missing_streams().map_err(OpenError::Streams)?;
+        Ok((store, report))
+    }
+
+    /// Hand a commit to the writer. Never blocks; `reply` is called with the ticket when it is
+    /// durable as its streams ask for, or refused.
+    pub fn submit(&self, commit: Commit, reply: ReplyTo) {
+        self.inner.engine.queue.submit(commit, reply, false);
+    }
+
+    /// Commit and wait for it: for tools and tests. Never from a [`Reply`] or [`Follower`].
+    pub fn commit(&self, commit: Commit) -> Result<Vec<u64>, CommitError> {
+        self.commit_and_wait(commit, false).map(|offsets| offsets.as_slice().to_vec())
+    }
+
+    /// Bytes submitted and not yet answered.
+    pub fn backlog_bytes(&self) -> u64 {
+        self.inner.engine.queue.backlog_bytes()
+    }
+
+    /// The writer is behind: stop reading from publishers until it is not.
+    pub fn is_busy(&self) -> bool {
+        self.backlog_bytes() >= self.inner.engine.options.backlog_bytes_max
+    }
+
+    /// Follow every partition's tail. The answer says where each ended at that moment: what is
+    /// committed later comes to the follower, all of it and in order.
+    pub fn follow(&self, follower: Arc<dyn Follower>) -> Vec<(PartitionId, u64)> {
+        let engine = &self.inner.engine;
+        let mut followers = engine.followers.lock();
+        followers.push(follower);
+        let partitions = engine.catalog.partitions();
+        partitions.iter().map(|partition| (partition.id, partition.bounds().1)).collect()
+    }
+
+    /// Batches from an offset on, up to about `bytes_max`, at least one if there is one. The first
+    /// may begin before `from`. May read from disk.
+    pub fn read(
+        &self,
+        partition: PartitionId,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<Slice, ReadError> {
+        reader::read(&self.inner.engine, partition, from, bytes_max)
+    }
+
+    /// As [`read`](Self::read), from memory alone: `None` if that is not enough.
+    pub fn read_recent(
+        &self,
+        partition: PartitionId,
+        from: u64,
+        bytes_max: usize,
+    ) -> Option<Slice> {
+        self.inner.engine.catalog.partition(partition)?.read_recent(from, bytes_max)
+    }
+
+    /// A partition's first offset, and the offset behind its last record.
+    pub fn bounds(&self, partition: PartitionId) -> Option<(u64, u64)> {
+        Some(self.inner.engine.catalog.partition(partition)?.bounds())
+    }
+
+    /// One row.
+    pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        let row = self.inner.engine.tables.get(table, key);
+        row.map_err(|error| ReadError::Io(error.to_string()))
+    }
+
+    /// Rows in the order of their keys, as of one moment between two commits.
+    pub fn scan(
+        &self,
+        table: Table,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        visit: &mut VisitRow<'_>,
+    ) -> Result<(), ReadError> {
+        let scanned = self.inner.engine.tables.scan(table, (from, to), visit);
+        scanned.map_err(|error| ReadError::Io(error.to_string()))
+    }
+
+    /// All streams, in the order of their creation.
+    pub fn streams(&self) -> Arc<Vec<Stream>> {
+        self.inner.engine.catalog.streams()
+    }
+
+    /// Whether the store still writes.
+    pub fn health(&self) -> Health {
+        self.inner.engine.health.health()
+    }
+
+    /// Without threads: commit what waits and checkpoint what is full, here and now.
+    pub fn turn(&self) {
+        if let Some(writer) = &self.inner.inline {
+            writer.lock().turn();
+            checkpoint::run_pending(&self.inner.engine);
+        }
+    }
+
+    /// Refuse new commits, finish those that wait, and leave nothing for the next start to replay.
+    pub fn shutdown(&self) -> Result<(), CloseError> {
+        self.inner.shutdown();
+        self.inner.engine.health.failure().map_or(Ok(()), |reason| Err(CloseError::Failed(reason)))
+    }
+
+    /// Streams that the options name and the store does not have yet.
+    fn create_missing_streams(&self) -> Result<(), CommitError> {
+        let engine = &self.inner.engine;
+        let known = engine.catalog.streams();
+        let is_missing =
+            |wanted: &&StreamOptions| known.iter().all(|stream| stream.name != wanted.name);
+        let mut next_id = engine.catalog.next_id();
+        let mut commit = Commit::default();
+        for wanted in engine.options.streams.iter().filter(is_missing) {
+            let partitions = (next_id..next_id + wanted.partitions).map(PartitionId).collect();
+            next_id += wanted.partitions;
+            let stream = Stream { name: wanted.name.clone(), config: wanted.config, partitions };
+            commit.changes.push(TableChange {
+                table: Table::Streams,
+                key: wanted.name.as_bytes().into(),
+                value: Some(stream.encode()),
+            });
+        }
+        if commit.changes.is_empty() {
+            return Ok(());
+        }
+        self.commit_and_wait(commit, true).map(|_| ())
+    }
+
+    fn commit_and_wait(&self, commit: Commit, internal: bool) -> Result<Offsets, CommitError> {
+        let waiter = Arc::new(Waiter::default());
+        let reply: Arc<dyn Reply> = Arc::clone(&waiter) as Arc<dyn Reply>;
+        self.inner.engine.queue.submit(commit, Some((0, reply)), internal);
+        self.turn();
+        waiter.wait()
+    }
+}
+
+fn start(engine: &Arc<Engine>, mut writer: Writer) -> io::Result<Threads> {
+    let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+        thread::Builder::new().name(name.into()).spawn(run)
+    };
+    let (for_supply, for_checkpointer) = (Arc::clone(engine), Arc::clone(engine));
+    Ok(Threads {
+        supply: spawn("wal-supply", Box::new(move || for_supply.supply.run()))?,
+        checkpointer: spawn("checkpoint", Box::new(move || checkpoint::run(&for_checkpointer)))?,
+        writer: spawn("writer", Box::new(move || writer.run()))?,
+    })
+}
+
+impl Inner {
+    /// The writer first, then what it leaves behind; the supply last, because both need it.
+    fn shutdown(&self) {
+        let mut running = self.threads.lock();
+        self.engine.queue.close();
+        if let Some(writer) = &self.inline {
+            let mut writer = writer.lock();
+            writer.turn();
+            writer.finish();
+            checkpoint::run_pending(&self.engine);
+        }
+        let Some(threads) = running.take() else { return };
+        let join = |thread: JoinHandle<()>| {
+            if thread.join().is_err() {
+                self.engine.health.fail("a thread of the store panicked");
+            }
+        };
+        join(threads.writer);
+        self.engine.full_files.close();
+        join(threads.checkpointer);
+        self.engine.supply.close();
+        join(threads.supply);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+/// Waits for one outcome.
+#[derive(Default)]
+struct Waiter {
+    outcome: Mutex<Option<Outcome>>,
+    arrived: Condvar,
+}
+
+impl Waiter {
+    fn wait(&self) -> Result<Offsets, CommitError> {
+        let mut outcome = self.outcome.lock();
+        loop {
+            if let Some(outcome) = outcome.take() {
+                return outcome.result;
+            }
+            self.arrived.wait(&mut outcome);
+        }
+    }
+}
+
+impl Reply for Waiter {
+    fn committed(&self, outcomes: &mut Vec<Outcome>) {
+        *self.outcome.lock() = outcomes.pop();
+        self.arrived.notify_all();
+    }
+}

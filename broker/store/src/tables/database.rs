@@ -1,0 +1,280 @@
+//! The checkpoint on disk: table rows, where segments end, and how far the write-ahead log is in
+//! it. One transaction changes all three, so that they never contradict each other.
+
+use std::io::{self, ErrorKind};
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use tidewire_proto::id::PartitionId;
+
+use super::backend::FileBackend;
+use super::overlay::{Layer, is_inverted};
+use crate::disk::{Disk, OpenMode};
+use crate::read::VisitRow;
+use crate::table::Table;
+
+const NAME: &str = "tables.redb";
+const TEMPORARY: &str = "tables.tmp";
+
+const CHECKPOINT: TableDefinition<'_, &str, u64> = TableDefinition::new("checkpoint");
+const PARTITIONS: TableDefinition<'_, u32, (u64, u64)> = TableDefinition::new("partitions");
+const SEGMENTS: TableDefinition<'_, (u32, u64), (u64, u64, i64, bool)> =
+    TableDefinition::new("segments");
+
+/// Where recovery starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    /// The first file of the write-ahead log that is still needed.
+    pub(crate) epoch: u64,
+    /// The number of its first frame.
+    pub(crate) next_lsn: u64,
+}
+
+/// What the checkpoint says about a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PartitionRow {
+    pub(crate) id: PartitionId,
+    /// Its first offset.
+    pub(crate) start: u64,
+    /// The offset behind the last record in its segments.
+    pub(crate) end: u64,
+}
+
+/// What the checkpoint says about a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentRow {
+    pub(crate) partition: PartitionId,
+    pub(crate) base: u64,
+    /// The offset behind its last record.
+    pub(crate) next: u64,
+    /// Bytes that count; what lies behind them in the file does not exist.
+    pub(crate) bytes: u64,
+    pub(crate) max_timestamp: i64,
+    pub(crate) sealed: bool,
+}
+
+/// Rows about partitions and segments: all of them, or those that changed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manifest {
+    pub(crate) partitions: Vec<PartitionRow>,
+    pub(crate) segments: Vec<SegmentRow>,
+}
+
+/// What went wrong with the database.
+#[derive(Debug, thiserror::Error)]
+#[error("{NAME}: {0}")]
+pub(crate) struct DatabaseError(Box<redb::Error>);
+
+/// What follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DatabaseFailure {
+    /// No room; the database was opened again and stands at its last commit.
+    Full,
+    /// Nothing more can be believed.
+    Fatal,
+}
+
+impl DatabaseError {
+    fn new(error: impl Into<redb::Error>) -> Self {
+        Self(Box::new(error.into()))
+    }
+
+    fn io(error: io::Error) -> Self {
+        Self::new(redb::Error::Io(error))
+    }
+}
+
+/// The open database.
+#[derive(Debug)]
+pub(crate) struct Database {
+    disk: Arc<dyn Disk>,
+    cache_bytes: usize,
+    open: RwLock<Arc<redb::Database>>,
+}
+
+impl Database {
+    /// Make a new one that stands at `checkpoint`. It has its name only when it is whole.
+    pub(crate) fn create(disk: &dyn Disk, checkpoint: Checkpoint) -> Result<(), DatabaseError> {
+        let file = disk.open(TEMPORARY, OpenMode::Create).map_err(DatabaseError::io)?;
+        let backend = FileBackend(Arc::clone(&file));
+        let database = redb::Builder::new()
+            .set_cache_size(1 << 20)
+            .create_with_backend(backend)
+            .map_err(DatabaseError::new)?;
+        write(&database, &Layer::default(), &Manifest::default(), checkpoint)?;
+        drop(database);
+        let rename = || {
+            file.sync_data()?;
+            disk.rename(TEMPORARY, NAME)?;
+            disk.sync_dir("")
+        };
+        rename().map_err(DatabaseError::io)
+    }
+
+    pub(crate) fn open(disk: Arc<dyn Disk>, cache_bytes: usize) -> Result<Self, DatabaseError> {
+        let database = open(&*disk, cache_bytes)?;
+        Ok(Self { disk, cache_bytes, open: RwLock::new(Arc::new(database)) })
+    }
+
+    /// Is there one in the folder?
+    pub(crate) fn exists(disk: &dyn Disk) -> io::Result<bool> {
+        match disk.open(NAME, OpenMode::Read) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Everything that recovery needs to know.
+    pub(crate) fn load(&self) -> Result<(Checkpoint, Manifest), DatabaseError> {
+        let snapshot = self.snapshot()?;
+        let table = snapshot.0.open_table(CHECKPOINT).map_err(DatabaseError::new)?;
+        let number = |name: &str| match table.get(name) {
+            Ok(row) => row.map(|row| row.value()).ok_or_else(|| {
+                let error = format!("the checkpoint has no {name}");
+                DatabaseError::io(io::Error::new(ErrorKind::InvalidData, error))
+            }),
+            Err(error) => Err(DatabaseError::new(error)),
+        };
+        let checkpoint = Checkpoint { epoch: number("epoch")?, next_lsn: number("next_lsn")? };
+        let mut manifest = Manifest::default();
+        let table = snapshot.0.open_table(PARTITIONS).map_err(DatabaseError::new)?;
+        for row in table.iter().map_err(DatabaseError::new)? {
+            let (id, row) = row.map_err(DatabaseError::new)?;
+            let (start, end) = row.value();
+            manifest.partitions.push(PartitionRow { id: PartitionId(id.value()), start, end });
+        }
+        let table = snapshot.0.open_table(SEGMENTS).map_err(DatabaseError::new)?;
+        for row in table.iter().map_err(DatabaseError::new)? {
+            let (key, row) = row.map_err(DatabaseError::new)?;
+            let ((partition, base), (next, bytes, max_timestamp, sealed)) =
+                (key.value(), row.value());
+            let partition = PartitionId(partition);
+            let row = SegmentRow { partition, base, next, bytes, max_timestamp, sealed };
+            manifest.segments.push(row);
+        }
+        Ok((checkpoint, manifest))
+    }
+
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DatabaseError> {
+        let table = self.snapshot()?.table(table)?;
+        let row = table.get(key).map_err(DatabaseError::new)?;
+        Ok(row.map(|row| row.value().to_vec()))
+    }
+
+    /// The rows as they are now, whatever happens later. Keep it short: it pins pages.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, DatabaseError> {
+        self.open.read().begin_read().map(Snapshot).map_err(DatabaseError::new)
+    }
+
+    /// Advance the checkpoint: rows, manifest and place in the write-ahead log, all or nothing.
+    pub(crate) fn advance(
+        &self,
+        layer: &Layer,
+        manifest: &Manifest,
+        checkpoint: Checkpoint,
+    ) -> Result<(), (DatabaseFailure, DatabaseError)> {
+        let mut current = self.open.write();
+        let Err(error) = write(&current, layer, manifest, checkpoint) else { return Ok(()) };
+        let full = matches!(&*error.0, redb::Error::Io(io) if io.kind() == ErrorKind::StorageFull);
+        if !full {
+            return Err((DatabaseFailure::Fatal, error));
+        }
+        // After an error it refuses everything; opened again, it stands at its last commit.
+        match open(&*self.disk, self.cache_bytes) {
+            Ok(database) => *current = Arc::new(database),
+            Err(error) => return Err((DatabaseFailure::Fatal, error)),
+        }
+        Err((DatabaseFailure::Full, error))
+    }
+}
+
+/// The rows at one moment.
+pub(crate) struct Snapshot(ReadTransaction);
+
+impl Snapshot {
+    fn table(
+        &self,
+        table: Table,
+    ) -> Result<redb::ReadOnlyTable<&'static [u8], &'static [u8]>, DatabaseError> {
+        self.0.open_table(definition(table)).map_err(DatabaseError::new)
+    }
+
+    pub(crate) fn scan(
+        &self,
+        table: Table,
+        range: (Bound<&[u8]>, Bound<&[u8]>),
+        visit: &mut VisitRow<'_>,
+    ) -> Result<ControlFlow<()>, DatabaseError> {
+        if is_inverted(range) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let table = self.table(table)?;
+        for row in table.range::<&[u8]>(range).map_err(DatabaseError::new)? {
+            let (key, value) = row.map_err(DatabaseError::new)?;
+            if visit(key.value(), value.value()).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+fn open(disk: &dyn Disk, cache_bytes: usize) -> Result<redb::Database, DatabaseError> {
+    let file = disk.open(NAME, OpenMode::Write).map_err(DatabaseError::io)?;
+    redb::Builder::new()
+        .set_cache_size(cache_bytes)
+        .create_with_backend(FileBackend(file))
+        .map_err(DatabaseError::new)
+}
+
+fn write(
+    database: &redb::Database,
+    layer: &Layer,
+    manifest: &Manifest,
+    checkpoint: Checkpoint,
+) -> Result<(), DatabaseError> {
+    let mut transaction = database.begin_write().map_err(DatabaseError::new)?;
+    // Rows come from strangers, who might craft a page whose checksum fits: two phases do not
+    // rely on it. It also leaves what a quick open needs.
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    fill(&transaction, layer, manifest, checkpoint).map_err(DatabaseError::new)?;
+    transaction.commit().map_err(DatabaseError::new)
+}
+
+fn fill(
+    transaction: &WriteTransaction,
+    layer: &Layer,
+    manifest: &Manifest,
+    checkpoint: Checkpoint,
+) -> Result<(), redb::Error> {
+    for table in Table::ALL {
+        let mut rows = transaction.open_table(definition(table))?;
+        for (key, row) in layer.rows(table) {
+            match row {
+                Some(value) => drop(rows.insert(&**key, &**value)?),
+                None => drop(rows.remove(&**key)?),
+            }
+        }
+    }
+    let mut partitions = transaction.open_table(PARTITIONS)?;
+    for row in &manifest.partitions {
+        partitions.insert(row.id.0, (row.start, row.end))?;
+    }
+    let mut segments = transaction.open_table(SEGMENTS)?;
+    for row in &manifest.segments {
+        let value = (row.next, row.bytes, row.max_timestamp, row.sealed);
+        segments.insert((row.partition.0, row.base), value)?;
+    }
+    let mut place = transaction.open_table(CHECKPOINT)?;
+    place.insert("epoch", checkpoint.epoch)?;
+    place.insert("next_lsn", checkpoint.next_lsn)?;
+    Ok(())
+}
+
+fn definition(table: Table) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+    TableDefinition::new(table.name())
+}

@@ -1,0 +1,7 @@
+//! Claims about the whole store, on a simulated and on a real disk.
+
+mod crash;
+mod damage;
+mod harness;
+mod log;
+mod real;

@@ -1,0 +1,99 @@
+//! The same store with threads on a real disk.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use tidewire_proto::id::PartitionId;
+
+use super::harness::{append, options, rows, texts};
+use crate::{Commit, OpenError, RealDisk, Store, StoreOptions};
+
+fn threaded() -> StoreOptions {
+    StoreOptions { threads: true, wal_file_bytes: 64 << 10, wal_bytes_max: 256 << 10, ..options() }
+}
+
+fn open(folder: &Path) -> Result<Store, OpenError> {
+    Store::open(Arc::new(RealDisk::new(folder)), threaded()).map(|(store, _)| store)
+}
+
+/// What a crash of the program would leave: the folder as it is while the store runs.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
+#[test]
+fn many_threads_commit_and_all_of_it_is_there_after_a_reopen() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path()).expect("opens");
+    thread::scope(|scope| {
+        for worker in 0..4 {
+            let store = store.clone();
+            scope.spawn(move || {
+                for n in 0..300 {
+                    let text = format!("{worker} {n} {}", "x".repeat(n));
+                    let commit =
+                        Commit { appends: vec![append(worker % 2, &text)], changes: vec![] };
+                    store.commit(commit).expect("committed");
+                }
+            });
+        }
+    });
+    store.shutdown().expect("stops cleanly");
+    drop(store);
+    let store = open(folder.path()).expect("opens again");
+    for partition in 0..2 {
+        let found = texts(&store, partition).expect("readable");
+        assert_eq!(found.len(), 600);
+        for worker in [partition, partition + 2] {
+            let prefix = format!("{worker} ");
+            let own = found.iter().filter_map(|text| text.strip_prefix(&prefix));
+            let numbers: Vec<usize> = own
+                .map(|rest| rest.split(' ').next().expect("first").parse().expect("number"))
+                .collect();
+            assert_eq!(numbers, (0..300).collect::<Vec<_>>(), "in the order of sending");
+        }
+    }
+}
+
+#[test]
+fn a_store_that_was_killed_opens_with_all_that_was_acknowledged() {
+    let (folder, killed) =
+        (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("one"));
+    let store = open(folder.path()).expect("opens");
+    for n in 0..50 {
+        super::harness::put(&store, 0, &n.to_string()).expect("committed");
+    }
+    copy(folder.path(), killed.path());
+    let found = open(killed.path()).expect("opens");
+    assert_eq!(texts(&found, 0).expect("readable").len(), 50);
+    assert_eq!(rows(&found), [("row 0".to_owned(), "49".to_owned())]);
+    assert_eq!(found.bounds(PartitionId(0)), Some((0, 50)));
+}
+
+#[test]
+fn a_second_store_on_the_same_folder_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _first = open(folder.path()).expect("opens");
+    assert!(matches!(open(folder.path()), Err(OpenError::Locked)));
+}
+
+#[test]
+fn a_path_that_is_a_file_is_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("data");
+    fs::write(&file, "mine").expect("written");
+    let Err(error) = open(&file) else { panic!("it must not open") };
+    assert!(error.to_string().contains("data"), "{error}");
+    assert_eq!(fs::read(&file).expect("still there"), b"mine");
+}

@@ -1,0 +1,130 @@
+//! One file of the write-ahead log: name, header, preparation. Never its frames.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::Arc;
+
+use crate::disk::{Disk, File, OpenMode};
+
+/// The folder of the write-ahead log.
+pub(crate) const WAL_DIR: &str = "wal";
+/// Frames begin here: the header has a block of its own that no frame's write touches.
+pub(crate) const FRAMES_FROM: u64 = 4096;
+
+const MAGIC: [u8; 8] = *b"TwWal001";
+const HEADER_BYTES: usize = 40;
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+
+/// A file with a right header. Whoever holds the `Arc` may read: it is used again only when
+/// nobody else does.
+#[derive(Debug)]
+pub(crate) struct WalFile {
+    pub(crate) epoch: u64,
+    pub(crate) salt: u64,
+    pub(crate) bytes: u64,
+    pub(crate) file: Arc<dyn File>,
+}
+
+/// Make the folder durable.
+pub(crate) fn create_dir(disk: &dyn Disk) -> io::Result<()> {
+    disk.create_dir(WAL_DIR)?;
+    disk.sync_dir("")
+}
+
+/// The number in a file's name, if it is a ready file of the write-ahead log.
+pub(crate) fn epoch_of(name: &str) -> Option<u64> {
+    name.strip_suffix(".wal").filter(|digits| digits.len() == 20)?.parse().ok()
+}
+
+fn name_of(epoch: u64) -> String {
+    format!("{WAL_DIR}/{epoch:020}.wal")
+}
+
+impl WalFile {
+    /// Its name in the data folder.
+    pub(crate) fn name(&self) -> String {
+        name_of(self.epoch)
+    }
+
+    /// Make a file that commits can go to without a change to the file system: written in full
+    /// once, so that its blocks are real. It has its name only when it is ready.
+    pub(crate) fn create(disk: &dyn Disk, epoch: u64, bytes: u64) -> io::Result<Self> {
+        let temporary = format!("{WAL_DIR}/{epoch:020}.tmp");
+        let made = disk.open(&temporary, OpenMode::Create).and_then(|file| {
+            fill(&*file, bytes)?;
+            Self::enter_service(disk, file, epoch, bytes, &temporary)
+        });
+        if made.is_err() {
+            // The space it took may be what is lacking; the next attempt empties it anyway.
+            let _ = disk.remove(&temporary);
+        }
+        made
+    }
+
+    /// Take a file whose frames are all checkpointed into service under a new number.
+    pub(crate) fn recycle(&self, disk: &dyn Disk, epoch: u64) -> io::Result<Self> {
+        let temporary = format!("{WAL_DIR}/{epoch:020}.tmp");
+        disk.rename(&self.name(), &temporary)?;
+        Self::enter_service(disk, Arc::clone(&self.file), epoch, self.bytes, &temporary)
+    }
+
+    fn enter_service(
+        disk: &dyn Disk,
+        file: Arc<dyn File>,
+        epoch: u64,
+        bytes: u64,
+        temporary: &str,
+    ) -> io::Result<Self> {
+        let made = Self { epoch, salt: disk.random(), bytes, file };
+        made.file.write_all_at(&mut [IoSlice::new(&made.header())], 0)?;
+        made.file.sync_data()?;
+        disk.rename(temporary, &made.name())?;
+        disk.sync_dir(WAL_DIR)?;
+        Ok(made)
+    }
+
+    /// Open a file that is in service. A header that is not right is damage: the file had its
+    /// name only after the header was synced.
+    pub(crate) fn open(disk: &dyn Disk, epoch: u64) -> io::Result<Self> {
+        let name = name_of(epoch);
+        let file = disk.open(&name, OpenMode::Write)?;
+        let mut header = [0; HEADER_BYTES];
+        file.read_exact_at(&mut header, 0)?;
+        let number = |at: usize| {
+            u64::from_le_bytes(header[at..at + 8].try_into().expect("the range is 8 long"))
+        };
+        let opened = Self { epoch, salt: number(16), bytes: number(24), file };
+        if opened.header() != header {
+            let error = format!("{name}: the header (bytes 0 to {HEADER_BYTES}) is damaged");
+            return Err(io::Error::new(ErrorKind::InvalidData, error));
+        }
+        if opened.file.len()? < opened.bytes {
+            let error = format!("{name}: the file is cut short, it had {} bytes", opened.bytes);
+            return Err(io::Error::new(ErrorKind::InvalidData, error));
+        }
+        Ok(opened)
+    }
+
+    /// `magic 8 | epoch u64 | salt u64 | bytes u64 | crc u32 | zero u32`, little-endian.
+    fn header(&self) -> [u8; HEADER_BYTES] {
+        let mut header = [0; HEADER_BYTES];
+        header[..8].copy_from_slice(&MAGIC);
+        header[8..16].copy_from_slice(&self.epoch.to_le_bytes());
+        header[16..24].copy_from_slice(&self.salt.to_le_bytes());
+        header[24..32].copy_from_slice(&self.bytes.to_le_bytes());
+        let crc = crc_fast::crc32_iscsi(&header[..32]);
+        header[32..36].copy_from_slice(&crc.to_le_bytes());
+        header
+    }
+}
+
+fn fill(file: &dyn File, bytes: u64) -> io::Result<()> {
+    file.allocate(bytes)?;
+    let mut at = 0;
+    while at < bytes {
+        let step = (bytes - at).min(ZEROS.len() as u64);
+        let zeros = &ZEROS[..usize::try_from(step).expect("no longer than the zeros")];
+        file.write_all_at(&mut [IoSlice::new(zeros)], at)?;
+        at += step;
+    }
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! Reads the write-ahead log back, frame by frame, and finds its end. Decides what is a torn tail
+//! and what is damage; changes nothing on disk.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+use super::file::{FRAMES_FROM, WAL_DIR, WalFile, epoch_of};
+use crate::disk::Disk;
+use crate::frame::{FRAME_ALIGNMENT, FRAME_HEADER_BYTES, Frame};
+
+/// What the log holds behind the checkpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Replayed {
+    /// Files with frames that are not checkpointed, oldest first.
+    pub(crate) live: Vec<Arc<WalFile>>,
+    /// The file behind them, if it can take frames as it is.
+    pub(crate) ready: Option<Arc<WalFile>>,
+    /// Files whose frames are all checkpointed.
+    pub(crate) spare: Vec<Arc<WalFile>>,
+    /// Files that hold nothing and are in the way.
+    pub(crate) leftover: Vec<String>,
+    /// The number of the file after the live and the ready ones.
+    pub(crate) next_epoch: u64,
+    /// The number of the next frame.
+    pub(crate) next_lsn: u64,
+    /// Frames read.
+    pub(crate) frames: u64,
+    /// Bytes of those frames.
+    pub(crate) bytes: u64,
+    /// Where a frame was begun and not finished.
+    pub(crate) torn: Option<(String, u64)>,
+}
+
+/// A frame and its place.
+#[derive(Debug)]
+pub(crate) struct Found<'a> {
+    pub(crate) file: &'a Arc<WalFile>,
+    pub(crate) position: u64,
+    pub(crate) frame: Frame<'a>,
+}
+
+/// Why the log cannot be read back.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReplayError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0} is missing")]
+    Missing(String),
+    #[error("{file} is damaged at byte {position}: {what}")]
+    Damaged { file: String, position: u64, what: String },
+}
+
+/// Read every frame from file `epoch` on, where the first has the number `next_lsn`.
+pub(crate) fn replay(
+    disk: &dyn Disk,
+    epoch: u64,
+    next_lsn: u64,
+    visit: &mut dyn FnMut(Found<'_>) -> Result<(), String>,
+) -> Result<Replayed, ReplayError> {
+    let (files, mut replayed) = open_all(disk, epoch)?;
+    replayed.next_lsn = next_lsn;
+    replayed.next_epoch = epoch;
+    let mut bytes = Vec::new();
+    let mut end = None;
+    for (index, file) in files.iter().enumerate() {
+        read_whole(file, &mut bytes)?;
+        match continuation(file, &bytes, replayed.next_lsn) {
+            Continuation::Next => (),
+            Continuation::None => break,
+            Continuation::Skips { found } => {
+                let (file, position) = end.unwrap_or((file.name(), FRAMES_FROM));
+                let what = format!("frame {} should be here, {found} follows", replayed.next_lsn);
+                return Err(ReplayError::Damaged { file, position, what });
+            }
+        }
+        let position = read_frames(file, &bytes, &mut replayed, visit)?;
+        replayed.live.push(Arc::clone(&files[index]));
+        replayed.next_epoch = file.epoch + 1;
+        end = Some((file.name(), position));
+    }
+    find_the_end(&files, &mut bytes, end, &mut replayed)?;
+    Ok(replayed)
+}
+
+/// How a file carries on from the frames before it.
+enum Continuation {
+    Next,
+    None,
+    Skips { found: u64 },
+}
+
+fn continuation(file: &WalFile, bytes: &[u8], next_lsn: u64) -> Continuation {
+    match frame_at(file, bytes, FRAMES_FROM) {
+        Some(frame) if frame.lsn == next_lsn => Continuation::Next,
+        // What was synced when it was written tells whether a frame before it is missing.
+        Some(frame) if frame.durable >= next_lsn => Continuation::Skips { found: frame.lsn },
+        Some(_) | None => Continuation::None,
+    }
+}
+
+/// Visit the frames of one file; returns where they end.
+fn read_frames(
+    file: &Arc<WalFile>,
+    bytes: &[u8],
+    replayed: &mut Replayed,
+    visit: &mut dyn FnMut(Found<'_>) -> Result<(), String>,
+) -> Result<u64, ReplayError> {
+    let mut position = FRAMES_FROM;
+    while let Some(frame) = frame_at(file, bytes, position) {
+        if frame.lsn != replayed.next_lsn {
+            break;
+        }
+        let length = frame.bytes();
+        visit(Found { file, position, frame }).map_err(|what| ReplayError::Damaged {
+            file: file.name(),
+            position,
+            what,
+        })?;
+        replayed.next_lsn += 1;
+        replayed.frames += 1;
+        replayed.bytes += length;
+        position = (position + length).next_multiple_of(FRAME_ALIGNMENT);
+    }
+    Ok(position)
+}
+
+/// Look behind the last frame: only what was never acknowledged may be lost there. A later frame
+/// that knows the missing one was synced is proof of damage.
+fn find_the_end(
+    files: &[Arc<WalFile>],
+    bytes: &mut Vec<u8>,
+    end: Option<(String, u64)>,
+    replayed: &mut Replayed,
+) -> Result<(), ReplayError> {
+    let last = replayed.live.len().saturating_sub(1);
+    for (index, file) in files.iter().enumerate().skip(last) {
+        read_whole(file, bytes)?;
+        let is_live = index < replayed.live.len();
+        let from = match &end {
+            Some((_, position)) if is_live => *position,
+            _ => FRAMES_FROM,
+        };
+        let unfinished = frame_begins(file, bytes, from);
+        let strays = stray_frames(file, bytes, from);
+        if let Some(frame) = strays.iter().find(|frame| frame.durable >= replayed.next_lsn) {
+            let (file, position) = end.clone().unwrap_or((file.name(), from));
+            let what =
+                format!("frame {} is not readable, {} follows", replayed.next_lsn, frame.lsn);
+            return Err(ReplayError::Damaged { file, position, what });
+        }
+        if replayed.torn.is_none() && (unfinished || !strays.is_empty()) {
+            replayed.torn = Some((file.name(), from));
+        }
+        if is_live {
+            continue;
+        }
+        if file.epoch == replayed.next_epoch && strays.is_empty() {
+            replayed.ready = Some(Arc::clone(file));
+        } else if file.epoch > replayed.next_epoch {
+            replayed.leftover.push(file.name());
+        }
+    }
+    replayed.next_epoch += u64::from(replayed.ready.is_some());
+    Ok(())
+}
+
+/// Whole frames of this file that no chain of frames leads to.
+fn stray_frames<'a>(file: &WalFile, bytes: &'a [u8], from: u64) -> Vec<Frame<'a>> {
+    let mut found = Vec::new();
+    let mut position = from;
+    while position + FRAME_HEADER_BYTES as u64 <= bytes.len() as u64 {
+        match frame_at(file, bytes, position) {
+            Some(frame) => {
+                position = (position + frame.bytes()).next_multiple_of(FRAME_ALIGNMENT);
+                found.push(frame);
+            }
+            None => position += FRAME_ALIGNMENT,
+        }
+    }
+    found
+}
+
+fn frame_at<'a>(file: &WalFile, bytes: &'a [u8], position: u64) -> Option<Frame<'a>> {
+    let rest = bytes.get(usize::try_from(position).ok()?..)?;
+    Frame::parse(rest, file.epoch, file.salt)
+}
+
+/// A frame of this file was begun here, whole or not.
+fn frame_begins(file: &WalFile, bytes: &[u8], position: u64) -> bool {
+    let header = usize::try_from(position).ok().and_then(|at| bytes.get(at..));
+    header.is_some_and(|rest| Frame::begins(rest, file.epoch))
+}
+
+fn read_whole(file: &WalFile, bytes: &mut Vec<u8>) -> Result<(), ReplayError> {
+    let length = usize::try_from(file.bytes)
+        .map_err(|_| io::Error::new(ErrorKind::FileTooLarge, file.name()))?;
+    bytes.resize(length, 0);
+    file.file.read_exact_at(bytes, 0)?;
+    Ok(())
+}
+
+/// All files in order; those before the checkpoint are spare, those from it on have no gap.
+fn open_all(disk: &dyn Disk, epoch: u64) -> Result<(Vec<Arc<WalFile>>, Replayed), ReplayError> {
+    let names = disk.list(WAL_DIR)?;
+    let mut epochs: Vec<u64> = names.iter().filter_map(|name| epoch_of(name)).collect();
+    epochs.sort_unstable();
+    let mut replayed = Replayed::default();
+    let unfinished = names.iter().filter(|name| name.ends_with(".tmp"));
+    replayed.leftover = unfinished.map(|name| format!("{WAL_DIR}/{name}")).collect();
+    let mut files = Vec::new();
+    let mut expected = epoch;
+    for found in epochs {
+        if found < epoch {
+            match WalFile::open(disk, found) {
+                Ok(file) => replayed.spare.push(Arc::new(file)),
+                Err(_) => replayed.leftover.push(format!("{WAL_DIR}/{found:020}.wal")),
+            }
+            continue;
+        }
+        if found != expected {
+            break;
+        }
+        files.push(Arc::new(WalFile::open(disk, found)?));
+        expected += 1;
+    }
+    let beyond = names.iter().filter_map(|name| epoch_of(name)).any(|found| found >= expected);
+    if beyond || files.is_empty() {
+        return Err(ReplayError::Missing(format!("{WAL_DIR}/{expected:020}.wal")));
+    }
+    Ok((files, replayed))
+}
