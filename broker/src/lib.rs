@@ -3,6 +3,10 @@
 pub mod banner;
 pub mod cli;
 pub mod config;
+mod core;
+mod listener;
 pub mod metrics;
+mod registry;
 pub mod server;
+mod store_options;
 pub mod telemetry;

@@ -1,14 +1,220 @@
-//! Placeholder: starts nothing. The real server takes this file's place.
+//! Builds all parts of the broker, lets them run, and takes them down in order.
 
-use crate::config::Config;
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tidewire_proto::routing::placement::{Placement, Shelf};
+use tidewire_proto::session::cursor::Positions;
+use tidewire_proto::topic::TopicFilter;
+use tidewire_store::{CloseError, OpenError, RealDisk, Store};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::banner::{self, BannerFacts, BoundListener, Protocol};
+use crate::config::{Config, StreamConfig};
+use crate::core::inbox::{Event, Inbox};
+use crate::core::shared::Shared;
+use crate::metrics::Metrics;
+use crate::{core, listener, store_options};
+
+/// How long clients may take to let a stopping broker go.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// Why the broker could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
-#[error("the server did not start")]
-pub enum StartError {}
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error("the data folder {} cannot be opened", .0.display())]
+    Store(PathBuf, #[source] OpenError),
+    /// The last writes could not be finished.
+    #[error("the data folder could not be closed cleanly; what was acknowledged is safe")]
+    Close(#[source] CloseError),
+    /// A port is taken or may not be used.
+    #[error("cannot listen on {0} for {1}; is another broker running, or try --mqtt with a port")]
+    Bind(SocketAddr, &'static str, #[source] io::Error),
+    /// The system refuses threads, handles or signals.
+    #[error("the system refuses {0}")]
+    System(&'static str, #[source] io::Error),
+}
 
-/// Returns at once.
+/// Runs the broker until it is told to stop (SIGTERM, SIGINT).
+///
+/// # Errors
+/// When it cannot start, or cannot close its data folder.
 pub fn run(config: Config) -> Result<(), StartError> {
-    tracing::debug!(?config, "Nothing to serve yet.");
-    Ok(())
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| StartError::System("a runtime", error))?;
+    runtime.block_on(async {
+        let mut stop = StopSignals::new()?;
+        let server = Server::start(&config)?;
+        server.greet(&config);
+        stop.wait().await;
+        server.stop().await
+    })
+}
+
+struct StopSignals {
+    term: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> Result<Self, StartError> {
+        let failed = |error| StartError::System("signals", error);
+        Ok(Self {
+            term: signal(SignalKind::terminate()).map_err(failed)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => (),
+            _ = self.interrupt.recv() => (),
+        }
+    }
+}
+
+struct Server {
+    shared: Arc<Shared>,
+    cores: Vec<JoinHandle<()>>,
+    accepting: Vec<tokio::task::JoinHandle<()>>,
+    listeners: Vec<BoundListener>,
+    is_new: bool,
+}
+
+impl Server {
+    /// Opens the store, binds every port, starts every core: in this order, so that nobody
+    /// connects to a broker that cannot keep a message.
+    fn start(config: &Config) -> Result<Self, StartError> {
+        let dir = &config.data.dir;
+        let is_new = !dir.exists();
+        let failed = |error| StartError::Store(dir.clone(), error);
+        let options = store_options::from_config(config);
+        let (store, report) = Store::open(Arc::new(RealDisk::new(dir)), options).map_err(failed)?;
+        tracing::info!(%report, "The data folder is open.");
+
+        let mqtt = match config.listener.mqtt.bind {
+            Some(address) => Some(bound(address, "MQTT")?),
+            None => None,
+        };
+        let count = core_count(config);
+        let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
+        let limits = config.mqtt.clone();
+        let shared = Arc::new(Shared::new(store, inboxes, limits, Metrics::register()));
+        let cores = start_cores(&shared, config)?;
+        let mut listeners = Vec::new();
+        let mut accepting = Vec::new();
+        if let Some((socket, address)) = mqtt {
+            listeners.push(BoundListener { protocol: Protocol::Mqtt, address });
+            accepting.push(tokio::spawn(listener::accept(socket, Arc::clone(&shared))));
+        }
+        Ok(Self { shared, cores, accepting, listeners, is_new })
+    }
+
+    fn greet(&self, config: &Config) {
+        let facts = BannerFacts {
+            version: env!("CARGO_PKG_VERSION"),
+            config: config.file.clone(),
+            data: config.data.dir.clone(),
+            data_is_new: self.is_new,
+            durability: config.durability_weakest(),
+            listeners: self.listeners.clone(),
+            colours: io::stdout().is_terminal(),
+        };
+        // Nobody may be reading; the broker runs all the same.
+        let _ = write!(io::stdout(), "{}", banner::render(&facts));
+        let _ = io::stdout().flush();
+    }
+
+    /// No new connections, then no old ones, then no writes.
+    async fn stop(self) -> Result<(), StartError> {
+        tracing::info!("Stopping.");
+        for task in &self.accepting {
+            task.abort();
+        }
+        let mut ended = Vec::new();
+        for inbox in &self.shared.inboxes {
+            let (done, over) = oneshot::channel();
+            inbox.push(Event::Stop(done));
+            ended.push(over);
+        }
+        let drained = async {
+            for over in ended {
+                // A core that is gone has ended too.
+                let _ = over.await;
+            }
+        };
+        if tokio::time::timeout(DRAIN, drained).await.is_ok() {
+            for core in self.cores {
+                if core.join().is_err() {
+                    tracing::error!("a core ended in a panic");
+                }
+            }
+        } else {
+            tracing::warn!("some clients did not let go in time");
+        }
+        self.shared.store.shutdown().map_err(StartError::Close)?;
+        tracing::info!("Stopped.");
+        Ok(())
+    }
+}
+
+fn bound(
+    address: SocketAddr,
+    protocol: &'static str,
+) -> Result<(tokio::net::TcpListener, SocketAddr), StartError> {
+    let failed = |error| StartError::Bind(address, protocol, error);
+    let listener = listener::bind(address).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+fn core_count(config: &Config) -> usize {
+    match config.threads.cores {
+        0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        count => usize::from(count),
+    }
+}
+
+fn start_cores(shared: &Arc<Shared>, config: &Config) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let mut cores = Vec::new();
+    for index in 0..shared.inboxes.len() {
+        let mut positions = Positions::default();
+        for (partition, end) in shared.store.follow(Arc::clone(&shared.inboxes[index]) as Arc<_>) {
+            positions.advance(partition, end);
+        }
+        let placement = placement(&shared.store, config);
+        let core = core::start(index, Arc::clone(shared), placement, positions)
+            .map_err(|error| StartError::System("a thread", error))?;
+        cores.push(core);
+    }
+    Ok(cores)
+}
+
+/// Streams in the order in which they are asked; the default takes the rest.
+fn placement(store: &Store, config: &Config) -> Placement {
+    let streams = store.streams();
+    let shelf = |configured: &StreamConfig| {
+        let stream = streams.iter().find(|stream| stream.name == configured.name);
+        Shelf {
+            filters: configured
+                .filters
+                .iter()
+                .filter_map(|filter| TopicFilter::parse(filter).ok())
+                .collect(),
+            partitions: stream.map(|stream| stream.partitions.clone()).unwrap_or_default(),
+            log_qos0: configured.log_qos0,
+        }
+    };
+    let shelves = config.streams.iter().map(shelf).collect();
+    Placement::new(shelves, config.mqtt.topic_levels_max)
+        .expect("the store opened every stream of the configuration, none of them empty")
 }

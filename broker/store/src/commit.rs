@@ -34,6 +34,37 @@ pub struct TableChange {
     pub key: Box<[u8]>,
     /// The new content.
     pub value: Option<Box<[u8]>>,
+    /// Where in the value an offset lies that only the writer knows.
+    pub offset_of: Option<OffsetOf>,
+}
+
+/// A row that names a record of its own commit: the writer adds the base offset of an append to
+/// the little-endian `u64` (the record's place in the batch) that stands in the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffsetOf {
+    /// Which of the commit's appends.
+    pub append: usize,
+    /// Where in the value the number begins.
+    pub at: usize,
+}
+
+impl TableChange {
+    /// A row set (or removed, without a value).
+    #[must_use]
+    pub fn new(table: Table, key: Box<[u8]>, value: Option<Box<[u8]>>) -> Self {
+        Self { table, key, value, offset_of: None }
+    }
+
+    /// Fills in the offset now that the appends of the commit have theirs. A place outside the
+    /// value, or an append that is not there, changes nothing.
+    pub(crate) fn fill_in(&mut self, offsets: &[u64]) {
+        let Some(wanted) = self.offset_of.take() else { return };
+        let Some(base) = offsets.get(wanted.append) else { return };
+        let number = self.value.as_deref_mut().and_then(|value| value.get_mut(wanted.at..));
+        if let Some(number) = number.and_then(<[u8]>::first_chunk_mut::<8>) {
+            *number = base.saturating_add(u64::from_le_bytes(*number)).to_le_bytes();
+        }
+    }
 }
 
 /// Why a commit did not happen. None of it is in the store, nor will be.

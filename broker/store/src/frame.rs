@@ -299,10 +299,8 @@ mod tests {
     fn sample() -> Commit {
         let append =
             |partition, bytes| Append { partition: PartitionId(partition), batch: batch(bytes) };
-        let change = |key: &[u8], value: Option<&[u8]>| TableChange {
-            table: Table::Cursors,
-            key: key.into(),
-            value: value.map(Into::into),
+        let change = |key: &[u8], value: Option<&[u8]>| {
+            TableChange::new(Table::Cursors, key.into(), value.map(Into::into))
         };
         Commit {
             appends: vec![append(1, 10), append(2, 9000), append(1, 4000)],

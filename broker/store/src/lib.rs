@@ -21,6 +21,7 @@ mod read;
 mod reader;
 mod recovery;
 mod replies;
+pub mod rows;
 mod segment;
 mod store;
 mod stream;
@@ -33,7 +34,8 @@ mod writer;
 mod tests;
 
 pub use commit::{
-    Append, Appended, Commit, CommitError, Follower, Offsets, Outcome, Reply, ReplyTo, TableChange,
+    Append, Appended, Commit, CommitError, Follower, OffsetOf, Offsets, Outcome, Reply, ReplyTo,
+    TableChange,
 };
 pub use disk::{Disk, RealDisk};
 pub use error::{CloseError, OpenError};

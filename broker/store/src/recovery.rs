@@ -273,7 +273,7 @@ impl<'a> Rebuild<'a> {
         if table == Table::Streams {
             self.engine.catalog.apply(key, value)?;
         }
-        let change = TableChange { table, key: key.into(), value: value.map(Into::into) };
+        let change = TableChange::new(table, key.into(), value.map(Into::into));
         self.engine.tables.apply([change].into_iter());
         self.report.changes += 1;
         Ok(())

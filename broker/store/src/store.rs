@@ -171,11 +171,11 @@ impl Store {
             let partitions = (next_id..next_id + wanted.partitions).map(PartitionId).collect();
             next_id += wanted.partitions;
             let stream = Stream { name: wanted.name.clone(), config: wanted.config, partitions };
-            commit.changes.push(TableChange {
-                table: Table::Streams,
-                key: wanted.name.as_bytes().into(),
-                value: Some(stream.encode()),
-            });
+            commit.changes.push(TableChange::new(
+                Table::Streams,
+                wanted.name.as_bytes().into(),
+                Some(stream.encode()),
+            ));
         }
         if commit.changes.is_empty() {
             return Ok(());

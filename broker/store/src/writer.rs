@@ -216,6 +216,9 @@ impl Writer {
     }
 
     fn write_group(&mut self) -> Result<(), Stop> {
+        if self.group.writes_nothing() {
+            return Ok(());
+        }
         let Some(file) = &self.file else { return Err(Stop::Full) };
         let id = FrameId { epoch: file.epoch, salt: file.salt, lsn: self.next_lsn };
         self.group.frame.seal(id, self.durable_lsn);

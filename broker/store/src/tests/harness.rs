@@ -48,7 +48,7 @@ pub(super) fn append(partition: u32, text: &str) -> Append {
 
 pub(super) fn row(key: &str, value: Option<&str>) -> TableChange {
     let value = value.map(|value| value.as_bytes().into());
-    TableChange { table: Table::Cursors, key: key.as_bytes().into(), value }
+    TableChange::new(Table::Cursors, key.as_bytes().into(), value)
 }
 
 /// One record and a row that says the same.

@@ -68,7 +68,7 @@ fn a_commit_that_cannot_be_is_refused_whole() {
     assert_eq!(store.commit(unknown), Err(CommitError::UnknownPartition(PartitionId(7))));
     let large = Commit { appends: vec![append(0, &"x".repeat(20_000))], changes: vec![] };
     assert!(matches!(store.commit(large), Err(CommitError::TooLarge { .. })));
-    let change = TableChange { table: Table::Streams, key: b"x".as_slice().into(), value: None };
+    let change = TableChange::new(Table::Streams, b"x".as_slice().into(), None);
     let reserved = Commit { appends: vec![append(0, "c")], changes: vec![change] };
     assert_eq!(store.commit(reserved), Err(CommitError::Reserved));
     assert_eq!(store.bounds(PartitionId(0)), Some((0, 0)));

@@ -75,6 +75,11 @@ impl Group {
         self.answers.is_empty()
     }
 
+    /// Commits of nothing: they only wait for what was submitted before them.
+    pub(super) fn writes_nothing(&self) -> bool {
+        self.appends.is_empty() && self.changes.is_empty()
+    }
+
     pub(super) fn frame_bytes(&self) -> u64 {
         self.frame.bytes()
     }
@@ -82,7 +87,7 @@ impl Group {
     /// Give each append its offset and put the whole commit into the frame.
     pub(super) fn add(&mut self, lanes: &mut Lanes, queued: Queued) {
         let appends = queued.commit.appends;
-        let mut must_sync = appends.is_empty();
+        let mut must_sync = appends.is_empty() && !queued.commit.changes.is_empty();
         self.offsets.clear();
         for append in appends {
             let lane = lanes.lane(append.partition);
@@ -102,7 +107,8 @@ impl Group {
             let appended = Appended { partition: append.partition, base_offset: base, batch };
             self.appends.push((appended, placed, Arc::clone(&lane.partition)));
         }
-        for change in queued.commit.changes {
+        for mut change in queued.commit.changes {
+            change.fill_in(&self.offsets);
             self.frame.change(&change);
             self.changes.push(change);
         }

@@ -1,0 +1,145 @@
+//! How a connection ends: by the client, by us, by a lost socket, by takeover.
+
+use tidewire_proto::mqtt::{DecodeError, Disconnect, Packet, ReasonCode, Version};
+use tidewire_proto::routing::grant::SessionKey;
+use tidewire_store::rows::session::SessionRow;
+
+use crate::core::inbox::Release;
+use crate::core::open::{ConnId, Open, Phase};
+use crate::core::send::put;
+use crate::core::state::Core;
+use crate::core::turn::Waiting;
+use crate::metrics::{CloseReason, RefuseReason};
+
+impl Core {
+    /// DISCONNECT from the client.
+    pub(crate) fn on_disconnect(&mut self, id: ConnId, disconnect: &Disconnect<'_>) {
+        let Some(open) = self.open(id) else { return };
+        if let Some(expiry_s) = disconnect.properties.session_expiry() {
+            if open.terms.expiry_s == 0 && expiry_s != 0 {
+                // A session that was to end with its connection cannot be made to live on.
+                let reason = Some(ReasonCode::PROTOCOL_ERROR);
+                return self.close(id, CloseReason::Protocol, reason);
+            }
+            let limit = self.shared.limits.session_expiry_s_max;
+            if let Some(open) = self.open(id).filter(|open| open.is_durable()) {
+                open.ends_at_once = expiry_s == 0;
+                if !open.ends_at_once {
+                    open.terms.expiry_s = expiry_s.min(limit);
+                }
+            }
+        }
+        if let Some(open) = self.open(id).filter(|_| disconnect.reason == ReasonCode::SUCCESS) {
+            open.will = None;
+        }
+        self.close(id, CloseReason::Disconnect, None);
+    }
+
+    /// A packet that cannot be understood.
+    pub(crate) fn on_malformed(&mut self, id: ConnId, error: DecodeError) {
+        let reason = error.reason();
+        tracing::debug!(%error, "malformed packet");
+        if !self.conn(id).is_some_and(|conn| matches!(conn.phase, Phase::Fresh)) {
+            return self.close(id, CloseReason::Protocol, Some(reason));
+        }
+        if reason == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION {
+            // What its answer looks like is not known; clients of old read this form.
+            return self.refuse(id, Version::V311, reason);
+        }
+        self.turn_away(id, RefuseReason::Malformed);
+    }
+
+    /// Ends a connection that was never open.
+    pub(crate) fn turn_away(&mut self, id: ConnId, reason: RefuseReason) {
+        self.counters.connections_refused.add(reason, 1);
+        let Some(conn) = self.conn(id) else { return };
+        tracing::debug!(peer = %conn.peer, ?reason, "connection turned away");
+        conn.phase = Phase::Closing;
+        conn.socket.pause(true);
+        conn.socket.close_after_write();
+        self.mark_dirty(id);
+    }
+
+    /// Ends an open connection. With a reason, an MQTT 5 client is told.
+    pub(crate) fn close(&mut self, id: ConnId, cause: CloseReason, reason: Option<ReasonCode>) {
+        let Some(conn) = self.conn(id) else { return };
+        if let Phase::Open(open) = &conn.phase {
+            tracing::debug!(client_id = &*open.client_id, peer = %conn.peer, ?cause, "closing");
+            if let Some(reason) = reason.filter(|_| open.version == Version::V5) {
+                let packet = Packet::Disconnect(Disconnect::with_reason(reason));
+                put(&packet, Version::V5, &mut conn.out);
+            }
+        }
+        self.end_session(id, cause);
+        if let Some(conn) = self.conn(id) {
+            conn.socket.pause(true);
+            conn.socket.close_after_write();
+        }
+        self.mark_dirty(id);
+    }
+
+    /// The session's part of an ending connection: will, last rows, ownership.
+    pub(crate) fn end_session(&mut self, id: ConnId, cause: CloseReason) {
+        let Some(conn) = self.conn(id) else { return };
+        match std::mem::replace(&mut conn.phase, Phase::Closing) {
+            Phase::Open(open) => {
+                self.counters.connections_closed.add(cause, 1);
+                self.end_open(id, *open);
+            }
+            Phase::Claiming(mut claim) => {
+                // Its former owner has not let go yet: who waits behind it must wait on.
+                claim.is_abandoned = true;
+                conn.phase = Phase::Claiming(claim);
+            }
+            Phase::Fresh | Phase::Closing => (),
+        }
+    }
+
+    fn end_open(&mut self, id: ConnId, mut open: Open) {
+        for (filter, _) in open.subscriptions.iter() {
+            self.trie.remove(filter, SessionKey(id.key));
+        }
+        if let Some(will) = open.will.take().filter(|_| self.stopping.is_none()) {
+            self.publish_will(&will);
+        }
+        if open.ends_at_once {
+            if let Err(error) = self.delete_session(&open.client_id) {
+                tracing::error!(%error, "rows of an ended session cannot be read");
+            }
+        } else if open.is_durable() {
+            self.write_rows(&mut open);
+            let row = SessionRow { expiry_s: open.terms.expiry_s, ended_ms: Some(self.now_ms) };
+            self.put_session_row(&open.client_id, row);
+        }
+        self.ending.insert(id.serial, Vec::new());
+        self.turn.waiting.push(Waiting::Ended(open.client_id, id));
+        self.end_turn_soon();
+    }
+
+    /// The last rows of a session are written: it can be taken up elsewhere.
+    pub(crate) fn on_session_ended(&mut self, client_id: &str, id: ConnId) {
+        self.shared.registry.release(client_id, self.owner(id));
+        for done in self.ending.remove(&id.serial).unwrap_or_default() {
+            let _ = done.send(());
+        }
+    }
+
+    /// Another connection claimed the client id.
+    pub(crate) fn on_release(&mut self, release: Release) {
+        let id = release.conn;
+        let is_open = match self.conn(id).map(|conn| &mut conn.phase) {
+            Some(Phase::Claiming(claim)) => return claim.releases.push(release.done),
+            Some(Phase::Open(_)) => true,
+            _ => false,
+        };
+        if is_open {
+            tracing::info!(client_id = &*release.client_id, "session taken over");
+            self.close(id, CloseReason::TakenOver, Some(ReasonCode::SESSION_TAKEN_OVER));
+        }
+        match self.ending.get_mut(&id.serial) {
+            Some(waiting) => waiting.push(release.done),
+            // It has let go already.
+            None => drop(release.done.send(())),
+        }
+    }
+}

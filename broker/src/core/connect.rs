@@ -1,0 +1,178 @@
+//! CONNECT: what is agreed on, and the claim on the client id.
+
+use std::sync::Arc;
+
+use tidewire_proto::mqtt::{
+    ConnAck, Connect, Packet, Properties, PropertiesBuilder, PropertyId, PropertyValue, ReasonCode,
+    Version,
+};
+use tidewire_proto::topic;
+use tokio::sync::oneshot;
+
+use crate::core::inbox::{Event, Release};
+use crate::core::open::{Claim, ConnId, Phase, Terms, Will};
+use crate::core::send::put;
+use crate::core::state::{Core, Deferred};
+use crate::metrics::RefuseReason;
+use crate::registry::Owner;
+
+impl Core {
+    pub(crate) fn on_connect(&mut self, id: ConnId, connect: &Connect<'_>) {
+        if let Err(reason) = self.check_connect(connect) {
+            return self.refuse(id, connect.version, reason);
+        }
+        let is_assigned = connect.client_id.is_empty();
+        let client_id: Arc<str> = match is_assigned {
+            true => self.assigned_client_id(id.serial),
+            false => connect.client_id.into(),
+        };
+        let claim = Claim {
+            client_id: Arc::clone(&client_id),
+            version: connect.version,
+            clean_start: connect.clean_start,
+            terms: self.terms(connect, is_assigned),
+            will: connect.will.as_ref().map(|will| Will {
+                topic: will.topic.into(),
+                payload: will.payload.into(),
+                qos: will.qos,
+                retain: will.retain,
+                properties: will.properties.raw().into(),
+            }),
+            releases: Vec::new(),
+            is_abandoned: false,
+        };
+        let Some(conn) = self.conn(id) else { return };
+        conn.phase = Phase::Claiming(Box::new(claim));
+        conn.socket.pause(true);
+        let owner = self.owner(id);
+        match self.shared.registry.claim(&client_id, owner) {
+            None => self.on_claimed(id),
+            Some(former) => self.wait_for(id, client_id, former),
+        }
+    }
+
+    fn check_connect(&self, connect: &Connect<'_>) -> Result<(), ReasonCode> {
+        let limits = &self.shared.limits;
+        if connect.client_id.len() > limits.client_id_bytes_max as usize {
+            return Err(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
+        }
+        // Without a name, an older client cannot come back to a session.
+        if connect.client_id.is_empty()
+            && connect.version != Version::V5
+            && (!connect.clean_start || connect.version == Version::V31)
+        {
+            return Err(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
+        }
+        if connect.properties.authentication_method().is_some() {
+            return Err(ReasonCode::BAD_AUTHENTICATION_METHOD);
+        }
+        match &connect.will {
+            Some(will) if topic::levels(will.topic) > usize::from(limits.topic_levels_max) => {
+                Err(ReasonCode::TOPIC_NAME_INVALID)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn terms(&self, connect: &Connect<'_>, is_assigned: bool) -> Terms {
+        let limits = &self.shared.limits;
+        let properties = &connect.properties;
+        let wanted_s = match connect.version {
+            Version::V5 => properties.session_expiry().unwrap_or(0),
+            Version::V31 | Version::V311 if connect.clean_start => 0,
+            Version::V31 | Version::V311 => u32::MAX,
+        };
+        let expiry_s = wanted_s.min(limits.session_expiry_s_max);
+        // Only MQTT 5 lets us ask for a shorter one; 0 means never.
+        let is_keep_alive_cut = connect.version == Version::V5
+            && limits.keep_alive_s_max < u16::MAX
+            && !(1..=limits.keep_alive_s_max).contains(&connect.keep_alive_s);
+        Terms {
+            expiry_s,
+            is_expiry_cut: expiry_s != wanted_s,
+            receive_max: properties.receive_maximum().unwrap_or(u16::MAX).min(limits.inflight_max),
+            packet_bytes_max: properties.maximum_packet_size().unwrap_or(u32::MAX),
+            keep_alive_s: match is_keep_alive_cut {
+                true => limits.keep_alive_s_max,
+                false => connect.keep_alive_s,
+            },
+            is_keep_alive_cut,
+            is_assigned,
+        }
+    }
+
+    fn assigned_client_id(&self, serial: u64) -> Arc<str> {
+        // The start time keeps names of an earlier run of the broker apart.
+        format!("tw-{:x}-{serial:x}", self.now_ms).into()
+    }
+
+    /// Asks the former owner to let go, and goes on when it has.
+    fn wait_for(&mut self, id: ConnId, client_id: Arc<str>, former: Owner) {
+        let (done, released) = oneshot::channel();
+        let event = Event::Release(Release {
+            client_id,
+            conn: ConnId { key: former.key, serial: former.serial },
+            done,
+        });
+        self.shared.inboxes[former.core].push(event);
+        self.deferred.push(Deferred::Claim(id, released));
+        self.end_turn_soon();
+    }
+
+    /// Refuses a connection before it is open, and says why.
+    pub(crate) fn refuse(&mut self, id: ConnId, version: Version, reason: ReasonCode) {
+        let Some(conn) = self.conn(id) else { return };
+        let ack = ConnAck { session_present: false, reason, properties: Properties::EMPTY };
+        put(&Packet::ConnAck(ack), version, &mut conn.out);
+        let counted = match reason {
+            ReasonCode::UNSUPPORTED_PROTOCOL_VERSION => RefuseReason::Version,
+            ReasonCode::CLIENT_IDENTIFIER_NOT_VALID => RefuseReason::ClientId,
+            ReasonCode::BAD_AUTHENTICATION_METHOD => RefuseReason::NotAuthorized,
+            ReasonCode::TOPIC_NAME_INVALID => RefuseReason::Malformed,
+            _ => RefuseReason::Unavailable,
+        };
+        self.turn_away(id, counted);
+    }
+
+    /// The CONNACK of an open session.
+    pub(crate) fn connack(
+        &self,
+        version: Version,
+        client_id: &str,
+        terms: &Terms,
+        session_present: bool,
+    ) -> Vec<u8> {
+        let limits = &self.shared.limits;
+        let mut properties = PropertiesBuilder::default();
+        let mut announced = vec![
+            (PropertyId::ReceiveMaximum, PropertyValue::TwoByte(limits.receive_max)),
+            (PropertyId::MaximumPacketSize, PropertyValue::FourByte(limits.packet_bytes_max)),
+            (PropertyId::TopicAliasMaximum, PropertyValue::TwoByte(limits.topic_alias_max)),
+            (PropertyId::SharedSubscriptionAvailable, PropertyValue::Byte(0)),
+        ];
+        if terms.is_expiry_cut {
+            let expiry = PropertyValue::FourByte(terms.expiry_s);
+            announced.push((PropertyId::SessionExpiry, expiry));
+        }
+        if terms.is_keep_alive_cut {
+            let keep_alive = PropertyValue::TwoByte(terms.keep_alive_s);
+            announced.push((PropertyId::ServerKeepAlive, keep_alive));
+        }
+        if terms.is_assigned {
+            announced.push((PropertyId::AssignedClientId, PropertyValue::Text(client_id)));
+        }
+        for (property, value) in announced {
+            if let Err(error) = properties.push(property, value) {
+                tracing::error!(%error, "a property of CONNACK cannot be sent");
+            }
+        }
+        let ack = ConnAck {
+            session_present,
+            reason: ReasonCode::SUCCESS,
+            properties: properties.as_properties(),
+        };
+        let mut bytes = Vec::new();
+        put(&Packet::ConnAck(ack), version, &mut bytes);
+        bytes
+    }
+}

@@ -1,0 +1,226 @@
+//! Live delivery: what became durable, or is QoS 0, to the sessions of this core.
+
+use std::io;
+
+use tidewire_proto::delivery::Shape;
+use tidewire_proto::message::Message;
+use tidewire_proto::qos::Qos;
+use tidewire_proto::record::Batch;
+use tidewire_proto::routing::grant::Target;
+use tidewire_proto::session::window::{Exchange, Place, Step};
+use tidewire_store::Appended;
+
+use crate::core::open::{Conn, ConnId, Open, Phase};
+use crate::core::send::quality;
+use crate::core::state::{Core, Templates};
+use crate::metrics::{DropReason, Quality};
+
+/// What became of a message for one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// It is on its way.
+    Yes,
+    /// There is no room now: at QoS 1 and 2 the session reads it from the log later.
+    NoRoom,
+    /// It is not for this session: stale, too large, or its own and No Local.
+    Skipped,
+}
+
+impl Core {
+    /// Hands out commits that became durable.
+    pub(crate) fn on_durable(&mut self, appended: &[Appended]) {
+        for Appended { partition, base_offset, batch } in appended {
+            let end = base_offset + u64::from(batch.last_offset_delta()) + 1;
+            if self.trie.is_empty() || batch.is_control() {
+                self.positions.advance(*partition, end);
+                continue;
+            }
+            for record in batch.records() {
+                let offset = base_offset + u64::from(record.offset_delta);
+                self.positions.advance(*partition, offset);
+                let Some(message) = Message::of(&record) else { continue };
+                // QoS 0 was handed out when it came, unless it is retained.
+                if message.qos == Qos::AtMostOnce && !message.retain {
+                    continue;
+                }
+                self.hand_out(&message, Some(Place { partition: *partition, offset }));
+            }
+            self.positions.advance(*partition, end);
+        }
+    }
+
+    /// Hands out QoS 0 messages as they come.
+    pub(crate) fn on_live(&mut self, batches: &[Batch]) {
+        if self.trie.is_empty() {
+            return;
+        }
+        for batch in batches {
+            for record in batch.records() {
+                if let Some(message) = Message::of(&record) {
+                    self.hand_out(&message, None);
+                }
+            }
+        }
+    }
+
+    fn hand_out(&mut self, message: &Message<'_>, place: Option<Place>) {
+        let route = self.routes.find(&self.trie, message.topic);
+        self.scratch.templates.used = 0;
+        for target in route.iter() {
+            let Some(id) = self.id_at(target.session) else { continue };
+            match self.offer(id, target, message, place) {
+                Sent::Yes | Sent::Skipped => (),
+                Sent::NoRoom => self.fall_behind(id, target.qos.min(message.qos)),
+            }
+        }
+    }
+
+    fn fall_behind(&mut self, id: ConnId, qos: Qos) {
+        if qos == Qos::AtMostOnce {
+            self.counters.messages_dropped.add((DropReason::Slow, Quality::AtMostOnce), 1);
+            return;
+        }
+        let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
+        if let Phase::Open(open) = &mut conn.phase {
+            open.cursor.fall_behind(&self.positions);
+        }
+    }
+
+    /// Sends a live message to one session if it has room for it.
+    fn offer(
+        &mut self,
+        id: ConnId,
+        target: &Target,
+        message: &Message<'_>,
+        place: Option<Place>,
+    ) -> Sent {
+        let qos = target.qos.min(message.qos);
+        let waits = |open: &Open| {
+            !open.cursor.is_live() || !open.resends.is_empty() || !open.feeds.is_empty()
+        };
+        match self.open(id) {
+            None => return Sent::Skipped,
+            // What it catches up with includes this message.
+            Some(open) if qos != Qos::AtMostOnce && !open.cursor.is_live() => return Sent::Skipped,
+            Some(open) if qos != Qos::AtMostOnce && waits(open) => return Sent::NoRoom,
+            Some(_) => (),
+        }
+        self.deliver(id, target, message, place, false)
+    }
+
+    /// Sends a message to one session if it has room for it: the one way out for all gears.
+    pub(crate) fn deliver(
+        &mut self,
+        id: ConnId,
+        target: &Target,
+        message: &Message<'_>,
+        place: Option<Place>,
+        is_retained: bool,
+    ) -> Sent {
+        let Some(conn) = self.conns.get_mut(id.key as usize) else { return Sent::Skipped };
+        let room = self.shared.limits.outbound_buffer_bytes_max as usize;
+        let templates = &mut self.scratch.templates;
+        let delivery = Delivery { message, place, is_retained, now_ms: self.now_ms, room };
+        let sent = match target.no_local {
+            true => match own_part(conn, target, message) {
+                Some(target) => delivery.to(conn, &target, templates),
+                None => Ok(Sent::Skipped),
+            },
+            false => delivery.to(conn, target, templates),
+        };
+        match sent {
+            Ok(Sent::Yes) => {
+                let qos = target.qos.min(message.qos);
+                self.counters.messages_delivered.add(quality(qos), 1);
+                if place.is_some() && qos != Qos::AtMostOnce {
+                    self.mark_changed(id, qos == Qos::ExactlyOnce);
+                }
+                self.mark_dirty(id);
+                Sent::Yes
+            }
+            Ok(sent) => sent,
+            Err(_) => {
+                let qos = quality(target.qos.min(message.qos));
+                self.counters.messages_dropped.add((DropReason::TooLarge, qos), 1);
+                Sent::Skipped
+            }
+        }
+    }
+}
+
+/// The target without No Local grants when the message is the session's own.
+fn own_part(conn: &Conn, target: &Target, message: &Message<'_>) -> Option<Target> {
+    match &conn.phase {
+        Phase::Open(open) if message.origin == Some(&open.client_id) => target.without_local(),
+        _ => Some(target.clone()),
+    }
+}
+
+struct Delivery<'a> {
+    message: &'a Message<'a>,
+    place: Option<Place>,
+    is_retained: bool,
+    now_ms: i64,
+    room: usize,
+}
+
+impl Delivery<'_> {
+    fn to(&self, conn: &mut Conn, target: &Target, templates: &mut Templates) -> io::Result<Sent> {
+        let Phase::Open(open) = &mut conn.phase else { return Ok(Sent::Skipped) };
+        if self.message.seconds_left(self.now_ms) == Some(0) {
+            return Ok(Sent::Skipped);
+        }
+        let place = self.place.filter(|_| target.qos.min(self.message.qos) != Qos::AtMostOnce);
+        if conn.out.len() + open.held.len() > self.room
+            || (place.is_some() && !open.window.has_room())
+        {
+            return Ok(Sent::NoRoom);
+        }
+        let shape = Shape {
+            version: open.version,
+            qos: if place.is_some() { target.qos.min(self.message.qos) } else { Qos::AtMostOnce },
+            retain: self.is_retained || (self.message.retain && target.retain_as_published),
+            dup: false,
+        };
+        let template = templates.of(self.message, shape, target, self.now_ms)?;
+        if template.len() > open.terms.packet_bytes_max as usize {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let id = place.map(|place| {
+            let (qos, retain) = (shape.qos, shape.retain);
+            open.window.begin(Exchange { place, qos, step: Step::Published, retain })
+        });
+        // A QoS 2 message of a session that lives on leaves when its packet id is durable.
+        let is_held = shape.qos == Qos::ExactlyOnce && open.is_durable();
+        template.append_to(if is_held { &mut open.held } else { &mut conn.out }, id);
+        Ok(Sent::Yes)
+    }
+}
+
+impl Templates {
+    /// The message encoded for receivers of this shape; encoded once for all without identifiers.
+    fn of(
+        &mut self,
+        message: &Message<'_>,
+        shape: Shape,
+        target: &Target,
+        now_ms: i64,
+    ) -> io::Result<&tidewire_proto::delivery::Template> {
+        let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
+        if target.has_ids() {
+            self.own.write(message, shape, target.ids(), now_ms).map_err(too_large)?;
+            return Ok(&self.own);
+        }
+        if let Some(at) = self.kept[..self.used].iter().position(|(kept, _)| *kept == shape) {
+            return Ok(&self.kept[at].1);
+        }
+        if self.kept.len() == self.used {
+            self.kept.push((shape, tidewire_proto::delivery::Template::default()));
+        }
+        let (kept, template) = &mut self.kept[self.used];
+        *kept = shape;
+        template.write(message, shape, std::iter::empty(), now_ms).map_err(too_large)?;
+        self.used += 1;
+        Ok(template)
+    }
+}

@@ -1,0 +1,147 @@
+//! What other threads report: outcomes of commits, and what became durable.
+
+use tidewire_proto::id::PartitionId;
+use tidewire_proto::mqtt::{ReasonCode, Version};
+use tidewire_store::{CommitError, Outcome, ReadError, Slice};
+
+use crate::core::inbox::Event;
+use crate::core::open::ConnId;
+use crate::core::state::Core;
+use crate::core::turn::Waiting;
+use crate::metrics::CloseReason;
+
+type Committed = Result<(), CommitError>;
+
+impl Core {
+    /// Handles everything but new connections, which need a task of their own.
+    pub(crate) fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Outcomes(outcomes) => self.on_outcomes(outcomes),
+            Event::Durable(appended) => self.on_durable(&appended),
+            Event::Live(batches) => self.on_live(&batches),
+            Event::Release(release) => self.on_release(release),
+            Event::Stop(done) => self.stop(done),
+            Event::Accepted(..) | Event::Look => (),
+        }
+    }
+
+    fn on_outcomes(&mut self, outcomes: Vec<Outcome>) {
+        for outcome in outcomes {
+            // Nearly always the first: outcomes come in the order of commits.
+            let of_it = |(ticket, _): &(u64, Vec<Waiting>)| *ticket == outcome.ticket;
+            let Some(index) = self.commits.iter().position(of_it) else { continue };
+            let Some((_, waiting)) = self.commits.remove(index) else { continue };
+            let result = outcome.result.map(|_| ());
+            for one in waiting {
+                self.on_waited(one, &result);
+            }
+        }
+        for id in std::mem::take(&mut self.paused) {
+            if let Some(conn) = self.conn(id) {
+                conn.socket.pause(false);
+            }
+        }
+    }
+
+    fn on_waited(&mut self, waiting: Waiting, result: &Committed) {
+        match waiting {
+            Waiting::Puback(id, packet_id) => {
+                if let Some(open) = self.open(id) {
+                    open.inbound.receipts.qos1_answered();
+                }
+                if let Some(reason) = self.reason_of(id, result) {
+                    self.send_puback(id, packet_id, reason);
+                }
+            }
+            Waiting::Pubrec(id, packet_id) => {
+                if let Some(open) = self.open(id) {
+                    open.inbound.receipts.on_stored(packet_id, result.is_ok());
+                }
+                if let Some(reason) = self.reason_of(id, result) {
+                    self.send_pubrec(id, packet_id, reason);
+                }
+            }
+            Waiting::Pubcomp(id, packet_id) => {
+                if let Some(open) = self.open(id) {
+                    open.inbound.receipts.on_released(packet_id, result.is_ok());
+                }
+                if result.is_ok() {
+                    self.send_pubcomp(id, packet_id, ReasonCode::SUCCESS);
+                }
+            }
+            Waiting::Send(id, bytes) => self.send_held(id, &bytes, result),
+            Waiting::Suback(id, bytes, feeds) => {
+                self.send_held(id, &bytes, result);
+                if let Some(open) = self.open(id) {
+                    open.feeds.extend(feeds);
+                }
+                self.feed(id);
+            }
+            Waiting::Connack(id, bytes) => {
+                self.send_held(id, &bytes, result);
+                self.on_opened(id);
+            }
+            Waiting::Ended(client_id, id) => self.on_session_ended(&client_id, id),
+        }
+    }
+
+    /// What a publisher hears. `None`: nothing can be said, the connection is closed instead.
+    fn reason_of(&mut self, id: ConnId, result: &Committed) -> Option<ReasonCode> {
+        let Err(error) = result else { return Some(ReasonCode::SUCCESS) };
+        let reason = match error {
+            CommitError::DiskFull => ReasonCode::QUOTA_EXCEEDED,
+            CommitError::TooLarge { .. } => ReasonCode::PACKET_TOO_LARGE,
+            CommitError::UnknownPartition(_) | CommitError::Reserved => {
+                ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR
+            }
+            CommitError::Failed(_) | CommitError::Closed => ReasonCode::UNSPECIFIED_ERROR,
+        };
+        if self.open(id)?.version == Version::V5 {
+            return Some(reason);
+        }
+        // Before MQTT 5 an acknowledgement cannot say no.
+        self.close(id, CloseReason::Limit, Some(reason));
+        None
+    }
+
+    fn send_held(&mut self, id: ConnId, bytes: &[u8], result: &Committed) {
+        if result.is_err() {
+            return self.close(id, CloseReason::Limit, Some(ReasonCode::UNSPECIFIED_ERROR));
+        }
+        if let Some(conn) = self.conn(id) {
+            conn.out.extend_from_slice(bytes);
+            self.mark_dirty(id);
+        }
+    }
+
+    /// CONNACK is on its way: the rest of what the client sent, and what waits for it.
+    fn on_opened(&mut self, id: ConnId) {
+        if let Some(conn) = self.conn(id) {
+            conn.socket.pause(false);
+        }
+        self.on_waiting_bytes(id);
+        self.feed(id);
+    }
+
+    /// A part of the log came from disk.
+    pub(crate) fn on_read(
+        &mut self,
+        id: ConnId,
+        at: (PartitionId, u64),
+        slice: Result<Slice, ReadError>,
+    ) {
+        let Some(open) = self.open(id) else { return };
+        open.cursor.set_reading(false);
+        match slice {
+            Ok(slice) => {
+                if self.feed_slice(id, at.0, at.1, &slice) {
+                    self.feed(id);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, partition = at.0.0, offset = at.1, "log cannot be read");
+                self.close(id, CloseReason::Limit, Some(ReasonCode::UNSPECIFIED_ERROR));
+            }
+        }
+    }
+}

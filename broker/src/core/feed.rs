@@ -1,0 +1,305 @@
+//! What a session gets besides live delivery, as room appears: first what an earlier connection
+//! did not finish, then retained messages, then the log from its cursor on.
+
+use std::ops::{Bound, ControlFlow};
+
+use tidewire_proto::delivery::{Shape, Template};
+use tidewire_proto::id::{PacketId, PartitionId};
+use tidewire_proto::message::Message;
+use tidewire_proto::qos::Qos;
+use tidewire_proto::routing::grant::{SessionKey, Target};
+use tidewire_proto::routing::routes::Routes;
+use tidewire_proto::session::window::{Exchange, Place, Step};
+use tidewire_proto::topic;
+use tidewire_store::rows::retained;
+use tidewire_store::{Slice, Table};
+
+use crate::core::dispatch::Sent;
+use crate::core::open::{ConnId, Phase, RetainedFeed};
+use crate::core::send::quality;
+use crate::core::state::{Core, Deferred};
+use crate::metrics::DropReason;
+
+/// Bytes that one read of the log asks for.
+pub(crate) const READ_LOG_BYTES: usize = 64 * 1024;
+/// Rows of the retained table that are looked at in one go.
+const RETAINED_ROWS_MAX: usize = 4_096;
+
+/// What the feed must wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Nothing left, or no room: an acknowledgement or a drained socket calls again.
+    Nothing,
+    /// Part of the log that is not in memory.
+    Disk(PartitionId, u64),
+}
+
+impl Core {
+    /// Sends what there is room for. Called whenever room may have appeared.
+    pub(crate) fn feed(&mut self, id: ConnId) {
+        if let Need::Disk(partition, from) = self.feed_from_memory(id) {
+            if let Some(open) = self.open(id) {
+                open.cursor.set_reading(true);
+            }
+            self.deferred.push(Deferred::Read(id, partition, from));
+            self.end_turn_soon();
+        }
+    }
+
+    fn feed_from_memory(&mut self, id: ConnId) -> Need {
+        if !self.feed_resends(id) || !self.feed_retained(id) {
+            return Need::Nothing;
+        }
+        loop {
+            let core = &self.positions;
+            let Some(conn) = self.conns.get_mut(id.key as usize) else { return Need::Nothing };
+            let Phase::Open(open) = &mut conn.phase else { return Need::Nothing };
+            if conn.serial != id.serial || !open.window.has_room() {
+                return Need::Nothing;
+            }
+            let Some((partition, from)) = open.cursor.next_read(core) else {
+                return Need::Nothing;
+            };
+            match self.shared.store.read_recent(partition, from, READ_LOG_BYTES) {
+                None => return Need::Disk(partition, from),
+                Some(slice) if !self.feed_slice(id, partition, from, &slice) => {
+                    return Need::Nothing;
+                }
+                Some(_) => (),
+            }
+        }
+    }
+
+    /// Sends what a part of the log holds for this session. False when room ran out.
+    pub(crate) fn feed_slice(
+        &mut self,
+        id: ConnId,
+        partition: PartitionId,
+        from: u64,
+        slice: &Slice,
+    ) -> bool {
+        let limit = self.positions.get(partition);
+        let mut next = from.max(slice.start);
+        for stored in &slice.batches {
+            let end = stored.base_offset + u64::from(stored.batch.last_offset_delta()) + 1;
+            for record in stored.batch.records() {
+                let offset = stored.base_offset + u64::from(record.offset_delta);
+                if offset < next || stored.batch.is_control() {
+                    continue;
+                }
+                if offset >= limit {
+                    self.advance(id, partition, limit);
+                    return true;
+                }
+                let place = Place { partition, offset };
+                if self.feed_message(id, Message::of(&record), place) == Sent::NoRoom {
+                    self.advance(id, partition, offset);
+                    return false;
+                }
+            }
+            next = next.max(end.min(limit));
+        }
+        if slice.batches.is_empty() {
+            next = next.max(slice.next.min(limit));
+        }
+        self.advance(id, partition, next);
+        // A read that brought nothing must not be repeated for ever.
+        next > from
+    }
+
+    fn advance(&mut self, id: ConnId, partition: PartitionId, next: u64) {
+        if let Some(open) = self.open(id) {
+            open.cursor.advance(partition, next);
+        }
+        self.mark_changed(id, false);
+    }
+
+    fn feed_message(&mut self, id: ConnId, message: Option<Message<'_>>, place: Place) -> Sent {
+        let Some(message) = message else { return Sent::Skipped };
+        let session = SessionKey(id.key);
+        let Some(open) = self.open(id) else { return Sent::Skipped };
+        let target = if open.subscriptions.has_beginnings() {
+            open.subscriptions.target(session, message.topic, (place.partition, place.offset))
+        } else {
+            let route = self.routes.find(&self.trie, message.topic);
+            Routes::part_of(&route, session).cloned()
+        };
+        // QoS 0 is live or not at all.
+        match target.filter(|target| target.qos.min(message.qos) != Qos::AtMostOnce) {
+            None => Sent::Skipped,
+            Some(target) => {
+                self.scratch.templates.used = 0;
+                self.deliver(id, &target, &message, Some(place), false)
+            }
+        }
+    }
+
+    /// Sends again what is in flight since an earlier connection. False when room ran out.
+    fn feed_resends(&mut self, id: ConnId) -> bool {
+        loop {
+            let room = self.shared.limits.outbound_buffer_bytes_max as usize;
+            let Some(conn) = self.conn(id) else { return false };
+            let is_full = conn.out.len() > room;
+            let Phase::Open(open) = &mut conn.phase else { return false };
+            let Some((packet_id, exchange)) = open.resends.front().copied() else { return true };
+            if is_full {
+                return false;
+            }
+            open.resends.pop_front();
+            match exchange.step {
+                Step::Released => self.send_pubrel(id, packet_id, true),
+                Step::Published => self.resend(id, packet_id, &exchange),
+            }
+        }
+    }
+
+    fn resend(&mut self, id: ConnId, packet_id: PacketId, exchange: &Exchange) {
+        let slice = self.shared.store.read(exchange.place.partition, exchange.place.offset, 1);
+        let mut template = std::mem::take(&mut self.scratch.templates.own);
+        let is_written = match &slice {
+            Ok(slice) => self.write_again(id, &mut template, slice, exchange),
+            Err(_) => false,
+        };
+        match self.conn(id).filter(|_| is_written) {
+            Some(conn) => {
+                template.append_to(&mut conn.out, Some(packet_id));
+                self.mark_dirty(id);
+            }
+            None => {
+                // Retention took the message, the disk cannot give it back, or the client takes
+                // only smaller packets now.
+                let qos = quality(exchange.qos);
+                self.counters.messages_dropped.add((DropReason::Retention, qos), 1);
+                if let Some(open) = self.open(id) {
+                    open.window.give_up(packet_id);
+                }
+                self.mark_changed(id, false);
+            }
+        }
+        self.scratch.templates.own = template;
+    }
+
+    fn write_again(
+        &mut self,
+        id: ConnId,
+        template: &mut Template,
+        slice: &Slice,
+        exchange: &Exchange,
+    ) -> bool {
+        let Some(message) = message_at(slice, exchange.place.offset) else { return false };
+        let route = self.routes.find(&self.trie, message.topic);
+        let target = Routes::part_of(&route, SessionKey(id.key));
+        let now_ms = self.now_ms;
+        let Some(open) = self.open(id) else { return false };
+        let shape =
+            Shape { version: open.version, qos: exchange.qos, retain: exchange.retain, dup: true };
+        let ids = target.into_iter().flat_map(Target::ids);
+        let written = template.write(&message, shape, ids, now_ms);
+        written.is_ok() && template.len() <= open.terms.packet_bytes_max as usize
+    }
+
+    /// Sends retained messages of new subscriptions. False when room ran out.
+    fn feed_retained(&mut self, id: ConnId) -> bool {
+        loop {
+            let Some(open) = self.open(id) else { return false };
+            let Some(mut feed) = open.feeds.pop_front() else { return true };
+            let is_done = self.feed_retained_page(id, &mut feed);
+            if !is_done {
+                let Some(open) = self.open(id) else { return false };
+                open.feeds.push_front(feed);
+                return false;
+            }
+        }
+    }
+
+    fn feed_retained_page(&mut self, id: ConnId, feed: &mut RetainedFeed) -> bool {
+        loop {
+            let rows = self.retained_rows(feed);
+            let is_last = rows.len() < RETAINED_ROWS_MAX;
+            for (topic, row) in rows {
+                if self.feed_retained_row(id, feed, &row) == Sent::NoRoom {
+                    return false;
+                }
+                feed.after = Some(topic);
+            }
+            if is_last {
+                return true;
+            }
+        }
+    }
+
+    fn feed_retained_row(&mut self, id: ConnId, feed: &RetainedFeed, row: &[u8]) -> Sent {
+        let Ok((place, batch)) = retained::decode(row) else {
+            tracing::error!("a row of the retained table is damaged");
+            return Sent::Skipped;
+        };
+        // From here on the message reaches the session as a live one.
+        if place.offset >= feed.since.get(place.partition) {
+            return Sent::Skipped;
+        }
+        let target = Target::new(SessionKey(id.key), feed.grant);
+        let record = batch.records().next();
+        let Some(message) = record.as_ref().and_then(Message::of) else { return Sent::Skipped };
+        self.scratch.templates.used = 0;
+        self.deliver(id, &target, &message, Some(place), true)
+    }
+
+    /// Some of the rows that a feed still has to look at, those that match.
+    fn retained_rows(&self, feed: &RetainedFeed) -> Vec<(Box<[u8]>, Vec<u8>)> {
+        let mut rows = Vec::new();
+        let prefix = literal_prefix(&feed.filter).as_bytes();
+        let from = match &feed.after {
+            Some(after) => Bound::Excluded(&**after),
+            None => Bound::Included(prefix),
+        };
+        let scanned =
+            self.shared.store.scan(Table::Retained, from, Bound::Unbounded, &mut |key, row| {
+                if !key.starts_with(prefix) {
+                    return ControlFlow::Break(());
+                }
+                let is_match =
+                    std::str::from_utf8(key).is_ok_and(|key| topic::matches(&feed.filter, key));
+                if is_match {
+                    rows.push((key.into(), row.to_vec()));
+                }
+                if rows.len() < RETAINED_ROWS_MAX {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            });
+        if let Err(error) = scanned {
+            tracing::error!(%error, filter = &*feed.filter, "retained messages cannot be read");
+        }
+        rows
+    }
+}
+
+/// The part of a filter before its first wildcard: every topic that matches begins with it.
+fn literal_prefix(filter: &str) -> &str {
+    let end = filter.find(['+', '#']).unwrap_or(filter.len());
+    let prefix = &filter[..end];
+    // `a/#` matches `a` too.
+    if filter[end..].starts_with('#') { prefix.strip_suffix('/').unwrap_or(prefix) } else { prefix }
+}
+
+fn message_at(slice: &Slice, offset: u64) -> Option<Message<'_>> {
+    let stored = slice.batches.first()?;
+    let is_it = |delta: u32| stored.base_offset + u64::from(delta) == offset;
+    let record = stored.batch.records().find(|record| is_it(record.offset_delta))?;
+    Message::of(&record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::literal_prefix;
+
+    #[test]
+    fn every_matching_topic_begins_with_the_literal_prefix() {
+        for (filter, prefix) in
+            [("a/b", "a/b"), ("a/+/c", "a/"), ("a/#", "a"), ("#", ""), ("+/a", ""), ("/#", "")]
+        {
+            assert_eq!(literal_prefix(filter), prefix, "{filter}");
+        }
+    }
+}

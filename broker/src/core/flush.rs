@@ -1,0 +1,125 @@
+//! The end of a turn: one commit for all that was gathered, one write per connection.
+
+use std::sync::Arc;
+
+use tidewire_proto::session::window::RowChange;
+use tidewire_store::rows::{cursor, exchange};
+use tidewire_store::{Reply, Table, TableChange};
+
+use crate::core::inbox::Event;
+use crate::core::open::{ConnId, Open, Phase};
+use crate::core::state::Core;
+use crate::core::turn::Waiting;
+use crate::metrics::Direction;
+
+impl Core {
+    /// Commits what the turn gathered and writes what it has for its clients.
+    pub(crate) fn end_turn(&mut self) {
+        self.is_turn_due = false;
+        self.is_clock_stale = true;
+        self.submit();
+        self.write_dirty();
+    }
+
+    /// Hands the commit to the store; QoS 0 goes out now.
+    pub(crate) fn submit(&mut self) {
+        for id in std::mem::take(&mut self.urgent) {
+            self.write_rows_of(id);
+        }
+        if self.turn.is_empty() {
+            return;
+        }
+        let (live, commit, waiting) = self.turn.finish();
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.commits.push_back((ticket, waiting));
+        let reply: Arc<dyn Reply> = Arc::clone(&self.inbox) as Arc<dyn Reply>;
+        self.shared.store.submit(commit, Some((ticket, reply)));
+        if live.is_empty() {
+            return;
+        }
+        if self.shared.inboxes.len() > 1 {
+            let batches: Arc<[_]> = live.clone().into();
+            for (index, inbox) in self.shared.inboxes.iter().enumerate() {
+                if index != self.index {
+                    inbox.push(Event::Live(Arc::clone(&batches)));
+                }
+            }
+        }
+        self.on_live(&live);
+    }
+
+    fn write_rows_of(&mut self, id: ConnId) {
+        let Some(conn) = self.conn(id) else { return };
+        let Phase::Open(open) = &mut conn.phase else { return };
+        open.is_urgent = false;
+        let held = std::mem::take(&mut open.held);
+        if !held.is_empty() {
+            self.turn.waiting.push(Waiting::Send(id, held));
+        }
+        // Out of the slab for a moment: rows need the session and the turn at once.
+        let Some(conn) = self.conn(id) else { return };
+        if let Phase::Open(mut open) = std::mem::replace(&mut conn.phase, Phase::Closing) {
+            self.write_rows(&mut open);
+            if let Some(conn) = self.conn(id) {
+                conn.phase = Phase::Open(open);
+            }
+        }
+    }
+
+    /// Puts what changed in a session into this turn's commit: its cursor together with every
+    /// exchange that began or ended, so that a crash finds them in agreement.
+    pub(crate) fn write_rows(&mut self, open: &mut Open) {
+        if !std::mem::take(&mut open.is_changed) {
+            return;
+        }
+        let changes = &mut self.turn.changes;
+        let client_id = &open.client_id;
+        open.window.take_changes(|change| {
+            let (number, row) = match change {
+                RowChange::Put(number, found) => (number, Some(exchange::encode(&found))),
+                RowChange::Delete(number) => (number, None),
+            };
+            changes.push(TableChange::new(Table::Outbound, exchange::key(client_id, number), row));
+        });
+        let positions = open.cursor.positions(&self.positions);
+        let row = cursor::encode(open.window.next_number(), positions);
+        let key = client_id.as_bytes().into();
+        changes.push(TableChange::new(Table::Cursors, key, Some(row)));
+    }
+
+    fn write_dirty(&mut self) {
+        for id in std::mem::take(&mut self.dirty) {
+            if let Some(conn) = self.conn(id) {
+                conn.is_dirty = false;
+            }
+            self.write_out(id);
+        }
+    }
+
+    /// Writes what a connection has waiting; a drained one may have room for more.
+    pub(crate) fn write_out(&mut self, id: ConnId) {
+        let room = self.shared.limits.outbound_buffer_bytes_max as usize;
+        let Some(conn) = self.conn(id) else { return };
+        let written = match conn.out.is_empty() {
+            true => Ok(0),
+            false => conn.socket.write(&mut conn.out, room),
+        };
+        let is_drained = conn.out.is_empty();
+        match written {
+            Ok(count) => self.counters.bytes.add(Direction::Out, count as u64),
+            Err(_) => {
+                conn.out = Vec::new();
+                conn.socket.wants_write.set(false);
+                conn.socket.close_after_write();
+                return;
+            }
+        }
+        let waits = |open: &Open| {
+            !open.cursor.is_live() || !open.feeds.is_empty() || !open.resends.is_empty()
+        };
+        if is_drained && self.open(id).is_some_and(|open| waits(open)) {
+            self.feed(id);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! A connection and the session it carries, as a core holds them.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tidewire_proto::id::PacketId;
+use tidewire_proto::mqtt::Version;
+use tidewire_proto::qos::Qos;
+use tidewire_proto::routing::grant::Grant;
+use tidewire_proto::session::cursor::{Cursor, Positions};
+use tidewire_proto::session::inbound::Inbound;
+use tidewire_proto::session::subscription::Subscriptions;
+use tidewire_proto::session::window::{Exchange, Window};
+use tokio::sync::oneshot;
+
+use crate::core::socket::Socket;
+
+/// A connection of this core; its serial number guards against a key that was used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnId {
+    pub(crate) key: u32,
+    pub(crate) serial: u64,
+}
+
+/// One connection.
+pub(crate) struct Conn {
+    pub(crate) serial: u64,
+    pub(crate) socket: Rc<Socket>,
+    pub(crate) peer: std::net::SocketAddr,
+    /// Bytes for the client that the socket has not taken.
+    pub(crate) out: Vec<u8>,
+    /// Bytes from the client that are not yet a whole packet.
+    pub(crate) partial: Vec<u8>,
+    pub(crate) is_dirty: bool,
+    /// When the client was last heard, in milliseconds of the core's clock.
+    pub(crate) heard_ms: i64,
+    /// Silence after which the connection is closed; 0: never.
+    pub(crate) silence_ms_max: i64,
+    pub(crate) phase: Phase,
+}
+
+/// Where a connection stands.
+pub(crate) enum Phase {
+    /// CONNECT is awaited.
+    Fresh,
+    /// The client id is claimed; its former connection is letting go, or rows are being written.
+    Claiming(Box<Claim>),
+    /// CONNACK was sent.
+    Open(Box<Open>),
+    /// Only what is in `out` is still sent.
+    Closing,
+}
+
+/// A CONNECT that waits for its session.
+pub(crate) struct Claim {
+    pub(crate) client_id: Arc<str>,
+    pub(crate) version: Version,
+    pub(crate) clean_start: bool,
+    pub(crate) terms: Terms,
+    pub(crate) will: Option<Will>,
+    /// Others that claimed the client id meanwhile and wait for us to let go.
+    pub(crate) releases: Vec<oneshot::Sender<()>>,
+    /// The socket was lost meanwhile.
+    pub(crate) is_abandoned: bool,
+}
+
+/// What CONNECT agreed on.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) expiry_s: u32,
+    pub(crate) receive_max: u16,
+    pub(crate) packet_bytes_max: u32,
+    pub(crate) keep_alive_s: u16,
+    /// The client wanted a longer one.
+    pub(crate) is_expiry_cut: bool,
+    /// The client wanted a longer one, or none.
+    pub(crate) is_keep_alive_cut: bool,
+    /// The server chose the client id.
+    pub(crate) is_assigned: bool,
+}
+
+/// A message that the client left for the case that it is lost.
+pub(crate) struct Will {
+    pub(crate) topic: Box<str>,
+    pub(crate) payload: Box<[u8]>,
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    /// Properties as they came, validated.
+    pub(crate) properties: Box<[u8]>,
+}
+
+/// A connected session.
+pub(crate) struct Open {
+    pub(crate) client_id: Arc<str>,
+    pub(crate) version: Version,
+    pub(crate) terms: Terms,
+    pub(crate) will: Option<Will>,
+    pub(crate) inbound: Inbound,
+    pub(crate) window: Window,
+    pub(crate) cursor: Cursor,
+    pub(crate) subscriptions: Subscriptions,
+    /// Exchanges of an earlier connection that are sent again first.
+    pub(crate) resends: VecDeque<(PacketId, Exchange)>,
+    /// Retained messages still to be sent.
+    pub(crate) feeds: VecDeque<RetainedFeed>,
+    /// Packets that leave when the session's rows are durable.
+    pub(crate) held: Vec<u8>,
+    /// Rows differ from what was last handed to the store.
+    pub(crate) is_changed: bool,
+    /// The client asked for the end of the session with the end of the connection.
+    pub(crate) ends_at_once: bool,
+    /// Its rows go into the commit of this turn.
+    pub(crate) is_urgent: bool,
+    /// Its rows go into the commit of the next tick.
+    pub(crate) is_listed: bool,
+}
+
+impl Open {
+    /// Whether the session outlives its connection.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.terms.expiry_s > 0
+    }
+}
+
+/// A subscription whose retained messages are being sent.
+pub(crate) struct RetainedFeed {
+    pub(crate) filter: Box<str>,
+    pub(crate) grant: Grant,
+    /// What lies from here on reaches the session as live messages.
+    pub(crate) since: Positions,
+    /// The last topic that was looked at.
+    pub(crate) after: Option<Box<[u8]>>,
+}

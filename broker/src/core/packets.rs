@@ -1,0 +1,155 @@
+//! Bytes of a client become packets, and each packet finds its place.
+
+use std::io;
+
+use tidewire_proto::mqtt::{Framing, Packet, ReasonCode, Version, decode, frame};
+use tidewire_proto::session::window::OnPubrec;
+
+use crate::core::open::{ConnId, Open, Phase};
+use crate::core::send::packet_type;
+use crate::core::state::Core;
+use crate::metrics::{CloseReason, Direction, RefuseReason};
+
+/// What a read came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadEnd {
+    /// The socket has no more for now.
+    Drained,
+    /// There may be more; others first.
+    More,
+    /// The client is gone.
+    Gone,
+}
+
+impl Core {
+    /// Reads what the socket holds and handles every packet in it.
+    pub(crate) fn read(&mut self, id: ConnId) -> ReadEnd {
+        let mut buffer = std::mem::take(&mut self.scratch.read);
+        let end = self.read_with(id, &mut buffer);
+        self.scratch.read = buffer;
+        end
+    }
+
+    fn read_with(&mut self, id: ConnId, buffer: &mut [u8]) -> ReadEnd {
+        let now_ms = self.now_ms;
+        let Some(conn) = self.conn(id) else { return ReadEnd::Gone };
+        let count = match conn.socket.stream.try_read(buffer) {
+            Ok(0) => return ReadEnd::Gone,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return ReadEnd::Drained,
+            Err(_) => return ReadEnd::Gone,
+        };
+        conn.heard_ms = now_ms;
+        self.counters.bytes.add(Direction::In, count as u64);
+        self.on_bytes(id, &buffer[..count]);
+        if count == buffer.len() { ReadEnd::More } else { ReadEnd::Drained }
+    }
+
+    fn on_bytes(&mut self, id: ConnId, bytes: &[u8]) {
+        let Some(conn) = self.conn(id) else { return };
+        if conn.partial.is_empty() {
+            let used = self.on_packets(id, bytes);
+            self.keep_partial(id, bytes[used..].to_vec());
+        } else {
+            let mut whole = std::mem::take(&mut conn.partial);
+            whole.extend_from_slice(bytes);
+            let used = self.on_packets(id, &whole);
+            whole.drain(..used);
+            self.keep_partial(id, whole);
+        }
+    }
+
+    /// Goes on with what was received while the session was being taken up.
+    pub(crate) fn on_waiting_bytes(&mut self, id: ConnId) {
+        if self.conn(id).is_some_and(|conn| !conn.partial.is_empty()) {
+            self.on_bytes(id, &[]);
+        }
+    }
+
+    fn keep_partial(&mut self, id: ConnId, rest: Vec<u8>) {
+        if let Some(conn) = self.conn(id) {
+            conn.partial = if matches!(conn.phase, Phase::Closing) { Vec::new() } else { rest };
+        }
+    }
+
+    /// Handles the whole packets at the front; answers how many bytes they were.
+    fn on_packets(&mut self, id: ConnId, bytes: &[u8]) -> usize {
+        let mut used = 0;
+        while used < bytes.len() {
+            let Some(conn) = self.conn(id) else { return bytes.len() };
+            let (version, bytes_max) = match &conn.phase {
+                Phase::Fresh => (Version::V5, self.shared.limits.connect_bytes_max),
+                Phase::Open(open) => (open.version, self.shared.limits.packet_bytes_max),
+                Phase::Claiming(_) => return used,
+                Phase::Closing => return bytes.len(),
+            };
+            let packet = match frame(&bytes[used..], bytes_max) {
+                Ok(Framing::NeedMore { .. }) => return used,
+                Ok(Framing::Packet(found)) => {
+                    used += found.len;
+                    decode(&found, version)
+                }
+                Err(error) => Err(error),
+            };
+            match packet {
+                Ok(packet) => self.on_packet(id, packet),
+                Err(error) => {
+                    self.on_malformed(id, error);
+                    return bytes.len();
+                }
+            }
+        }
+        used
+    }
+
+    fn on_packet(&mut self, id: ConnId, packet: Packet<'_>) {
+        self.counters.packets.add((packet_type(packet.kind()), Direction::In), 1);
+        let is_fresh = self.conn(id).is_some_and(|conn| matches!(conn.phase, Phase::Fresh));
+        match packet {
+            Packet::Connect(connect) if is_fresh => self.on_connect(id, &connect),
+            // A first packet that is not CONNECT gets no answer at all.
+            _ if is_fresh => self.turn_away(id, RefuseReason::Malformed),
+            Packet::Publish(publish) => self.on_publish(id, &publish),
+            Packet::PubAck(ack) => self.on_ended(id, |open| open.window.on_puback(ack.packet_id)),
+            Packet::PubRec(ack) => self.on_pubrec(id, &ack),
+            Packet::PubRel(ack) => self.on_pubrel(id, &ack),
+            Packet::PubComp(ack) => {
+                self.on_ended(id, |open| open.window.on_pubcomp(ack.packet_id));
+            }
+            Packet::Subscribe(subscribe) => self.on_subscribe(id, &subscribe),
+            Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(id, &unsubscribe),
+            Packet::PingReq => self.send(id, &Packet::PingResp),
+            Packet::Disconnect(disconnect) => self.on_disconnect(id, &disconnect),
+            Packet::Auth(_)
+            | Packet::Connect(_)
+            | Packet::ConnAck(_)
+            | Packet::SubAck(_)
+            | Packet::UnsubAck(_)
+            | Packet::PingResp => {
+                // A packet that is not due.
+                self.close(id, CloseReason::Protocol, Some(ReasonCode::PROTOCOL_ERROR));
+            }
+        }
+    }
+
+    /// An acknowledgement that ends an exchange makes room for the next message.
+    fn on_ended(&mut self, id: ConnId, end: impl Fn(&mut Open) -> bool) {
+        if self.open(id).is_some_and(end) {
+            self.mark_changed(id, false);
+            self.feed(id);
+        }
+    }
+
+    fn on_pubrec(&mut self, id: ConnId, ack: &tidewire_proto::mqtt::Ack<'_>) {
+        let Some(open) = self.open(id) else { return };
+        match open.window.on_pubrec(ack.packet_id, ack.reason.is_error()) {
+            OnPubrec::Release => self.release(id, ack.packet_id, true),
+            OnPubrec::ReleaseAgain => self.release(id, ack.packet_id, false),
+            OnPubrec::Refused => {
+                self.mark_changed(id, false);
+                self.feed(id);
+            }
+            OnPubrec::Unknown => self.send_pubrel(id, ack.packet_id, false),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The session of a claimed client id: taken up from its rows, or new.
+
+use std::collections::VecDeque;
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+
+use tidewire_proto::mqtt::ReasonCode;
+use tidewire_proto::routing::grant::SessionKey;
+use tidewire_proto::session::alias::Aliases;
+use tidewire_proto::session::cursor::Cursor;
+use tidewire_proto::session::inbound::Inbound;
+use tidewire_proto::session::receipts::Receipts;
+use tidewire_proto::session::subscription::Subscriptions;
+use tidewire_proto::session::window::Window;
+use tidewire_store::rows::cursor::CursorRow;
+use tidewire_store::rows::session::SessionRow;
+use tidewire_store::rows::{bounds_of, exchange, receipt, subscription};
+use tidewire_store::{ReadError, Table, TableChange};
+
+use crate::core::open::{Claim, ConnId, Open, Phase};
+use crate::core::state::Core;
+use crate::core::turn::Waiting;
+
+/// Tables whose rows belong to sessions, by client id and a name within it.
+const OF_SESSIONS: [Table; 3] = [Table::Subscriptions, Table::Outbound, Table::Inbound];
+
+impl Core {
+    /// The client id is ours: open the session.
+    pub(crate) fn on_claimed(&mut self, id: ConnId) {
+        let Some(conn) = self.conn(id) else { return };
+        let Phase::Claiming(claim) = std::mem::replace(&mut conn.phase, Phase::Closing) else {
+            return;
+        };
+        if claim.is_abandoned || !claim.releases.is_empty() {
+            // The client is gone, or somebody else claimed the client id meanwhile.
+            self.shared.registry.release(&claim.client_id, self.owner(id));
+            for done in claim.releases {
+                let _ = done.send(());
+            }
+            return match claim.is_abandoned {
+                true => self.forget(id),
+                false => self.refuse(id, claim.version, ReasonCode::SESSION_TAKEN_OVER),
+            };
+        }
+        let (client_id, version) = (Arc::clone(&claim.client_id), claim.version);
+        if let Err(error) = self.take_up(id, *claim) {
+            tracing::error!(%error, "a session cannot be read from the tables");
+            self.shared.registry.release(&client_id, self.owner(id));
+            self.refuse(id, version, ReasonCode::UNSPECIFIED_ERROR);
+        }
+    }
+
+    fn take_up(&mut self, id: ConnId, claim: Claim) -> Result<(), ReadError> {
+        let version = claim.version;
+        let client_id = claim.client_id.clone();
+        let row = self.shared.store.get(Table::Sessions, client_id.as_bytes())?;
+        let old = row.and_then(|row| SessionRow::decode(&row).ok());
+        let is_kept = old.is_some_and(|old| !claim.clean_start && !old.is_expired(self.now_ms));
+        if old.is_some() && !is_kept {
+            self.delete_session(&client_id)?;
+        }
+        let mut open = self.new_session(claim);
+        if is_kept {
+            self.restore(&mut open)?;
+        }
+        if open.is_durable() {
+            let row = SessionRow { expiry_s: open.terms.expiry_s, ended_ms: None };
+            self.put_session_row(&client_id, row);
+        } else if is_kept {
+            // Its rows end with this connection; a crash of ours ends it too.
+            self.delete_session(&client_id)?;
+        }
+        let connack = self.connack(version, &client_id, &open.terms, is_kept);
+        for (filter, subscription) in open.subscriptions.iter() {
+            self.trie.insert(filter, SessionKey(id.key), subscription.grant);
+        }
+        open.is_changed = open.is_durable();
+        self.counters.connections_accepted += 1;
+        if let Some(conn) = self.conn(id) {
+            conn.silence_ms_max = i64::from(open.terms.keep_alive_s) * 1500;
+            conn.phase = Phase::Open(Box::new(open));
+        }
+        self.mark_changed(id, true);
+        self.turn.waiting.push(Waiting::Connack(id, connack));
+        self.end_turn_soon();
+        Ok(())
+    }
+
+    fn new_session(&self, claim: Claim) -> Open {
+        let limits = &self.shared.limits;
+        let is_durable = claim.terms.expiry_s > 0;
+        Open {
+            client_id: claim.client_id,
+            version: claim.version,
+            will: claim.will,
+            inbound: Inbound {
+                aliases: Aliases::new(limits.topic_alias_max),
+                receipts: Receipts::new(limits.receive_max),
+            },
+            window: Window::new(0, claim.terms.receive_max, is_durable),
+            cursor: Cursor::live(),
+            subscriptions: Subscriptions::default(),
+            resends: VecDeque::new(),
+            feeds: VecDeque::new(),
+            held: Vec::new(),
+            is_changed: false,
+            is_urgent: false,
+            is_listed: false,
+            ends_at_once: false,
+            terms: claim.terms,
+        }
+    }
+
+    fn restore(&self, open: &mut Open) -> Result<(), ReadError> {
+        let client_id = &open.client_id;
+        self.rows_of(Table::Subscriptions, client_id, &mut |key, row| {
+            if let (Ok(filter), Ok(found)) =
+                (subscription::filter(client_id, key), subscription::decode(row))
+            {
+                open.subscriptions.insert(filter, found);
+            }
+        })?;
+        self.rows_of(Table::Outbound, client_id, &mut |key, row| {
+            if let (Ok(number), Ok(found)) =
+                (exchange::number(client_id, key), exchange::decode(row))
+            {
+                open.window.restore(number, found);
+            }
+        })?;
+        self.rows_of(Table::Inbound, client_id, &mut |key, _| {
+            if let Ok(packet_id) = receipt::packet_id(client_id, key) {
+                open.inbound.receipts.restore(packet_id);
+            }
+        })?;
+        let row = self.shared.store.get(Table::Cursors, client_id.as_bytes())?;
+        let cursor = row.and_then(|row| CursorRow::decode(&row).ok()).unwrap_or_default();
+        open.window.skip_to(cursor.next_number);
+        open.cursor = Cursor::from_positions(cursor.positions);
+        open.resends = open.window.exchanges().collect();
+        Ok(())
+    }
+
+    fn rows_of(
+        &self,
+        table: Table,
+        client_id: &str,
+        visit: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), ReadError> {
+        let (from, to) = bounds_of(client_id);
+        self.shared.store.scan(
+            table,
+            Bound::Included(&from),
+            Bound::Excluded(&to),
+            &mut |key, row| {
+                visit(key, row);
+                ControlFlow::Continue(())
+            },
+        )
+    }
+
+    /// Puts the deletion of all rows of a session into this turn's commit.
+    pub(crate) fn delete_session(&mut self, client_id: &str) -> Result<(), ReadError> {
+        let mut changes = Vec::new();
+        for table in OF_SESSIONS {
+            self.rows_of(table, client_id, &mut |key, _| {
+                changes.push(TableChange::new(table, key.into(), None));
+            })?;
+        }
+        for table in [Table::Sessions, Table::Cursors] {
+            changes.push(TableChange::new(table, client_id.as_bytes().into(), None));
+        }
+        self.turn.changes.append(&mut changes);
+        Ok(())
+    }
+
+    pub(crate) fn put_session_row(&mut self, client_id: &str, row: SessionRow) {
+        let key = client_id.as_bytes().into();
+        self.turn.changes.push(TableChange::new(Table::Sessions, key, Some(row.encode())));
+    }
+}

@@ -1,0 +1,279 @@
+//! The thread of a core and the tasks on it: one per connection, one for the end of a turn, one
+//! for the inbox, one for the clock. A core's state is borrowed between waits, never across one.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tidewire_proto::routing::placement::Placement;
+use tidewire_proto::session::cursor::Positions;
+use tokio::io::Interest;
+use tokio::task::{LocalSet, spawn_blocking, spawn_local};
+
+use crate::core::feed::READ_LOG_BYTES;
+use crate::core::inbox::{Event, Inbox};
+use crate::core::open::{Conn, ConnId, Phase};
+use crate::core::packets::ReadEnd;
+use crate::core::shared::{Shared, wall_clock_ms};
+use crate::core::socket::Socket;
+use crate::core::state::{Core, Deferred, READ_BYTES_MAX};
+use crate::core::tick::TICK_MS;
+use crate::metrics::CloseReason;
+
+/// How long a client is read after our last byte, so that it can read that byte.
+const LINGER_MS: u64 = 1_000;
+
+/// Exit code after a panic: 70, "internal software error".
+const PANICKED: i32 = 70;
+
+type Shell = Rc<RefCell<Core>>;
+
+/// Starts the thread of a core.
+pub(crate) fn start(
+    index: usize,
+    shared: Arc<Shared>,
+    placement: Placement,
+    positions: Positions,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name(format!("core-{index}")).spawn(move || {
+        let inbox = Arc::clone(&shared.inboxes[index]);
+        let core = Core::new(index, shared, Arc::clone(&inbox), placement, positions);
+        let shell = Rc::new(RefCell::new(core));
+        let running = || LocalSet::new().block_on(&runtime, run(shell, inbox));
+        if catch_unwind(AssertUnwindSafe(running)).is_err() {
+            // A broker without one of its cores would take connections and never answer them.
+            tracing::error!(core = index, "a core ended in a panic: the broker ends with it");
+            std::process::exit(PANICKED);
+        }
+    })
+}
+
+async fn run(shell: Shell, inbox: Arc<Inbox>) {
+    spawn_local(end_turns(Rc::clone(&shell)));
+    spawn_local(tick(Rc::clone(&shell)));
+    let mut events = VecDeque::new();
+    let mut taken = Vec::new();
+    loop {
+        inbox.take(&mut taken).await;
+        events.extend(taken.drain(..));
+        shell.borrow_mut().refresh_clock();
+        while let Some(event) = events.pop_front() {
+            match event {
+                Event::Accepted(stream, peer) => accept(&shell, stream, peer),
+                other => shell.borrow_mut().on_event(other),
+            }
+        }
+        end_turn(&shell);
+        if shell.borrow().is_over() {
+            let done = shell.borrow_mut().stopping.take();
+            let _ = done.map(|done| done.send(()));
+            return;
+        }
+    }
+}
+
+/// Runs after the tasks that were ready when the turn's first packet came: many connections, one
+/// commit, one write each.
+async fn end_turns(shell: Shell) {
+    let turn_end = Arc::clone(&shell.borrow().turn_end);
+    loop {
+        turn_end.notified().await;
+        end_turn(&shell);
+    }
+}
+
+fn end_turn(shell: &Shell) {
+    shell.borrow_mut().end_turn();
+    let deferred = std::mem::take(&mut shell.borrow_mut().deferred);
+    for one in deferred {
+        spawn_local(wait_for(Rc::clone(shell), one));
+    }
+}
+
+async fn wait_for(shell: Shell, deferred: Deferred) {
+    match deferred {
+        Deferred::Claim(id, released) => {
+            // A sender that is gone has let go too.
+            let _ = released.await;
+            shell.borrow_mut().on_claimed(id);
+        }
+        Deferred::Read(id, partition, from) => {
+            let store = shell.borrow().shared.store.clone();
+            let read = spawn_blocking(move || store.read(partition, from, READ_LOG_BYTES)).await;
+            if let Ok(slice) = read {
+                shell.borrow_mut().on_read(id, (partition, from), slice);
+            }
+        }
+    }
+}
+
+async fn tick(shell: Shell) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(TICK_MS));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        shell.borrow_mut().on_tick();
+    }
+}
+
+fn accept(shell: &Shell, stream: TcpStream, peer: SocketAddr) {
+    let mut core = shell.borrow_mut();
+    if core.stopping.is_some() {
+        return core.disconnected();
+    }
+    let socket = match tokio::net::TcpStream::from_std(stream) {
+        Ok(stream) => Rc::new(Socket::new(stream)),
+        Err(error) => {
+            tracing::warn!(%peer, %error, "a new connection cannot be used");
+            return core.disconnected();
+        }
+    };
+    let serial = core.shared.next_serial();
+    let conn = Conn {
+        serial,
+        socket: Rc::clone(&socket),
+        peer,
+        out: Vec::new(),
+        partial: Vec::new(),
+        is_dirty: false,
+        heard_ms: core.now_ms,
+        silence_ms_max: 0,
+        phase: Phase::Fresh,
+    };
+    let key = core.conns.insert(conn);
+    let Ok(key) = u32::try_from(key) else {
+        core.conns.remove(key);
+        return core.disconnected();
+    };
+    spawn_local(serve(Rc::clone(shell), ConnId { key, serial }, socket));
+}
+
+async fn serve(shell: Shell, id: ConnId, socket: Rc<Socket>) {
+    while step(&shell, id, &socket).await {}
+    shell.borrow_mut().on_lost(id);
+    if socket.is_closing.get() {
+        linger(&socket).await;
+    }
+}
+
+/// Waits until the connection can do something and does it. False when it is over.
+async fn step(shell: &Shell, id: ConnId, socket: &Socket) -> bool {
+    let may_read = !socket.is_paused.get() && !socket.is_congested.get();
+    let is_reading = may_read && !socket.is_closing.get();
+    let interest = match (is_reading, socket.wants_write.get()) {
+        (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
+        (true, false) => Some(Interest::READABLE),
+        (false, true) => Some(Interest::WRITABLE),
+        (false, false) if socket.is_closing.get() => return false,
+        (false, false) => None,
+    };
+    let Some(interest) = interest else {
+        socket.wake.notified().await;
+        return true;
+    };
+    let ready = tokio::select! {
+        ready = socket.stream.ready(interest) => ready,
+        () = socket.wake.notified() => return true,
+    };
+    let Ok(ready) = ready else { return false };
+    if ready.is_writable() && socket.wants_write.get() {
+        shell.borrow_mut().write_out(id);
+    }
+    if !is_reading || !(ready.is_readable() || ready.is_read_closed()) {
+        return true;
+    }
+    read(shell, id).await
+}
+
+async fn read(shell: &Shell, id: ConnId) -> bool {
+    loop {
+        let end = {
+            let mut core = shell.borrow_mut();
+            core.refresh_clock();
+            if core.pause_if_busy(id) {
+                return true;
+            }
+            core.read(id)
+        };
+        match end {
+            ReadEnd::Drained => return true,
+            ReadEnd::Gone => return false,
+            ReadEnd::More => tokio::task::yield_now().await,
+        }
+    }
+}
+
+/// Closing a socket that holds unread bytes would take our last packet from the client.
+async fn linger(socket: &Socket) {
+    let stream = socket2::SockRef::from(&socket.stream);
+    if stream.shutdown(std::net::Shutdown::Write).is_err() {
+        return;
+    }
+    let mut waste = vec![0; READ_BYTES_MAX / 8];
+    let drain = async {
+        loop {
+            let is_over = match socket.stream.try_read(&mut waste) {
+                Ok(count) => count == 0,
+                Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            };
+            if is_over || socket.stream.readable().await.is_err() {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_millis(LINGER_MS), drain).await;
+}
+
+impl Core {
+    fn refresh_clock(&mut self) {
+        if std::mem::take(&mut self.is_clock_stale) {
+            self.now_ms = wall_clock_ms();
+        }
+    }
+
+    /// While the store is behind, publishers wait: nothing more is read from them.
+    fn pause_if_busy(&mut self, id: ConnId) -> bool {
+        if self.commits.is_empty() || !self.shared.store.is_busy() {
+            return false;
+        }
+        if let Some(conn) = self.conn(id) {
+            conn.socket.pause(true);
+        }
+        self.paused.push(id);
+        true
+    }
+
+    fn disconnected(&self) {
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The socket's task is over.
+    fn on_lost(&mut self, id: ConnId) {
+        self.end_session(id, CloseReason::Lost);
+        let Some(conn) = self.conn(id) else { return };
+        if matches!(conn.phase, Phase::Claiming(_)) {
+            // It stays until its claim is settled: others may wait behind it.
+            return;
+        }
+        self.forget(id);
+    }
+
+    /// Takes a connection out of the core.
+    pub(crate) fn forget(&mut self, id: ConnId) {
+        if self.conn(id).is_some() {
+            self.conns.remove(id.key as usize);
+            self.disconnected();
+        }
+        if self.stopping.is_some() {
+            self.inbox.push(Event::Look);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Packets to a client that are no messages: acknowledgements and answers.
+
+use tidewire_proto::id::PacketId;
+use tidewire_proto::mqtt::{Ack, Packet, PacketKind, Properties, ReasonCode, Version, encode};
+use tidewire_proto::qos::Qos;
+
+use crate::core::open::{ConnId, Open, Phase};
+use crate::core::state::Core;
+use crate::metrics::{Direction, PacketType, Quality};
+
+fn ack(packet_id: PacketId, reason: ReasonCode) -> Ack<'static> {
+    Ack { packet_id, reason, properties: Properties::EMPTY }
+}
+
+/// Encodes a packet of ours. None of them can be too long.
+pub(crate) fn put(packet: &Packet<'_>, version: Version, out: &mut Vec<u8>) {
+    if let Err(error) = encode(packet, version, out) {
+        tracing::error!(%error, "a packet of ours could not be encoded");
+    }
+}
+
+/// The metric's word for a packet.
+pub(crate) fn packet_type(kind: PacketKind) -> PacketType {
+    match kind {
+        PacketKind::Connect => PacketType::Connect,
+        PacketKind::ConnAck => PacketType::Connack,
+        PacketKind::Publish => PacketType::Publish,
+        PacketKind::PubAck => PacketType::Puback,
+        PacketKind::PubRec => PacketType::Pubrec,
+        PacketKind::PubRel => PacketType::Pubrel,
+        PacketKind::PubComp => PacketType::Pubcomp,
+        PacketKind::Subscribe => PacketType::Subscribe,
+        PacketKind::SubAck => PacketType::Suback,
+        PacketKind::Unsubscribe => PacketType::Unsubscribe,
+        PacketKind::UnsubAck => PacketType::Unsuback,
+        PacketKind::PingReq => PacketType::Pingreq,
+        PacketKind::PingResp => PacketType::Pingresp,
+        PacketKind::Disconnect => PacketType::Disconnect,
+        PacketKind::Auth => PacketType::Auth,
+    }
+}
+
+/// The metric's word for a QoS.
+pub(crate) fn quality(qos: Qos) -> Quality {
+    match qos {
+        Qos::AtMostOnce => Quality::AtMostOnce,
+        Qos::AtLeastOnce => Quality::AtLeastOnce,
+        Qos::ExactlyOnce => Quality::ExactlyOnce,
+    }
+}
+
+impl Core {
+    pub(crate) fn send(&mut self, id: ConnId, packet: &Packet<'_>) {
+        let Some(conn) = self.conn(id) else { return };
+        let Phase::Open(open) = &conn.phase else { return };
+        put(packet, open.version, &mut conn.out);
+        self.counters.packets.add((packet_type(packet.kind()), Direction::Out), 1);
+        self.mark_dirty(id);
+    }
+
+    pub(crate) fn send_puback(&mut self, id: ConnId, packet_id: PacketId, reason: ReasonCode) {
+        self.send(id, &Packet::PubAck(ack(packet_id, reason)));
+    }
+
+    pub(crate) fn send_pubrec(&mut self, id: ConnId, packet_id: PacketId, reason: ReasonCode) {
+        self.send(id, &Packet::PubRec(ack(packet_id, reason)));
+    }
+
+    pub(crate) fn send_pubcomp(&mut self, id: ConnId, packet_id: PacketId, reason: ReasonCode) {
+        self.send(id, &Packet::PubComp(ack(packet_id, reason)));
+    }
+
+    pub(crate) fn send_pubrel(&mut self, id: ConnId, packet_id: PacketId, is_known: bool) {
+        let reason = match is_known {
+            true => ReasonCode::SUCCESS,
+            false => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
+        };
+        self.send(id, &Packet::PubRel(ack(packet_id, reason)));
+    }
+
+    /// PUBREL: at once, or held back until the step is durable.
+    pub(crate) fn release(&mut self, id: ConnId, packet_id: PacketId, is_first: bool) {
+        match self.open(id) {
+            Some(open) if open.is_durable() && is_first => {
+                hold(open, &Packet::PubRel(ack(packet_id, ReasonCode::SUCCESS)));
+                self.mark_changed(id, true);
+            }
+            _ => self.send_pubrel(id, packet_id, true),
+        }
+    }
+}
+
+fn hold(open: &mut Open, packet: &Packet<'_>) {
+    put(packet, open.version, &mut open.held);
+}

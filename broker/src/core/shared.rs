@@ -1,0 +1,54 @@
+//! What all cores share: the store, the registry, the ways to each other, the limits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tidewire_store::Store;
+
+use crate::config::MqttConfig;
+use crate::core::inbox::Inbox;
+use crate::metrics::Metrics;
+use crate::registry::Registry;
+
+/// Shared by all cores of a broker.
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) registry: Registry,
+    pub(crate) inboxes: Vec<Arc<Inbox>>,
+    pub(crate) limits: MqttConfig,
+    pub(crate) metrics: Metrics,
+    /// Connections now open, over all cores.
+    pub(crate) connections: AtomicUsize,
+    serials: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        store: Store,
+        inboxes: Vec<Arc<Inbox>>,
+        limits: MqttConfig,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            store,
+            registry: Registry::default(),
+            inboxes,
+            limits,
+            metrics,
+            connections: AtomicUsize::new(0),
+            serials: AtomicU64::new(1),
+        }
+    }
+
+    /// A number that no other connection of this process has.
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.serials.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Wall-clock time in milliseconds of the Unix epoch. Asked once per turn, not per message.
+pub(crate) fn wall_clock_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,73 @@
+//! A connection's socket, shared by the task that waits on it and the turn that writes to it.
+
+use std::cell::Cell;
+use std::io;
+
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+/// The socket and what its task must know.
+pub(crate) struct Socket {
+    pub(crate) stream: TcpStream,
+    /// Something below changed.
+    pub(crate) wake: Notify,
+    /// Bytes wait for the socket to take them.
+    pub(crate) wants_write: Cell<bool>,
+    /// Nothing is read for now: the store is behind, or the session is being taken up.
+    pub(crate) is_paused: Cell<bool>,
+    /// The client does not read: it is not read from.
+    pub(crate) is_congested: Cell<bool>,
+    /// Write what waits, then close.
+    pub(crate) is_closing: Cell<bool>,
+}
+
+impl Socket {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            wake: Notify::new(),
+            wants_write: Cell::new(false),
+            is_paused: Cell::new(false),
+            is_congested: Cell::new(false),
+            is_closing: Cell::new(false),
+        }
+    }
+
+    /// Writes from the front of `out` what the socket takes now.
+    /// More than `room` bytes left over mean that the client does not keep up.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+        let mut written = 0;
+        while written < out.len() {
+            match self.stream.try_write(&out[written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        if written == out.len() {
+            // An idle connection owns no buffer.
+            *out = Vec::new();
+        } else {
+            out.drain(..written);
+        }
+        self.is_congested.set(out.len() > room);
+        let waits = !out.is_empty();
+        if self.wants_write.replace(waits) != waits && waits {
+            self.wake.notify_one();
+        }
+        Ok(written)
+    }
+
+    pub(crate) fn close_after_write(&self) {
+        self.is_closing.set(true);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn pause(&self, paused: bool) {
+        self.is_paused.set(paused);
+        if !paused {
+            self.wake.notify_one();
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What a core holds. Its doings are in the files beside this one, one kind each.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use slab::Slab;
+use tidewire_proto::delivery::{Shape, Template};
+use tidewire_proto::id::PartitionId;
+use tidewire_proto::routing::grant::SessionKey;
+use tidewire_proto::routing::placement::Placement;
+use tidewire_proto::routing::routes::Routes;
+use tidewire_proto::routing::trie::Trie;
+use tidewire_proto::session::cursor::Positions;
+use tokio::sync::{Notify, oneshot};
+
+use crate::core::inbox::Inbox;
+use crate::core::open::{Conn, ConnId, Open, Phase};
+use crate::core::shared::{Shared, wall_clock_ms};
+use crate::core::turn::{Turn, Waiting};
+use crate::metrics::CoreCounters;
+use crate::registry::Owner;
+
+/// Bytes read from one socket before others get their turn.
+pub(crate) const READ_BYTES_MAX: usize = 128 * 1024;
+/// Payload and topic bytes after which a turn commits without waiting for its end.
+pub(crate) const TURN_BYTES_MAX: usize = 1024 * 1024;
+
+/// The state of one core. Only its own thread touches it.
+pub(crate) struct Core {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) conns: Slab<Conn>,
+    pub(crate) trie: Trie,
+    pub(crate) routes: Routes,
+    pub(crate) placement: Placement,
+    /// The next offset per partition that this core has not handed out.
+    pub(crate) positions: Positions,
+    pub(crate) turn: Turn,
+    /// Commits on their way, oldest first, and who waits for each.
+    pub(crate) commits: VecDeque<(u64, Vec<Waiting>)>,
+    pub(crate) next_ticket: u64,
+    /// Connections with bytes to write at the end of the turn.
+    pub(crate) dirty: Vec<ConnId>,
+    /// Sessions whose rows go into the commit of this turn.
+    pub(crate) urgent: Vec<ConnId>,
+    /// Sessions whose rows go into the commit of the next tick.
+    pub(crate) changed: Vec<ConnId>,
+    /// Connections that are not read while the store is behind.
+    pub(crate) paused: Vec<ConnId>,
+    /// Sessions whose last rows are on their way, and who waits to take them up.
+    pub(crate) ending: AHashMap<u64, Vec<oneshot::Sender<()>>>,
+    pub(crate) scratch: Scratch,
+    /// Wakes the end of the turn.
+    pub(crate) turn_end: Arc<Notify>,
+    pub(crate) is_turn_due: bool,
+    /// Wall-clock time of this turn.
+    pub(crate) now_ms: i64,
+    pub(crate) counters: CoreCounters,
+    pub(crate) stopping: Option<oneshot::Sender<()>>,
+    /// Waits that begin at the end of the turn.
+    pub(crate) deferred: Vec<Deferred>,
+    pub(crate) is_clock_stale: bool,
+}
+
+/// Something that a connection waits for outside its core.
+pub(crate) enum Deferred {
+    /// The former owner of its client id to let go.
+    Claim(ConnId, oneshot::Receiver<()>),
+    /// A part of the log that is not in memory.
+    Read(ConnId, PartitionId, u64),
+}
+
+/// Memory that is used again and again.
+pub(crate) struct Scratch {
+    pub(crate) read: Vec<u8>,
+    pub(crate) templates: Templates,
+}
+
+/// One encoding of the message at hand per shape of receiver.
+#[derive(Default)]
+pub(crate) struct Templates {
+    pub(crate) kept: Vec<(Shape, Template)>,
+    pub(crate) used: usize,
+    pub(crate) own: Template,
+}
+
+impl Core {
+    pub(crate) fn new(
+        index: usize,
+        shared: Arc<Shared>,
+        inbox: Arc<Inbox>,
+        placement: Placement,
+        positions: Positions,
+    ) -> Self {
+        Self {
+            index,
+            shared,
+            inbox,
+            placement,
+            positions,
+            conns: Slab::new(),
+            trie: Trie::default(),
+            routes: Routes::default(),
+            turn: Turn::default(),
+            commits: VecDeque::new(),
+            next_ticket: 0,
+            dirty: Vec::new(),
+            urgent: Vec::new(),
+            changed: Vec::new(),
+            paused: Vec::new(),
+            ending: AHashMap::new(),
+            scratch: Scratch { read: vec![0; READ_BYTES_MAX], templates: Templates::default() },
+            turn_end: Arc::new(Notify::new()),
+            is_turn_due: false,
+            now_ms: wall_clock_ms(),
+            counters: CoreCounters::default(),
+            stopping: None,
+            deferred: Vec::new(),
+            is_clock_stale: true,
+        }
+    }
+
+    pub(crate) fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.conns.get_mut(id.key as usize).filter(|conn| conn.serial == id.serial)
+    }
+
+    pub(crate) fn open(&mut self, id: ConnId) -> Option<&mut Open> {
+        match &mut self.conn(id)?.phase {
+            Phase::Open(open) => Some(open),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn owner(&self, id: ConnId) -> Owner {
+        Owner { core: self.index, key: id.key, serial: id.serial }
+    }
+
+    pub(crate) fn id_at(&self, session: SessionKey) -> Option<ConnId> {
+        let conn = self.conns.get(session.0 as usize)?;
+        Some(ConnId { key: session.0, serial: conn.serial })
+    }
+
+    /// Bytes were put into the connection's `out`: write them at the end of the turn.
+    pub(crate) fn mark_dirty(&mut self, id: ConnId) {
+        if let Some(conn) = self.conn(id).filter(|conn| !conn.is_dirty) {
+            conn.is_dirty = true;
+            self.dirty.push(id);
+        }
+        self.end_turn_soon();
+    }
+
+    /// The session's rows changed: they are written with the next tick, or with this turn.
+    pub(crate) fn mark_changed(&mut self, id: ConnId, is_urgent: bool) {
+        let Some(open) = self.open(id).filter(|open| open.is_durable()) else { return };
+        open.is_changed = true;
+        let list = if is_urgent { &mut open.is_urgent } else { &mut open.is_listed };
+        if std::mem::replace(list, true) {
+            return;
+        }
+        if is_urgent {
+            self.urgent.push(id);
+            self.end_turn_soon();
+        } else {
+            self.changed.push(id);
+        }
+    }
+
+    pub(crate) fn end_turn_soon(&mut self) {
+        if !self.is_turn_due {
+            self.is_turn_due = true;
+            self.turn_end.notify_one();
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Twice a second: silent clients, rows that may lag, counters, the end.
+
+use tidewire_proto::mqtt::ReasonCode;
+use tidewire_proto::routing::grant::SessionKey;
+use tokio::sync::oneshot;
+
+use crate::core::open::{ConnId, Phase};
+use crate::core::shared::wall_clock_ms;
+use crate::core::state::Core;
+use crate::metrics::{CloseReason, RefuseReason};
+
+/// How often, in milliseconds.
+pub(crate) const TICK_MS: u64 = 500;
+/// How long a client may take to read our last bytes.
+const CLOSING_MS_MAX: i64 = 5_000;
+
+impl Core {
+    pub(crate) fn on_tick(&mut self) {
+        self.now_ms = wall_clock_ms();
+        self.close_silent();
+        for id in std::mem::take(&mut self.changed) {
+            if let Some(open) = self.open(id) {
+                open.is_listed = false;
+            }
+            self.urgent.push(id);
+        }
+        self.counters.flush(&self.shared.metrics);
+        self.end_turn_soon();
+    }
+
+    fn close_silent(&mut self) {
+        let now_ms = self.now_ms;
+        let connect_ms_max =
+            i64::try_from(self.shared.limits.connect_timeout.as_millis()).unwrap_or(i64::MAX);
+        let late: Vec<ConnId> = self
+            .conns
+            .iter()
+            .filter(|(_, conn)| {
+                let silent_ms = now_ms - conn.heard_ms;
+                match conn.phase {
+                    Phase::Fresh => silent_ms >= connect_ms_max,
+                    Phase::Claiming(_) => false,
+                    Phase::Closing => silent_ms >= CLOSING_MS_MAX,
+                    Phase::Open(_) => conn.silence_ms_max > 0 && silent_ms >= conn.silence_ms_max,
+                }
+            })
+            .filter_map(|(key, _)| self.id_at(SessionKey(u32::try_from(key).ok()?)))
+            .collect();
+        for id in late {
+            self.close_late(id);
+        }
+    }
+
+    fn close_late(&mut self, id: ConnId) {
+        let now_ms = self.now_ms;
+        let Some(conn) = self.conn(id) else { return };
+        match conn.phase {
+            Phase::Closing => {
+                // It had its time: what it has not read is lost to it.
+                conn.out = Vec::new();
+                conn.socket.wants_write.set(false);
+                conn.socket.close_after_write();
+            }
+            Phase::Fresh => {
+                conn.heard_ms = now_ms;
+                self.turn_away(id, RefuseReason::Timeout);
+            }
+            _ => {
+                conn.heard_ms = now_ms;
+                self.close(id, CloseReason::KeepAlive, Some(ReasonCode::KEEP_ALIVE_TIMEOUT));
+            }
+        }
+    }
+
+    /// The broker ends: clients are told, sessions keep what they have.
+    pub(crate) fn stop(&mut self, done: oneshot::Sender<()>) {
+        self.stopping = Some(done);
+        let keys: Vec<usize> = self.conns.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let session = u32::try_from(key).ok().map(SessionKey);
+            if let Some(id) = session.and_then(|session| self.id_at(session)) {
+                self.close(id, CloseReason::Shutdown, Some(ReasonCode::SERVER_SHUTTING_DOWN));
+            }
+        }
+        self.end_turn_soon();
+    }
+
+    /// Whether a core that stops has nothing left to do.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stopping.is_some() && self.conns.is_empty() && self.ending.is_empty()
+    }
+}

@@ -1,0 +1,145 @@
+//! What a core gathers between two commits: batches per partition, row changes, and who waits.
+
+use std::sync::Arc;
+
+use tidewire_proto::id::{PacketId, PartitionId};
+use tidewire_proto::message::Published;
+use tidewire_proto::record::{Batch, BatchBuilder};
+use tidewire_proto::routing::placement::Placed;
+use tidewire_store::rows::retained;
+use tidewire_store::{Append, Commit, OffsetOf, Table, TableChange};
+
+use crate::core::open::{ConnId, RetainedFeed};
+
+/// Who is told when a commit is durable, and how.
+pub(crate) enum Waiting {
+    Puback(ConnId, PacketId),
+    Pubrec(ConnId, PacketId),
+    Pubcomp(ConnId, PacketId),
+    /// Bytes that were held back until now.
+    Send(ConnId, Vec<u8>),
+    /// SUBACK, then the retained messages.
+    Suback(ConnId, Vec<u8>, Vec<RetainedFeed>),
+    /// CONNACK; the session is open.
+    Connack(ConnId, Vec<u8>),
+    /// A session's last rows are written: it can be taken up elsewhere.
+    Ended(Arc<str>, ConnId),
+}
+
+struct RetainedRow {
+    topic: Box<str>,
+    partition: PartitionId,
+    /// The message and its index in the partition's batch; `None` clears.
+    message: Option<(u32, Batch)>,
+}
+
+/// The commit being gathered.
+#[derive(Default)]
+pub(crate) struct Turn {
+    builders: Vec<BatchBuilder>,
+    touched: Vec<PartitionId>,
+    live: Vec<BatchBuilder>,
+    live_touched: Vec<(PartitionId, bool)>,
+    retained: Vec<RetainedRow>,
+    single: BatchBuilder,
+    pub(crate) changes: Vec<TableChange>,
+    pub(crate) waiting: Vec<Waiting>,
+    bytes: usize,
+}
+
+impl Turn {
+    /// Takes a message at QoS 1 or 2, or one that is retained.
+    pub(crate) fn append(&mut self, message: &Published<'_>, placed: Placed, now_ms: i64) {
+        let index = builder_of(&mut self.builders, placed.partition, &mut |partition| {
+            self.touched.push(partition);
+        });
+        let record = message.push_to(index, now_ms);
+        self.bytes += message.payload.len() + message.topic.len();
+        if message.retain {
+            self.retain(message, placed.partition, record, now_ms);
+        }
+    }
+
+    /// Takes a message at QoS 0 that is not retained: handed out at the end of the turn.
+    pub(crate) fn append_live(&mut self, message: &Published<'_>, placed: Placed, now_ms: i64) {
+        let builder = builder_of(&mut self.live, placed.partition, &mut |partition| {
+            self.live_touched.push((partition, placed.log_qos0));
+        });
+        message.push_to(builder, now_ms);
+        self.bytes += message.payload.len() + message.topic.len();
+    }
+
+    fn retain(&mut self, message: &Published<'_>, partition: PartitionId, index: u32, now: i64) {
+        let kept = if message.payload.is_empty() {
+            None
+        } else {
+            message.push_to(&mut self.single, now);
+            Some((index, self.single.finish()))
+        };
+        self.retained.push(RetainedRow { topic: message.topic.into(), partition, message: kept });
+    }
+
+    /// Payload and topic bytes gathered so far.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether there is nothing to commit and nobody to tell.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.touched.is_empty()
+            && self.live_touched.is_empty()
+            && self.changes.is_empty()
+            && self.waiting.is_empty()
+    }
+
+    /// The QoS 0 messages of this turn, and the commit without them.
+    pub(crate) fn finish(&mut self) -> (Vec<Batch>, Commit, Vec<Waiting>) {
+        self.bytes = 0;
+        let mut appends = Vec::with_capacity(self.touched.len() + self.live_touched.len());
+        for partition in self.touched.drain(..) {
+            let batch = self.builders[partition.0 as usize].finish();
+            appends.push(Append { partition, batch });
+        }
+        let mut changes = std::mem::take(&mut self.changes);
+        for row in self.retained.drain(..) {
+            changes.push(retained_change(row, &appends));
+        }
+        let mut live = Vec::with_capacity(self.live_touched.len());
+        for (partition, is_logged) in self.live_touched.drain(..) {
+            let batch = self.live[partition.0 as usize].finish();
+            live.push(batch.clone());
+            if is_logged {
+                appends.push(Append { partition, batch });
+            }
+        }
+        (live, Commit { appends, changes }, std::mem::take(&mut self.waiting))
+    }
+}
+
+fn builder_of<'a>(
+    builders: &'a mut Vec<BatchBuilder>,
+    partition: PartitionId,
+    touch: &mut dyn FnMut(PartitionId),
+) -> &'a mut BatchBuilder {
+    let index = partition.0 as usize;
+    if builders.len() <= index {
+        builders.resize_with(index + 1, BatchBuilder::new);
+    }
+    let builder = &mut builders[index];
+    if builder.is_empty() {
+        touch(partition);
+    }
+    builder
+}
+
+fn retained_change(row: RetainedRow, appends: &[Append]) -> TableChange {
+    let key = row.topic.into_boxed_bytes();
+    let Some((index, message)) = row.message else {
+        return TableChange::new(Table::Retained, key, None);
+    };
+    let append = appends.iter().position(|append| append.partition == row.partition);
+    let value = retained::encode(row.partition, index, &message);
+    let mut change = TableChange::new(Table::Retained, key, Some(value));
+    change.offset_of = append.map(|append| OffsetOf { append, at: retained::OFFSET_AT });
+    change
+}

@@ -1,0 +1,55 @@
+//! Fields of rows: little-endian numbers, read with bounds. Knows no row.
+
+use thiserror::Error;
+
+/// A row that does not hold what its form says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a row of the tables is damaged or of a newer version")]
+pub struct RowError;
+
+/// Reads fields from the front.
+pub(super) struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    /// Checks the version that every row begins with.
+    pub(super) fn of(row: &'a [u8], version: u8) -> Result<Self, RowError> {
+        match row.split_first() {
+            Some((found, rest)) if *found == version => Ok(Self(rest)),
+            _ => Err(RowError),
+        }
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], RowError> {
+        let (head, rest) = self.0.split_first_chunk::<N>().ok_or(RowError)?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8, RowError> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, RowError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, RowError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn i64(&mut self) -> Result<i64, RowError> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    pub(super) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn end(self) -> Result<(), RowError> {
+        if self.0.is_empty() { Ok(()) } else { Err(RowError) }
+    }
+}
