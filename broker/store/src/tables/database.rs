@@ -176,7 +176,8 @@ impl Database {
         manifest: &Manifest,
         checkpoint: Checkpoint,
     ) -> Result<(), (DatabaseFailure, DatabaseError)> {
-        let mut current = self.open.write();
+        // The lock is for the handle alone: readers must not wait for a commit of the database.
+        let current = Arc::clone(&self.open.read());
         let Err(error) = write(&current, layer, manifest, checkpoint) else { return Ok(()) };
         let full = matches!(&*error.0, redb::Error::Io(io) if io.kind() == ErrorKind::StorageFull);
         if !full {
@@ -184,7 +185,7 @@ impl Database {
         }
         // After an error it refuses everything; opened again, it stands at its last commit.
         match open(&*self.disk, self.cache_bytes) {
-            Ok(database) => *current = Arc::new(database),
+            Ok(database) => *self.open.write() = Arc::new(database),
             Err(error) => return Err((DatabaseFailure::Fatal, error)),
         }
         Err((DatabaseFailure::Full, error))
