@@ -1,5 +1,5 @@
 //! How fast commits are, beside the physical limit measured in the same run: a bare loop that
-//! writes as many bytes to a file that is already there, and syncs. `cargo bench -p tidewire-store`.
+//! writes as many bytes to a file that is already there, and syncs.
 
 use std::error::Error;
 use std::fs::{self, File};
