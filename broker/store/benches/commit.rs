@@ -84,7 +84,7 @@ fn one_appender(folder: &Path, records: u32) -> Outcomes {
     let (ours, limit) = (median(times), median(bare));
     let share = ours.as_secs_f64() / limit.as_secs_f64();
     println!(
-        "1 appender, {records} records ({bytes} bytes): median {ours:?}, bare {limit:?}, x{share:.2}"
+        "1 appender, {records} records ({bytes} B): median {ours:?}, bare {limit:?}, x{share:.2}"
     );
     Ok(())
 }
