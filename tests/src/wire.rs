@@ -219,8 +219,22 @@ impl Wire {
         message
     }
 
-    /// Proves that nothing else is on its way: answers come in order, so a PINGRESP says that
-    /// what the broker had to send before our PINGREQ is out.
+    /// Proves that no message is on its way to us on this topic: messages of one topic come in
+    /// order, so one that another client publishes now must be the next. Needs a subscription
+    /// to the topic.
+    ///
+    /// # Panics
+    /// When something else comes first.
+    pub fn nothing_else_on(&mut self, topic: &str) {
+        let broker = self.stream.peer_addr().expect("a live socket");
+        let mut writer = Self::clean(broker, self.version, "");
+        writer.publish_acknowledged(&Publish::new(topic, "the next", 1, 1));
+        writer.disconnect();
+        self.receive("the next");
+    }
+
+    /// Proves that no answer is on its way: answers come in order, so with PINGRESP those
+    /// before it are out. Says little of messages, which come when they are durable.
     pub fn nothing_more(&mut self) {
         self.send(&[0xc0, 0]);
         let packet = self.packet();

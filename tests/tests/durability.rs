@@ -21,9 +21,9 @@ fn reads_exactly_once(broker: &Broker, version: Version, payload: &str) {
     let mut reader = come_back(broker, version, "reader");
     let message = reader.receive(payload);
     assert!(!message.is_dup(), "it was never sent before: {message}");
-    reader.nothing_more();
+    reader.nothing_else_on("kept/a");
     reader.disconnect();
-    come_back(broker, version, "reader").nothing_more();
+    come_back(broker, version, "reader").nothing_else_on("kept/a");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_packet_id_used_again_after_its_pubcomp_is_a_new_message() {
         let mut reader = come_back(&broker, version, "reader");
         reader.receive("first");
         reader.receive("second");
-        reader.nothing_more();
+        reader.nothing_else_on("kept/a");
     }
 }
 
@@ -118,7 +118,7 @@ fn retained_messages_and_subscriptions_survive_a_kill() {
         newcomer.subscribe(1, &[("state/#", 1)]);
         let greeting = newcomer.receive("on");
         assert!(greeting.is_retained() && greeting.topic() == "state/a", "{greeting}");
-        newcomer.nothing_more();
+        newcomer.nothing_else_on("state/b");
     }
 }
 
@@ -136,9 +136,9 @@ fn an_unacknowledged_qos1_message_is_sent_again_with_dup() {
         let mut reader = come_back(&broker, version, "reader");
         let second = reader.receive("again");
         assert!(second.is_dup() && second.id() == first.id(), "{first} then {second}");
-        reader.nothing_more();
+        reader.nothing_else_on("kept/a");
         reader.disconnect();
-        come_back(&broker, version, "reader").nothing_more();
+        come_back(&broker, version, "reader").nothing_else_on("kept/a");
     }
 }
 
@@ -153,7 +153,7 @@ fn a_message_in_flight_keeps_its_packet_id_through_a_kill() {
             // One exchange before it, so that the id is not just the first of all.
             writer.publish_acknowledged(&Publish::new("kept/a", "done", qos, 1));
             reader.receive("done");
-            reader.nothing_more();
+            reader.nothing_else_on("kept/a");
             writer.publish_acknowledged(&Publish::new("kept/a", "in flight", qos, 2));
             let first = reader.packet_of(kind::PUBLISH);
             broker.kill9();
@@ -162,7 +162,7 @@ fn a_message_in_flight_keeps_its_packet_id_through_a_kill() {
             let second = reader.receive("in flight");
             assert_eq!(second.id(), first.id(), "another id would be another message");
             assert!(second.is_dup(), "it was sent before: {second}");
-            reader.nothing_more();
+            reader.nothing_else_on("kept/a");
         }
     }
 }
@@ -189,9 +189,9 @@ fn after_pubrec_only_pubrel_is_sent_again() {
             let mut reader = come_back(&broker, version, "reader");
             reader.answered(kind::PUBREL, id);
             reader.acknowledge(kind::PUBCOMP, id);
-            reader.nothing_more();
+            reader.nothing_else_on("kept/a");
             reader.disconnect();
-            come_back(&broker, version, "reader").nothing_more();
+            come_back(&broker, version, "reader").nothing_else_on("kept/a");
         }
     }
 }
@@ -245,5 +245,5 @@ fn many_restarts_lose_and_repeat_nothing() {
     for round in 1..=5 {
         reader.receive(&format!("round {round}"));
     }
-    reader.nothing_more();
+    reader.nothing_else_on("kept/a");
 }

@@ -21,7 +21,7 @@ fn a_message_arrives_at_the_lower_of_both_levels() {
             let message = reader.receive(&payload);
             assert_eq!(message.qos(), published.min(subscribed), "{payload} {version:?}");
             assert!(!message.is_dup() && !message.is_retained(), "{message}");
-            reader.nothing_more();
+            reader.nothing_else_on("level/x");
             writer.disconnect();
             reader.disconnect();
         }
@@ -78,14 +78,14 @@ fn a_retained_message_greets_new_subscribers_until_an_empty_one_clears_it() {
             reader.subscribe(1, &[("kept/#", 2)]);
             let greeting = reader.receive("on");
             assert!(greeting.is_retained() && greeting.qos() == qos, "{greeting}");
-            reader.nothing_more();
+            reader.nothing_else_on("kept/state");
 
             writer.publish_acknowledged(&Publish { payload: "", ..kept });
             let live = reader.receive("");
             assert!(!live.is_retained(), "an established subscription sees it as live: {live}");
             let mut late = Wire::clean(broker.address(), version, "late");
             late.subscribe(1, &[("kept/#", 2)]);
-            late.nothing_more();
+            late.nothing_else_on("kept/state");
         }
     }
 }
@@ -103,7 +103,7 @@ fn the_will_speaks_for_a_lost_client_and_is_silent_after_disconnect() {
             polite.send(&hello);
             polite.connected();
             polite.disconnect();
-            reader.nothing_more();
+            reader.nothing_else_on("will/gone");
 
             let mut lost = Wire::open(broker.address(), version);
             lost.send(&hello);
@@ -206,7 +206,7 @@ fn overlapping_subscriptions_deliver_once_at_the_highest_level() {
         let mut writer = Wire::clean(broker.address(), version, "writer");
         writer.publish_acknowledged(&Publish::new("over/lap", "once", 2, 4));
         assert_eq!(reader.receive("once").qos(), 1);
-        reader.nothing_more();
+        reader.nothing_else_on("over/lap");
     }
 }
 
@@ -224,7 +224,7 @@ fn messages_of_one_topic_keep_their_order() {
             writer.answered(kind::PUBACK, id);
             reader.receive(&id.to_string());
         }
-        reader.nothing_more();
+        reader.nothing_else_on("order");
     }
 }
 
