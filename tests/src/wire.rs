@@ -4,6 +4,7 @@
 mod frames;
 mod packet;
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -19,6 +20,13 @@ use crate::program::PATIENCE;
 pub struct Wire {
     stream: TcpStream,
     version: Version,
+    /// Messages that came while a step of an exchange was awaited.
+    aside: VecDeque<Packet>,
+}
+
+/// PUBACK, PUBREC, PUBREL and PUBCOMP.
+fn is_step(kind: u8) -> bool {
+    (kind::PUBACK..=kind::PUBCOMP).contains(&kind)
 }
 
 impl Wire {
@@ -31,7 +39,7 @@ impl Wire {
         let stream = TcpStream::connect(address).expect("the broker listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
         stream.set_nodelay(true).expect("a live socket");
-        Self { stream, version }
+        Self { stream, version, aside: VecDeque::new() }
     }
 
     /// Connects a client that leaves nothing behind.
@@ -133,7 +141,17 @@ impl Wire {
     /// # Panics
     /// When another one comes.
     pub fn packet_of(&mut self, kind: u8) -> Packet {
-        let packet = self.packet();
+        if kind == kind::PUBLISH
+            && let Some(packet) = self.aside.pop_front()
+        {
+            return packet;
+        }
+        let mut packet = self.packet();
+        // Messages may come between the steps of another message's exchange.
+        while is_step(kind) && packet.kind() == kind::PUBLISH {
+            self.aside.push_back(packet);
+            packet = self.packet();
+        }
         assert_eq!(packet.kind(), kind, "awaited a packet of kind {kind}, got {packet}");
         packet
     }

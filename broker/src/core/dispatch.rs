@@ -133,7 +133,7 @@ impl Core {
                 let qos = target.qos.min(message.qos);
                 self.counters.messages_delivered.add(quality(qos), 1);
                 if place.is_some() && qos != Qos::AtMostOnce {
-                    self.mark_changed(id, qos == Qos::ExactlyOnce);
+                    self.mark_changed(id, true);
                 }
                 self.mark_dirty(id);
                 Sent::Yes
@@ -190,8 +190,9 @@ impl Delivery<'_> {
             let (qos, retain) = (shape.qos, shape.retain);
             open.window.begin(Exchange { place, qos, step: Step::Published, retain })
         });
-        // A QoS 2 message of a session that lives on leaves when its packet id is durable.
-        let is_held = shape.qos == Qos::ExactlyOnce && open.is_durable();
+        // To a session that lives on a message leaves when its packet id is durable: sent again
+        // after a crash of ours, it must be known for the same.
+        let is_held = id.is_some() && open.is_durable();
         template.append_to(if is_held { &mut open.held } else { &mut conn.out }, id);
         Ok(Sent::Yes)
     }

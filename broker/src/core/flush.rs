@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use tidewire_proto::session::window::RowChange;
-use tidewire_store::rows::{cursor, exchange};
+use tidewire_store::rows::cursor;
 use tidewire_store::{Reply, Table, TableChange};
 
 use crate::core::inbox::Event;
@@ -67,25 +66,14 @@ impl Core {
         }
     }
 
-    /// Puts what changed in a session into this turn's commit: its cursor together with every
-    /// exchange that began or ended, so that a crash finds them in agreement.
+    /// Puts the session's cursor and what it has in flight into this turn's commit.
     pub(crate) fn write_rows(&mut self, open: &mut Open) {
         if !std::mem::take(&mut open.is_changed) {
             return;
         }
-        let changes = &mut self.turn.changes;
-        let client_id = &open.client_id;
-        open.window.take_changes(|change| {
-            let (number, row) = match change {
-                RowChange::Put(number, found) => (number, Some(exchange::encode(&found))),
-                RowChange::Delete(number) => (number, None),
-            };
-            changes.push(TableChange::new(Table::Outbound, exchange::key(client_id, number), row));
-        });
-        let positions = open.cursor.positions(&self.positions);
-        let row = cursor::encode(open.window.next_number(), positions);
-        let key = client_id.as_bytes().into();
-        changes.push(TableChange::new(Table::Cursors, key, Some(row)));
+        let row = cursor::encode(&open.window, open.cursor.positions(&self.positions));
+        let key = open.client_id.as_bytes().into();
+        self.turn.changes.push(TableChange::new(Table::Cursors, key, Some(row)));
     }
 
     fn write_dirty(&mut self) {

@@ -11,10 +11,9 @@ use tidewire_proto::session::cursor::Cursor;
 use tidewire_proto::session::inbound::Inbound;
 use tidewire_proto::session::receipts::Receipts;
 use tidewire_proto::session::subscription::Subscriptions;
-use tidewire_proto::session::window::Window;
-use tidewire_store::rows::cursor::CursorRow;
+use tidewire_proto::session::window::{Window, packet_id};
 use tidewire_store::rows::session::SessionRow;
-use tidewire_store::rows::{bounds_of, exchange, receipt, subscription};
+use tidewire_store::rows::{bounds_of, cursor, receipt, subscription};
 use tidewire_store::{ReadError, Table, TableChange};
 
 use crate::core::open::{Claim, ConnId, Open, Phase};
@@ -22,7 +21,7 @@ use crate::core::state::Core;
 use crate::core::turn::Waiting;
 
 /// Tables whose rows belong to sessions, by client id and a name within it.
-const OF_SESSIONS: [Table; 3] = [Table::Subscriptions, Table::Outbound, Table::Inbound];
+const OF_SESSIONS: [Table; 2] = [Table::Subscriptions, Table::Inbound];
 
 impl Core {
     /// The client id is ours: open the session.
@@ -88,7 +87,6 @@ impl Core {
 
     fn new_session(&self, claim: Claim) -> Open {
         let limits = &self.shared.limits;
-        let is_durable = claim.terms.expiry_s > 0;
         Open {
             client_id: claim.client_id,
             version: claim.version,
@@ -97,7 +95,7 @@ impl Core {
                 aliases: Aliases::new(limits.topic_alias_max),
                 receipts: Receipts::new(limits.receive_max),
             },
-            window: Window::new(0, claim.terms.receive_max, is_durable),
+            window: Window::new(claim.terms.receive_max),
             cursor: Cursor::live(),
             subscriptions: Subscriptions::default(),
             resends: VecDeque::new(),
@@ -120,23 +118,19 @@ impl Core {
                 open.subscriptions.insert(filter, found);
             }
         })?;
-        self.rows_of(Table::Outbound, client_id, &mut |key, row| {
-            if let (Ok(number), Ok(found)) =
-                (exchange::number(client_id, key), exchange::decode(row))
-            {
-                open.window.restore(number, found);
-            }
-        })?;
         self.rows_of(Table::Inbound, client_id, &mut |key, _| {
             if let Ok(packet_id) = receipt::packet_id(client_id, key) {
                 open.inbound.receipts.restore(packet_id);
             }
         })?;
         let row = self.shared.store.get(Table::Cursors, client_id.as_bytes())?;
-        let cursor = row.and_then(|row| CursorRow::decode(&row).ok()).unwrap_or_default();
-        open.window.skip_to(cursor.next_number);
-        open.cursor = Cursor::from_positions(cursor.positions);
-        open.resends = open.window.exchanges().collect();
+        let row = row.and_then(|row| cursor::decode(&row).ok()).unwrap_or_default();
+        for (number, exchange) in row.exchanges {
+            open.window.restore(number, exchange);
+            open.resends.push_back((packet_id(number), exchange));
+        }
+        open.window.skip_to(row.next_number);
+        open.cursor = Cursor::from_positions(row.positions);
         Ok(())
     }
 

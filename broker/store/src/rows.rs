@@ -2,7 +2,6 @@
 //! version of its form, so that a later build can read what an earlier one wrote.
 
 pub mod cursor;
-pub mod exchange;
 mod field;
 pub mod receipt;
 pub mod retained;

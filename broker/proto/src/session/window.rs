@@ -41,15 +41,6 @@ pub struct Exchange {
     pub retain: bool,
 }
 
-/// A change of the durable rows that mirror the window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowChange {
-    /// The exchange is to be kept under its number.
-    Put(u64, Exchange),
-    /// The exchange of this number is over.
-    Delete(u64),
-}
-
 /// What a PUBREC leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnPubrec {
@@ -63,25 +54,14 @@ pub enum OnPubrec {
     Unknown,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    exchange: Exchange,
-    /// A durable row exists (or is on its way) and says the same.
-    is_mirrored: bool,
-    /// A durable row exists (or is on its way).
-    has_row: bool,
-}
-
 /// Exchanges in the order they began. Numbers count up for ever; a packet id is a number modulo
 /// 65,535, plus one.
 #[derive(Debug)]
 pub struct Window {
-    slots: VecDeque<Option<Slot>>,
+    slots: VecDeque<Option<Exchange>>,
     first: u64,
     in_flight: usize,
     limit: usize,
-    deleted_rows: Vec<u64>,
-    keeps_rows: bool,
 }
 
 /// The packet id of the exchange with this number.
@@ -92,21 +72,13 @@ pub fn packet_id(number: u64) -> PacketId {
 }
 
 impl Window {
-    /// An empty window. `limit` is the smaller of our bound and the client's Receive Maximum;
-    /// `keeps_rows` says whether a durable mirror is wanted.
+    /// An empty window. `limit` is the smaller of our bound and the client's Receive Maximum.
     #[must_use]
-    pub fn new(first: u64, limit: u16, keeps_rows: bool) -> Self {
-        Self {
-            slots: VecDeque::new(),
-            first,
-            in_flight: 0,
-            limit: usize::from(limit),
-            deleted_rows: Vec::new(),
-            keeps_rows,
-        }
+    pub fn new(limit: u16) -> Self {
+        Self { slots: VecDeque::new(), first: 0, in_flight: 0, limit: usize::from(limit) }
     }
 
-    /// Takes up exchanges from durable rows, in rising order of their numbers.
+    /// Takes up an exchange of an earlier connection; in rising order of their numbers.
     pub fn restore(&mut self, number: u64, exchange: Exchange) {
         if self.slots.is_empty() {
             self.first = number;
@@ -114,7 +86,7 @@ impl Window {
         while self.next_number() < number {
             self.slots.push_back(None);
         }
-        self.slots.push_back(Some(Slot { exchange, is_mirrored: true, has_row: true }));
+        self.slots.push_back(Some(exchange));
         self.in_flight += 1;
     }
 
@@ -126,11 +98,6 @@ impl Window {
         while self.next_number() < number {
             self.slots.push_back(None);
         }
-    }
-
-    /// The client announced another Receive Maximum (a new connection).
-    pub fn set_limit(&mut self, limit: u16) {
-        self.limit = usize::from(limit);
     }
 
     /// The number the next exchange gets.
@@ -154,7 +121,7 @@ impl Window {
     /// Begins an exchange. The caller has asked [`Window::has_room`].
     pub fn begin(&mut self, exchange: Exchange) -> PacketId {
         let number = self.next_number();
-        self.slots.push_back(Some(Slot { exchange, is_mirrored: false, has_row: false }));
+        self.slots.push_back(Some(exchange));
         self.in_flight += 1;
         packet_id(number)
     }
@@ -166,21 +133,19 @@ impl Window {
 
     /// PUBREC, or its refusal.
     pub fn on_pubrec(&mut self, id: PacketId, is_refused: bool) -> OnPubrec {
-        let Some(slot) = self.slot_mut(id) else { return OnPubrec::Unknown };
-        if slot.exchange.qos != Qos::ExactlyOnce {
-            return OnPubrec::Unknown;
-        }
-        match slot.exchange.step {
-            Step::Published if is_refused => {
+        let index = self.index(id);
+        let Some(Some(exchange)) = self.slots.get_mut(index) else { return OnPubrec::Unknown };
+        match (exchange.qos, exchange.step) {
+            (Qos::AtMostOnce | Qos::AtLeastOnce, _) => OnPubrec::Unknown,
+            (Qos::ExactlyOnce, Step::Published) if is_refused => {
                 self.end_if(id, |_| true);
                 OnPubrec::Refused
             }
-            Step::Published => {
-                slot.exchange.step = Step::Released;
-                slot.is_mirrored = false;
+            (Qos::ExactlyOnce, Step::Published) => {
+                exchange.step = Step::Released;
                 OnPubrec::Release
             }
-            Step::Released => OnPubrec::ReleaseAgain,
+            (Qos::ExactlyOnce, Step::Released) => OnPubrec::ReleaseAgain,
         }
     }
 
@@ -194,28 +159,10 @@ impl Window {
         self.end_if(id, |_| true);
     }
 
-    /// All exchanges in the order they began: what a resumed session sends again.
-    pub fn exchanges(&self) -> impl Iterator<Item = (PacketId, Exchange)> + '_ {
-        (self.first..)
-            .zip(&self.slots)
-            .filter_map(|(number, slot)| slot.map(|slot| (packet_id(number), slot.exchange)))
-    }
-
-    /// What changed since the last call, for the durable mirror.
-    pub fn take_changes(&mut self, mut change: impl FnMut(RowChange)) {
-        for number in self.deleted_rows.drain(..) {
-            change(RowChange::Delete(number));
-        }
-        if !self.keeps_rows {
-            return;
-        }
-        for (number, slot) in (self.first..).zip(&mut self.slots) {
-            if let Some(slot) = slot.as_mut().filter(|slot| !slot.is_mirrored) {
-                slot.is_mirrored = true;
-                slot.has_row = true;
-                change(RowChange::Put(number, slot.exchange));
-            }
-        }
+    /// All exchanges with their numbers, in the order they began: what a resumed session sends
+    /// again, and what its row holds.
+    pub fn exchanges(&self) -> impl Iterator<Item = (u64, Exchange)> + '_ {
+        (self.first..).zip(&self.slots).filter_map(|(number, slot)| Some((number, (*slot)?)))
     }
 
     fn index(&self, id: PacketId) -> usize {
@@ -224,21 +171,14 @@ impl Window {
         usize::try_from((wanted + IDS - first) % IDS).expect("less than 65,535")
     }
 
-    fn slot_mut(&mut self, id: PacketId) -> Option<&mut Slot> {
-        let index = self.index(id);
-        self.slots.get_mut(index)?.as_mut()
-    }
-
     fn end_if(&mut self, id: PacketId, is_due: impl Fn(&Exchange) -> bool) -> bool {
         let index = self.index(id);
-        let number = self.first + index as u64;
-        let Some(place) = self.slots.get_mut(index) else { return false };
-        let Some(slot) = place.filter(|slot| is_due(&slot.exchange)) else { return false };
-        *place = None;
-        self.in_flight -= 1;
-        if slot.has_row {
-            self.deleted_rows.push(number);
+        let Some(slot) = self.slots.get_mut(index) else { return false };
+        if !slot.as_ref().is_some_and(is_due) {
+            return false;
         }
+        *slot = None;
+        self.in_flight -= 1;
         while let Some(None) = self.slots.front() {
             self.slots.pop_front();
             self.first += 1;
@@ -249,7 +189,7 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
-    use super::{Exchange, OnPubrec, Place, RowChange, Step, Window};
+    use super::{Exchange, OnPubrec, Place, Step, Window, packet_id};
     use crate::id::{PacketId, PartitionId};
     use crate::qos::Qos;
 
@@ -258,15 +198,10 @@ mod tests {
         Exchange { place, qos, step: Step::Published, retain: false }
     }
 
-    fn changes(window: &mut Window) -> Vec<RowChange> {
-        let mut found = Vec::new();
-        window.take_changes(|change| found.push(change));
-        found
-    }
-
     #[test]
     fn ids_count_up_and_never_name_two_exchanges_in_flight() {
-        let mut window = Window::new(65_530, u16::MAX, false);
+        let mut window = Window::new(u16::MAX);
+        window.skip_to(65_530);
         let mut open = Vec::new();
         for n in 0..20 {
             open.push(window.begin(exchange(Qos::AtLeastOnce, n)));
@@ -290,7 +225,7 @@ mod tests {
 
     #[test]
     fn acknowledgements_end_only_their_own_kind_of_exchange() {
-        let mut window = Window::new(0, 10, false);
+        let mut window = Window::new(10);
         let one = window.begin(exchange(Qos::AtLeastOnce, 0));
         let two = window.begin(exchange(Qos::ExactlyOnce, 1));
         assert_eq!(window.on_pubrec(one, false), OnPubrec::Unknown);
@@ -307,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_refused_qos2_message_ends_without_release() {
-        let mut window = Window::new(0, 1, false);
+        let mut window = Window::new(1);
         let id = window.begin(exchange(Qos::ExactlyOnce, 0));
         assert!(!window.has_room());
         assert_eq!(window.on_pubrec(id, true), OnPubrec::Refused);
@@ -315,29 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn rows_mirror_what_is_in_flight_and_skip_what_ended_in_between() {
-        let mut window = Window::new(0, 10, true);
-        let quick = window.begin(exchange(Qos::AtLeastOnce, 0));
-        let slow = window.begin(exchange(Qos::ExactlyOnce, 1));
-        assert!(window.on_puback(quick));
-        assert_eq!(changes(&mut window), [RowChange::Put(1, exchange(Qos::ExactlyOnce, 1))]);
-        assert_eq!(changes(&mut window), []);
-        window.on_pubrec(slow, false);
-        let released = Exchange { step: Step::Released, ..exchange(Qos::ExactlyOnce, 1) };
-        assert_eq!(changes(&mut window), [RowChange::Put(1, released)]);
-        window.on_pubcomp(slow);
-        assert_eq!(changes(&mut window), [RowChange::Delete(1)]);
-    }
-
-    #[test]
     fn a_restored_window_goes_on_with_the_old_ids() {
-        let mut window = Window::new(0, 10, true);
+        let mut window = Window::new(10);
         window.restore(5, exchange(Qos::AtLeastOnce, 50));
         window.restore(8, exchange(Qos::ExactlyOnce, 80));
         window.skip_to(20);
-        let ids: Vec<u16> = window.exchanges().map(|(id, _)| id.get()).collect();
+        let ids: Vec<u16> = window.exchanges().map(|(number, _)| packet_id(number).get()).collect();
         assert_eq!(ids, [6, 9]);
         assert_eq!(window.begin(exchange(Qos::AtLeastOnce, 1)).get(), 21);
-        assert_eq!(changes(&mut window).len(), 1, "restored rows are already there");
+        assert_eq!(window.in_flight(), 3);
     }
 }

@@ -33,6 +33,19 @@ impl<'a> Fields<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
+    /// Seven bits a byte, lowest first.
+    pub(super) fn varint(&mut self) -> Result<u64, RowError> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(RowError)
+    }
+
     pub(super) fn u64(&mut self) -> Result<u64, RowError> {
         self.array().map(u64::from_le_bytes)
     }
@@ -52,4 +65,14 @@ impl<'a> Fields<'a> {
     pub(super) fn end(self) -> Result<(), RowError> {
         if self.0.is_empty() { Ok(()) } else { Err(RowError) }
     }
+}
+
+/// Writes what [`Fields::varint`] reads.
+#[expect(clippy::cast_possible_truncation, reason = "seven bits are left")]
+pub(super) fn put_varint(mut number: u64, row: &mut Vec<u8>) {
+    while number >= 0x80 {
+        row.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    row.push(number as u8);
 }

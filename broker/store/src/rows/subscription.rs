@@ -5,7 +5,7 @@ use tidewire_proto::routing::grant::Grant;
 use tidewire_proto::session::subscription::Subscription;
 
 use crate::rows::cursor::{decode_positions, encode_positions};
-use crate::rows::field::{Fields, RowError};
+use crate::rows::field::{Fields, RowError, put_varint};
 use crate::rows::{key_in, rest_of};
 
 const VERSION: u8 = 1;
@@ -43,6 +43,7 @@ pub fn encode(subscription: &Subscription) -> Box<[u8]> {
     let mut row = vec![VERSION, flags];
     row.extend_from_slice(&grant.id.to_le_bytes());
     if let Some(since) = &subscription.since {
+        put_varint(since.iter().count() as u64, &mut row);
         encode_positions(since, &mut row);
     }
     row.into()
@@ -63,12 +64,13 @@ pub fn decode(row: &[u8]) -> Result<Subscription, RowError> {
         id,
     };
     let since = match flags & HAS_BEGINNING != 0 {
-        true => Some(decode_positions(fields)?),
-        false => {
-            fields.end()?;
-            None
+        true => {
+            let count = u32::try_from(fields.varint()?).map_err(|_| RowError)?;
+            Some(decode_positions(&mut fields, count)?)
         }
+        false => None,
     };
+    fields.end()?;
     Ok(Subscription { grant, since })
 }
 
