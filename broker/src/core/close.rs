@@ -1,6 +1,6 @@
 //! How a connection ends: by the client, by us, by a lost socket, by takeover.
 
-use tidewire_proto::mqtt::{DecodeError, Disconnect, Packet, ReasonCode, Version};
+use tidewire_proto::mqtt::{DecodeError, DecodeErrorKind, Disconnect, Packet, ReasonCode, Version};
 use tidewire_proto::routing::grant::SessionKey;
 use tidewire_store::rows::session::SessionRow;
 
@@ -42,11 +42,14 @@ impl Core {
         if !self.conn(id).is_some_and(|conn| matches!(conn.phase, Phase::Fresh)) {
             return self.close(id, CloseReason::Protocol, Some(reason));
         }
-        if reason == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION {
-            // What its answer looks like is not known; clients of old read this form.
-            return self.refuse(id, Version::V311, reason);
+        match error.kind() {
+            // Another protocol altogether: no answer of ours would be understood.
+            DecodeErrorKind::ProtocolName => self.turn_away(id, RefuseReason::Version),
+            // Each reads the form that it knows: later ones that of MQTT 5.
+            DecodeErrorKind::ProtocolLevel(6..) => self.refuse(id, Version::V5, reason),
+            DecodeErrorKind::ProtocolLevel(_) => self.refuse(id, Version::V311, reason),
+            _ => self.turn_away(id, RefuseReason::Malformed),
         }
-        self.turn_away(id, RefuseReason::Malformed);
     }
 
     /// Ends a connection that was never open.
@@ -56,7 +59,6 @@ impl Core {
         tracing::debug!(peer = %conn.peer, ?reason, "connection turned away");
         conn.phase = Phase::Closing;
         conn.socket.pause(true);
-        conn.socket.close_after_write();
         self.mark_dirty(id);
     }
 
@@ -73,7 +75,6 @@ impl Core {
         self.end_session(id, cause);
         if let Some(conn) = self.conn(id) {
             conn.socket.pause(true);
-            conn.socket.close_after_write();
         }
         self.mark_dirty(id);
     }

@@ -94,12 +94,15 @@ impl Core {
             false => conn.socket.write(&mut conn.out, room),
         };
         let is_drained = conn.out.is_empty();
+        if is_drained && matches!(conn.phase, Phase::Closing) {
+            conn.socket.close();
+        }
         match written {
             Ok(count) => self.counters.bytes.add(Direction::Out, count as u64),
             Err(_) => {
                 conn.out = Vec::new();
                 conn.socket.wants_write.set(false);
-                conn.socket.close_after_write();
+                conn.socket.close();
                 return;
             }
         }

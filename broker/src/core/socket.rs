@@ -17,7 +17,7 @@ pub(crate) struct Socket {
     pub(crate) is_paused: Cell<bool>,
     /// The client does not read: it is not read from.
     pub(crate) is_congested: Cell<bool>,
-    /// Write what waits, then close.
+    /// Nothing waits to be written any more: close.
     pub(crate) is_closing: Cell<bool>,
 }
 
@@ -59,7 +59,7 @@ impl Socket {
         Ok(written)
     }
 
-    pub(crate) fn close_after_write(&self) {
+    pub(crate) fn close(&self) {
         self.is_closing.set(true);
         self.wake.notify_one();
     }

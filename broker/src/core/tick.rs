@@ -59,7 +59,7 @@ impl Core {
                 // It had its time: what it has not read is lost to it.
                 conn.out = Vec::new();
                 conn.socket.wants_write.set(false);
-                conn.socket.close_after_write();
+                conn.socket.close();
             }
             Phase::Fresh => {
                 conn.heard_ms = now_ms;

@@ -7,6 +7,7 @@
 
 mod catalog;
 mod checkpoint;
+mod clock;
 mod commit;
 pub mod disk;
 mod engine;

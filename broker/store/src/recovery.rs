@@ -6,13 +6,14 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::Batch;
 
 use crate::catalog::Catalog;
+use crate::clock::Stopwatch;
 use crate::commit::TableChange;
 use crate::disk::Disk;
 use crate::engine::{Engine, FullFile, FullFiles};
@@ -73,7 +74,7 @@ pub(crate) fn recover(
     disk: Arc<dyn Disk>,
     options: StoreOptions,
 ) -> Result<(Arc<Engine>, Writer, RecoveryReport), OpenError> {
-    let started = Instant::now();
+    let started = Stopwatch::start();
     check_options(&options)?;
     disk.create_dir("")?;
     disk.lock(folder::LOCK).map_err(|error| match error.kind() {
