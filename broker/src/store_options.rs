@@ -10,9 +10,8 @@ pub(crate) fn from_config(config: &Config) -> StoreOptions {
     let default = StoreOptions::default();
     StoreOptions {
         streams: config.streams.iter().map(stream).collect(),
-        // A commit lies in one file. A turn gathers TURN_BYTES_MAX and one packet at the most, and
-        // a retained message is in it twice.
-        wal_file_bytes: store.wal_file_bytes.max(u64::from(config.mqtt.packet_bytes_max) * 4),
+        wal_file_bytes: store.wal_file_bytes,
+        wal_bytes_max: store.wal_bytes_max,
         recent_bytes_max: store.recent_bytes_max,
         backlog_bytes_max: store.backlog_bytes_max,
         segment_bytes_max: store.segment_bytes_max,

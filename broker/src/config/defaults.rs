@@ -35,16 +35,15 @@ pub(super) const WAL_FILE_BYTES: u64 = 64 * MIB;
 pub(super) const SEGMENT_BYTES_MAX: u64 = 256 * MIB;
 pub(super) const RECENT_BYTES_MAX: u64 = 64 * MIB;
 pub(super) const BACKLOG_BYTES_MAX: u64 = 64 * MIB;
-pub(super) const CHECKPOINT_BYTES_MAX: u64 = 256 * MIB;
-pub(super) const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
+pub(super) const WAL_BYTES_MAX: u64 = 512 * MIB;
 
 pub(super) const STREAM_PARTITIONS: u16 = 4;
 pub(super) const LOG_FILTER: &str = "info";
 
 // What we accept, the next stage must be able to hold, or a publish could never succeed.
-const _: () = assert!(2 * PACKET_BYTES_MAX as u64 <= WAL_FILE_BYTES);
+const _: () = assert!(4 * PACKET_BYTES_MAX as u64 <= WAL_FILE_BYTES);
 const _: () = assert!(2 * PACKET_BYTES_MAX as u64 <= SEGMENT_BYTES_MAX);
 const _: () = assert!(PACKET_BYTES_MAX as u64 <= BACKLOG_BYTES_MAX);
 const _: () = assert!(CONNECT_BYTES_MAX <= PACKET_BYTES_MAX);
-// The log may not outgrow what recovery replays by more than one file.
-const _: () = assert!(WAL_FILE_BYTES <= CHECKPOINT_BYTES_MAX);
+// One file is written while another is filed.
+const _: () = assert!(2 * WAL_FILE_BYTES <= WAL_BYTES_MAX);

@@ -24,11 +24,12 @@ impl Breach {
     }
 }
 
-/// What we accept, the next stage must be able to hold.
+/// What we accept, the next stage must be able to hold. A commit lies in one file of the log: it
+/// holds what a core gathers in a turn and one more packet, and a retained message twice.
 pub(super) fn check_sizes(mqtt: &MqttConfig, store: &StoreConfig) -> Vec<Breach> {
     let packet = u64::from(mqtt.packet_bytes_max);
     let rows = [
-        ("store.wal_file_bytes", store.wal_file_bytes, "mqtt.packet_bytes_max", 2 * packet),
+        ("store.wal_file_bytes", store.wal_file_bytes, "mqtt.packet_bytes_max", 4 * packet),
         ("store.segment_bytes_max", store.segment_bytes_max, "mqtt.packet_bytes_max", 2 * packet),
         ("store.backlog_bytes_max", store.backlog_bytes_max, "mqtt.packet_bytes_max", packet),
         (
@@ -38,10 +39,10 @@ pub(super) fn check_sizes(mqtt: &MqttConfig, store: &StoreConfig) -> Vec<Breach>
             u64::from(mqtt.connect_bytes_max),
         ),
         (
-            "store.checkpoint_bytes_max",
-            store.checkpoint_bytes_max,
+            "store.wal_bytes_max",
+            store.wal_bytes_max,
             "store.wal_file_bytes",
-            store.wal_file_bytes,
+            2 * store.wal_file_bytes,
         ),
     ];
     let too_small = rows.into_iter().filter(|(_, value, _, least)| value < least);

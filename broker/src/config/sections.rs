@@ -135,13 +135,10 @@ pub struct StoreConfig {
     /// Bytes waiting for the disk; beyond them publishers are made to wait.
     #[serde(deserialize_with = "bytes::<_, _, { MIB }, { 1024 * GIB }>")]
     pub backlog_bytes_max: u64,
-    /// A checkpoint is taken when this much write-ahead log came after the last, in bytes.
-    #[serde(deserialize_with = "bytes::<_, _, { MIB }, { 1024 * GIB }>")]
-    pub checkpoint_bytes_max: u64,
-    /// A checkpoint is taken when the last is this old, in milliseconds.
-    #[serde(rename = "checkpoint_interval_ms", serialize_with = "millis_out")]
-    #[serde(deserialize_with = "millis::<_, 1000, 86_400_000>")]
-    pub checkpoint_interval: Duration,
+    /// Write-ahead log that may wait to be filed into segments, in bytes: beyond it publishers
+    /// wait. It is also the most that a start after a crash has to replay.
+    #[serde(deserialize_with = "bytes::<_, _, { 2 * MIB }, { 1024 * GIB }>")]
+    pub wal_bytes_max: u64,
 }
 
 impl Default for StoreConfig {
@@ -151,8 +148,7 @@ impl Default for StoreConfig {
             segment_bytes_max: defaults::SEGMENT_BYTES_MAX,
             recent_bytes_max: defaults::RECENT_BYTES_MAX,
             backlog_bytes_max: defaults::BACKLOG_BYTES_MAX,
-            checkpoint_bytes_max: defaults::CHECKPOINT_BYTES_MAX,
-            checkpoint_interval: defaults::CHECKPOINT_INTERVAL,
+            wal_bytes_max: defaults::WAL_BYTES_MAX,
         }
     }
 }
