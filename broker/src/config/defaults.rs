@@ -29,7 +29,7 @@ pub(super) const SUBSCRIPTIONS_PER_SESSION_MAX: u32 = 10_000;
 pub(super) const FILTERS_PER_SUBSCRIBE_MAX: u32 = 1000;
 pub(super) const CLIENT_ID_BYTES_MAX: u16 = 1024;
 pub(super) const CONNECTIONS_MAX: u32 = 100_000;
-pub(super) const OUTBOUND_BUFFER_BYTES_MAX: u32 = 256 * 1024;
+pub(super) const OUTBOUND_BUFFER_BYTES_MAX: u32 = 1024 * 1024;
 
 pub(super) const WAL_FILE_BYTES: u64 = 64 * MIB;
 pub(super) const SEGMENT_BYTES_MAX: u64 = 256 * MIB;
