@@ -10,8 +10,9 @@ use crate::commit::Follower;
 use crate::disk::Disk;
 use crate::health::HealthCell;
 use crate::options::StoreOptions;
+use crate::partition::{Partition, Segment};
 use crate::queue::Queue;
-use crate::segment::IndexCache;
+use crate::segment::{Archive, Located};
 use crate::tables::{Checkpoint, Layer, Tables};
 use crate::wal::{Supply, WalFile};
 
@@ -24,12 +25,23 @@ pub(crate) struct Engine {
     pub(crate) queue: Queue,
     pub(crate) supply: Supply,
     pub(crate) full_files: FullFiles,
-    pub(crate) indexes: IndexCache,
+    pub(crate) archive: Archive,
     pub(crate) health: HealthCell,
     /// Files of the write-ahead log that batches are read from.
     pub(crate) wal_files: RwLock<BTreeMap<u64, Arc<WalFile>>>,
     /// Held while a group commit becomes visible, so that registering falls between two.
     pub(crate) followers: Mutex<Vec<Arc<dyn Follower>>>,
+}
+
+impl Engine {
+    /// A segment and what is needed to read it.
+    pub(crate) fn located<'a>(
+        &'a self,
+        partition: &'a Partition,
+        segment: &'a Segment,
+    ) -> Located<'a> {
+        Located { disk: &*self.disk, archive: &self.archive, partition, segment }
+    }
 }
 
 /// A file of the write-ahead log that the writer is done with.

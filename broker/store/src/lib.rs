@@ -28,6 +28,7 @@ mod store;
 mod stream;
 mod table;
 mod tables;
+mod time;
 mod wal;
 mod writer;
 
@@ -42,7 +43,7 @@ pub use disk::{Disk, RealDisk};
 pub use error::{CloseError, OpenError};
 pub use health::Health;
 pub use options::{StoreOptions, StreamOptions};
-pub use read::{ReadError, Slice, StoredBatch, VisitRow};
+pub use read::{Quarantined, ReadError, Slice, StoredBatch, VisitRow};
 pub use recovery::RecoveryReport;
 pub use store::Store;
 pub use stream::{Durability, Stream, StreamConfig};

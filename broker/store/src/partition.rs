@@ -35,6 +35,13 @@ pub(crate) struct Segment {
     pub(crate) sealed: bool,
 }
 
+impl Segment {
+    /// One may have grown since the other was looked at.
+    fn is_same_file(&self, other: &Self) -> bool {
+        self.base == other.base
+    }
+}
+
 /// Where the batches from an offset on are.
 #[derive(Debug)]
 pub(crate) enum Place {
@@ -44,6 +51,17 @@ pub(crate) enum Place {
     Wal(Vec<Placed>),
     /// In a segment.
     Segment(Segment),
+}
+
+/// Where the first record of a time can be.
+#[derive(Debug)]
+pub(crate) enum TimePlace {
+    /// In this segment or behind it.
+    Segment(Segment),
+    /// In the batch that holds this offset, or behind it.
+    From(u64),
+    /// There is none; this is the partition's end.
+    End(u64),
 }
 
 /// One partition.
@@ -106,6 +124,13 @@ impl Partition {
         self.state.read().segments.last().copied()
     }
 
+    /// Is it still one of the partition's files?
+    pub(crate) fn has(&self, segment: &Segment) -> bool {
+        let state = self.state.read();
+        let index = state.segments.partition_point(|known| known.base < segment.base);
+        state.segments.get(index).is_some_and(|known| known.is_same_file(segment))
+    }
+
     /// The checkpoint holds what lay in that file; `segments` are new or have grown.
     pub(crate) fn checkpointed(&self, epoch: u64, segments: &[Segment]) {
         let mut state = self.state.write();
@@ -145,6 +170,24 @@ impl Partition {
     pub(crate) fn slice(&self, batches: Vec<StoredBatch>, from: u64) -> Slice {
         self.state.read().slice(batches, from)
     }
+
+    /// Where the first record at or behind `from` that is not older than this can be.
+    pub(crate) fn locate_time(&self, from: u64, timestamp_ms: i64) -> TimePlace {
+        let state = self.state.read();
+        let from = from.max(state.start);
+        let index = state.segments.partition_point(|segment| segment.next <= from);
+        let young = |max_timestamp: i64| max_timestamp >= timestamp_ms;
+        let mut segments = state.segments[index..].iter();
+        if let Some(segment) = segments.find(|segment| young(segment.max_timestamp)) {
+            return TimePlace::Segment(*segment);
+        }
+        let index = state.placed.partition_point(|placed| placed.next <= from);
+        let mut placed = state.placed.range(index..);
+        match placed.find(|placed| young(placed.max_timestamp)) {
+            Some(placed) => TimePlace::From(placed.base.max(from)),
+            None => TimePlace::End(state.end),
+        }
+    }
 }
 
 impl State {
@@ -155,7 +198,7 @@ impl State {
         if from > self.end || self.recent.front()?.base_offset > from {
             return None;
         }
-        let index = self.recent.partition_point(|stored| next_of(stored) <= from);
+        let index = self.recent.partition_point(|stored| stored.next_offset() <= from);
         let mut bytes = 0;
         let mut batches = Vec::new();
         for stored in self.recent.range(index..) {
@@ -180,11 +223,7 @@ impl State {
     }
 
     fn slice(&self, batches: Vec<StoredBatch>, from: u64) -> Slice {
-        let next = batches.last().map_or(from, next_of);
+        let next = batches.last().map_or(from, StoredBatch::next_offset);
         Slice { batches, next, start: self.start, end: self.end }
     }
-}
-
-fn next_of(stored: &StoredBatch) -> u64 {
-    stored.base_offset + u64::from(stored.batch.last_offset_delta()) + 1
 }

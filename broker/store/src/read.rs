@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::Batch;
 
 /// Is shown rows, key and value, and says when it has seen enough.
@@ -27,6 +28,31 @@ pub struct StoredBatch {
     pub base_offset: u64,
     /// The batch.
     pub batch: Batch,
+}
+
+impl StoredBatch {
+    /// The offset behind its last record.
+    #[must_use]
+    pub fn next_offset(&self) -> u64 {
+        self.base_offset + u64::from(self.batch.last_offset_delta()) + 1
+    }
+}
+
+/// Records that are not served because their bytes on disk are damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Whose they are.
+    pub partition: PartitionId,
+    /// Which file, relative to the data folder.
+    pub file: String,
+    /// Where in it the damage begins.
+    pub position: u64,
+    /// The first offset that is not served.
+    pub from: u64,
+    /// The offset behind the last.
+    pub to: u64,
+    /// What is wrong.
+    pub what: String,
 }
 
 /// Why a read gave nothing.

@@ -6,9 +6,9 @@ use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::Batch;
 
 use crate::engine::Engine;
-use crate::partition::{Partition, Place, Placed};
+use crate::partition::{Partition, Place, Placed, Segment};
 use crate::read::{ReadError, Slice, StoredBatch};
-use crate::segment;
+use crate::segment::{self, Stretch};
 use crate::wal::WalFile;
 
 /// Batches from `from` on, up to about `bytes_max`, at least one if there is one.
@@ -19,34 +19,44 @@ pub(crate) fn read(
     bytes_max: usize,
 ) -> Result<Slice, ReadError> {
     let partition = engine.catalog.partition(id).ok_or(ReadError::UnknownPartition)?;
+    let mut from = from;
     loop {
-        let batches = match partition.locate(from, bytes_max)? {
+        match partition.locate(from, bytes_max)? {
             Place::Here(slice) => return Ok(slice),
-            Place::Wal(placed) => match read_wal(engine, &placed)? {
-                Some(batches) => batches,
-                // The checkpoint moved them to a segment in between.
-                None => continue,
-            },
-            Place::Segment(found) => {
-                let wanted = (from, bytes_max);
-                segment::read(&*engine.disk, &engine.indexes, &partition, &found, wanted)?
+            // Otherwise the checkpoint moved them to a segment in between.
+            Place::Wal(placed) => {
+                if let Some(batches) = read_wal(engine, &placed)? {
+                    return Ok(partition.slice(batches, from));
+                }
             }
-        };
-        return answer(&partition, batches, from);
+            Place::Segment(found) => {
+                let Some(stretch) = read_segment(engine, &partition, &found, (from, bytes_max))?
+                else {
+                    continue;
+                };
+                if !stretch.batches.is_empty() {
+                    let slice = partition.slice(stretch.batches, from);
+                    return Ok(Slice { next: stretch.next, ..slice });
+                }
+                from = stretch.next;
+            }
+        }
     }
 }
 
-/// A file that says it holds an offset and does not is damaged, not at its end.
-fn answer(partition: &Partition, batches: Vec<StoredBatch>, from: u64) -> Result<Slice, ReadError> {
-    let slice = partition.slice(batches, from);
-    if slice.next > from {
-        return Ok(slice);
+/// `None` if the segment is another one by now.
+fn read_segment(
+    engine: &Engine,
+    partition: &Partition,
+    segment: &Segment,
+    (from, bytes_max): (u64, usize),
+) -> Result<Option<Stretch>, ReadError> {
+    let located = engine.located(partition, segment);
+    match segment::read(located, from, bytes_max) {
+        Ok(stretch) => Ok(Some(stretch)),
+        Err(_) if !partition.has(segment) => Ok(None),
+        Err(error) => Err(ReadError::Io(error.to_string())),
     }
-    Err(ReadError::Damaged {
-        file: partition.folder.clone(),
-        position: 0,
-        what: format!("offset {from} is not where it should be"),
-    })
 }
 
 fn read_wal(engine: &Engine, placed: &[Placed]) -> Result<Option<Vec<StoredBatch>>, ReadError> {

@@ -133,7 +133,7 @@ fn new_engine(disk: Arc<dyn Disk>, options: StoreOptions, database: Database) ->
         queue: crate::queue::Queue::default(),
         supply,
         full_files: FullFiles::default(),
-        indexes: crate::segment::IndexCache::default(),
+        archive: crate::segment::Archive::default(),
         health: crate::health::HealthCell::default(),
         wal_files: RwLock::default(),
         followers: Mutex::default(),

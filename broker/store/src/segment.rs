@@ -2,9 +2,12 @@
 //! the sparse index beside a sealed one. Never decides when a batch moves there.
 
 mod append;
+mod archive;
 mod index;
+mod name;
 mod read;
+mod window;
 
 pub(crate) use append::{AppendError, Sources, append};
-pub(crate) use index::IndexCache;
-pub(crate) use read::read;
+pub(crate) use archive::{Archive, Located};
+pub(crate) use read::{Stretch, read, time_hint};

@@ -15,11 +15,12 @@ use crate::engine::Engine;
 use crate::error::{CloseError, OpenError};
 use crate::health::Health;
 use crate::options::{StoreOptions, StreamOptions};
-use crate::read::{ReadError, Slice, VisitRow};
+use crate::read::{Quarantined, ReadError, Slice, VisitRow};
 use crate::reader;
 use crate::recovery::{RecoveryReport, recover};
 use crate::stream::Stream;
 use crate::table::Table;
+use crate::time;
 use crate::writer::Writer;
 
 /// A handle to an open store; clones are the same store. The last one to go shuts it down.
@@ -115,6 +116,23 @@ impl Store {
     /// A partition's first offset, and the offset behind its last record.
     pub fn bounds(&self, partition: PartitionId) -> Option<(u64, u64)> {
         Some(self.inner.engine.catalog.partition(partition)?.bounds())
+    }
+
+    /// The first offset whose record is not older than this, in milliseconds since 1970; the
+    /// partition's end if there is none. May read from disk.
+    pub fn offset_at(&self, partition: PartitionId, timestamp_ms: i64) -> Result<u64, ReadError> {
+        time::offset_at(&self.inner.engine, partition, timestamp_ms)
+    }
+
+    /// How many damaged places in segments were met since the start, and the first of them by
+    /// name. What lies there is not served.
+    pub fn quarantined(&self) -> (u64, Vec<Quarantined>) {
+        self.inner.engine.archive.quarantined()
+    }
+
+    /// Bytes read from segments and the files beside them since the start.
+    pub fn segment_bytes_read(&self) -> u64 {
+        self.inner.engine.archive.bytes_read()
     }
 
     /// One row.

@@ -5,3 +5,4 @@ mod damage;
 mod harness;
 mod log;
 mod real;
+mod time;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidewire_proto::record::Batch;
 
-use super::index::{SparseIndex, segment_name};
+use super::index::SparseIndex;
+use super::name::segment_name;
 use crate::disk::{Disk, File, OpenMode};
 use crate::partition::{Partition, Placed, Segment};
 use crate::wal::WalFile;

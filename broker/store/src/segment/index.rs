@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tidewire_proto::id::PartitionId;
-use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch};
+use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch, Outline};
 
+use super::archive::Located;
+use super::name::index_name;
 use crate::disk::{Disk, File, OpenMode};
 use crate::partition::Segment;
 
@@ -19,17 +21,14 @@ const CACHED_MAX: usize = 64;
 const MAGIC: [u8; 8] = *b"TwIdx001";
 const ENTRY_BYTES: usize = 24;
 
-/// The name of a segment's file.
-pub(super) fn segment_name(folder: &str, base: u64) -> String {
-    format!("{folder}/{base:020}.seg")
-}
-
 /// Where to start reading for an offset or a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SparseIndex {
     entries: Vec<Entry>,
     /// Bytes of the segment that are indexed.
     covered: u64,
+    /// The offset behind the last batch that is indexed.
+    next: u64,
     max_timestamp: i64,
 }
 
@@ -44,21 +43,31 @@ struct Entry {
 impl SparseIndex {
     /// Index all bytes of a segment that count.
     pub(super) fn build(file: &dyn File, segment: &Segment) -> io::Result<Self> {
-        let mut index = Self { max_timestamp: i64::MIN, ..Self::default() };
+        let mut index = Self { max_timestamp: i64::MIN, next: segment.base, ..Self::default() };
         index.extend(file, segment.bytes)?;
         Ok(index)
     }
 
-    /// Where the batch with `offset` is, or some batch before it.
-    pub(super) fn position(&self, offset: u64) -> u64 {
+    /// Offset and position of the batch with `offset`, or of some batch before it. `base` is the
+    /// segment's first offset.
+    pub(super) fn place_of(&self, offset: u64, base: u64) -> (u64, u64) {
         let index = self.entries.partition_point(|entry| entry.base <= offset);
-        index.checked_sub(1).map_or(0, |index| self.entries[index].position)
+        let entry = index.checked_sub(1).map(|index| self.entries[index]);
+        entry.map_or((base, 0), |entry| (entry.base, entry.position))
+    }
+
+    /// The last place before which all is older than this.
+    pub(super) fn before_time(&self, timestamp_ms: i64) -> Option<u64> {
+        let older = |entry: &Entry| entry.max_timestamp_before < timestamp_ms;
+        let index = self.entries.partition_point(older);
+        index.checked_sub(1).map(|index| self.entries[index].base)
     }
 
     /// Hop from batch to batch. A header that makes no sense ends it: readers will meet the
     /// damage themselves and name it.
     fn extend(&mut self, file: &dyn File, bytes: u64) -> io::Result<()> {
         let mut chunk = vec![0; 1 << 18];
+        let bytes = bytes.min(file.len()?);
         while self.covered < bytes {
             let length = (bytes - self.covered).min(chunk.len() as u64);
             let window = &mut chunk[..usize::try_from(length).expect("no longer than the chunk")];
@@ -74,7 +83,8 @@ impl SparseIndex {
     fn extend_with(&mut self, window: &[u8]) -> u64 {
         let mut at = 0;
         while let Some(header) = window.get(at..at + BATCH_HEADER_BYTES) {
-            let Some(batch) = Batch::outline(header) else { break };
+            let follows = |batch: &Outline| batch.base_offset == self.next;
+            let Some(batch) = Batch::outline(header).filter(follows) else { break };
             let last = self.entries.last().map_or(0, |entry| entry.position);
             if self.covered >= last + STEP_BYTES || self.entries.is_empty() {
                 let max_timestamp_before = self.max_timestamp;
@@ -83,6 +93,7 @@ impl SparseIndex {
             }
             self.max_timestamp = self.max_timestamp.max(batch.max_timestamp);
             self.covered += batch.bytes as u64;
+            self.next = batch.next_offset;
             at += batch.bytes;
         }
         at as u64
@@ -97,11 +108,14 @@ impl SparseIndex {
         disk.rename(&temporary, &index_name(folder, segment.base))
     }
 
-    fn load(disk: &dyn Disk, folder: &str, segment: &Segment) -> Option<Self> {
-        let file = disk.open(&index_name(folder, segment.base), OpenMode::Read).ok()?;
-        let mut bytes = vec![0; usize::try_from(file.len().ok()?).ok()?];
-        file.read_exact_at(&mut bytes, 0).ok()?;
-        Self::decode(&bytes).filter(|index| index.covered == segment.bytes)
+    fn load(located: Located<'_>) -> Option<Self> {
+        let segment = located.segment;
+        let name = index_name(&located.partition.folder, segment.base);
+        let file = located.disk.open(&name, OpenMode::Read).ok()?;
+        let length = usize::try_from(file.len().ok()?).ok()?;
+        let bytes = located.archive.read_at(&*file, length, 0).ok()?;
+        let index = Self::decode(&bytes, segment.next)?;
+        (index.covered == segment.bytes).then_some(index)
     }
 
     /// `magic 8 | crc u32 | zero u32 | covered u64 | max timestamp i64 | entries`, little-endian;
@@ -121,7 +135,7 @@ impl SparseIndex {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    fn decode(bytes: &[u8], next: u64) -> Option<Self> {
         let rest = bytes.strip_prefix(&MAGIC)?;
         let (crc, rest) = rest.split_first_chunk()?;
         let (_, rest) = rest.split_first_chunk::<4>()?;
@@ -142,13 +156,10 @@ impl SparseIndex {
         Some(Self {
             entries: entries.collect(),
             covered: u64::from_le_bytes(*covered),
+            next,
             max_timestamp: i64::from_le_bytes(*max_timestamp),
         })
     }
-}
-
-fn index_name(folder: &str, base: u64) -> String {
-    format!("{folder}/{base:020}.idx")
 }
 
 type Key = (PartitionId, u64);
@@ -163,12 +174,11 @@ impl IndexCache {
     /// The index of a segment, as far as the segment reaches now.
     pub(super) fn index(
         &self,
-        disk: &dyn Disk,
+        located: Located<'_>,
         file: &dyn File,
-        (partition, folder): (PartitionId, &str),
-        segment: &Segment,
     ) -> io::Result<Arc<SparseIndex>> {
-        let key = (partition, segment.base);
+        let segment = located.segment;
+        let key = (located.partition.id, segment.base);
         let cached = self.take(key);
         let index = match cached {
             Some(index) if index.covered >= segment.bytes => index,
@@ -178,7 +188,7 @@ impl IndexCache {
                 Arc::new(longer)
             }
             None => {
-                let saved = segment.sealed.then(|| SparseIndex::load(disk, folder, segment));
+                let saved = segment.sealed.then(|| SparseIndex::load(located));
                 match saved.flatten() {
                     Some(index) => Arc::new(index),
                     None => Arc::new(SparseIndex::build(file, segment)?),

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use tidewire_proto::id::PartitionId;
+use tidewire_proto::record::Record;
+
 use super::crash::KEEP;
 use super::harness::{open, options, put, texts};
 use crate::disk::sim::{Loss, SimDisk};
 use crate::disk::{Disk, OpenMode};
-use crate::{OpenError, ReadError, Store};
+use crate::{OpenError, Store};
 
 fn filled(records: usize) -> Arc<SimDisk> {
     let disk = SimDisk::new(5);
@@ -105,25 +108,82 @@ fn a_newer_folder_is_refused() {
     assert_eq!(refusal(&disk), OpenError::NewerVersion { found: 9, known: 1 });
 }
 
-#[test]
-fn a_flipped_bit_in_a_segment_is_named_and_never_served() {
+/// What is served of partition 0, and the offsets.
+fn served(store: &Store) -> Vec<(u64, String)> {
+    let id = PartitionId(0);
+    let (mut from, end) = store.bounds(id).expect("the partition exists");
+    let mut served = Vec::new();
+    while from < end {
+        let slice = store.read(id, from, 300).expect("readable");
+        for stored in &slice.batches {
+            let text = |record: Record<'_>| {
+                let value = String::from_utf8_lossy(record.value.expect("a value")).into_owned();
+                (stored.base_offset + u64::from(record.offset_delta), value)
+            };
+            served.extend(stored.batch.records().map(text));
+        }
+        assert!(slice.next > from);
+        from = slice.next;
+    }
+    served
+}
+
+const FIRST_SEGMENT: &str = "streams/mqtt/0/00000000000000000000.seg";
+
+/// Fifty batches of one record in one segment, damaged by `damage`: exactly `lost` are not
+/// served, all others are, and the report names the place.
+#[track_caller]
+fn check_quarantine(damage: impl FnOnce(&SimDisk), lost: std::ops::Range<u64>) {
     let disk = SimDisk::new(5);
     let (store, _) = open(disk.clone()).expect("opens");
     for n in 0..50 {
-        put(&store, 0, &format!("record {n}")).expect("committed");
+        put(&store, 0, &format!("record {n:02}")).expect("committed");
     }
     drop(store);
     let disk = disk.restart(KEEP, 1);
-    let name = "streams/mqtt/0/00000000000000000000.seg";
-    disk.flip(name, 20 * 80, 8);
+    damage(&disk);
     let (store, _) = open(disk).expect("an old segment does not stop the start");
-    match texts(&store, 0) {
-        Err(ReadError::Damaged { file, position, .. }) => {
-            assert_eq!(file, name);
-            assert!(position > 1400 && position <= 1600, "{position}");
-        }
-        other => panic!("{other:?}"),
+    let expected: Vec<_> = (0..50).filter(|n| !lost.contains(n)).collect();
+    for _ in 0..2 {
+        let served = served(&store);
+        assert_eq!(served.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), expected);
+        assert!(served.iter().all(|(offset, text)| *text == format!("record {offset:02}")));
     }
+    let (count, named) = store.quarantined();
+    assert_eq!((count, named.len()), (1, 1), "{named:?}");
+    assert_eq!((named[0].file.as_str(), named[0].from..named[0].to), (FIRST_SEGMENT, lost.clone()));
+    assert_eq!(named[0].position, lost.start * BATCH_BYTES);
+}
+
+/// Every batch of these tests is equally long.
+const BATCH_BYTES: u64 = 61 + 7 + 3 + 9;
+
+#[test]
+fn a_flipped_bit_in_a_segment_costs_its_batch_and_no_more() {
+    // Payload, checksum, attributes, length, magic, record count, base offset.
+    for at in [70, 18, 22, 11, 16, 58, 7] {
+        let damage = |disk: &SimDisk| disk.flip(FIRST_SEGMENT, 20 * BATCH_BYTES + at, 8);
+        check_quarantine(damage, 20..21);
+    }
+}
+
+#[test]
+fn damage_over_several_batches_is_passed_by_the_next_whole_one() {
+    let damage = |disk: &SimDisk| {
+        for at in (10 * BATCH_BYTES + 3..14 * BATCH_BYTES).step_by(7) {
+            disk.flip(FIRST_SEGMENT, at, 0x5a);
+        }
+    };
+    check_quarantine(damage, 10..14);
+}
+
+#[test]
+fn a_segment_that_is_cut_short_serves_what_is_left() {
+    let damage = |disk: &SimDisk| {
+        let file = disk.open(FIRST_SEGMENT, OpenMode::Write).expect("opens");
+        file.set_len(33 * BATCH_BYTES + 20).expect("cut");
+    };
+    check_quarantine(damage, 33..50);
 }
 
 #[test]
