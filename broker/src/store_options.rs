@@ -29,6 +29,7 @@ fn stream(stream: &config::StreamConfig) -> StreamOptions {
                 config::Durability::Os => Durability::Os,
                 config::Durability::None => Durability::None,
             },
+            ..StreamConfig::default()
         },
     }
 }

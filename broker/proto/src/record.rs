@@ -3,15 +3,23 @@
 
 mod batch;
 mod builder;
+mod codec;
 mod header;
+mod key;
 mod layout;
 mod records;
+mod repack;
 mod route;
+mod spans;
 mod varint;
 
 pub use batch::{Batch, BatchError, Outline};
 pub use builder::BatchBuilder;
+pub use codec::{Compression, RECORDS_BYTES_MAX};
 pub use header::Header;
+pub use key::KeyRule;
 pub use layout::{BATCH_BYTES_MAX, BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES};
 pub use records::{Headers, Record, Records};
+pub use repack::Repacker;
 pub use route::partition_index;
+pub use spans::{Layout, Span, key_spans};

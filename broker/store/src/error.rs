@@ -43,7 +43,7 @@ pub enum OpenError {
     Option(String),
     /// The first commit, which creates streams, failed.
     #[error("the configured streams could not be created: {0}")]
-    Streams(crate::commit::CommitError),
+    Streams(crate::growth::StreamError),
 }
 
 impl From<io::Error> for OpenError {

@@ -2,13 +2,14 @@
 //! file.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::Batch;
 
 use crate::read::{ReadError, Slice, StoredBatch};
-use crate::stream::StreamConfig;
+use crate::stream::Durability;
 
 /// A batch that lies in a file of the write-ahead log.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +69,8 @@ pub(crate) enum TimePlace {
 #[derive(Debug)]
 pub(crate) struct Partition {
     pub(crate) id: PartitionId,
-    pub(crate) config: StreamConfig,
+    /// An acknowledgement waits for the disk.
+    must_sync: AtomicBool,
     /// Its folder of segments, relative to the data folder.
     pub(crate) folder: String,
     state: RwLock<State>,
@@ -84,8 +86,18 @@ struct State {
 }
 
 impl Partition {
-    pub(crate) fn new(id: PartitionId, config: StreamConfig, folder: String) -> Self {
-        Self { id, config, folder, state: RwLock::default() }
+    pub(crate) fn new(id: PartitionId, folder: String) -> Self {
+        Self { id, must_sync: AtomicBool::new(true), folder, state: RwLock::default() }
+    }
+
+    /// Take up what an acknowledgement promises.
+    pub(crate) fn set_durability(&self, durability: Durability) {
+        self.must_sync.store(durability == Durability::Disk, Ordering::Relaxed);
+    }
+
+    /// Must a commit with an append to it be synced before it is acknowledged?
+    pub(crate) fn must_sync(&self) -> bool {
+        self.must_sync.load(Ordering::Relaxed)
     }
 
     /// Take up what the checkpoint says.

@@ -154,6 +154,8 @@ fn load_streams(engine: &Engine) -> Result<(), OpenError> {
         }
     });
     scanned.map_err(|error| OpenError::Io(error.to_string()))?;
+    let lacks = |name| format!("a row of stream {name} is missing");
+    let failure = failure.or_else(|| engine.catalog.incomplete().map(lacks));
     failure.map_or(Ok(()), |what| Err(damaged_tables(what)))
 }
 

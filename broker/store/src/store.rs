@@ -5,20 +5,21 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 use tidewire_proto::id::PartitionId;
 
 use crate::checkpoint;
-use crate::commit::{Commit, CommitError, Follower, Offsets, Outcome, Reply, ReplyTo, TableChange};
+use crate::commit::{Commit, CommitError, Follower, Offsets, Outcome, Reply, ReplyTo};
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::error::{CloseError, OpenError};
+use crate::growth::{self, StreamError};
 use crate::health::Health;
 use crate::options::{StoreOptions, StreamOptions};
 use crate::read::{Quarantined, ReadError, Slice, VisitRow};
 use crate::reader;
 use crate::recovery::{RecoveryReport, recover};
-use crate::stream::Stream;
+use crate::stream::{Stream, StreamConfig};
 use crate::table::Table;
 use crate::time;
 use crate::writer::Writer;
@@ -34,6 +35,8 @@ struct Inner {
     /// Without threads, the writer is run by whoever calls [`Store::turn`].
     inline: Option<Mutex<Writer>>,
     threads: Mutex<Option<Threads>>,
+    /// Counts changes to streams; held while one is made.
+    layouts: RwLock<u64>,
 }
 
 struct Threads {
@@ -52,9 +55,10 @@ impl Store {
         let (engine, writer, report) = recover(disk, options)?;
         let inner = if threaded {
             let threads = Mutex::new(Some(start(&engine, writer)?));
-            Inner { engine, inline: None, threads }
+            Inner { engine, inline: None, threads, layouts: RwLock::new(0) }
         } else {
-            Inner { engine, inline: Some(Mutex::new(writer)), threads: Mutex::new(None) }
+            let (inline, threads) = (Some(Mutex::new(writer)), Mutex::new(None));
+            Inner { engine, inline, threads, layouts: RwLock::new(0) }
         };
         let store = Self { inner: Arc::new(inner) };
         store.create_missing_streams().map_err(OpenError::Streams)?;
@@ -177,28 +181,67 @@ impl Store {
         self.inner.engine.health.failure().map_or(Ok(()), |reason| Err(CloseError::Failed(reason)))
     }
 
-    /// Streams that the options name and the store does not have yet.
-    fn create_missing_streams(&self) -> Result<(), CommitError> {
-        let engine = &self.inner.engine;
-        let known = engine.catalog.streams();
-        let is_missing =
-            |wanted: &&StreamOptions| known.iter().all(|stream| stream.name != wanted.name);
-        let mut next_id = engine.catalog.next_id();
-        let mut commit = Commit::default();
-        for wanted in engine.options.streams.iter().filter(is_missing) {
-            let partitions = (next_id..next_id + wanted.partitions).map(PartitionId).collect();
-            next_id += wanted.partitions;
-            let stream = Stream { name: wanted.name.clone(), config: wanted.config, partitions };
-            commit.changes.push(TableChange::new(
-                Table::Streams,
-                wanted.name.as_bytes().into(),
-                Some(stream.encode()),
-            ));
+    /// Create a stream; durable when this returns. Waits for a commit.
+    pub fn create_stream(&self, stream: &StreamOptions) -> Result<(), StreamError> {
+        let mut version = self.inner.layouts.write();
+        let commit = growth::creation(&self.inner.engine.catalog, std::iter::once(stream))?;
+        self.change_streams(commit, &mut version)
+    }
+
+    /// Give a stream another configuration, at once and durably. Waits for a commit.
+    pub fn set_stream_config(&self, name: &str, config: StreamConfig) -> Result<(), StreamError> {
+        let mut version = self.inner.layouts.write();
+        let commit = growth::configuration(&self.inner.engine.catalog, name, config)?;
+        self.change_streams(commit, &mut version)
+    }
+
+    /// Give a stream `count` more partitions, at once and durably. Waits for a commit, and so does
+    /// whoever [submits placed](Self::submit_placed) meanwhile: nothing of the old layout comes
+    /// behind the change.
+    pub fn add_partitions(&self, name: &str, count: u32, now_ms: i64) -> Result<(), StreamError> {
+        let mut version = self.inner.layouts.write();
+        let commit = growth::growth(&self.inner.engine.catalog, name, count, now_ms)?;
+        self.change_streams(commit, &mut version)
+    }
+
+    /// Changes with every change to a stream. Ask for it before [`streams`](Self::streams).
+    pub fn layout_version(&self) -> u64 {
+        *self.inner.layouts.read()
+    }
+
+    /// As [`submit`](Self::submit), of appends whose partitions were chosen when the layout had
+    /// this version. Given back if it has changed: choose again.
+    pub fn submit_placed(
+        &self,
+        commit: Commit,
+        reply: ReplyTo,
+        version: u64,
+    ) -> Result<(), Commit> {
+        let current = self.inner.layouts.read();
+        if *current != version {
+            return Err(commit);
         }
+        self.submit(commit, reply);
+        Ok(())
+    }
+
+    /// Streams that the options name and the store does not have yet.
+    fn create_missing_streams(&self) -> Result<(), StreamError> {
+        let engine = &self.inner.engine;
+        let is_missing = |wanted: &&StreamOptions| engine.catalog.stream(&wanted.name).is_none();
+        let mut version = self.inner.layouts.write();
+        let missing = engine.options.streams.iter().filter(is_missing);
+        let commit = growth::creation(&engine.catalog, missing)?;
         if commit.changes.is_empty() {
             return Ok(());
         }
-        self.commit_and_wait(commit, true).map(|_| ())
+        self.change_streams(commit, &mut version)
+    }
+
+    fn change_streams(&self, commit: Commit, version: &mut u64) -> Result<(), StreamError> {
+        self.commit_and_wait(commit, true)?;
+        *version += 1;
+        Ok(())
     }
 
     fn commit_and_wait(&self, commit: Commit, internal: bool) -> Result<Offsets, CommitError> {

@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod growth;
 mod harness;
 mod log;
 mod real;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::codec::{Compression, RECORDS_BYTES_MAX};
 use super::layout::{
     ATTRIBUTE_CODEC, ATTRIBUTE_CONTROL, ATTRIBUTES, BASE_OFFSET, BASE_TIMESTAMP, BATCH_BYTES_MAX,
     BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES, CRC, LAST_OFFSET_DELTA, LENGTH, LENGTH_COUNTS_FROM,
@@ -16,6 +17,8 @@ use super::records::Records;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     bytes: Bytes,
+    /// The records of a compressed batch, once it was opened.
+    plain: Option<Bytes>,
 }
 
 /// What a batch's header says about it; nothing is checked but that it can be.
@@ -62,6 +65,9 @@ pub enum BatchError {
     /// A compression codec that is not supported.
     #[error("compression codec {0} is not supported")]
     Codec(u8),
+    /// Records that cannot be decompressed, or come to more than is allowed.
+    #[error("the batch's records cannot be decompressed")]
+    Compression,
     /// A record inside does not parse; only [`Batch::validate`] looks.
     #[error("record {0} of the batch does not parse")]
     Record(u32),
@@ -80,12 +86,31 @@ impl Batch {
         if crc_fast::crc32_iscsi(&bytes[ATTRIBUTES..]) != read_u32(&bytes, CRC) {
             return Err(BatchError::Checksum);
         }
-        let batch = Self { bytes };
-        batch.check_counts()?;
-        match batch.attributes() & ATTRIBUTE_CODEC {
-            0 => Ok(batch),
-            codec => Err(BatchError::Codec(codec.to_be_bytes()[1])),
+        let batch = Self { bytes, plain: None };
+        let codec = batch.codec();
+        let compression = Compression::from_codec(codec).ok_or(BatchError::Codec(codec))?;
+        batch.check_counts(compression)?;
+        Ok(batch)
+    }
+
+    /// The same batch with its records at hand, decompressed if need be and at most
+    /// [`RECORDS_BYTES_MAX`]. Costs nothing when they are not compressed.
+    pub fn open(self) -> Result<Self, BatchError> {
+        let compression = self.compression();
+        if compression == Compression::None || self.plain.is_some() {
+            return Ok(self);
         }
+        let packed = &self.bytes[BATCH_HEADER_BYTES..];
+        let plain = compression.decompress(packed, RECORDS_BYTES_MAX);
+        let plain = Bytes::from(plain.map_err(|_| BatchError::Compression)?);
+        let opened = Self { plain: Some(plain), ..self };
+        opened.check_counts(Compression::None)?;
+        Ok(opened)
+    }
+
+    /// How its records are compressed.
+    pub fn compression(&self) -> Compression {
+        Compression::from_codec(self.codec()).unwrap_or_default()
     }
 
     /// How long the batch at the front of `bytes` is, judged by its length field alone; an error
@@ -134,10 +159,10 @@ impl Batch {
     /// A batch that the builder made: right by construction.
     pub(super) fn from_built(bytes: Bytes) -> Self {
         debug_assert_eq!(Self::parse(bytes.clone()).map(|_| ()), Ok(()));
-        Self { bytes }
+        Self { bytes, plain: None }
     }
 
-    /// Walk every record and check it: for batches that a peer built.
+    /// Walk every record and check it: for batches that a peer built, [opened](Self::open).
     pub fn validate(&self) -> Result<(), BatchError> {
         let mut records = self.records();
         let mut seen = 0;
@@ -195,21 +220,36 @@ impl Batch {
         self.attributes() & ATTRIBUTE_CONTROL != 0
     }
 
-    /// The records, in order.
+    /// The records, in order; none of a compressed batch that was not [opened](Self::open).
     pub fn records(&self) -> Records<'_> {
-        let body = &self.bytes[BATCH_HEADER_BYTES..];
-        Records::new(body, self.base_timestamp(), self.record_count())
+        Records::new(self.body(), self.base_timestamp(), self.record_count())
+    }
+
+    fn body(&self) -> &[u8] {
+        match (&self.plain, self.codec()) {
+            (Some(plain), _) => plain,
+            (None, 0) => &self.bytes[BATCH_HEADER_BYTES..],
+            (None, _) => &[],
+        }
+    }
+
+    fn codec(&self) -> u8 {
+        (self.attributes() & ATTRIBUTE_CODEC).to_be_bytes()[1]
     }
 
     fn attributes(&self) -> u16 {
         u16::from_be_bytes([self.bytes[ATTRIBUTES], self.bytes[ATTRIBUTES + 1]])
     }
 
-    /// Compaction may leave fewer records than offsets, or none; never more.
-    fn check_counts(&self) -> Result<(), BatchError> {
+    /// Compaction may leave fewer records than offsets, or none; never more. How many the bytes
+    /// have room for is known when they are not compressed.
+    fn check_counts(&self, compression: Compression) -> Result<(), BatchError> {
         let records = read_i32(&self.bytes, RECORD_COUNT);
         let last_offset_delta = read_i32(&self.bytes, LAST_OFFSET_DELTA);
-        let room = (self.bytes.len() - BATCH_HEADER_BYTES) / RECORD_BYTES_MIN;
+        let room = match compression {
+            Compression::None => self.body().len() / RECORD_BYTES_MIN,
+            Compression::Lz4 | Compression::Zstd => RECORDS_BYTES_MAX / RECORD_BYTES_MIN,
+        };
         let fits = usize::try_from(records).is_ok_and(|count| count <= room);
         if fits && last_offset_delta >= 0 && records - 1 <= last_offset_delta {
             return Ok(());

@@ -25,6 +25,8 @@ pub struct Record<'a> {
     pub value: Option<&'a [u8]>,
     header_count: usize,
     headers: &'a [u8],
+    /// Key, value and headers as they lie there: the same in any batch.
+    pub(super) content: &'a [u8],
 }
 
 /// The headers of one record, in order. Stops at the first that does not parse.
@@ -50,6 +52,7 @@ impl<'a> Records<'a> {
         body.byte()?;
         let timestamp_delta = body.varint()?;
         let offset_delta = u32::try_from(body.varint()?).ok()?;
+        let content = body.rest();
         let key = body.nullable()?;
         let value = body.nullable()?;
         let header_count = body.length()?;
@@ -60,6 +63,7 @@ impl<'a> Records<'a> {
             value,
             header_count,
             headers: body.rest(),
+            content,
         })
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn options() -> StoreOptions {
     let stream = |name: &str, partitions, durability| StreamOptions {
         name: name.into(),
         partitions,
-        config: StreamConfig { durability },
+        config: StreamConfig { durability, ..StreamConfig::default() },
     };
     StoreOptions {
         streams: vec![stream("mqtt", 2, Durability::Disk), stream("fast", 1, Durability::Os)],

@@ -10,7 +10,6 @@ use crate::frame::FrameBuilder;
 use crate::partition::{Partition, Placed};
 use crate::queue::Queued;
 use crate::replies::Replies;
-use crate::stream::Durability;
 
 /// The writer's own view of the partitions: the offset that each gives next, which is ahead of
 /// what readers see.
@@ -94,7 +93,7 @@ impl Group {
             let batch = append.batch;
             let base = lane.next_offset;
             lane.next_offset += u64::from(batch.last_offset_delta()) + 1;
-            must_sync |= lane.partition.config.durability == Durability::Disk;
+            must_sync |= lane.partition.must_sync();
             self.offsets.push(base);
             let placed = Placed {
                 base,

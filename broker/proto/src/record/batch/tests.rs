@@ -136,7 +136,7 @@ fn what_is_not_a_batch_is_refused_by_name() {
     assert!(matches!(changed(|bytes| bytes.push(0)), Err(BatchError::Length(_))));
     assert!(matches!(changed(|bytes| bytes[8] = 0xff), Err(BatchError::Length(_))));
     assert_eq!(changed(|bytes| bytes[16] = 1), Err(BatchError::Magic(1)));
-    assert_eq!(forged(|bytes| bytes[22] = 4), Err(BatchError::Codec(4)));
+    assert_eq!(forged(|bytes| bytes[22] = 2), Err(BatchError::Codec(2)));
     let count = forged(|bytes| bytes[57] = 0x7f);
     assert!(matches!(count, Err(BatchError::Count { .. })), "{count:?}");
     let negative = forged(|bytes| bytes[23] = 0xff);
