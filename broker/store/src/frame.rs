@@ -12,6 +12,7 @@ use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::{BATCH_PREFIX_BYTES, Batch};
 
 use crate::commit::{Append, Commit, TableChange};
+use crate::mutation;
 use crate::table::Table;
 
 /// Bytes of a frame before its first entry.
@@ -181,7 +182,8 @@ impl<'a> Frame<'a> {
         let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
         digest.update(&salt.to_le_bytes());
         digest.update(&frame[CRC_COVERS_FROM..]);
-        if low_half(digest.finalize()) != read_u32(header, 4) {
+        let is_right = low_half(digest.finalize()) == read_u32(header, 4);
+        if !is_right && !mutation::checks_no_checksum() {
             return None;
         }
         let (entries, lsn) = (read_u32(header, 12), read_u64(header, 24));

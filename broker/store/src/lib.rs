@@ -16,6 +16,7 @@ mod folder;
 mod frame;
 mod growth;
 mod health;
+mod mutation;
 mod options;
 mod partition;
 mod queue;
@@ -25,6 +26,8 @@ mod recovery;
 mod replies;
 pub mod rows;
 mod segment;
+#[cfg(any(test, feature = "sim"))]
+pub mod simulate;
 mod store;
 mod stream;
 mod table;
@@ -44,6 +47,8 @@ pub use disk::{Disk, RealDisk};
 pub use error::{CloseError, OpenError};
 pub use growth::StreamError;
 pub use health::Health;
+#[cfg(any(test, feature = "sim"))]
+pub use mutation::Mutation;
 pub use options::{StoreOptions, StreamOptions};
 pub use read::{Quarantined, ReadError, Slice, StoredBatch, VisitRow};
 pub use recovery::RecoveryReport;

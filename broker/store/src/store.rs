@@ -61,6 +61,8 @@ impl Store {
             Inner { engine, inline, threads, layouts: RwLock::new(0) }
         };
         let store = Self { inner: Arc::new(inner) };
+        // Without threads nobody else makes room in the write-ahead log for the first commit.
+        store.turn();
         store.create_missing_streams().map_err(OpenError::Streams)?;
         Ok((store, report))
     }

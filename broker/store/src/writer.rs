@@ -14,6 +14,7 @@ use group::{Group, Lanes};
 use crate::commit::{Appended, CommitError};
 use crate::engine::{Engine, FullFile};
 use crate::frame::{FRAME_ALIGNMENT, FRAME_HEADER_BYTES, FrameId};
+use crate::mutation;
 use crate::queue::Queued;
 use crate::replies::Replies;
 use crate::table::Table;
@@ -232,7 +233,7 @@ impl Writer {
         let end = self.position + self.group.frame_bytes();
         self.position = end.next_multiple_of(FRAME_ALIGNMENT);
         self.next_lsn += 1;
-        if self.group.must_sync {
+        if self.group.must_sync && !mutation::acknowledges_before_sync() {
             self.sync().map_err(Stop::Failed)?;
         }
         Ok(())

@@ -15,9 +15,11 @@ use crash::survivors;
 use file::SimFile;
 use state::{Inode, Random, State};
 
-pub use state::Loss;
+pub(crate) use state::Random as SimRandom;
+pub use state::{Fault, Loss};
 
 use super::access::{Disk, File, OpenMode};
+use crate::mutation;
 
 /// A simulated data folder.
 #[derive(Debug)]
@@ -51,6 +53,21 @@ impl SimDisk {
     /// From now on writes fail, or no longer.
     pub fn fail_writes(&self, fail: bool) {
         self.state.lock().faults.writes_fail = fail;
+    }
+
+    /// Let one access fail, after this many of its kind that do not.
+    pub fn fail_once(&self, fault: Fault, after: u64) {
+        self.state.lock().faults.next = Some((fault, after));
+    }
+
+    /// How many accesses failed because of [`fail_once`](Self::fail_once).
+    pub fn faults_met(&self) -> u64 {
+        self.state.lock().faults.met
+    }
+
+    /// Has the power not been cut?
+    pub fn has_power(&self) -> bool {
+        self.state.lock().powered().is_ok()
     }
 
     /// Have room for this many bytes in all files together, or for any number.
@@ -106,7 +123,7 @@ impl Disk for SimDisk {
             }
         };
         drop(state);
-        Ok(Arc::new(SimFile::new(Arc::clone(&self.state), inode)))
+        Ok(Arc::new(SimFile::new(Arc::clone(&self.state), inode, name)))
     }
 
     fn create_dir(&self, name: &str) -> io::Result<()> {
@@ -161,8 +178,11 @@ impl Disk for SimDisk {
     fn sync_dir(&self, name: &str) -> io::Result<()> {
         let mut guard = self.state.lock();
         guard.spend(1)?;
-        if guard.faults.syncs_fail {
+        if guard.sync_fails() {
             return Err(io::Error::other("the sync failed"));
+        }
+        if mutation::syncs_no_folder() {
+            return Ok(());
         }
         let state = &mut *guard;
         let (durable, names) = (&mut state.durable_names, &mut state.pending_names);

@@ -5,19 +5,23 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::state::{Change, Inode, State};
+use super::state::{Change, Fault, Inode, State};
 use crate::disk::access::File;
+use crate::mutation;
 
 /// A handle; stays valid when the file is renamed or removed.
 #[derive(Debug)]
 pub(super) struct SimFile {
     state: Arc<Mutex<State>>,
     inode: u64,
+    /// Syncs do nothing: the store that is tested is one that forgot them.
+    forgets_syncs: bool,
 }
 
 impl SimFile {
-    pub(super) fn new(state: Arc<Mutex<State>>, inode: u64) -> Self {
-        Self { state, inode }
+    pub(super) fn new(state: Arc<Mutex<State>>, inode: u64, name: &str) -> Self {
+        let forgets_syncs = name.starts_with("streams/") && mutation::syncs_no_segment();
+        Self { state, inode, forgets_syncs }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Inode) -> T) -> T {
@@ -40,12 +44,28 @@ impl SimFile {
         if self.state.lock().faults.writes_fail {
             return Err(io::Error::other("the write failed"));
         }
+        let fault = self.state.lock().fails(&[Fault::Write, Fault::Full]);
+        if let Some(fault) = fault {
+            return self.fail_in_the_middle(bytes, position, fault);
+        }
         self.check_room(position + bytes.len())?;
         let spent = self.state.lock().spend(bytes.len() as u64)?;
         let whole = spent == bytes.len() as u64;
         let bytes = &bytes[..usize::try_from(spent).expect("no more than the bytes")];
         self.with(|inode| inode.write(bytes, position));
         if whole { Ok(()) } else { Err(io::Error::other("the power failed")) }
+    }
+
+    fn fail_in_the_middle(&self, bytes: &[u8], position: usize, fault: Fault) -> io::Result<()> {
+        let written = self.state.lock().random.below(bytes.len() as u64 + 1);
+        let bytes = &bytes[..usize::try_from(written).expect("no more than the bytes")];
+        self.check_room(position + bytes.len())?;
+        self.state.lock().spend(written)?;
+        self.with(|inode| inode.write(bytes, position));
+        Err(match fault {
+            Fault::Full => ErrorKind::StorageFull.into(),
+            Fault::Write | Fault::Sync => io::Error::other("the write failed"),
+        })
     }
 
     fn resize(&self, length: usize) -> io::Result<()> {
@@ -65,7 +85,14 @@ impl Inode {
         let old = self.bytes[position..end.min(old_length).max(position)].to_vec();
         self.bytes[position..end].copy_from_slice(bytes);
         let new_length = self.bytes.len();
-        self.pending.push(Change { position, new: bytes.to_vec(), old, old_length, new_length });
+        self.pending.push(Change {
+            position,
+            new: bytes.to_vec(),
+            old,
+            old_length,
+            new_length,
+            is_doomed: false,
+        });
     }
 
     fn resize(&mut self, length: usize) {
@@ -79,6 +106,7 @@ impl Inode {
             old,
             old_length,
             new_length: length,
+            is_doomed: false,
         });
     }
 }
@@ -101,18 +129,24 @@ impl File for SimFile {
 
     fn write_all_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
         let position = usize::try_from(offset).map_err(io::Error::other)?;
-        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
-        self.write(&bytes, position)
+        if let [part] = parts {
+            return self.write(part, position);
+        }
+        self.write(&parts.iter().map(|part| &**part).collect::<Vec<_>>().concat(), position)
     }
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state.lock();
         state.spend(1)?;
-        if state.faults.syncs_fail {
+        let fails = state.sync_fails();
+        drop(state);
+        if fails {
+            self.with(|inode| inode.pending.iter_mut().for_each(|change| change.is_doomed = true));
             return Err(io::Error::other("the sync failed"));
         }
-        drop(state);
-        self.with(|inode| inode.pending.clear());
+        if !self.forgets_syncs {
+            self.with(|inode| inode.pending.retain(|change| change.is_doomed));
+        }
         Ok(())
     }
 

@@ -20,6 +20,9 @@ pub(super) struct Change {
     pub(super) old: Vec<u8>,
     pub(super) old_length: usize,
     pub(super) new_length: usize,
+    /// A sync that should have made it durable failed: no later one will, as on Linux, where the
+    /// page counts as clean from then on.
+    pub(super) is_doomed: bool,
 }
 
 impl Inode {
@@ -64,8 +67,23 @@ pub(super) struct NameChange {
     pub(super) insert: Option<(String, u64)>,
 }
 
+/// What a single access to the disk fails with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A write, of which any part may have happened.
+    Write,
+    /// A write for which there is no room, of which any part may have happened.
+    Full,
+    /// A sync of a file or folder. What it should have made durable never will be.
+    Sync,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Faults {
+    /// The access of that kind that fails after so many that do not.
+    pub(super) next: Option<(Fault, u64)>,
+    /// How many of those were met.
+    pub(super) met: u64,
     /// Bytes written and other changes until the power fails.
     pub(super) power_left: Option<u64>,
     pub(super) syncs_fail: bool,
@@ -76,10 +94,10 @@ pub(super) struct Faults {
 
 /// A small generator: the same seed, the same numbers.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Random(pub(super) u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -87,8 +105,13 @@ impl Random {
     }
 
     /// Below `bound`, which is not zero.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
+    }
+
+    /// True in so many cases of a hundred.
+    pub(crate) fn percent(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
     }
 }
 
@@ -110,6 +133,28 @@ impl State {
         *left -= spent;
         self.faults.changes += spent;
         Ok(spent)
+    }
+
+    /// Is this the access that fails?
+    pub(super) fn fails(&mut self, kinds: &[Fault]) -> Option<Fault> {
+        let (fault, left) = self.faults.next.as_mut()?;
+        if !kinds.contains(fault) {
+            return None;
+        }
+        if *left > 0 {
+            *left -= 1;
+            return None;
+        }
+        let fault = *fault;
+        self.faults.next = None;
+        self.faults.met += 1;
+        Some(fault)
+    }
+
+    /// A sync: does it fail?
+    pub(super) fn sync_fails(&mut self) -> bool {
+        let once = self.fails(&[Fault::Sync]).is_some();
+        once || self.faults.syncs_fail
     }
 
     pub(super) fn powered(&self) -> io::Result<()> {

@@ -1,0 +1,44 @@
+//! Wrong ways to store, one at a time, that the simulation must notice. A build for use has none:
+//! there each question below is answered with no.
+
+#[cfg(any(test, feature = "sim"))]
+mod chosen;
+
+#[cfg(any(test, feature = "sim"))]
+pub use chosen::Mutation;
+
+/// Are commits answered before their frame is synced?
+pub(crate) fn acknowledges_before_sync() -> bool {
+    #[cfg(any(test, feature = "sim"))]
+    return Mutation::AcknowledgeBeforeSync.is_chosen();
+    #[cfg(not(any(test, feature = "sim")))]
+    false
+}
+
+/// Are frames believed without a look at their checksum?
+pub(crate) fn checks_no_checksum() -> bool {
+    #[cfg(any(test, feature = "sim"))]
+    return Mutation::NoChecksum.is_chosen();
+    #[cfg(not(any(test, feature = "sim")))]
+    false
+}
+
+/// Does recovery take every frame up twice?
+pub(crate) fn replays_twice() -> bool {
+    #[cfg(any(test, feature = "sim"))]
+    return Mutation::ReplayTwice.is_chosen();
+    #[cfg(not(any(test, feature = "sim")))]
+    false
+}
+
+/// Are folders never synced?
+#[cfg(any(test, feature = "sim"))]
+pub(crate) fn syncs_no_folder() -> bool {
+    Mutation::NoFolderSync.is_chosen()
+}
+
+/// Does the checkpoint advance over segments that are not synced?
+#[cfg(any(test, feature = "sim"))]
+pub(crate) fn syncs_no_segment() -> bool {
+    Mutation::NoSegmentSync.is_chosen()
+}
