@@ -5,6 +5,7 @@ mod check;
 mod output;
 mod places;
 mod setup;
+mod simulate;
 mod tally;
 
 use std::env;
@@ -17,6 +18,9 @@ The commands of this workspace:
 
   cargo xtask test         install what tests need, then format check, clippy, docs, all tests
   cargo xtask test NAME    install what tests need, then only the tests with NAME in their names
+  cargo xtask simulate [--histories N] [--seed S] [--mutation NAME]
+                           histories of the store on a lying disk, 10,000 from seed 1 on; with
+                           a mutation, of a store that is wrong on purpose
   cargo xtask help         this text
 ";
 
@@ -26,6 +30,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test"] => test(None),
         ["test", name] if !name.starts_with('-') => test(Some(name)),
+        ["simulate", words @ ..] => simulate(words),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             ExitCode::SUCCESS
@@ -33,6 +38,16 @@ fn main() -> ExitCode {
         unknown => {
             eprintln!("xtask: no such command: {}\n\n{HELP}", unknown.join(" "));
             ExitCode::from(2)
+        }
+    }
+}
+
+fn simulate(words: &[&str]) -> ExitCode {
+    match simulate::all(&Places::find(), words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("\nxtask: {problem}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -7,3 +7,4 @@ mod harness;
 mod log;
 mod real;
 mod time;
+mod simulated;

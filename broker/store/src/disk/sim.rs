@@ -90,10 +90,12 @@ impl SimDisk {
     pub fn flip(&self, name: &str, position: u64, mask: u8) {
         let mut state = self.state.lock();
         let inode = state.names.get(name).copied();
-        let file = inode.and_then(|inode| state.inodes.get_mut(&inode));
+        let Some(file) = inode.and_then(|inode| state.inodes.get_mut(&inode)) else { return };
         let place = usize::try_from(position).expect("small");
-        if let Some(byte) = file.and_then(|file| file.bytes.get_mut(place)) {
-            *byte ^= mask;
+        for image in [&mut file.bytes, &mut file.durable] {
+            if let Some(byte) = image.get_mut(place) {
+                *byte ^= mask;
+            }
         }
     }
 
@@ -178,8 +180,8 @@ impl Disk for SimDisk {
     fn sync_dir(&self, name: &str) -> io::Result<()> {
         let mut guard = self.state.lock();
         guard.spend(1)?;
-        if guard.sync_fails() {
-            return Err(io::Error::other("the sync failed"));
+        if let Some(error) = guard.sync_failure() {
+            return Err(error);
         }
         if mutation::syncs_no_folder() {
             return Ok(());

@@ -96,11 +96,14 @@ impl History {
         self.tally.opens += 1;
         self.tally.frames += report.frames;
         self.tally.torn += u64::from(report.torn.is_some());
-        let found = if self.disk.has_power() && store.health() == Health::Writable {
-            self.look(&store)?
-        } else {
+        if !self.disk.has_power() {
             return Ok(None);
-        };
+        }
+        if let Health::Failed(reason) = store.health() {
+            let reasonable = self.disk.faults_met() > faults;
+            return if reasonable { Ok(None) } else { Err(format!("it opens broken: {reason}")) };
+        }
+        let found = self.look(&store)?;
         let settled = self.model.found(&found)?;
         self.tally.unknown_found += settled.in_doubt_found;
         self.tally.unsynced_lost += settled.unsynced_lost;

@@ -194,13 +194,11 @@ impl Model {
                 return Ok(self.settle(contents, place + 1));
             }
         }
-        let numbers =
-            |range: &[(Sent, Fate)]| range.iter().map(|(sent, _)| sent.number).collect::<Vec<_>>();
+        let promised = floor.checked_sub(1).map(|last| self.tail[last].0.number);
         Err(format!(
-            "what is found is no prefix of the commits: {nearest} (promised since the last open: \
-             {:?}, in doubt: {:?})",
-            numbers(&self.tail[..floor]),
-            numbers(&self.tail[floor..])
+            "what is found is no prefix of the commits: {nearest} ({floor} promised since the last \
+             open, the last of them {promised:?}; {} in doubt)",
+            self.tail.len() - floor
         ))
     }
 

@@ -50,7 +50,7 @@ impl Plan {
 
     fn add_stream(&mut self, name: &str, durability: Durability, partitions: u64) {
         let partitions = u32::try_from(partitions).expect("a few");
-        let config = StreamConfig { durability };
+        let config = StreamConfig { durability, ..StreamConfig::default() };
         self.options.streams.push(StreamOptions { name: name.into(), partitions, config });
         self.durability.extend((0..partitions).map(|_| durability));
     }
@@ -79,7 +79,8 @@ impl Trouble {
             25..40 => Self::CutFromOpen(wide(random, 21)),
             40..70 => Self::Cut { round, changes: wide(random, 18) },
             70..90 => {
-                let fault = one_of(random, &[Fault::Write, Fault::Full, Fault::Sync]);
+                let fault =
+                    one_of(random, &[Fault::Write, Fault::Full, Fault::Sync, Fault::FullSync]);
                 let round = Some(round).filter(|_| random.percent(70));
                 Self::Fault { round, fault, after: wide(random, 6) }
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::state::{Change, Fault, Inode, State};
+use super::state::{Change, Fault, Inode, Random, State};
 use crate::disk::access::File;
 use crate::mutation;
 
@@ -52,7 +52,7 @@ impl SimFile {
         let spent = self.state.lock().spend(bytes.len() as u64)?;
         let whole = spent == bytes.len() as u64;
         let bytes = &bytes[..usize::try_from(spent).expect("no more than the bytes")];
-        self.with(|inode| inode.write(bytes, position));
+        self.with(|inode| inode.change(Change::Write { position, new: bytes.to_vec() }));
         if whole { Ok(()) } else { Err(io::Error::other("the power failed")) }
     }
 
@@ -61,53 +61,18 @@ impl SimFile {
         let bytes = &bytes[..usize::try_from(written).expect("no more than the bytes")];
         self.check_room(position + bytes.len())?;
         self.state.lock().spend(written)?;
-        self.with(|inode| inode.write(bytes, position));
+        self.with(|inode| inode.change(Change::Write { position, new: bytes.to_vec() }));
         Err(match fault {
             Fault::Full => ErrorKind::StorageFull.into(),
-            Fault::Write | Fault::Sync => io::Error::other("the write failed"),
+            Fault::Write | Fault::Sync | Fault::FullSync => io::Error::other("the write failed"),
         })
     }
 
     fn resize(&self, length: usize) -> io::Result<()> {
         self.check_room(length)?;
         self.state.lock().spend(1)?;
-        self.with(|inode| inode.resize(length));
+        self.with(|inode| inode.change(Change::Resize { length }));
         Ok(())
-    }
-}
-
-impl Inode {
-    fn write(&mut self, bytes: &[u8], position: usize) {
-        let (old_length, end) = (self.bytes.len(), position + bytes.len());
-        if old_length < end {
-            self.bytes.resize(end, 0);
-        }
-        let old = self.bytes[position..end.min(old_length).max(position)].to_vec();
-        self.bytes[position..end].copy_from_slice(bytes);
-        let new_length = self.bytes.len();
-        self.pending.push(Change {
-            position,
-            new: bytes.to_vec(),
-            old,
-            old_length,
-            new_length,
-            is_doomed: false,
-        });
-    }
-
-    fn resize(&mut self, length: usize) {
-        let old_length = self.bytes.len();
-        let old = self.bytes.get(length..).unwrap_or_default().to_vec();
-        self.bytes.resize(length, 0);
-        let position = length.min(old_length);
-        self.pending.push(Change {
-            position,
-            new: Vec::new(),
-            old,
-            old_length,
-            new_length: length,
-            is_doomed: false,
-        });
     }
 }
 
@@ -138,14 +103,15 @@ impl File for SimFile {
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state.lock();
         state.spend(1)?;
-        let fails = state.sync_fails();
+        let failure = state.sync_failure();
+        let mut random = Random(state.random.next());
         drop(state);
-        if fails {
-            self.with(|inode| inode.pending.iter_mut().for_each(|change| change.is_doomed = true));
-            return Err(io::Error::other("the sync failed"));
+        if let Some(error) = failure {
+            self.with(|inode| inode.fail_to_sync(&mut random));
+            return Err(error);
         }
         if !self.forgets_syncs {
-            self.with(|inode| inode.pending.retain(|change| change.is_doomed));
+            self.with(Inode::sync);
         }
         Ok(())
     }

@@ -3,32 +3,104 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 
-/// One file: what it holds, and what of it is not synced.
+/// A disk keeps or loses this much as one.
+const SECTOR_BYTES: usize = 512;
+
+/// One file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inode {
+    /// What readers see.
     pub(super) bytes: Vec<u8>,
-    /// Oldest first, with what is needed to take them back.
+    /// What a power cut leaves at least.
+    pub(super) durable: Vec<u8>,
+    /// What was changed since, oldest first.
     pub(super) pending: Vec<Change>,
 }
 
 /// A change that was not synced.
 #[derive(Clone, Debug)]
-pub(super) struct Change {
-    pub(super) position: usize,
-    pub(super) new: Vec<u8>,
-    /// What was there before, as far as the file reached.
-    pub(super) old: Vec<u8>,
-    pub(super) old_length: usize,
-    pub(super) new_length: usize,
-    /// A sync that should have made it durable failed: no later one will, as on Linux, where the
-    /// page counts as clean from then on.
-    pub(super) is_doomed: bool,
+pub(super) enum Change {
+    Write { position: usize, new: Vec<u8> },
+    Resize { length: usize },
 }
 
 impl Inode {
+    /// One that has nothing to lose.
+    pub(super) fn synced(bytes: Vec<u8>) -> Self {
+        Self { durable: bytes.clone(), bytes, pending: Vec::new() }
+    }
+
     pub(super) fn length(&self) -> u64 {
         self.bytes.len() as u64
     }
+
+    pub(super) fn change(&mut self, change: Change) {
+        change.apply(&mut self.bytes);
+        self.pending.push(change);
+    }
+
+    pub(super) fn sync(&mut self) {
+        self.pending.drain(..).for_each(|change| change.apply(&mut self.durable));
+    }
+
+    /// The sync fails: some of it reached the disk, the rest never will, although readers see it
+    /// and later syncs succeed. So does Linux: the pages count as clean from then on.
+    pub(super) fn fail_to_sync(&mut self, random: &mut Random) {
+        self.durable = self.torn(random);
+        self.pending.clear();
+    }
+
+    /// Any of the changes, each in any of its sectors.
+    pub(super) fn torn(&self, random: &mut Random) -> Vec<u8> {
+        let mut bytes = self.durable.clone();
+        // All, some or few of them: each disk has its own idea of a cache.
+        let odds = random.below(4);
+        self.pending.iter().for_each(|change| change.apply_some(&mut bytes, odds, random));
+        bytes
+    }
+}
+
+impl Change {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Write { position, new } => put(bytes, *position, new),
+            Self::Resize { length } => bytes.resize(*length, 0),
+        }
+    }
+
+    /// Sector by sector, each with `odds` out of 3.
+    fn apply_some(&self, bytes: &mut Vec<u8>, odds: u64, random: &mut Random) {
+        let (start, new) = match self {
+            Self::Write { position, new } => (*position, new),
+            Self::Resize { length } => {
+                if random.below(3) < odds {
+                    bytes.resize(*length, 0);
+                }
+                return;
+            }
+        };
+        // A file may have grown without what it grew for.
+        if start + new.len() > bytes.len() && random.below(3) < odds {
+            bytes.resize(start + new.len(), 0);
+        }
+        let mut at = 0;
+        while at < new.len() {
+            let length = SECTOR_BYTES - (start + at) % SECTOR_BYTES;
+            let end = (at + length).min(new.len());
+            if random.below(3) < odds {
+                put(bytes, start + at, &new[at..end]);
+            }
+            at = end;
+        }
+    }
+}
+
+fn put(bytes: &mut Vec<u8>, position: usize, new: &[u8]) {
+    let end = position + new.len();
+    if bytes.len() < end {
+        bytes.resize(end, 0);
+    }
+    bytes[position..end].copy_from_slice(new);
 }
 
 /// What a power cut leaves of writes that were not synced.
@@ -76,6 +148,8 @@ pub enum Fault {
     Full,
     /// A sync of a file or folder. What it should have made durable never will be.
     Sync,
+    /// The same for lack of room, which some file systems notice only then.
+    FullSync,
 }
 
 #[derive(Debug, Default)]
@@ -151,10 +225,13 @@ impl State {
         Some(fault)
     }
 
-    /// A sync: does it fail?
-    pub(super) fn sync_fails(&mut self) -> bool {
-        let once = self.fails(&[Fault::Sync]).is_some();
-        once || self.faults.syncs_fail
+    /// A sync: how does it fail, if it does?
+    pub(super) fn sync_failure(&mut self) -> Option<io::Error> {
+        match self.fails(&[Fault::Sync, Fault::FullSync]) {
+            Some(Fault::FullSync) => Some(io::ErrorKind::StorageFull.into()),
+            Some(_) => Some(io::Error::other("the sync failed")),
+            None => self.faults.syncs_fail.then(|| io::Error::other("the sync failed")),
+        }
     }
 
     pub(super) fn powered(&self) -> io::Result<()> {
