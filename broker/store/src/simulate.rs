@@ -1,6 +1,7 @@
 //! Histories of a store on a lying disk, each following from its seed alone, and a checker that
 //! knows what must be left of them. Runs on the caller's thread; never touches a real disk.
 
+mod every_byte;
 mod life;
 mod model;
 mod observe;
@@ -11,6 +12,7 @@ mod traffic;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub use every_byte::{Cuts, Steps, every_byte};
 pub use tally::Tally;
 
 use crate::disk::sim::{SimDisk, SimRandom};

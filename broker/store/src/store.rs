@@ -177,6 +177,14 @@ impl Store {
         }
     }
 
+    /// Without threads: commit what waits and leave what is full for later.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn turn_writer(&self) {
+        if let Some(writer) = &self.inner.inline {
+            writer.lock().turn();
+        }
+    }
+
     /// Refuse new commits, finish those that wait, and leave nothing for the next start to replay.
     pub fn shutdown(&self) -> Result<(), CloseError> {
         self.inner.shutdown();

@@ -4,6 +4,7 @@
 mod crash;
 mod file;
 mod state;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
@@ -17,6 +18,8 @@ use state::{Inode, Random, State};
 
 pub(crate) use state::Random as SimRandom;
 pub use state::{Fault, Loss};
+pub use watch::Moment;
+use watch::{Watch, announce};
 
 use super::access::{Disk, File, OpenMode};
 use crate::mutation;
@@ -82,7 +85,18 @@ impl SimDisk {
 
     /// The disk as it is found after the power came back. This one is left as it is.
     pub fn restart(&self, loss: Loss, seed: u64) -> Arc<Self> {
-        let state = survivors(&self.state.lock(), loss, Random(seed));
+        let state = survivors(&self.state.lock(), None, loss, Random(seed));
+        Arc::new(Self { state: Arc::new(Mutex::new(state)) })
+    }
+
+    /// Show every change just before it happens. Whoever watches leaves this disk alone.
+    pub fn watch(&self, visit: impl FnMut(&Moment<'_>) + Send + 'static) {
+        self.state.lock().watch = Some(Watch(Box::new(visit)));
+    }
+
+    /// The disk as it is found if the power is cut at that moment, after so many bytes of it.
+    pub fn cut(moment: &Moment<'_>, written: usize, loss: Loss, seed: u64) -> Arc<Self> {
+        let state = survivors(moment.state, moment.part(written), loss, Random(seed));
         Arc::new(Self { state: Arc::new(Mutex::new(state)) })
     }
 
@@ -116,6 +130,7 @@ impl Disk for SimDisk {
                 return Err(io::Error::new(ErrorKind::NotFound, format!("{name}: no such file")));
             }
             (_, OpenMode::Create) => {
+                announce(&mut state, name, None);
                 state.spend(1)?;
                 let inode = state.next_inode;
                 state.next_inode += 1;
@@ -160,6 +175,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.state.lock();
+        announce(&mut state, to, None);
         state.spend(1)?;
         let inode = state.names.get(from).copied();
         let inode = inode.ok_or_else(|| io::Error::new(ErrorKind::NotFound, from.to_owned()))?;
@@ -169,6 +185,7 @@ impl Disk for SimDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state.lock();
+        announce(&mut state, name, None);
         state.spend(1)?;
         if !state.names.contains_key(name) {
             return Err(io::Error::new(ErrorKind::NotFound, name.to_owned()));
@@ -179,6 +196,7 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, name: &str) -> io::Result<()> {
         let mut guard = self.state.lock();
+        announce(&mut guard, name, None);
         guard.spend(1)?;
         if let Some(error) = guard.sync_failure() {
             return Err(error);

@@ -89,7 +89,7 @@ pub(super) struct Settled {
 }
 
 /// The whole of it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Model {
     /// As of the last open: on disk for good.
     settled: Contents,

@@ -41,6 +41,24 @@ impl Plan {
         plan
     }
 
+    /// The smallest files, two durable partitions and one that is not.
+    pub(super) fn smallest() -> Self {
+        let options = StoreOptions {
+            streams: Vec::new(),
+            wal_file_bytes: 16 << 10,
+            wal_bytes_max: 64 << 10,
+            recent_bytes_max: 1 << 10,
+            segment_bytes_max: 4 << 10,
+            table_cache_bytes: 1 << 20,
+            threads: false,
+            ..StoreOptions::default()
+        };
+        let mut plan = Self { options, durability: Vec::new(), lives: 1 };
+        plan.add_stream("disk", Durability::Disk, 2);
+        plan.add_stream("os", Durability::Os, 1);
+        plan
+    }
+
     /// From the next open on there is one more stream.
     pub(super) fn grow(&mut self, random: &mut SimRandom) {
         let name = format!("late-{}", self.options.streams.len());

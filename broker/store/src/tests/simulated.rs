@@ -1,7 +1,7 @@
 //! Random histories on the lying disk, and the proof that their checker is not blind.
 
 use crate::Mutation;
-use crate::simulate::{Tally, history};
+use crate::simulate::{Steps, Tally, every_byte, history};
 
 /// A mutation that is not noticed in so many histories is not noticed.
 const SEEDS_MAX: u64 = 200;
@@ -33,4 +33,12 @@ fn every_mutated_store_is_noticed() {
         let failure = failure.unwrap_or_else(|| panic!("{name} was not noticed"));
         println!("{name} is noticed: {failure}");
     }
+}
+
+#[test]
+fn a_power_cut_after_any_byte_of_a_short_history_leaves_a_prefix_with_all_that_was_promised() {
+    let steps = Steps { own: 97, tables: 2039 };
+    let cuts = every_byte(steps).unwrap_or_else(|problem| panic!("{problem}"));
+    println!("{cuts:?}");
+    assert!(cuts.places > 1000, "{cuts:?}");
 }

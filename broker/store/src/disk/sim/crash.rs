@@ -3,10 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::state::{Inode, Loss, NameChange, Names, Random, State};
+use super::state::{Change, Inode, Loss, NameChange, Names, Random, State};
 
-/// The state that the next start finds.
-pub(super) fn survivors(state: &State, loss: Loss, mut random: Random) -> State {
+/// The state that the next start finds, if the power was cut in the middle of a write after the
+/// `last` of its bytes.
+pub(super) fn survivors(
+    state: &State,
+    last: Option<(u64, Change)>,
+    loss: Loss,
+    mut random: Random,
+) -> State {
     let names = match loss {
         Loss::Nothing => state.names.clone(),
         Loss::Everything => state.durable_names.clone(),
@@ -19,7 +25,10 @@ pub(super) fn survivors(state: &State, loss: Loss, mut random: Random) -> State 
     let inodes = inodes
         .into_iter()
         .filter(|(id, _)| named.contains(id))
-        .map(|(id, inode)| (*id, Inode::synced(inode.survivor(loss, &mut random))))
+        .map(|(id, inode)| {
+            let last = last.as_ref().filter(|(inode, _)| inode == id).map(|(_, change)| change);
+            (*id, Inode::synced(inode.survivor(last, loss, &mut random)))
+        })
         .collect();
     State {
         inodes,
@@ -51,11 +60,15 @@ fn surviving_names(state: &State, random: &mut Random) -> Names {
 }
 
 impl Inode {
-    fn survivor(&self, loss: Loss, random: &mut Random) -> Vec<u8> {
+    fn survivor(&self, last: Option<&Change>, loss: Loss, random: &mut Random) -> Vec<u8> {
         match loss {
-            Loss::Nothing => self.bytes.clone(),
+            Loss::Nothing => {
+                let mut bytes = self.bytes.clone();
+                last.inspect(|change| change.apply(&mut bytes));
+                bytes
+            }
             Loss::Everything => self.durable.clone(),
-            Loss::Some => self.torn(random),
+            Loss::Some => self.torn(last, random),
         }
     }
 }

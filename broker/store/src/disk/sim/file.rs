@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::state::{Change, Fault, Inode, Random, State};
+use super::watch::{Write, announce};
 use crate::disk::access::File;
 use crate::mutation;
 
@@ -14,6 +15,8 @@ use crate::mutation;
 pub(super) struct SimFile {
     state: Arc<Mutex<State>>,
     inode: u64,
+    /// As it was opened.
+    name: String,
     /// Syncs do nothing: the store that is tested is one that forgot them.
     forgets_syncs: bool,
 }
@@ -21,7 +24,7 @@ pub(super) struct SimFile {
 impl SimFile {
     pub(super) fn new(state: Arc<Mutex<State>>, inode: u64, name: &str) -> Self {
         let forgets_syncs = name.starts_with("streams/") && mutation::syncs_no_segment();
-        Self { state, inode, forgets_syncs }
+        Self { state, inode, name: name.to_owned(), forgets_syncs }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Inode) -> T) -> T {
@@ -49,6 +52,8 @@ impl SimFile {
             return self.fail_in_the_middle(bytes, position, fault);
         }
         self.check_room(position + bytes.len())?;
+        let write = Write { inode: self.inode, position, bytes };
+        announce(&mut self.state.lock(), &self.name, Some(write));
         let spent = self.state.lock().spend(bytes.len() as u64)?;
         let whole = spent == bytes.len() as u64;
         let bytes = &bytes[..usize::try_from(spent).expect("no more than the bytes")];
@@ -57,10 +62,13 @@ impl SimFile {
     }
 
     fn fail_in_the_middle(&self, bytes: &[u8], position: usize, fault: Fault) -> io::Result<()> {
-        let written = self.state.lock().random.below(bytes.len() as u64 + 1);
-        let bytes = &bytes[..usize::try_from(written).expect("no more than the bytes")];
         self.check_room(position + bytes.len())?;
-        self.state.lock().spend(written)?;
+        let written = {
+            let mut state = self.state.lock();
+            let written = state.random.below(bytes.len() as u64 + 1);
+            state.spend(written)?
+        };
+        let bytes = &bytes[..usize::try_from(written).expect("no more than the bytes")];
         self.with(|inode| inode.change(Change::Write { position, new: bytes.to_vec() }));
         Err(match fault {
             Fault::Full => ErrorKind::StorageFull.into(),
@@ -70,6 +78,7 @@ impl SimFile {
 
     fn resize(&self, length: usize) -> io::Result<()> {
         self.check_room(length)?;
+        announce(&mut self.state.lock(), &self.name, None);
         self.state.lock().spend(1)?;
         self.with(|inode| inode.change(Change::Resize { length }));
         Ok(())
@@ -102,6 +111,7 @@ impl File for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state.lock();
+        announce(&mut state, &self.name, None);
         state.spend(1)?;
         let failure = state.sync_failure();
         let mut random = Random(state.random.next());

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 
+use super::watch::Watch;
+
 /// A disk keeps or loses this much as one.
 const SECTOR_BYTES: usize = 512;
 
@@ -46,22 +48,23 @@ impl Inode {
     /// The sync fails: some of it reached the disk, the rest never will, although readers see it
     /// and later syncs succeed. So does Linux: the pages count as clean from then on.
     pub(super) fn fail_to_sync(&mut self, random: &mut Random) {
-        self.durable = self.torn(random);
+        self.durable = self.torn(None, random);
         self.pending.clear();
     }
 
-    /// Any of the changes, each in any of its sectors.
-    pub(super) fn torn(&self, random: &mut Random) -> Vec<u8> {
+    /// Any of the changes and of one more, each in any of its sectors.
+    pub(super) fn torn(&self, last: Option<&Change>, random: &mut Random) -> Vec<u8> {
         let mut bytes = self.durable.clone();
         // All, some or few of them: each disk has its own idea of a cache.
         let odds = random.below(4);
-        self.pending.iter().for_each(|change| change.apply_some(&mut bytes, odds, random));
+        let changes = self.pending.iter().chain(last);
+        changes.for_each(|change| change.apply_some(&mut bytes, odds, random));
         bytes
     }
 }
 
 impl Change {
-    fn apply(&self, bytes: &mut Vec<u8>) {
+    pub(super) fn apply(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::Write { position, new } => put(bytes, *position, new),
             Self::Resize { length } => bytes.resize(*length, 0),
@@ -128,6 +131,7 @@ pub(super) struct State {
     pub(super) is_locked: bool,
     pub(super) random: Random,
     pub(super) faults: Faults,
+    pub(super) watch: Option<Watch>,
 }
 
 pub(super) type Names = BTreeMap<String, u64>;

@@ -1,0 +1,55 @@
+//! Shows each change to the disk just before it happens, so that a test can cut the power at any
+//! place of it. Changes nothing.
+
+use std::fmt;
+
+use super::state::{Change, State};
+
+/// A change that is about to happen.
+pub struct Moment<'a> {
+    /// Which file or folder.
+    pub name: &'a str,
+    pub(super) state: &'a State,
+    pub(super) write: Option<Write<'a>>,
+}
+
+/// Bytes on their way to a file.
+#[derive(Clone, Copy)]
+pub(super) struct Write<'a> {
+    pub(super) inode: u64,
+    pub(super) position: usize,
+    pub(super) bytes: &'a [u8],
+}
+
+impl Moment<'_> {
+    /// How many bytes are about to be written; none if it is another change.
+    pub fn bytes(&self) -> usize {
+        self.write.map_or(0, |write| write.bytes.len())
+    }
+
+    /// The file that is written and the first bytes of it, if a part of the write happened.
+    pub(super) fn part(&self, written: usize) -> Option<(u64, Change)> {
+        let write = self.write.filter(|_| written > 0)?;
+        let new = write.bytes[..written].to_vec();
+        Some((write.inode, Change::Write { position: write.position, new }))
+    }
+}
+
+type Visit = Box<dyn FnMut(&Moment<'_>) + Send>;
+
+/// Whoever watches.
+pub(super) struct Watch(pub(super) Visit);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+/// Let whoever watches have a look.
+pub(super) fn announce(state: &mut State, name: &str, write: Option<Write<'_>>) {
+    if let Some(mut watch) = state.watch.take() {
+        (watch.0)(&Moment { name, state, write });
+        state.watch = Some(watch);
+    }
+}

@@ -1,0 +1,133 @@
+//! One short history in which the power is cut after every byte, each time with all that was not
+//! synced kept, lost, or torn. Owns that history; the model says what must be found.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::model::Model;
+use super::observe;
+use super::plan::Plan;
+use super::traffic::Traffic;
+use crate::commit::{Outcome, Reply};
+use crate::disk::sim::{Loss, Moment, SimDisk, SimRandom};
+use crate::store::Store;
+
+/// Enough for several files of the write-ahead log, their checkpoints, and files that are used
+/// again.
+const COMMITS: u64 = 130;
+
+/// Bytes from one cut to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Steps {
+    /// In the files that are ours.
+    pub own: usize,
+    /// In the database of the tables, which writes whole pages.
+    pub tables: usize,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cuts {
+    /// Places at which the power was cut.
+    pub places: u64,
+    /// Opens after a cut, each compared with all that must be there.
+    pub opens: u64,
+}
+
+/// Cut everywhere, from the empty disk to the clean stop.
+///
+/// # Errors
+/// At the first cut after which the store does not open, or holds anything but a prefix of the
+/// commits that contains every one it acknowledged.
+pub fn every_byte(steps: Steps) -> Result<Cuts, String> {
+    let plan = Plan::smallest();
+    let disk = SimDisk::new(1);
+    let shared = Arc::new(Mutex::new(Watcher::new(steps)));
+    let watcher = Arc::clone(&shared);
+    disk.watch(move |moment| watcher.lock().visit(moment));
+    let opened = Store::open(disk, plan.options.clone());
+    let (store, _) = opened.map_err(|error| error.to_string())?;
+    let mut traffic = Traffic::new(SimRandom(9));
+    for _ in 0..COMMITS {
+        let (sent, commit) = traffic.next(&plan.durability);
+        let answer = Arc::new(Answer::default());
+        let number = sent.number;
+        shared.lock().model.sent(sent);
+        store.submit(commit, Some((number, Arc::clone(&answer) as Arc<dyn Reply>)));
+        store.turn_writer();
+        let outcome = answer.0.lock().take().ok_or("a commit was not answered")?;
+        shared.lock().model.answered(number, outcome.result.as_ref())?;
+        store.turn();
+        if let Some(problem) = shared.lock().problem.take() {
+            return Err(problem);
+        }
+    }
+    store.shutdown().map_err(|error| error.to_string())?;
+    let mut watcher = shared.lock();
+    watcher.problem.take().map_or(Ok(watcher.cuts), Err)
+}
+
+/// Cuts the power at every moment it is shown.
+struct Watcher {
+    steps: Steps,
+    model: Model,
+    cuts: Cuts,
+    problem: Option<String>,
+}
+
+impl Watcher {
+    fn new(steps: Steps) -> Self {
+        Self { steps, model: Model::default(), cuts: Cuts::default(), problem: None }
+    }
+
+    fn visit(&mut self, moment: &Moment<'_>) {
+        let is_table = moment.name.starts_with("tables");
+        let step = if is_table { self.steps.tables } else { self.steps.own };
+        let length = moment.bytes();
+        let places = (0..length).step_by(step);
+        // A write of zeros that makes a file is the same everywhere.
+        let places = places.filter(|at| length < 1 << 15 || at % 4093 == 0);
+        // All of it written and not synced is a place of its own.
+        for written in places.chain((length > 0).then_some(length)) {
+            if self.problem.is_none() {
+                self.cut_at(moment, written);
+            }
+        }
+    }
+
+    fn cut_at(&mut self, moment: &Moment<'_>, written: usize) {
+        self.cuts.places += 1;
+        // What was lost before the write began is lost in every place of it alike.
+        let losses = [Loss::Nothing, Loss::Some, Loss::Everything];
+        let losses = &losses[..if written == 0 { 3 } else { 2 }];
+        for loss in losses {
+            let found = SimDisk::cut(moment, written, *loss, self.cuts.opens);
+            if let Err(what) = compare(found, self.model.clone(), *loss) {
+                let (name, all) = (moment.name, moment.bytes());
+                let place = format!("{name}: power cut after {written} of {all} bytes");
+                self.problem = Some(format!("{place}, {loss:?}: {what}"));
+                return;
+            }
+            self.cuts.opens += 1;
+        }
+    }
+}
+
+fn compare(disk: Arc<SimDisk>, mut model: Model, loss: Loss) -> Result<(), String> {
+    let plan = Plan::smallest();
+    let (store, _) = Store::open(disk, plan.options).map_err(|error| error.to_string())?;
+    let mut random = SimRandom(1);
+    let found = observe::contents(&store, plan.durability.len(), &mut random)?;
+    model.crashed(loss);
+    model.found(&found).map(|_| ())
+}
+
+#[derive(Default)]
+struct Answer(Mutex<Option<Outcome>>);
+
+impl Reply for Answer {
+    fn committed(&self, outcomes: &mut Vec<Outcome>) {
+        *self.0.lock() = outcomes.pop();
+    }
+}
