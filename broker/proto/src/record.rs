@@ -4,6 +4,7 @@
 mod batch;
 mod builder;
 mod codec;
+mod gap;
 mod header;
 mod key;
 mod layout;

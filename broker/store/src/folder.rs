@@ -10,7 +10,7 @@ use crate::wal::{FRAMES_FROM, WAL_DIR, WalFile, create_dir, epoch_of};
 /// Locked while the folder is in use.
 pub(crate) const LOCK: &str = "LOCK";
 /// Written last when a folder is made: with it, everything else is there.
-const VERSION: &str = "VERSION";
+pub(crate) const VERSION: &str = "VERSION";
 const VERSION_TEMPORARY: &str = "VERSION.tmp";
 /// The format that this build writes, and the newest it reads.
 const FORMAT: u32 = 1;
@@ -36,6 +36,14 @@ pub(crate) fn prepare(disk: &dyn Disk, wal_file_bytes: u64) -> Result<(), OpenEr
     disk.rename(VERSION_TEMPORARY, VERSION)?;
     disk.sync_dir("")?;
     Ok(())
+}
+
+/// Is there a data folder of a version that we know? Makes nothing.
+pub(crate) fn check(disk: &dyn Disk) -> Result<(), OpenError> {
+    match read_version(disk)? {
+        Some(text) => check_version(&text),
+        None => Err(OpenError::Missing { file: VERSION.into() }),
+    }
 }
 
 fn read_version(disk: &dyn Disk) -> Result<Option<String>, OpenError> {

@@ -16,6 +16,7 @@ mod folder;
 mod frame;
 mod growth;
 mod health;
+pub mod inspect;
 mod mutation;
 mod options;
 mod partition;

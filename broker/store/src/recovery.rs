@@ -125,7 +125,7 @@ fn check_options(options: &StoreOptions) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn new_engine(disk: Arc<dyn Disk>, options: StoreOptions, database: Database) -> Engine {
+pub(crate) fn new_engine(disk: Arc<dyn Disk>, options: StoreOptions, database: Database) -> Engine {
     let live_max = (options.wal_bytes_max / options.wal_file_bytes).max(2);
     let live_max = usize::try_from(live_max).unwrap_or(usize::MAX);
     let supply = Supply::new(Arc::clone(&disk), options.wal_file_bytes, live_max, options.threads);
@@ -144,7 +144,7 @@ fn new_engine(disk: Arc<dyn Disk>, options: StoreOptions, database: Database) ->
     }
 }
 
-fn load_streams(engine: &Engine) -> Result<(), OpenError> {
+pub(crate) fn load_streams(engine: &Engine) -> Result<(), OpenError> {
     let mut failure = None;
     let all = (Bound::Unbounded, Bound::Unbounded);
     let scanned = engine.tables.scan(Table::Streams, all, &mut |key, value| match engine
@@ -163,7 +163,7 @@ fn load_streams(engine: &Engine) -> Result<(), OpenError> {
     failure.map_or(Ok(()), |what| Err(damaged_tables(what)))
 }
 
-fn restore_partitions(engine: &Engine, manifest: Manifest) -> Result<(), OpenError> {
+pub(crate) fn restore_partitions(engine: &Engine, manifest: Manifest) -> Result<(), OpenError> {
     let mut segments: HashMap<PartitionId, Vec<Segment>> = HashMap::new();
     for row in manifest.segments {
         segments.entry(row.partition).or_default().push(Segment {
@@ -208,18 +208,18 @@ fn carry_on(engine: &Arc<Engine>, replayed: Replayed) -> Result<Writer, OpenErro
 }
 
 /// Takes frames up as the writer would have published them.
-struct Rebuild<'a> {
+pub(crate) struct Rebuild<'a> {
     engine: &'a Engine,
     file: Option<Arc<WalFile>>,
-    report: RecoveryReport,
+    pub(crate) report: RecoveryReport,
 }
 
 impl<'a> Rebuild<'a> {
-    fn new(engine: &'a Engine) -> Self {
+    pub(crate) fn new(engine: &'a Engine) -> Self {
         Self { engine, file: None, report: RecoveryReport::default() }
     }
 
-    fn take_up(&mut self, found: &Found<'_>) -> Result<(), String> {
+    pub(crate) fn take_up(&mut self, found: &Found<'_>) -> Result<(), String> {
         self.enter_file(found);
         for entry in found.frame.entries() {
             match entry.map_err(|_| "an entry of the frame is of an unknown kind")? {

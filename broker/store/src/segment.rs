@@ -3,6 +3,7 @@
 
 mod append;
 mod archive;
+mod check;
 mod index;
 mod name;
 mod read;
@@ -10,4 +11,6 @@ mod window;
 
 pub(crate) use append::{AppendError, Sources, append};
 pub(crate) use archive::{Archive, Located};
+pub(crate) use check::{check_index, rebuild_index};
+pub(crate) use name::{index_name, segment_name};
 pub(crate) use read::{Stretch, read, time_hint};

@@ -61,7 +61,7 @@ impl Table {
     }
 
     /// Its name in the checkpoint database.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Meta => "meta",
             Self::Streams => "streams",

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 pub(crate) use database::{
-    Checkpoint, Database, DatabaseError, DatabaseFailure, Manifest, PartitionRow, SegmentRow,
+    Checkpoint, Database, DatabaseError, DatabaseFailure, Manifest, NAME as DATABASE_FILE,
+    PartitionRow, SegmentRow,
 };
 pub(crate) use overlay::Layer;
 

@@ -5,6 +5,6 @@ mod file;
 mod replay;
 mod supply;
 
-pub(crate) use file::{FRAMES_FROM, WAL_DIR, WalFile, create_dir, epoch_of};
-pub(crate) use replay::{Found, ReplayError, Replayed, replay};
+pub(crate) use file::{FRAMES_FROM, WAL_DIR, WalFile, create_dir, epoch_of, name_of};
+pub(crate) use replay::{Found, ReplayError, Replayed, replay, visit_strays};
 pub(crate) use supply::{NoFile, Supply, is_full};

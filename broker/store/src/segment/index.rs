@@ -135,7 +135,7 @@ impl SparseIndex {
         bytes
     }
 
-    fn decode(bytes: &[u8], next: u64) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8], next: u64) -> Option<Self> {
         let rest = bytes.strip_prefix(&MAGIC)?;
         let (crc, rest) = rest.split_first_chunk()?;
         let (_, rest) = rest.split_first_chunk::<4>()?;

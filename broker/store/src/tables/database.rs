@@ -15,7 +15,8 @@ use crate::disk::{Disk, OpenMode};
 use crate::read::VisitRow;
 use crate::table::Table;
 
-const NAME: &str = "tables.redb";
+/// Its file.
+pub(crate) const NAME: &str = "tables.redb";
 const TEMPORARY: &str = "tables.tmp";
 
 const CHECKPOINT: TableDefinition<'_, &str, u64> = TableDefinition::new("checkpoint");
@@ -125,6 +126,12 @@ impl Database {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether every page that is reachable has the right checksum. Slow, and mends what it can:
+    /// for a disk that keeps no changes.
+    pub(crate) fn is_sound(disk: &dyn Disk, cache_bytes: usize) -> Result<bool, DatabaseError> {
+        open(disk, cache_bytes)?.check_integrity().map_err(DatabaseError::new)
     }
 
     /// Everything that recovery needs to know.

@@ -35,7 +35,8 @@ pub(crate) fn epoch_of(name: &str) -> Option<u64> {
     name.strip_suffix(".wal").filter(|digits| digits.len() == 20)?.parse().ok()
 }
 
-fn name_of(epoch: u64) -> String {
+/// The name of the file with that number, in the data folder.
+pub(crate) fn name_of(epoch: u64) -> String {
     format!("{WAL_DIR}/{epoch:020}.wal")
 }
 
@@ -82,9 +83,20 @@ impl WalFile {
         Ok(made)
     }
 
+    /// Open a file that is in service and as long as it says.
+    pub(crate) fn open(disk: &dyn Disk, epoch: u64) -> io::Result<Self> {
+        let opened = Self::open_any_length(disk, epoch)?;
+        if opened.file.len()? < opened.bytes {
+            let (name, bytes) = (opened.name(), opened.bytes);
+            let error = format!("{name}: the file is cut short, it had {bytes} bytes");
+            return Err(io::Error::new(ErrorKind::InvalidData, error));
+        }
+        Ok(opened)
+    }
+
     /// Open a file that is in service. A header that is not right is damage: the file had its
     /// name only after the header was synced.
-    pub(crate) fn open(disk: &dyn Disk, epoch: u64) -> io::Result<Self> {
+    pub(crate) fn open_any_length(disk: &dyn Disk, epoch: u64) -> io::Result<Self> {
         let name = name_of(epoch);
         let file = disk.open(&name, OpenMode::Write)?;
         let mut header = [0; HEADER_BYTES];
@@ -95,10 +107,6 @@ impl WalFile {
         let opened = Self { epoch, salt: number(16), bytes: number(24), file };
         if opened.header() != header {
             let error = format!("{name}: the header (bytes 0 to {HEADER_BYTES}) is damaged");
-            return Err(io::Error::new(ErrorKind::InvalidData, error));
-        }
-        if opened.file.len()? < opened.bytes {
-            let error = format!("{name}: the file is cut short, it had {} bytes", opened.bytes);
             return Err(io::Error::new(ErrorKind::InvalidData, error));
         }
         Ok(opened)

@@ -164,6 +164,19 @@ fn find_the_end(
     Ok(())
 }
 
+/// Show the whole frames of a file from a position on, whatever leads to them: what is cut off
+/// with damage before them.
+pub(crate) fn visit_strays(
+    file: &WalFile,
+    from: u64,
+    visit: &mut dyn FnMut(&Frame<'_>),
+) -> Result<(), ReplayError> {
+    let mut bytes = Vec::new();
+    read_whole(file, &mut bytes)?;
+    stray_frames(file, &bytes, from).iter().for_each(visit);
+    Ok(())
+}
+
 /// Whole frames of this file that no chain of frames leads to.
 fn stray_frames<'a>(file: &WalFile, bytes: &'a [u8], from: u64) -> Vec<Frame<'a>> {
     let mut found = Vec::new();

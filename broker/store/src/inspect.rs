@@ -1,0 +1,21 @@
+//! Looks at a data folder from outside, stopped or while a broker writes to it: checks, shows,
+//! counts, and mends a stopped one. Never opens the store; only mending takes its lock.
+
+mod dump;
+mod finding;
+mod journal;
+mod mend;
+mod overlay;
+mod repair;
+mod segments;
+mod stats;
+mod verify;
+mod view;
+mod walk;
+
+pub use dump::{ShownEntry, ShownFrame, ShownRecord, Wanted, dump, dump_log};
+pub use finding::{Affected, Checked, Damage, Finding, Progress, Verdict};
+pub use repair::{Plan, Repair, Step};
+pub use stats::{LogStats, PartitionStats, Stats, StreamStats, TableStats, stats};
+pub use verify::verify;
+pub use view::LookError;

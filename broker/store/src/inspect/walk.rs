@@ -1,0 +1,179 @@
+//! Walks a segment batch by batch, over damage to the next whole batch. Never judges what the
+//! damage means.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch};
+
+use crate::disk::{Disk, File, OpenMode};
+use crate::partition::Segment;
+use crate::segment::segment_name;
+
+/// Read at once.
+const CHUNK_BYTES: u64 = 1 << 20;
+/// Where a sector cannot be read, the search goes on behind it.
+const SECTOR_BYTES: u64 = 4096;
+/// Where a batch has its format, and which.
+const MAGIC: (usize, u8) = (16, 2);
+
+/// One step through a segment.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// A batch that is in order.
+    Batch { position: u64, batch: Batch },
+    /// Bytes that are not, and the offsets that should be there.
+    Bad(Bad),
+}
+
+/// Bytes that cannot be read as batches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bad {
+    pub(super) bytes: (u64, u64),
+    pub(super) offsets: (u64, u64),
+    pub(super) what: String,
+    /// Nothing readable comes behind it.
+    pub(super) is_tail: bool,
+}
+
+/// Show every piece of the bytes that count.
+pub(super) fn walk(
+    disk: &dyn Disk,
+    folder: &str,
+    segment: &Segment,
+    visit: &mut dyn FnMut(Piece),
+) -> io::Result<()> {
+    let file = disk.open(&segment_name(folder, segment.base), OpenMode::Read)?;
+    let length = file.len()?;
+    let mut walker = Walker {
+        source: Source { file, end: length.min(segment.bytes), start: 0, chunk: Bytes::new() },
+        last: segment.next,
+    };
+    let (mut position, mut expected) = (0, segment.base);
+    while position < segment.bytes || expected < segment.next {
+        match walker.batch(position, expected) {
+            Ok(batch) => {
+                let next = expected + u64::from(batch.last_offset_delta()) + 1;
+                let bytes = batch.bytes().len() as u64;
+                visit(Piece::Batch { position, batch });
+                (position, expected) = (position + bytes, next);
+            }
+            Err(what) => {
+                let found = walker.resume(position, expected);
+                let (end, next) = found.unwrap_or((segment.bytes, segment.next));
+                let is_short = found.is_none() && length < segment.bytes;
+                let what = match is_short {
+                    true => format!("the file is cut short: {length} of {} bytes", segment.bytes),
+                    false => what,
+                };
+                let (bytes, offsets) = ((position, end), (expected, next));
+                visit(Piece::Bad(Bad { bytes, offsets, what, is_tail: found.is_none() }));
+                (position, expected) = (end, next);
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Walker {
+    source: Source,
+    /// The offset behind the segment's last record.
+    last: u64,
+}
+
+impl Walker {
+    /// The batch at `position`, if it is whole and holds `expected`.
+    fn batch(&mut self, position: u64, expected: u64) -> Result<Batch, String> {
+        let outline = self.source.read(position, BATCH_HEADER_BYTES as u64)?;
+        let outline = Batch::outline(&outline).ok_or("no batch begins here")?;
+        if outline.base_offset != expected {
+            return Err(format!("offset {} where {expected} should be", outline.base_offset));
+        }
+        if outline.next_offset > self.last {
+            return Err(format!("a batch goes up to offset {}", outline.next_offset - 1));
+        }
+        let bytes = self.source.read(position, outline.bytes as u64)?;
+        let batch = Batch::parse(bytes).and_then(Batch::open);
+        let batch = batch.map_err(|error| error.to_string())?;
+        batch.validate().map_err(|error| error.to_string())?;
+        Ok(batch)
+    }
+
+    /// The next place from which the rest can be read: position and offset.
+    fn resume(&mut self, position: u64, expected: u64) -> Option<(u64, u64)> {
+        let mut at = position + 1;
+        while at + BATCH_HEADER_BYTES as u64 <= self.source.end {
+            let Ok(window) = self.source.window(at) else {
+                at = (at + 1).next_multiple_of(SECTOR_BYTES);
+                continue;
+            };
+            let starts = window.len().saturating_sub(BATCH_HEADER_BYTES) + 1;
+            for start in (0..starts).filter(|start| is_candidate(&window[*start..])) {
+                let place = at + start as u64;
+                let base = Batch::base_offset_in(&window[start..])?;
+                if base > expected && base < self.last && self.leads_on(place, base) {
+                    return Some((place, base));
+                }
+            }
+            at += starts as u64;
+        }
+        None
+    }
+
+    /// A payload may hold a batch of its own: the right one has its successor behind it.
+    fn leads_on(&mut self, position: u64, base: u64) -> bool {
+        let Ok(batch) = self.batch(position, base) else { return false };
+        let behind = position + batch.bytes().len() as u64;
+        let next = base + u64::from(batch.last_offset_delta()) + 1;
+        if next == self.last {
+            return behind == self.source.end;
+        }
+        let header = self.source.read(behind, BATCH_HEADER_BYTES as u64);
+        header.is_ok_and(|header| Batch::base_offset_in(&header) == Some(next))
+    }
+}
+
+fn is_candidate(bytes: &[u8]) -> bool {
+    let (place, magic) = MAGIC;
+    bytes.get(place) == Some(&magic) && Batch::outline(bytes).is_some()
+}
+
+/// The bytes of the file that count, a chunk of them in memory.
+struct Source {
+    file: Arc<dyn File>,
+    end: u64,
+    /// Where the chunk begins.
+    start: u64,
+    chunk: Bytes,
+}
+
+impl Source {
+    fn read(&mut self, position: u64, bytes: u64) -> Result<Bytes, String> {
+        let end = position.checked_add(bytes).filter(|end| *end <= self.end);
+        let end = end.ok_or("the segment ends in the middle of a batch")?;
+        if position < self.start || end > self.start + self.chunk.len() as u64 {
+            let wanted = bytes.max(CHUNK_BYTES).min(self.end - position);
+            let loaded = self.load(position, wanted).or_else(|_| self.load(position, bytes));
+            self.chunk = loaded.map_err(|error| error.to_string())?;
+            self.start = position;
+        }
+        let from = usize::try_from(position - self.start).map_err(|error| error.to_string())?;
+        let length = usize::try_from(bytes).map_err(|error| error.to_string())?;
+        Ok(self.chunk.slice(from..from + length))
+    }
+
+    /// What there is from a position on, at least a header.
+    fn window(&mut self, position: u64) -> Result<Bytes, String> {
+        self.read(position, BATCH_HEADER_BYTES as u64)?;
+        let from = usize::try_from(position - self.start).map_err(|error| error.to_string())?;
+        Ok(self.chunk.slice(from..))
+    }
+
+    fn load(&self, position: u64, bytes: u64) -> io::Result<Bytes> {
+        let length = usize::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let mut loaded = vec![0; length];
+        self.file.read_exact_at(&mut loaded, position)?;
+        Ok(Bytes::from(loaded))
+    }
+}
