@@ -2,6 +2,7 @@
 
 mod check;
 mod flags;
+mod log;
 
 use std::error::Error;
 use std::io::Write;
@@ -13,6 +14,7 @@ use crate::config::Config;
 use crate::{server, telemetry};
 
 use flags::Flags;
+use log::LogCommand;
 
 /// Failed while running: exit code 1.
 const FAILED: u8 = 1;
@@ -33,12 +35,17 @@ pub struct Cli {
     flags: Flags,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Command {
     /// Run the broker (what `tidewire` alone does, too).
     Serve,
     /// Check the configuration without starting: prints what would be served, or every mistake.
     Check,
+    /// Look at a data folder: verify, dump, stats; and repair one whose broker is stopped.
+    Log {
+        #[command(subcommand)]
+        command: LogCommand,
+    },
 }
 
 /// Does what was asked. The exit code is 0, 1 (failed while running) or 2 (refused to start).
@@ -48,9 +55,10 @@ pub fn run(cli: &Cli) -> ExitCode {
         Ok(config) => config,
         Err(errors) => return complain(&errors, REFUSED),
     };
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(config),
-        Command::Check => check(&config),
+    match &cli.command {
+        None | Some(Command::Serve) => serve(config),
+        Some(Command::Check) => check(&config),
+        Some(Command::Log { command }) => ExitCode::from(log::run(command, &config.data.dir)),
     }
 }
 

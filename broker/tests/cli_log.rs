@@ -1,0 +1,465 @@
+//! `tidewire log` through the real binary, on folders that the store made and we damaged.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tidewire_proto::id::PartitionId;
+use tidewire_proto::record::{BatchBuilder, Header};
+use tidewire_store::{
+    Append, Commit, RealDisk, Store, StoreOptions, StreamConfig, StreamOptions, Table, TableChange,
+};
+
+const RECORDS: u64 = 200;
+/// Records in each of the two partitions.
+const EACH: u64 = RECORDS / 2;
+
+fn options() -> StoreOptions {
+    let config = StreamConfig::default();
+    StoreOptions {
+        streams: vec![StreamOptions { name: "plant".into(), partitions: 2, config }],
+        wal_file_bytes: 16 << 10,
+        wal_bytes_max: 64 << 10,
+        segment_bytes_max: 4 << 10,
+        table_cache_bytes: 1 << 20,
+        threads: false,
+        ..StoreOptions::default()
+    }
+}
+
+fn open(folder: &Path) -> Store {
+    let disk = Arc::new(RealDisk::new(folder));
+    Store::open(disk, options()).expect("opens").0
+}
+
+/// One record and a row, in one commit.
+fn put(store: &Store, number: u64) {
+    let mut builder = BatchBuilder::new();
+    let time = 1_795_174_200_000 + i64::try_from(number).expect("small");
+    let header = Header { key: b"unit", value: Some(b"bar") };
+    let text = format!("record {number}");
+    builder.push(time, Some(b"pump/1"), Some(text.as_bytes()), &[header]);
+    let partition = PartitionId(u32::try_from(number % 2).expect("small"));
+    let row = TableChange::new(Table::Cursors, b"reader".as_slice().into(), {
+        Some(text.as_bytes().into())
+    });
+    let append = Append { partition, batch: builder.finish() };
+    store.commit(Commit { appends: vec![append], changes: vec![row] }).expect("committed");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
+/// What a killed broker leaves: some of it in segments, the end of it in the log alone.
+fn killed() -> TempDir {
+    let (running, found) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(running.path());
+    (0..RECORDS).for_each(|number| put(&store, number));
+    copy(running.path(), found.path());
+    found
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidewire"));
+    command.arg("log").args(arguments).arg("--data").arg(folder);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TIDEWIRE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } =
+        command(folder, arguments).output().expect("the binary was built");
+    let text = |bytes| String::from_utf8(bytes).expect("we write UTF-8");
+    let code = status.code().expect("it was not killed");
+    (code, text(stdout), text(stderr))
+}
+
+fn json(folder: &Path, arguments: &[&str]) -> (i32, Value) {
+    let (code, stdout, stderr) = run(folder, &[arguments, &["--json"]].concat());
+    let document = serde_json::from_str(&stdout);
+    (code, document.unwrap_or_else(|error| panic!("{error}: {stdout} {stderr}")))
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == extension) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Every file with its bytes.
+fn content(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let endings = ["", "wal", "seg", "idx", "redb"];
+    let mut all: Vec<PathBuf> = endings.iter().flat_map(|ending| files(folder, ending)).collect();
+    all.push(folder.join("VERSION"));
+    all.into_iter().map(|path| (path.clone(), fs::read(path).expect("readable"))).collect()
+}
+
+fn flip(file: &Path, position: usize) {
+    let mut bytes = fs::read(file).expect("readable");
+    bytes[position] ^= 0x10;
+    fs::write(file, bytes).expect("written");
+}
+
+fn name(folder: &Path, file: &Path) -> String {
+    file.strip_prefix(folder).expect("inside").to_string_lossy().into_owned()
+}
+
+/// The first commit that is not checkpointed: its file, where it is, and its number.
+fn first_commit(folder: &Path) -> (PathBuf, usize, u64) {
+    let (code, document) = json(folder, &["dump", "--wal", "--count", "1"]);
+    assert_eq!(code, 0, "{document}");
+    let frame = &document["frames"][0];
+    let position = usize::try_from(frame["position"].as_u64().expect("a number")).expect("small");
+    let file = folder.join(frame["file"].as_str().expect("a name"));
+    (file, position, frame["number"].as_u64().expect("a number"))
+}
+
+fn payloads(folder: &Path) -> Vec<Vec<String>> {
+    let store = open(folder);
+    let one = |partition: u32| {
+        let id = PartitionId(partition);
+        let (mut from, end) = store.bounds(id).expect("there");
+        let mut texts = Vec::new();
+        while from < end {
+            let slice = store.read(id, from, 1 << 20).expect("readable");
+            for stored in slice.batches.iter().filter(|stored| !stored.batch.is_control()) {
+                let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+                texts.extend(stored.batch.records().filter_map(|it| it.value.map(text)));
+            }
+            from = slice.next;
+        }
+        texts
+    };
+    (0..2).map(one).collect()
+}
+
+fn expected(partition: u64, offsets: impl Iterator<Item = u64>) -> Vec<String> {
+    offsets.map(|offset| format!("record {}", offset * 2 + partition)).collect()
+}
+
+#[test]
+fn a_folder_in_order_is_said_to_be_and_left_as_it_is() {
+    let folder = killed();
+    let before = content(folder.path());
+    let (code, stdout, stderr) = run(folder.path(), &["verify"]);
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    assert!(stdout.starts_with(&format!("{}: ok\n", folder.path().display())), "{stdout}");
+    assert!(stdout.contains(&format!("{RECORDS} records")), "{stdout}");
+    assert!(!stdout.contains('\u{1b}'), "no colours into a pipe");
+    let (code, document) = json(folder.path(), &["verify"]);
+    assert_eq!((code, &document["ok"]), (0, &Value::Bool(true)));
+    assert_eq!(document["checked"]["records"], RECORDS);
+    for arguments in [&["stats"][..], &["dump"], &["dump", "--wal"], &["repair", "--dry-run"]] {
+        let (code, stdout, stderr) = run(folder.path(), arguments);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    }
+    assert!(content(folder.path()) == before, "looking changed something");
+}
+
+#[test]
+fn verify_of_a_folder_that_is_written_to_stays_clean() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions { threads: true, ..options() };
+    let store = Store::open(Arc::new(RealDisk::new(folder.path())), options).expect("opens").0;
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0;
+            while !done.load(Ordering::Relaxed) {
+                put(&store, number);
+                number += 1;
+            }
+        });
+        for _ in 0..20 {
+            let (code, document) = json(folder.path(), &["verify"]);
+            assert_eq!(code, 0, "{document:#}");
+            let (code, _, stderr) = run(folder.path(), &["dump"]);
+            assert_eq!((code, stderr.as_str()), (0, ""));
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn repair_refuses_while_the_store_is_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let _store = open(folder.path());
+    let (code, stdout, stderr) = run(folder.path(), &["repair", "--dry-run"]);
+    assert_eq!((code, stdout.as_str()), (2, ""));
+    assert!(stderr.contains("in use by another process"), "{stderr}");
+}
+
+#[test]
+fn a_flipped_bit_in_the_log_is_named_and_cut() {
+    let folder = killed();
+    let (file, position, number) = first_commit(folder.path());
+    flip(&file, position + 60);
+    let (code, stdout, _) = run(folder.path(), &["verify"]);
+    assert_eq!(code, 1, "{stdout}");
+    let file_name = name(folder.path(), &file);
+    assert!(stdout.contains("damaged, 1 finding"), "{stdout}");
+    assert!(stdout.contains(&format!("{file_name}, byte {position}: ")), "{stdout}");
+    assert!(stdout.contains(&format!("commits {number} to ")), "{stdout}");
+    assert!(stdout.contains("tidewire log repair"), "{stdout}");
+    let (_, document) = json(folder.path(), &["verify"]);
+    let found = &document["findings"][0];
+    assert_eq!((&found["damage"], &found["file"]), (&"log-frame".into(), &file_name.into()));
+    assert_eq!(found["position"], position);
+    let lost = found["affected"].as_array().expect("a list");
+    let from = |partition: usize| lost[partition]["from"].as_u64().expect("a number");
+    assert_eq!((&lost[0]["stream"], &lost[0]["to"]), (&"plant".into(), &EACH.into()));
+
+    let (code, document) = json(folder.path(), &["repair", "--yes"]);
+    assert_eq!((code, &document["done"]), (0, &Value::Bool(true)), "{document:#}");
+    assert_eq!(document["steps"].as_array().expect("a list").len(), 1);
+    assert_eq!(run(folder.path(), &["verify"]).0, 0);
+    let kept = folder.path().join(document["backup"].as_str().expect("a name"));
+    assert!(!files(&kept, &format!("from-{position}")).is_empty(), "{kept:?}");
+    let found = payloads(folder.path());
+    assert_eq!(found[0], expected(0, 0..from(0)));
+    assert_eq!(found[1], expected(1, 0..from(1)));
+}
+
+#[test]
+fn a_torn_tail_is_no_damage() {
+    let folder = killed();
+    let (code, document) = json(folder.path(), &["dump", "--wal"]);
+    assert_eq!(code, 0);
+    let last = document["frames"].as_array().expect("a list").last().expect("one");
+    let position = usize::try_from(last["position"].as_u64().expect("a number")).expect("small");
+    let file = folder.path().join(last["file"].as_str().expect("a name"));
+    flip(&file, position + 60);
+    let (code, document) = json(folder.path(), &["verify"]);
+    assert_eq!((code, &document["ok"]), (0, &Value::Bool(true)), "{document:#}");
+    let note = document["notes"][0].as_str().expect("a note");
+    assert!(note.contains("was under way"), "{note}");
+}
+
+#[test]
+fn damage_in_a_segment_costs_one_batch_and_no_more() {
+    let folder = killed();
+    let segments = files(folder.path(), "seg");
+    let (_, document) = json(folder.path(), &["dump", "--partition", "0", "--count", "1"]);
+    assert_eq!(document["records"][0]["payload"], "record 0");
+    let bytes = fs::read(&segments[0]).unwrap();
+    let length = u32::from_be_bytes(bytes[8..12].try_into().unwrap()) as usize + 12;
+    // In the fourth batch: offset 3.
+    flip(&segments[0], length * 3 + 70);
+    let (code, document) = json(folder.path(), &["verify"]);
+    assert_eq!(code, 1);
+    let found = &document["findings"][0];
+    assert_eq!(found["damage"], "segment-batch", "{document:#}");
+    assert_eq!(found["position"], length * 3);
+    assert_eq!(found["affected"][0]["from"], 3);
+    assert_eq!(found["affected"][0]["to"], 4);
+
+    let (code, stdout, stderr) = run(folder.path(), &["dump", "--partition", "0"]);
+    assert_eq!((code, stdout.lines().count() as u64), (1, EACH - 1));
+    assert!(stderr.contains("plant/0 offsets 3 to 3"), "{stderr}");
+
+    let (code, stdout, stderr) = run(folder.path(), &["repair", "--yes"]);
+    assert_eq!(code, 0, "{stdout} {stderr}");
+    assert!(stdout.contains("put a gap in the place of bytes"), "{stdout}");
+    assert_eq!(run(folder.path(), &["verify"]).0, 0);
+    assert_eq!(payloads(folder.path())[0], expected(0, (0..EACH).filter(|n| *n != 3)));
+}
+
+#[test]
+fn a_truncated_a_missing_and_an_unindexed_segment_are_mended_in_one_go() {
+    let folder = killed();
+    let of = |partition: &str, ending: &str| {
+        files(&folder.path().join("streams/plant").join(partition), ending)
+    };
+    let (first, second) = (of("0", "seg"), of("1", "seg"));
+    let bytes = fs::read(&first[0]).unwrap();
+    let length = u32::from_be_bytes(bytes[8..12].try_into().unwrap()) as usize + 12;
+    fs::write(&first[0], &bytes[..length * 5 + 10]).unwrap();
+    fs::remove_file(&second[0]).unwrap();
+    fs::remove_file(&of("1", "idx")[1]).unwrap();
+    let base =
+        |file: &Path| -> u64 { file.file_stem().unwrap().to_str().unwrap().parse().unwrap() };
+
+    let (code, document) = json(folder.path(), &["verify"]);
+    assert_eq!(code, 1);
+    let kinds = document["findings"].as_array().expect("a list").iter();
+    let kinds: Vec<_> = kinds.map(|found| found["damage"].as_str().expect("text")).collect();
+    assert_eq!(kinds, ["segment-short", "segment-missing", "index"], "{document:#}");
+
+    let before = content(folder.path());
+    let (code, stdout, _) = run(folder.path(), &["repair", "--dry-run"]);
+    assert_eq!(code, 1);
+    assert!(stdout.contains("repair takes ") && stdout.contains("will be kept in"), "{stdout}");
+    let (code, _, stderr) = run(folder.path(), &["repair"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("add --yes"), "{stderr}");
+    assert!(content(folder.path()) == before, "a dry run changed something");
+
+    let (code, stdout, stderr) = run(folder.path(), &["repair", "--yes"]);
+    assert_eq!(code, 0, "{stdout} {stderr}");
+    assert_eq!(run(folder.path(), &["verify"]).0, 0);
+    let (code, stdout, _) = run(folder.path(), &["repair", "--yes"]);
+    assert_eq!(code, 0);
+    assert!(stdout.contains("nothing to repair"), "{stdout}");
+    let found = payloads(folder.path());
+    let gone = 5..base(&first[1]);
+    assert_eq!(found[0], expected(0, (0..EACH).filter(|n| !gone.contains(n))));
+    assert_eq!(found[1], expected(1, base(&second[1])..EACH));
+}
+
+#[test]
+fn log_files_that_are_gone_cut_or_have_no_header_are_named_and_mended() {
+    let damages: [(&str, &str, fn(&Path)); 3] = [
+        ("log-missing", "is missing", |file| fs::remove_file(file).expect("removed")),
+        ("log-file", "header is damaged", |file| flip(file, 17)),
+        ("log-file", "cut short", |file| {
+            let file = fs::File::options().write(true).open(file).expect("opens");
+            file.set_len(9_000).expect("cut");
+        }),
+    ];
+    for (kind, words, damage) in damages {
+        let folder = killed();
+        let (file, ..) = first_commit(folder.path());
+        damage(&file);
+        let (code, document) = json(folder.path(), &["verify"]);
+        assert_eq!(code, 1, "{kind}");
+        let found = &document["findings"][0];
+        assert_eq!(found["damage"], kind, "{document:#}");
+        assert_eq!(found["file"], name(folder.path(), &file).as_str());
+        assert!(found["what"].as_str().is_some_and(|what| what.contains(words)), "{found}");
+        let (code, stdout, stderr) = run(folder.path(), &["repair", "--yes"]);
+        assert_eq!(code, 0, "{kind}: {stdout} {stderr}");
+        assert_eq!(run(folder.path(), &["verify"]).0, 0, "{kind}");
+        let found = payloads(folder.path());
+        for (partition, texts) in (0..).zip(found) {
+            let count = texts.len() as u64;
+            assert!(count > 0 && count < EACH, "{kind}: {count}");
+            assert_eq!(texts, expected(partition, 0..count), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn damaged_tables_are_named_and_cannot_be_repaired() {
+    let folder = killed();
+    let file = folder.path().join("tables.redb");
+    let bytes = fs::read(&file).unwrap();
+    let place = bytes.windows(6).position(|window| window == b"reader").expect("the row");
+    flip(&file, place);
+    let (code, stdout, _) = run(folder.path(), &["verify"]);
+    assert_eq!(code, 1, "{stdout}");
+    assert!(stdout.contains("tables.redb, byte 0"), "{stdout}");
+    let (code, document) = json(folder.path(), &["repair", "--yes"]);
+    assert_eq!(code, 1);
+    assert_eq!(document["left"][0]["damage"], "tables", "{document:#}");
+    let cut = fs::File::options().write(true).open(&file).unwrap();
+    cut.set_len(5000).unwrap();
+    let (code, stdout, stderr) = run(folder.path(), &["verify"]);
+    assert_eq!((code, stderr.as_str()), (1, ""), "{stdout}");
+}
+
+#[test]
+fn what_is_no_data_folder_of_ours_is_refused_with_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |folder: &Path, words: &str| {
+        for verb in ["verify", "dump", "stats", "repair"] {
+            let (code, stdout, stderr) = run(folder, &[verb]);
+            assert_eq!((code, stdout.as_str()), (2, ""), "{verb}: {stderr}");
+            assert!(stderr.contains(words), "{verb}: {stderr}");
+        }
+    };
+    check(folder.path(), "not a data folder");
+    check(&folder.path().join("none"), "no such folder");
+    fs::write(folder.path().join("file"), "").unwrap();
+    check(&folder.path().join("file"), "not a folder");
+    fs::write(folder.path().join("VERSION"), "tidewire data folder, format 9\n").unwrap();
+    check(folder.path(), "format 9");
+    fs::remove_file(folder.path().join("VERSION")).unwrap();
+    fs::create_dir(folder.path().join("streams")).unwrap();
+    let (code, stdout, _) = run(folder.path(), &["verify"]);
+    assert_eq!(code, 1);
+    assert!(stdout.contains("VERSION, byte 0: the file is missing"), "{stdout}");
+}
+
+#[test]
+fn dump_shows_records_as_lines_and_as_json() {
+    let folder = killed();
+    let arguments = ["dump", "--stream", "plant", "--partition", "1", "--from", "90"];
+    let (code, stdout, stderr) = run(folder.path(), &[&arguments[..], &["--count", "2"]].concat());
+    assert_eq!(code, 0, "{stderr}");
+    let lines = "plant/1 90  2026-11-20T11:30:00.181Z  pump/1  unit=bar  record 181
+plant/1 91  2026-11-20T11:30:00.183Z  pump/1  unit=bar  record 183
+";
+    assert_eq!(stdout, lines);
+    let (code, document) = json(folder.path(), &arguments);
+    let records = document["records"].as_array().expect("a list");
+    assert_eq!((code, records.len()), (0, 10));
+    let record = &records[0];
+    assert_eq!((&record["key"], &record["payload"]), (&"pump/1".into(), &"record 181".into()));
+    assert_eq!(
+        (&record["offset"], &record["time_ms"]),
+        (&90.into(), &1_795_174_200_181_i64.into())
+    );
+    assert_eq!(record["headers"][0]["name"], "unit");
+    let (_, stdout, _) = run(folder.path(), &["dump", "--wal"]);
+    assert!(stdout.contains("set     cursors reader = record 199"), "{stdout}");
+    assert!(stdout.contains("append  plant/1 offsets 99 to 99"), "{stdout}");
+}
+
+#[test]
+fn stats_count_what_is_there() {
+    let folder = killed();
+    let (code, document) = json(folder.path(), &["stats"]);
+    assert_eq!(code, 0);
+    let stream = &document["streams"][0];
+    assert_eq!((&stream["stream"], &stream["durability"]), (&"plant".into(), &"disk".into()));
+    let partition = &stream["partitions"][1];
+    assert_eq!((&partition["from"], &partition["to"]), (&0.into(), &EACH.into()));
+    assert_eq!(partition["first_time"], "2026-11-20T11:30:00.001Z");
+    assert_eq!(partition["last_time"], "2026-11-20T11:30:00.199Z");
+    let payload: u64 = (0..EACH).map(|n| format!("record {}", n * 2 + 1).len() as u64).sum();
+    assert_eq!(partition["payload_bytes"], payload);
+    assert!(partition["bytes_per_payload_byte"].as_f64().is_some_and(|ratio| ratio > 5.0));
+    let log = &document["log"]["not_checkpointed"];
+    assert!(log["records"].as_u64().is_some_and(|count| (1..RECORDS).contains(&count)), "{log}");
+    assert_eq!(log["frames"], log["rows"]);
+    let tables = document["tables"].as_array().expect("a list");
+    let rows = |name: &str| {
+        tables.iter().find(|table| table["table"] == name).expect(name)["rows"].clone()
+    };
+    assert_eq!(
+        (rows("cursors"), rows("streams"), rows("retained")),
+        (1.into(), 1.into(), 0.into())
+    );
+    let (_, stdout, _) = run(folder.path(), &["stats"]);
+    assert!(stdout.contains("stream plant, durability disk"), "{stdout}");
+    assert!(stdout.contains("write-ahead log: "), "{stdout}");
+}
