@@ -1,6 +1,6 @@
 //! QoS 1 and 2 messages on their way in: what was taken, what is being stored.
 
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 
 use crate::id::PacketId;
 
@@ -43,6 +43,8 @@ pub enum Release {
 #[derive(Debug)]
 pub struct Receipts {
     exchanges: AHashMap<PacketId, Receipt>,
+    /// Those of an earlier connection: they take nothing from what this one may send.
+    restored: AHashSet<PacketId>,
     qos1: u16,
     receive_maximum: u16,
 }
@@ -51,12 +53,13 @@ impl Receipts {
     /// Nothing on its way; at most `receive_maximum` at a time.
     #[must_use]
     pub fn new(receive_maximum: u16) -> Self {
-        Self { exchanges: AHashMap::new(), qos1: 0, receive_maximum }
+        Self { exchanges: AHashMap::new(), restored: AHashSet::new(), qos1: 0, receive_maximum }
     }
 
     /// Takes up an exchange that was stored before the connection was lost.
     pub fn restore(&mut self, id: PacketId) {
         self.exchanges.insert(id, Receipt::Stored);
+        self.restored.insert(id);
     }
 
     /// Exchanges whose message is stored, for a session that goes on later.
@@ -65,7 +68,8 @@ impl Receipts {
     }
 
     fn is_full(&self) -> bool {
-        self.exchanges.len() + usize::from(self.qos1) >= usize::from(self.receive_maximum)
+        let sent_here = self.exchanges.len().saturating_sub(self.restored.len());
+        sent_here + usize::from(self.qos1) >= usize::from(self.receive_maximum)
     }
 
     /// A QoS 1 PUBLISH came. False when it is one too many.
@@ -122,6 +126,7 @@ impl Receipts {
     pub fn on_released(&mut self, id: PacketId, is_durable: bool) {
         if is_durable {
             self.exchanges.remove(&id);
+            self.restored.remove(&id);
         } else {
             self.exchanges.insert(id, Receipt::Stored);
         }
