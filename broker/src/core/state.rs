@@ -23,7 +23,7 @@ use crate::registry::Owner;
 
 /// Bytes read from one socket before others get their turn.
 pub(crate) const READ_BYTES_MAX: usize = 128 * 1024;
-/// Payload and topic bytes after which a turn commits without waiting for its end.
+/// Bytes after which a turn commits without waiting for its end.
 pub(crate) const TURN_BYTES_MAX: usize = 1024 * 1024;
 
 /// The state of one core. Only its own thread touches it.

@@ -26,6 +26,9 @@ pub(crate) enum Waiting {
     Ended(Arc<str>, ConnId),
 }
 
+/// What a record or a row costs besides what its publisher gives.
+const OVERHEAD_BYTES: usize = 128;
+
 struct RetainedRow {
     topic: Box<str>,
     partition: PartitionId,
@@ -45,6 +48,8 @@ pub(crate) struct Turn {
     pub(crate) changes: Vec<TableChange>,
     pub(crate) waiting: Vec<Waiting>,
     bytes: usize,
+    /// How many of `changes` are in `bytes`.
+    changes_counted: usize,
 }
 
 impl Turn {
@@ -54,8 +59,9 @@ impl Turn {
             self.touched.push(partition);
         });
         let record = message.push_to(index, now_ms);
-        self.bytes += message.payload.len() + message.topic.len();
+        self.bytes += bytes_of(message);
         if message.retain {
+            self.bytes += bytes_of(message);
             self.retain(message, placed.partition, record, now_ms);
         }
     }
@@ -66,7 +72,7 @@ impl Turn {
             self.live_touched.push((partition, placed.log_qos0));
         });
         message.push_to(builder, now_ms);
-        self.bytes += message.payload.len() + message.topic.len();
+        self.bytes += bytes_of(message);
     }
 
     fn retain(&mut self, message: &Published<'_>, partition: PartitionId, index: u32, now: i64) {
@@ -79,8 +85,13 @@ impl Turn {
         self.retained.push(RetainedRow { topic: message.topic.into(), partition, message: kept });
     }
 
-    /// Payload and topic bytes gathered so far.
-    pub(crate) fn bytes(&self) -> usize {
+    /// About how many bytes the commit has so far.
+    pub(crate) fn bytes(&mut self) -> usize {
+        for change in self.changes.iter().skip(self.changes_counted) {
+            let value = change.value.as_ref().map_or(0, |value| value.len());
+            self.bytes += change.key.len() + value + OVERHEAD_BYTES;
+        }
+        self.changes_counted = self.changes.len();
         self.bytes
     }
 
@@ -95,6 +106,7 @@ impl Turn {
     /// The QoS 0 messages of this turn, and the commit without them.
     pub(crate) fn finish(&mut self) -> (Vec<Batch>, Commit, Vec<Waiting>) {
         self.bytes = 0;
+        self.changes_counted = 0;
         let mut appends = Vec::with_capacity(self.touched.len() + self.live_touched.len());
         for partition in self.touched.drain(..) {
             let batch = self.builders[partition.0 as usize].finish();
@@ -114,6 +126,11 @@ impl Turn {
         }
         (live, Commit { appends, changes }, std::mem::take(&mut self.waiting))
     }
+}
+
+fn bytes_of(message: &Published<'_>) -> usize {
+    let given = message.topic.len() + message.payload.len() + message.properties.raw().len();
+    given + OVERHEAD_BYTES
 }
 
 fn builder_of<'a>(
