@@ -166,8 +166,7 @@ async fn serve(shell: Shell, id: ConnId, socket: Rc<Socket>) {
 
 /// Waits until the connection can do something and does it. False when it is over.
 async fn step(shell: &Shell, id: ConnId, socket: &Socket) -> bool {
-    let may_read = !socket.is_paused.get() && !socket.is_congested.get();
-    let is_reading = may_read && !socket.is_closing.get();
+    let is_reading = socket.may_be_read();
     let interest = match (is_reading, socket.wants_write.get()) {
         (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
         (true, false) => Some(Interest::READABLE),
@@ -190,11 +189,12 @@ async fn step(shell: &Shell, id: ConnId, socket: &Socket) -> bool {
     if !is_reading || !(ready.is_readable() || ready.is_read_closed()) {
         return true;
     }
-    read(shell, id).await
+    read(shell, id, socket).await
 }
 
-async fn read(shell: &Shell, id: ConnId) -> bool {
-    loop {
+async fn read(shell: &Shell, id: ConnId, socket: &Socket) -> bool {
+    // Asked before each read: what the last one brought may have changed it.
+    while socket.may_be_read() {
         let end = {
             let mut core = shell.borrow_mut();
             core.refresh_clock();
@@ -209,6 +209,7 @@ async fn read(shell: &Shell, id: ConnId) -> bool {
             ReadEnd::More => tokio::task::yield_now().await,
         }
     }
+    true
 }
 
 /// Closing a socket that holds unread bytes would take our last packet from the client.

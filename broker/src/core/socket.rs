@@ -59,6 +59,11 @@ impl Socket {
         Ok(written)
     }
 
+    /// Whether bytes of the client are welcome now.
+    pub(crate) fn may_be_read(&self) -> bool {
+        !self.is_paused.get() && !self.is_congested.get() && !self.is_closing.get()
+    }
+
     pub(crate) fn close(&self) {
         self.is_closing.set(true);
         self.wake.notify_one();
