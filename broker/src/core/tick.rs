@@ -38,9 +38,11 @@ impl Core {
             .filter(|(_, conn)| {
                 let silent_ms = now_ms - conn.heard_ms;
                 match conn.phase {
+                    Phase::Closing => silent_ms >= CLOSING_MS_MAX,
+                    // It is we who do not listen.
+                    _ if conn.socket.is_paused.get() => false,
                     Phase::Fresh => silent_ms >= connect_ms_max,
                     Phase::Claiming(_) => false,
-                    Phase::Closing => silent_ms >= CLOSING_MS_MAX,
                     Phase::Open(_) => conn.silence_ms_max > 0 && silent_ms >= conn.silence_ms_max,
                 }
             })
