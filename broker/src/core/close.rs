@@ -67,7 +67,8 @@ impl Core {
         let Some(conn) = self.conn(id) else { return };
         if let Phase::Open(open) = &conn.phase {
             tracing::debug!(client_id = &*open.client_id, peer = %conn.peer, ?cause, "closing");
-            if let Some(reason) = reason.filter(|_| open.version == Version::V5) {
+            let may_tell = open.version == Version::V5 && open.is_announced;
+            if let Some(reason) = reason.filter(|_| may_tell) {
                 let packet = Packet::Disconnect(Disconnect::with_reason(reason));
                 put(&packet, Version::V5, &mut conn.out);
             }

@@ -2,10 +2,11 @@
 
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::mqtt::{ReasonCode, Version};
+use tidewire_proto::routing::grant::SessionKey;
 use tidewire_store::{CommitError, Outcome, ReadError, Slice};
 
 use crate::core::inbox::Event;
-use crate::core::open::ConnId;
+use crate::core::open::{Conn, ConnId, Phase};
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
 use crate::metrics::CloseReason;
@@ -36,8 +37,12 @@ impl Core {
                 self.on_waited(one, &result);
             }
         }
+        let now_ms = self.now_ms;
         for id in std::mem::take(&mut self.paused) {
-            if let Some(conn) = self.conn(id) {
+            let Some(conn) = self.conn(id) else { continue };
+            if matches!(conn.phase, Phase::Fresh | Phase::Open(_)) {
+                // It could not be heard while it was not read.
+                conn.heard_ms = now_ms;
                 conn.socket.pause(false);
             }
         }
@@ -65,15 +70,20 @@ impl Core {
                 if let Some(open) = self.open(id) {
                     open.inbound.receipts.on_released(packet_id, result.is_ok());
                 }
-                if result.is_ok() {
-                    self.send_pubcomp(id, packet_id, ReasonCode::SUCCESS);
+                match result {
+                    Ok(()) => self.send_pubcomp(id, packet_id, ReasonCode::SUCCESS),
+                    // PUBCOMP cannot say no, and the client asks again on a new connection only.
+                    Err(_) => {
+                        let reason = Some(ReasonCode::UNSPECIFIED_ERROR);
+                        self.close(id, CloseReason::Limit, reason);
+                    }
                 }
             }
             Waiting::Send(id, bytes) => self.send_held(id, &bytes, result),
             Waiting::Suback(id, bytes, feeds) => {
                 self.send_held(id, &bytes, result);
                 if let Some(open) = self.open(id) {
-                    open.feeds.extend(feeds);
+                    open.take_feeds(feeds);
                 }
                 self.feed(id);
             }
@@ -108,17 +118,29 @@ impl Core {
         if result.is_err() {
             return self.close(id, CloseReason::Limit, Some(ReasonCode::UNSPECIFIED_ERROR));
         }
-        if let Some(conn) = self.conn(id) {
+        // After DISCONNECT nothing may follow.
+        let is_open = |conn: &&mut Conn| matches!(conn.phase, Phase::Open(_));
+        if let Some(conn) = self.conn(id).filter(is_open) {
             conn.out.extend_from_slice(bytes);
             self.mark_dirty(id);
         }
     }
 
-    /// CONNACK is on its way: the rest of what the client sent, and what waits for it.
+    /// CONNACK is on its way: what waited for it may follow.
     fn on_opened(&mut self, id: ConnId) {
-        if let Some(conn) = self.conn(id) {
-            conn.socket.pause(false);
+        let now_ms = self.now_ms;
+        let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
+        let Phase::Open(open) = &mut conn.phase else { return };
+        if conn.serial != id.serial {
+            return;
         }
+        open.is_announced = true;
+        // Not before: a message at QoS 0 would overtake CONNACK.
+        for (filter, subscription) in open.subscriptions.iter() {
+            self.trie.insert(filter, SessionKey(id.key), subscription.grant);
+        }
+        conn.heard_ms = now_ms;
+        conn.socket.pause(false);
         self.on_waiting_bytes(id);
         self.feed(id);
     }

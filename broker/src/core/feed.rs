@@ -22,8 +22,11 @@ use crate::metrics::DropReason;
 
 /// Bytes that one read of the log asks for.
 pub(crate) const READ_LOG_BYTES: usize = 64 * 1024;
-/// Rows of the retained table that are looked at in one go.
-const RETAINED_ROWS_MAX: usize = 4_096;
+/// Bytes of retained messages that are taken from the table in one go, and one message more.
+const RETAINED_BYTES_MAX: usize = 64 * 1024;
+
+/// A topic and the row of its retained message.
+type RetainedBytes = (Box<[u8]>, Vec<u8>);
 
 /// What the feed must wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +57,7 @@ impl Core {
             let core = &self.positions;
             let Some(conn) = self.conns.get_mut(id.key as usize) else { return Need::Nothing };
             let Phase::Open(open) = &mut conn.phase else { return Need::Nothing };
-            if conn.serial != id.serial || !open.window.has_room() {
+            if conn.serial != id.serial || !open.is_announced || !open.window.has_room() {
                 return Need::Nothing;
             }
             let Some((partition, from)) = open.cursor.next_read(core) else {
@@ -141,14 +144,21 @@ impl Core {
             let Some(conn) = self.conn(id) else { return false };
             let is_full = conn.out.len() > room;
             let Phase::Open(open) = &mut conn.phase else { return false };
-            let Some((packet_id, exchange)) = open.resends.front().copied() else { return true };
-            if is_full {
+            let Some(packet_id) = open.resends.front().copied() else { return true };
+            let unsent = open.resends.len();
+            let exchange = open.window.get(packet_id);
+            let is_message = exchange.is_some_and(|exchange| exchange.step == Step::Published);
+            if is_full || (is_message && !open.window.has_room_beside(unsent)) {
                 return false;
             }
             open.resends.pop_front();
-            match exchange.step {
-                Step::Released => self.send_pubrel(id, packet_id, true),
-                Step::Published => self.resend(id, packet_id, &exchange),
+            match exchange {
+                Some(Exchange { step: Step::Released, .. }) => {
+                    self.send_pubrel(id, packet_id, true);
+                }
+                Some(exchange) => self.resend(id, packet_id, &exchange),
+                // The client ended it first.
+                None => (),
             }
         }
     }
@@ -214,8 +224,7 @@ impl Core {
 
     fn feed_retained_page(&mut self, id: ConnId, feed: &mut RetainedFeed) -> bool {
         loop {
-            let rows = self.retained_rows(feed);
-            let is_last = rows.len() < RETAINED_ROWS_MAX;
+            let (rows, is_last) = self.retained_rows(feed);
             for (topic, row) in rows {
                 if self.feed_retained_row(id, feed, &row) == Sent::NoRoom {
                     return false;
@@ -244,9 +253,10 @@ impl Core {
         self.deliver(id, &target, &message, Some(place), true)
     }
 
-    /// Some of the rows that a feed still has to look at, those that match.
-    fn retained_rows(&self, feed: &RetainedFeed) -> Vec<(Box<[u8]>, Vec<u8>)> {
-        let mut rows = Vec::new();
+    /// Some of the rows that a feed still has to look at, those that match, and whether these are
+    /// the last.
+    fn retained_rows(&self, feed: &RetainedFeed) -> (Vec<RetainedBytes>, bool) {
+        let (mut rows, mut bytes) = (Vec::new(), 0);
         let prefix = literal_prefix(&feed.filter).as_bytes();
         let from = match &feed.after {
             Some(after) => Bound::Excluded(&**after),
@@ -260,9 +270,10 @@ impl Core {
                 let is_match =
                     std::str::from_utf8(key).is_ok_and(|key| topic::matches(&feed.filter, key));
                 if is_match {
+                    bytes += key.len() + row.len();
                     rows.push((key.into(), row.to_vec()));
                 }
-                if rows.len() < RETAINED_ROWS_MAX {
+                if bytes < RETAINED_BYTES_MAX {
                     ControlFlow::Continue(())
                 } else {
                     ControlFlow::Break(())
@@ -271,7 +282,7 @@ impl Core {
         if let Err(error) = scanned {
             tracing::error!(%error, filter = &*feed.filter, "retained messages cannot be read");
         }
-        rows
+        (rows, bytes < RETAINED_BYTES_MAX)
     }
 }
 

@@ -11,7 +11,7 @@ use tidewire_proto::routing::grant::Grant;
 use tidewire_proto::session::cursor::{Cursor, Positions};
 use tidewire_proto::session::inbound::Inbound;
 use tidewire_proto::session::subscription::Subscriptions;
-use tidewire_proto::session::window::{Exchange, Window};
+use tidewire_proto::session::window::Window;
 use tokio::sync::oneshot;
 
 use crate::core::socket::Socket;
@@ -46,7 +46,7 @@ pub(crate) enum Phase {
     Fresh,
     /// The client id is claimed; its former connection is letting go, or rows are being written.
     Claiming(Box<Claim>),
-    /// CONNACK was sent.
+    /// The session is taken up; CONNACK leaves when its rows are durable.
     Open(Box<Open>),
     /// Only what is in `out` is still sent.
     Closing,
@@ -101,11 +101,13 @@ pub(crate) struct Open {
     pub(crate) cursor: Cursor,
     pub(crate) subscriptions: Subscriptions,
     /// Exchanges of an earlier connection that are sent again first.
-    pub(crate) resends: VecDeque<(PacketId, Exchange)>,
+    pub(crate) resends: VecDeque<PacketId>,
     /// Retained messages still to be sent.
     pub(crate) feeds: VecDeque<RetainedFeed>,
     /// Packets that leave when the session's rows are durable.
     pub(crate) held: Vec<u8>,
+    /// CONNACK is on its way, so that other packets may follow it.
+    pub(crate) is_announced: bool,
     /// Rows differ from what was last handed to the store.
     pub(crate) is_changed: bool,
     /// The client asked for the end of the session with the end of the connection.
@@ -120,6 +122,17 @@ impl Open {
     /// Whether the session outlives its connection.
     pub(crate) fn is_durable(&self) -> bool {
         self.terms.expiry_s > 0
+    }
+
+    /// Retained messages to be sent. A filter has one feed at a time: asked for again, it begins
+    /// anew; unsubscribed meanwhile, it has none.
+    pub(crate) fn take_feeds(&mut self, feeds: Vec<RetainedFeed>) {
+        for feed in feeds {
+            if self.subscriptions.contains(&feed.filter) {
+                self.feeds.retain(|old| old.filter != feed.filter);
+                self.feeds.push_back(feed);
+            }
+        }
     }
 }
 

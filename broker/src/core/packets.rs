@@ -7,7 +7,7 @@ use tidewire_proto::session::window::OnPubrec;
 
 use crate::core::open::{ConnId, Open, Phase};
 use crate::core::send::packet_type;
-use crate::core::state::Core;
+use crate::core::state::{Core, TURN_BYTES_MAX};
 use crate::metrics::{CloseReason, Direction, RefuseReason};
 
 /// What a read came to.
@@ -39,9 +39,15 @@ impl Core {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return ReadEnd::Drained,
             Err(_) => return ReadEnd::Gone,
         };
-        conn.heard_ms = now_ms;
+        if !matches!(conn.phase, Phase::Fresh) {
+            // A CONNECT that drips in has no more time than one that never comes.
+            conn.heard_ms = now_ms;
+        }
         self.counters.bytes.add(Direction::In, count as u64);
         self.on_bytes(id, &buffer[..count]);
+        if self.turn.bytes() >= TURN_BYTES_MAX {
+            self.submit();
+        }
         if count == buffer.len() { ReadEnd::More } else { ReadEnd::Drained }
     }
 
@@ -79,6 +85,8 @@ impl Core {
             let Some(conn) = self.conn(id) else { return bytes.len() };
             let (version, bytes_max) = match &conn.phase {
                 Phase::Fresh => (Version::V5, self.shared.limits.connect_bytes_max),
+                // No answer may come before CONNACK.
+                Phase::Open(open) if !open.is_announced => return used,
                 Phase::Open(open) => (open.version, self.shared.limits.packet_bytes_max),
                 Phase::Claiming(_) => return used,
                 Phase::Closing => return bytes.len(),

@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use tidewire_proto::mqtt::ReasonCode;
-use tidewire_proto::routing::grant::SessionKey;
+use tidewire_proto::mqtt::{ReasonCode, Version};
 use tidewire_proto::session::alias::Aliases;
 use tidewire_proto::session::cursor::Cursor;
 use tidewire_proto::session::inbound::Inbound;
@@ -38,7 +37,7 @@ impl Core {
             }
             return match claim.is_abandoned {
                 true => self.forget(id),
-                false => self.refuse(id, claim.version, ReasonCode::SESSION_TAKEN_OVER),
+                false => self.refuse(id, claim.version, ReasonCode::SERVER_BUSY),
             };
         }
         let (client_id, version) = (Arc::clone(&claim.client_id), claim.version);
@@ -70,9 +69,6 @@ impl Core {
             self.delete_session(&client_id)?;
         }
         let connack = self.connack(version, &client_id, &open.terms, is_kept);
-        for (filter, subscription) in open.subscriptions.iter() {
-            self.trie.insert(filter, SessionKey(id.key), subscription.grant);
-        }
         open.is_changed = open.is_durable();
         self.counters.connections_accepted += 1;
         if let Some(conn) = self.conn(id) {
@@ -87,13 +83,18 @@ impl Core {
 
     fn new_session(&self, claim: Claim) -> Open {
         let limits = &self.shared.limits;
+        // An older client knows no bound but that of packet ids.
+        let receive_max = match claim.version {
+            Version::V5 => limits.receive_max,
+            Version::V31 | Version::V311 => u16::MAX,
+        };
         Open {
             client_id: claim.client_id,
             version: claim.version,
             will: claim.will,
             inbound: Inbound {
                 aliases: Aliases::new(limits.topic_alias_max),
-                receipts: Receipts::new(limits.receive_max),
+                receipts: Receipts::new(receive_max),
             },
             window: Window::new(claim.terms.receive_max),
             cursor: Cursor::live(),
@@ -105,6 +106,7 @@ impl Core {
             is_urgent: false,
             is_listed: false,
             ends_at_once: false,
+            is_announced: false,
             terms: claim.terms,
         }
     }
@@ -127,7 +129,7 @@ impl Core {
         let row = row.and_then(|row| cursor::decode(&row).ok()).unwrap_or_default();
         for (number, exchange) in row.exchanges {
             open.window.restore(number, exchange);
-            open.resends.push_back((packet_id(number), exchange));
+            open.resends.push_back(packet_id(number));
         }
         open.window.skip_to(row.next_number);
         open.cursor = Cursor::from_positions(row.positions);

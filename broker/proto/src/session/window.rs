@@ -112,6 +112,19 @@ impl Window {
         self.in_flight < self.limit && (self.slots.len() as u64) < IDS
     }
 
+    /// Whether a message of an earlier connection may be sent again, when this many exchanges
+    /// were not yet: what a client allows at a time begins anew with each connection.
+    #[must_use]
+    pub fn has_room_beside(&self, unsent: usize) -> bool {
+        self.in_flight.saturating_sub(unsent) < self.limit
+    }
+
+    /// The exchange with this packet id, as it stands.
+    #[must_use]
+    pub fn get(&self, id: PacketId) -> Option<Exchange> {
+        self.slots.get(self.index(id)).copied().flatten()
+    }
+
     /// How many exchanges are not complete.
     #[must_use]
     pub fn in_flight(&self) -> usize {
