@@ -4,6 +4,7 @@
 use crate::mqtt::{Properties, Publish};
 use crate::qos::Qos;
 use crate::record::{BatchBuilder, Header, Headers, Record};
+use crate::topic::check_topic_name;
 
 const QOS: &[u8] = b"q";
 const ORIGIN: &[u8] = b"o";
@@ -66,6 +67,9 @@ impl<'a> Message<'a> {
         if let Some(first) = first {
             (message.qos, message.retain) = parse_qos(first.value?)?;
             message.read_ours(headers)?;
+        } else {
+            // Nobody has checked it yet.
+            check_topic_name(message.topic).ok()?;
         }
         Some(message)
     }
@@ -283,8 +287,8 @@ mod tests {
     }
 
     #[test]
-    fn a_record_without_a_topic_is_no_message() {
-        for key in [None, Some(&[0xff][..])] {
+    fn a_record_without_a_topic_that_mqtt_allows_is_no_message() {
+        for key in [None, Some(&[0xff][..]), Some(b""), Some(b"a/+"), Some(b"a\0")] {
             let mut batch = BatchBuilder::new();
             batch.push(1, key, Some(b"x"), &[]);
             check(&batch.finish(), |message| assert!(message.is_none()));

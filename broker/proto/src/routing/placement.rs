@@ -6,8 +6,10 @@ use crate::id::PartitionId;
 use crate::record::partition_index;
 use crate::topic::{TopicFilter, levels};
 
-/// Topics whose place is kept at a time. Beyond it the memory starts anew.
-pub const PLACES_KEPT_MAX: usize = 65_536;
+/// About how many bytes of places are kept at a time. Beyond it the memory starts anew.
+pub const PLACES_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What an entry takes besides its topic.
+const ENTRY_BYTES: usize = 64;
 
 /// A stream as placement sees it.
 #[derive(Clone, Debug)]
@@ -35,6 +37,7 @@ pub struct Placement {
     shelves: Vec<Shelf>,
     levels_max: usize,
     kept: AHashMap<Box<str>, Placed>,
+    bytes: usize,
 }
 
 impl Placement {
@@ -43,7 +46,7 @@ impl Placement {
     pub fn new(shelves: Vec<Shelf>, levels_max: u16) -> Option<Self> {
         let whole = !shelves.is_empty() && shelves.iter().all(|s| !s.partitions.is_empty());
         let levels_max = usize::from(levels_max);
-        whole.then(|| Self { shelves, levels_max, kept: AHashMap::new() })
+        whole.then(|| Self { shelves, levels_max, kept: AHashMap::new(), bytes: 0 })
     }
 
     /// Where a message of this topic is stored. `None` when the topic has too many levels; asked
@@ -55,10 +58,12 @@ impl Placement {
         if levels(topic) > self.levels_max {
             return None;
         }
-        if self.kept.len() >= PLACES_KEPT_MAX {
+        if self.bytes >= PLACES_KEPT_BYTES_MAX {
             self.kept.clear();
+            self.bytes = 0;
         }
         let placed = self.placed(topic);
+        self.bytes += ENTRY_BYTES + topic.len();
         self.kept.insert(topic.into(), placed);
         Some(placed)
     }

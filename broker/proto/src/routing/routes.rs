@@ -4,11 +4,13 @@ use std::rc::Rc;
 
 use ahash::AHashMap;
 
-use crate::routing::grant::{SessionKey, Target};
+use crate::routing::grant::{Grant, SessionKey, Target};
 use crate::routing::trie::Trie;
 
-/// Topics whose route is kept at a time. Beyond it the memory starts anew.
-pub const ROUTES_KEPT_MAX: usize = 65_536;
+/// About how many bytes of routes are kept at a time. Beyond it the memory starts anew.
+pub const ROUTES_KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What an entry takes besides its topic and targets.
+const ENTRY_BYTES: usize = 64;
 
 /// Who gets a topic: one target per session, in the order of the keys.
 pub type Route = Rc<[Target]>;
@@ -17,6 +19,7 @@ pub type Route = Rc<[Target]>;
 #[derive(Debug, Default)]
 pub struct Routes {
     by_topic: AHashMap<Box<str>, Route>,
+    bytes: usize,
     generation: u64,
     slots: AHashMap<SessionKey, usize>,
 }
@@ -24,14 +27,17 @@ pub struct Routes {
 impl Routes {
     /// Who gets a message on this topic, as the trie stands now.
     pub fn find(&mut self, trie: &Trie, topic: &str) -> Route {
-        if self.generation != trie.generation() || self.by_topic.len() >= ROUTES_KEPT_MAX {
+        if self.generation != trie.generation() || self.bytes >= ROUTES_KEPT_BYTES_MAX {
             self.by_topic.clear();
+            self.bytes = 0;
             self.generation = trie.generation();
         }
         if let Some(route) = self.by_topic.get(topic) {
             return Rc::clone(route);
         }
         let route = self.matched(trie, topic);
+        let target_bytes = size_of::<Target>() + size_of::<Grant>();
+        self.bytes += ENTRY_BYTES + topic.len() + route.len() * target_bytes;
         self.by_topic.insert(topic.into(), Rc::clone(&route));
         route
     }
@@ -88,5 +94,18 @@ mod tests {
         assert_eq!(routes.find(&trie, "a/b").len(), 1);
         trie.remove("a/b", SessionKey(1));
         assert!(routes.find(&trie, "a/b").is_empty());
+    }
+
+    #[test]
+    fn kept_routes_are_bounded_by_what_they_hold() {
+        let mut trie = Trie::default();
+        for session in 0..10_000 {
+            trie.insert("#", SessionKey(session), grant(Qos::AtMostOnce));
+        }
+        let mut routes = Routes::default();
+        for topic in 0..200 {
+            routes.find(&trie, &topic.to_string());
+        }
+        assert!(routes.by_topic.len() < 150, "{} routes are kept", routes.by_topic.len());
     }
 }

@@ -62,11 +62,6 @@ impl Receipts {
         self.restored.insert(id);
     }
 
-    /// Exchanges whose message is stored, for a session that goes on later.
-    pub fn stored_ids(&self) -> impl Iterator<Item = PacketId> + '_ {
-        self.exchanges.iter().filter(|(_, r)| **r != Receipt::Storing).map(|(id, _)| *id)
-    }
-
     fn is_full(&self) -> bool {
         let sent_here = self.exchanges.len().saturating_sub(self.restored.len());
         sent_here + usize::from(self.qos1) >= usize::from(self.receive_maximum)
