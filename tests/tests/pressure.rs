@@ -1,6 +1,6 @@
 //! Does the broker keep to its promises with clients that are rude, slow, or in a hurry?
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -78,7 +78,7 @@ fn publish_until(broker: SocketAddr, is_over: &AtomicBool) {
     let mut writer = Wire::clean(broker, Version::V4, "");
     while !is_over.load(Ordering::Relaxed) {
         writer.publish(&Publish::new("noise", "n", 0, 0));
-        thread::sleep(Duration::from_micros(50));
+        writer.nothing_more();
     }
 }
 
@@ -215,9 +215,11 @@ fn a_connect_that_only_drips_in_is_given_up_in_time() {
     stream.set_nodelay(true).expect("a live socket");
     let since = Instant::now();
     let bytes = connect(Version::V5, "drip-drip-drip-drip-drip", true, 60, None);
+    stream.set_read_timeout(Some(Duration::from_millis(250))).expect("a timeout above zero");
     let is_over = bytes.iter().any(|byte| {
-        thread::sleep(Duration::from_millis(250));
-        stream.write_all(&[*byte]).is_err()
+        let is_refused = stream.write_all(&[*byte]).is_err();
+        // Waits for the end, or for the time of the next drop.
+        is_refused || matches!(stream.read(&mut [0]), Ok(0))
     });
     assert!(is_over, "still heard after {:?}", since.elapsed());
 }
