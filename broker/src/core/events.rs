@@ -37,15 +37,7 @@ impl Core {
                 self.on_waited(one, &result);
             }
         }
-        let now_ms = self.now_ms;
-        for id in std::mem::take(&mut self.paused) {
-            let Some(conn) = self.conn(id) else { continue };
-            if matches!(conn.phase, Phase::Fresh | Phase::Open(_)) {
-                // It could not be heard while it was not read.
-                conn.heard_ms = now_ms;
-                conn.socket.pause(false);
-            }
-        }
+        self.resume_paused();
     }
 
     fn on_waited(&mut self, waiting: Waiting, result: &Committed) {
@@ -128,7 +120,7 @@ impl Core {
 
     /// CONNACK is on its way: what waited for it may follow.
     fn on_opened(&mut self, id: ConnId) {
-        let now_ms = self.now_ms;
+        let now_ms = self.uptime_ms;
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
         let Phase::Open(open) = &mut conn.phase else { return };
         if conn.serial != id.serial {
@@ -159,6 +151,16 @@ impl Core {
                 if self.feed_slice(id, at.0, at.1, &slice) {
                     self.feed(id);
                 }
+            }
+            Err(ReadError::OutOfRange { start, .. }) if at.1 < start => {
+                tracing::warn!(
+                    client_id = &*open.client_id,
+                    partition = at.0.0,
+                    offsets = start - at.1,
+                    "retention took what a session had not read"
+                );
+                open.cursor.advance(at.0, start);
+                self.feed(id);
             }
             Err(error) => {
                 tracing::error!(%error, partition = at.0.0, offset = at.1, "log cannot be read");

@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tidewire_proto::record::Batch;
@@ -28,6 +29,16 @@ pub(crate) enum Event {
     Stop(oneshot::Sender<()>),
 }
 
+impl Event {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Durable(appended) => appended.iter().map(|one| one.batch.bytes().len()).sum(),
+            Self::Live(batches) => batches.iter().map(|batch| batch.bytes().len()).sum(),
+            _ => 0,
+        }
+    }
+}
+
 /// A request to give up a session.
 pub(crate) struct Release {
     pub(crate) client_id: Arc<str>,
@@ -41,10 +52,16 @@ pub(crate) struct Release {
 pub(crate) struct Inbox {
     events: Mutex<Vec<Event>>,
     wake: Notify,
+    /// Bytes of messages that wait here.
+    bytes: AtomicUsize,
 }
+
+/// Bytes of messages that may wait for one core; beyond them no publisher is read, on any core.
+const INBOX_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 impl Inbox {
     pub(crate) fn push(&self, event: Event) {
+        self.bytes.fetch_add(event.bytes(), Ordering::Relaxed);
         let was_empty = {
             let mut events = self.events.lock();
             events.push(event);
@@ -55,11 +72,18 @@ impl Inbox {
         }
     }
 
+    /// Whether the core is so far behind that publishers must wait.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > INBOX_BYTES_MAX
+    }
+
     /// Waits for events and takes them all, into a list that is used again and again.
     pub(crate) async fn take(&self, into: &mut Vec<Event>) {
         loop {
             std::mem::swap(&mut *self.events.lock(), into);
             if !into.is_empty() {
+                let bytes = into.iter().map(Event::bytes).sum();
+                self.bytes.fetch_sub(bytes, Ordering::Relaxed);
                 return;
             }
             self.wake.notified().await;

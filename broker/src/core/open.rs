@@ -33,7 +33,7 @@ pub(crate) struct Conn {
     /// Bytes from the client that are not yet a whole packet.
     pub(crate) partial: Vec<u8>,
     pub(crate) is_dirty: bool,
-    /// When the client was last heard, in milliseconds of the core's clock.
+    /// When the client was last heard, in milliseconds of the core's uptime.
     pub(crate) heard_ms: i64,
     /// Silence after which the connection is closed; 0: never.
     pub(crate) silence_ms_max: i64,

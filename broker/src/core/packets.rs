@@ -31,7 +31,7 @@ impl Core {
     }
 
     fn read_with(&mut self, id: ConnId, buffer: &mut [u8]) -> ReadEnd {
-        let now_ms = self.now_ms;
+        let now_ms = self.uptime_ms;
         let Some(conn) = self.conn(id) else { return ReadEnd::Gone };
         let count = match conn.socket.stream.try_read(buffer) {
             Ok(0) => return ReadEnd::Gone,

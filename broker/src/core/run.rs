@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tidewire_proto::routing::placement::Placement;
 use tidewire_proto::session::cursor::Positions;
+use tidewire_store::ReadError;
 use tokio::io::Interest;
 use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 
@@ -32,6 +33,9 @@ const LINGER_MS: u64 = 1_000;
 
 /// Exit code after a panic: 70, "internal software error".
 const PANICKED: i32 = 70;
+
+/// Commits of one core that may wait for the store before it stops to read.
+const COMMITS_WAITING_MAX: usize = 1_024;
 
 type Shell = Rc<RefCell<Core>>;
 
@@ -108,15 +112,14 @@ async fn wait_for(shell: Shell, deferred: Deferred) {
         Deferred::Read(id, partition, from) => {
             let store = shell.borrow().shared.store.clone();
             let read = spawn_blocking(move || store.read(partition, from, READ_LOG_BYTES)).await;
-            if let Ok(slice) = read {
-                shell.borrow_mut().on_read(id, (partition, from), slice);
-            }
+            let slice = read.unwrap_or_else(|panic| Err(ReadError::Io(panic.to_string())));
+            shell.borrow_mut().on_read(id, (partition, from), slice);
         }
     }
 }
 
 async fn tick(shell: Shell) {
-    let mut ticks = tokio::time::interval(Duration::from_millis(TICK_MS));
+    let mut ticks = tokio::time::interval(Duration::from_millis(u64::from(TICK_MS)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -144,7 +147,7 @@ fn accept(shell: &Shell, stream: TcpStream, peer: SocketAddr) {
         out: Vec::new(),
         partial: Vec::new(),
         is_dirty: false,
-        heard_ms: core.now_ms,
+        heard_ms: core.uptime_ms,
         silence_ms_max: 0,
         phase: Phase::Fresh,
     };
@@ -240,9 +243,31 @@ impl Core {
         }
     }
 
-    /// While the store is behind, publishers wait: nothing more is read from them.
+    fn is_behind(&self) -> bool {
+        self.shared.store.is_busy()
+            || self.commits.len() >= COMMITS_WAITING_MAX
+            || self.shared.inboxes.iter().any(|inbox| inbox.is_full())
+    }
+
+    /// Reads on from those that had to wait, if there is room again.
+    pub(crate) fn resume_paused(&mut self) {
+        if self.paused.is_empty() || self.is_behind() {
+            return;
+        }
+        let now_ms = self.uptime_ms;
+        for id in std::mem::take(&mut self.paused) {
+            let Some(conn) = self.conn(id) else { continue };
+            if matches!(conn.phase, Phase::Fresh | Phase::Open(_)) {
+                // It could not be heard while it was not read.
+                conn.heard_ms = now_ms;
+                conn.socket.pause(false);
+            }
+        }
+    }
+
+    /// While the store or a core is behind, publishers wait: nothing more is read from them.
     fn pause_if_busy(&mut self, id: ConnId) -> bool {
-        if self.commits.is_empty() || !self.shared.store.is_busy() {
+        if !self.is_behind() {
             return false;
         }
         if let Some(conn) = self.conn(id) {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ahash::AHashMap;
 use slab::Slab;
@@ -57,6 +58,10 @@ pub(crate) struct Core {
     pub(crate) is_turn_due: bool,
     /// Wall-clock time of this turn.
     pub(crate) now_ms: i64,
+    /// Time since the core began, as of the last tick: silence is measured with it, because the
+    /// wall clock may jump.
+    pub(crate) uptime_ms: i64,
+    pub(crate) started: Instant,
     pub(crate) counters: CoreCounters,
     pub(crate) stopping: Option<oneshot::Sender<()>>,
     /// Waits that begin at the end of the turn.
@@ -115,6 +120,8 @@ impl Core {
             turn_end: Arc::new(Notify::new()),
             is_turn_due: false,
             now_ms: wall_clock_ms(),
+            uptime_ms: 0,
+            started: Instant::now(),
             counters: CoreCounters::default(),
             stopping: None,
             deferred: Vec::new(),

@@ -10,13 +10,15 @@ use crate::core::state::Core;
 use crate::metrics::{CloseReason, RefuseReason};
 
 /// How often, in milliseconds.
-pub(crate) const TICK_MS: u64 = 500;
+pub(crate) const TICK_MS: u32 = 500;
 /// How long a client may take to read our last bytes.
 const CLOSING_MS_MAX: i64 = 5_000;
 
 impl Core {
     pub(crate) fn on_tick(&mut self) {
         self.now_ms = wall_clock_ms();
+        self.uptime_ms = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.resume_paused();
         self.close_silent();
         for id in std::mem::take(&mut self.changed) {
             if let Some(open) = self.open(id) {
@@ -29,14 +31,15 @@ impl Core {
     }
 
     fn close_silent(&mut self) {
-        let now_ms = self.now_ms;
+        let now_ms = self.uptime_ms;
         let connect_ms_max =
             i64::try_from(self.shared.limits.connect_timeout.as_millis()).unwrap_or(i64::MAX);
         let late: Vec<ConnId> = self
             .conns
             .iter()
             .filter(|(_, conn)| {
-                let silent_ms = now_ms - conn.heard_ms;
+                // What was heard since the last tick carries its time: never too early.
+                let silent_ms = now_ms - conn.heard_ms - i64::from(TICK_MS);
                 match conn.phase {
                     Phase::Closing => silent_ms >= CLOSING_MS_MAX,
                     // It is we who do not listen.
@@ -54,7 +57,7 @@ impl Core {
     }
 
     fn close_late(&mut self, id: ConnId) {
-        let now_ms = self.now_ms;
+        let now_ms = self.uptime_ms;
         let Some(conn) = self.conn(id) else { return };
         match conn.phase {
             Phase::Closing => {

@@ -6,5 +6,5 @@ mod growth;
 mod harness;
 mod log;
 mod real;
-mod time;
 mod simulated;
+mod time;

@@ -22,6 +22,7 @@ pub struct Subscription {
 pub struct Subscriptions {
     by_filter: BTreeMap<Box<str>, Subscription>,
     with_beginning: usize,
+    no_local: usize,
 }
 
 impl Subscriptions {
@@ -49,19 +50,25 @@ impl Subscriptions {
         let old = self.by_filter.get(filter);
         let is_new = old.is_none();
         let since = old.map_or(new.since, |old| old.since.clone());
-        if is_new && since.is_some() {
-            self.with_beginning += 1;
-        }
         let in_force = Subscription { grant: new.grant, since };
+        self.count_out(filter);
+        self.with_beginning += usize::from(in_force.since.is_some());
+        self.no_local += usize::from(in_force.grant.no_local);
         self.by_filter.insert(filter.into(), in_force.clone());
         (in_force, is_new)
     }
 
     /// Takes one away. False when there was none.
     pub fn remove(&mut self, filter: &str) -> bool {
-        let Some(old) = self.by_filter.remove(filter) else { return false };
-        self.with_beginning -= usize::from(old.since.is_some());
-        true
+        self.count_out(filter);
+        self.by_filter.remove(filter).is_some()
+    }
+
+    fn count_out(&mut self, filter: &str) {
+        if let Some(old) = self.by_filter.get(filter) {
+            self.with_beginning -= usize::from(old.since.is_some());
+            self.no_local -= usize::from(old.grant.no_local);
+        }
     }
 
     /// Filters and what they grant.
@@ -78,7 +85,7 @@ impl Subscriptions {
     /// Whether any subscription leaves out the session's own messages.
     #[must_use]
     pub fn has_no_local(&self) -> bool {
-        self.by_filter.values().any(|subscription| subscription.grant.no_local)
+        self.no_local > 0
     }
 
     /// The session's part of a message's route, beginnings respected. Walks all filters: only for
