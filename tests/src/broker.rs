@@ -68,6 +68,14 @@ impl Broker {
         self.program.kill9();
     }
 
+    /// From now on the disk takes nothing more: every write fails.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn break_disk(&self) {
+        self.program.forbid_writing();
+    }
+
     /// SIGTERM, as an operator does it; the end must be a clean one.
     ///
     /// # Panics
@@ -94,9 +102,12 @@ impl Broker {
     }
 }
 
-/// Runs in the folder above the data, so that no config file of ours is found by chance.
+/// Runs in the folder above the data, so that no config file of ours is found by chance; and
+/// with SIGXFSZ ignored, so that a forbidden write is an error to it and not its end.
 fn run(data: &Path, flags: &[String]) -> (Program, SocketAddr) {
-    let mut command = Command::new(places::built_program("tidewire"));
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+    command.arg(places::built_program("tidewire"));
     command.arg("--data").arg(data).args(["--mqtt", "127.0.0.1:0"]).args(flags);
     if let Some(above) = data.parent() {
         command.current_dir(above);

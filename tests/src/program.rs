@@ -110,6 +110,18 @@ impl Program {
         self.child.wait().expect("our child");
     }
 
+    /// From now on no file of its takes a byte more. A program that does not ignore SIGXFSZ dies
+    /// of its next write.
+    ///
+    /// # Panics
+    /// When the child cannot be reached.
+    pub fn forbid_writing(&self) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        let nothing = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+        rustix::process::prlimit(Some(id), rustix::process::Resource::Fsize, nothing)
+            .expect("our child");
+    }
+
     /// SIGTERM: asks it to end.
     ///
     /// # Panics
