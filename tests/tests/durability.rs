@@ -1,7 +1,7 @@
 //! Is what was acknowledged still there after `kill -9`, and there once?
 
 use tidewire_tests::broker::Broker;
-use tidewire_tests::wire::{Publish, Version, Wire, kind};
+use tidewire_tests::wire::{Publish, Version, Wire, kind, unsubscribe};
 
 /// Leaves a session that waits for `kept/#` at this level.
 fn leave_a_reader(broker: &Broker, version: Version, qos: u8) {
@@ -123,6 +123,53 @@ fn retained_messages_and_subscriptions_survive_a_kill() {
 }
 
 #[test]
+fn an_unsubscribe_survives_a_kill() {
+    for version in Version::ALL {
+        let mut broker = Broker::start();
+        let (mut reader, _) = Wire::resume(broker.address(), version, "reader");
+        reader.subscribe(1, &[("kept/a", 1), ("kept/left", 1)]);
+        reader.send(&unsubscribe(version, 2, &["kept/left"]));
+        reader.packet_of(kind::UNSUBACK);
+        broker.kill9();
+        broker.restart();
+        let mut writer = Wire::clean(broker.address(), version, "writer");
+        writer.publish_acknowledged(&Publish::new("kept/left", "not for you", 1, 1));
+        let mut reader = come_back(&broker, version, "reader");
+        writer.publish_acknowledged(&Publish::new("kept/left", "not for you", 1, 2));
+        reader.nothing_else_on("kept/a");
+    }
+}
+
+/// Neither subscriptions nor packet ids of the old session may show in the next of its name.
+#[test]
+fn a_clean_start_ends_all_of_the_old_session() {
+    for version in Version::ALL {
+        let broker = Broker::start();
+        let mut other = Wire::clean(broker.address(), version, "other");
+        other.subscribe(1, &[("kept/#", 0)]);
+        let (mut old, _) = Wire::resume(broker.address(), version, "again");
+        old.subscribe(1, &[("kept/old", 1)]);
+        old.publish(&Publish::new("kept/x", "old exchange", 2, 7));
+        old.answered(kind::PUBREC, 7);
+        other.receive("old exchange");
+        old.vanish();
+        Wire::clean(broker.address(), version, "again").disconnect();
+        let (mut new, present) = Wire::resume(broker.address(), version, "again");
+        assert!(!present, "{version:?}");
+        new.subscribe(1, &[("kept/new", 1)]);
+        new.disconnect();
+        // What the rows say shows when they are read.
+        let mut new = come_back(&broker, version, "again");
+        new.publish(&Publish::new("kept/x", "new exchange", 2, 7));
+        new.answered(kind::PUBREC, 7);
+        other.receive("new exchange");
+        let mut writer = Wire::clean(broker.address(), version, "writer");
+        writer.publish_acknowledged(&Publish::new("kept/old", "not for you", 1, 1));
+        new.nothing_else_on("kept/new");
+    }
+}
+
+#[test]
 fn an_unacknowledged_qos1_message_is_sent_again_with_dup() {
     for version in Version::ALL {
         let broker = Broker::start();
@@ -154,6 +201,8 @@ fn a_message_in_flight_keeps_its_packet_id_through_a_kill() {
             writer.publish_acknowledged(&Publish::new("kept/a", "done", qos, 1));
             reader.receive("done");
             reader.nothing_else_on("kept/a");
+            // What it has acknowledged was heard, or that would be sent again as well.
+            reader.nothing_more();
             writer.publish_acknowledged(&Publish::new("kept/a", "in flight", qos, 2));
             let first = reader.packet_of(kind::PUBLISH);
             broker.kill9();
