@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use tidewire_tests::broker::Broker;
-use tidewire_tests::wire::{Publish, Version, Will, Wire, connect, kind, unsubscribe};
+use tidewire_tests::wire::{
+    Publish, Version, Will, Wire, connect, frame, kind, subscribe, unsubscribe,
+};
 
 #[test]
 fn a_message_arrives_at_the_lower_of_both_levels() {
@@ -87,6 +89,27 @@ fn a_retained_message_greets_new_subscribers_until_an_empty_one_clears_it() {
             late.subscribe(1, &[("kept/#", 2)]);
             late.nothing_else_on("kept/state");
         }
+    }
+}
+
+#[test]
+fn a_live_message_is_shown_as_retained_only_to_those_who_asked() {
+    const AS_PUBLISHED: u8 = 0x08;
+    let (broker, version) = (Broker::start(), Version::V5);
+    let mut writer = Wire::clean(broker.address(), version, "writer");
+    for (options, is_shown) in [(1 | AS_PUBLISHED, true), (1, false)] {
+        let mut reader = Wire::clean(broker.address(), version, "reader");
+        reader.send(&subscribe(version, 1, &[("live/a", options)]));
+        reader.packet_of(kind::SUBACK);
+        let message = Publish::new("live/a", "now", 1, 1);
+        writer.publish_acknowledged(&message.retained());
+        assert_eq!(reader.receive("now").is_retained(), is_shown, "options {options}");
+        writer.publish_acknowledged(&message);
+        assert!(!reader.receive("now").is_retained(), "it was not published so");
+        // Empty and retained: the next reader begins with nothing.
+        writer.publish_acknowledged(&Publish { payload: "", ..message }.retained());
+        assert_eq!(reader.receive("").is_retained(), is_shown, "options {options}");
+        reader.disconnect();
     }
 }
 
@@ -178,6 +201,29 @@ fn session_present_is_true_exactly_when_there_is_one() {
         wire.disconnect();
         Wire::clean(broker.address(), version, "stays").disconnect();
     }
+}
+
+#[test]
+fn a_session_ends_with_the_connection_that_asks_for_it() {
+    let (broker, version) = (Broker::start(), Version::V5);
+    let nothing_stays = || {
+        let (wire, present) = Wire::resume(broker.address(), version, "brief");
+        assert!(!present, "it was to end");
+        wire.disconnect();
+    };
+    nothing_stays();
+    // CONNECT takes it up without Clean Start and without Session Expiry Interval.
+    let mut taker = Wire::open(broker.address(), version);
+    taker.send(&frame(0x10, b"\x00\x04MQTT\x05\x00\x00\x3c\x00\x00\x05brief"));
+    assert!(taker.connected(), "it was there to be taken up");
+    taker.disconnect();
+    nothing_stays();
+    // DISCONNECT with a Session Expiry Interval of 0.
+    let (mut leaver, present) = Wire::resume(broker.address(), version, "brief");
+    assert!(present, "it was kept");
+    leaver.send(&[0xe0, 7, 0, 5, 0x11, 0, 0, 0, 0]);
+    leaver.expect_closed();
+    nothing_stays();
 }
 
 #[test]
