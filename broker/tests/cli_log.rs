@@ -24,7 +24,7 @@ fn options() -> StoreOptions {
         streams: vec![StreamOptions { name: "plant".into(), partitions: 2, config }],
         wal_file_bytes: 16 << 10,
         wal_bytes_max: 64 << 10,
-        segment_bytes_max: 4 << 10,
+        segment_bytes_max: 2 << 10,
         table_cache_bytes: 1 << 20,
         threads: false,
         ..StoreOptions::default()
@@ -199,7 +199,7 @@ fn verify_of_a_folder_that_is_written_to_stays_clean() {
                 number += 1;
             }
         });
-        for _ in 0..20 {
+        for _ in 0..10 {
             let (code, document) = json(folder.path(), &["verify"]);
             assert_eq!(code, 0, "{document:#}");
             let (code, _, stderr) = run(folder.path(), &["dump"]);
@@ -284,7 +284,7 @@ fn damage_in_a_segment_costs_one_batch_and_no_more() {
 
     let (code, stdout, stderr) = run(folder.path(), &["dump", "--partition", "0"]);
     assert_eq!((code, stdout.lines().count() as u64), (1, EACH - 1));
-    assert!(stderr.contains("plant/0 offsets 3 to 3"), "{stderr}");
+    assert!(stderr.contains("plant/0 offset 3: "), "{stderr}");
 
     let (code, stdout, stderr) = run(folder.path(), &["repair", "--yes"]);
     assert_eq!(code, 0, "{stdout} {stderr}");
@@ -372,8 +372,11 @@ fn damaged_tables_are_named_and_cannot_be_repaired() {
     let folder = killed();
     let file = folder.path().join("tables.redb");
     let bytes = fs::read(&file).unwrap();
-    let place = bytes.windows(6).position(|window| window == b"reader").expect("the row");
-    flip(&file, place);
+    let places = bytes.windows(6).enumerate().filter(|(_, window)| window == b"reader");
+    // The page of the row, and those of its earlier lives.
+    let places: Vec<usize> = places.map(|(place, _)| place).collect();
+    assert!(!places.is_empty());
+    places.into_iter().for_each(|place| flip(&file, place));
     let (code, stdout, _) = run(folder.path(), &["verify"]);
     assert_eq!(code, 1, "{stdout}");
     assert!(stdout.contains("tables.redb, byte 0"), "{stdout}");
