@@ -1,0 +1,266 @@
+//! Damage to each kind of file at each of its regions: named with file and place, never served,
+//! and nothing is changed by a start that refuses.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use tidewire_store::{OpenError, ReadError};
+
+use crate::sample::{COMMITS, copy, expect_all, files, killed, named, open, temporary, texts};
+
+fn flip(folder: &Path, name: &str, position: u64, mask: u8) {
+    let path = folder.join(name);
+    let file = OpenOptions::new().read(true).write(true).open(path).expect("it is there");
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, position).expect("inside the file");
+    byte[0] ^= mask;
+    file.write_all_at(&byte, position).expect("written");
+}
+
+fn cut(folder: &Path, name: &str, bytes: u64) {
+    let file = OpenOptions::new().write(true).open(folder.join(name)).expect("it is there");
+    file.set_len(bytes).expect("cut");
+}
+
+/// The start refuses and leaves every byte as it was.
+#[track_caller]
+fn refused(folder: &Path) -> OpenError {
+    let before = files(folder);
+    let opened = open(folder).map(|_| ());
+    let error = opened.expect_err("it must not open");
+    let after = files(folder);
+    let changed: Vec<_> =
+        after.iter().filter(|(name, now)| before.get(*name) != Some(now)).collect();
+    let names: Vec<_> = changed.iter().map(|(name, _)| name).collect();
+    assert!(names.is_empty() && before.len() == after.len(), "{error}: changed {names:?}");
+    error
+}
+
+/// Damage a copy of the sample; the start refuses in words that hold all of these.
+#[track_caller]
+fn check_refused(sample: &Path, damage: impl FnOnce(&Path), words: &[&str]) {
+    let folder = temporary();
+    copy(sample, folder.path());
+    damage(folder.path());
+    let error = refused(folder.path()).to_string();
+    for word in words {
+        assert!(error.contains(word), "{error:?} does not say {word:?}");
+    }
+}
+
+/// Damage a copy of the sample; it opens, and all of it is there.
+#[track_caller]
+fn check_harmless(sample: &Path, damage: impl FnOnce(&Path)) {
+    let folder = temporary();
+    copy(sample, folder.path());
+    damage(folder.path());
+    let store = open(folder.path()).unwrap_or_else(|error| panic!("{error}"));
+    expect_all(&store);
+}
+
+/// The newest file of the write-ahead log that has frames: they are not checkpointed. First byte
+/// and length of each.
+fn live_log(folder: &Path) -> (String, Vec<(u64, u64)>) {
+    let files = files(folder);
+    let logs = files.iter().filter(|(name, _)| name.ends_with(".wal"));
+    let mut logs = logs.map(|(name, bytes)| (name.clone(), frames(bytes)));
+    logs.rfind(|(_, frames)| !frames.is_empty()).expect("some frames are not checkpointed")
+}
+
+/// The first segment of the first partition.
+fn first_segment(folder: &Path) -> String {
+    let segments = named(folder, ".seg");
+    let own = segments.into_iter().find(|name| name.starts_with("streams/mqtt/0/"));
+    own.expect("some batches are checkpointed")
+}
+
+/// As docs/format.md draws them; checksums are not looked at.
+fn frames(bytes: &[u8]) -> Vec<(u64, u64)> {
+    let epoch = &bytes[8..16];
+    let mut at = 4096;
+    let mut found = Vec::new();
+    while bytes.get(at..at + 4) == Some(b"TwF1".as_slice()) && &bytes[at + 16..at + 24] == epoch {
+        let length: [u8; 4] = bytes[at + 8..at + 12].try_into().expect("four bytes");
+        let length = u64::from(u32::from_le_bytes(length));
+        found.push((at as u64, length));
+        at += usize::try_from(length.next_multiple_of(8)).expect("small");
+    }
+    found
+}
+
+#[test]
+fn a_flipped_bit_in_the_version_is_refused() {
+    let sample = killed();
+    let length = files(sample.path())["VERSION"].len() as u64;
+    for position in 0..length - 1 {
+        for mask in [1, 0x20] {
+            check_refused(sample.path(), |folder| flip(folder, "VERSION", position, mask), &[""]);
+        }
+    }
+    check_refused(sample.path(), |folder| flip(folder, "VERSION", 3, 1), &["VERSION", "byte 0"]);
+    check_refused(sample.path(), |folder| cut(folder, "VERSION", 0), &["VERSION", "backup"]);
+}
+
+#[test]
+fn a_folder_of_a_newer_build_is_refused() {
+    let newer = |folder: &Path| {
+        fs::write(folder.join("VERSION"), "tidewire data folder, format 7\n").expect("written");
+    };
+    check_refused(killed().path(), newer, &["format 7", "knows up to 1", "use a newer"]);
+}
+
+#[test]
+fn a_flipped_bit_in_a_header_of_the_write_ahead_log_is_named() {
+    let sample = killed();
+    let (name, _) = live_log(sample.path());
+    for position in 0..40 {
+        check_refused(sample.path(), |folder| flip(folder, &name, position, 4), &[&name, "header"]);
+    }
+    // Nothing lies between header and frames.
+    for position in [40, 100, 4095] {
+        check_harmless(sample.path(), |folder| flip(folder, &name, position, 4));
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_a_synced_frame_is_named_with_its_byte() {
+    let sample = killed();
+    let (name, frames) = live_log(sample.path());
+    assert!(frames.len() > 5, "{frames:?}");
+    for (start, length) in [frames[0], frames[3], frames[frames.len() - 2]] {
+        // Every field of the header, the first entry, the middle and the end.
+        let inside = [0, 4, 8, 12, 16, 24, 32, 40, 45, length / 2, length - 1];
+        for position in inside.map(|inside| start + inside) {
+            let place = format!("byte {start}");
+            let words = [name.as_str(), &place, "backup"];
+            check_refused(sample.path(), |folder| flip(folder, &name, position, 2), &words);
+        }
+    }
+}
+
+#[test]
+fn a_write_ahead_log_file_that_is_short_or_missing_is_named() {
+    let sample = killed();
+    let (name, frames) = live_log(sample.path());
+    for bytes in [0, 39, 40, 4096, frames[2].0 + 9, (16 << 10) - 1] {
+        check_refused(sample.path(), |folder| cut(folder, &name, bytes), &[&name]);
+    }
+    let remove = |folder: &Path| fs::remove_file(folder.join(&name)).expect("removed");
+    check_refused(sample.path(), remove, &[&name, "missing", "backup"]);
+    let remove_all = |folder: &Path| fs::remove_dir_all(folder.join("wal")).expect("removed");
+    check_refused(sample.path(), remove_all, &["wal", "missing"]);
+}
+
+#[test]
+fn tables_that_are_short_missing_or_no_tables_are_named() {
+    let sample = killed();
+    let name = "tables.redb";
+    let length = files(sample.path())[name].len() as u64;
+    for bytes in [0, 100, 4096, length / 2, length - 1] {
+        check_refused(sample.path(), |folder| cut(folder, name, bytes), &[name]);
+    }
+    let remove = |folder: &Path| fs::remove_file(folder.join(name)).expect("removed");
+    check_refused(sample.path(), remove, &[name, "missing", "backup"]);
+    let other = |folder: &Path| fs::write(folder.join(name), "no tables").expect("written");
+    check_refused(sample.path(), other, &[name]);
+}
+
+#[test]
+fn a_flipped_bit_in_the_tables_is_refused_or_harmless_and_never_served() {
+    let sample = killed();
+    let length = files(sample.path())["tables.redb"].len() as u64;
+    let mut silent = Vec::new();
+    let (mut refusals, mut harmless) = (0, 0);
+    for position in (0..4096).step_by(16).chain((4096..length.min(200_000)).step_by(509)) {
+        let folder = temporary();
+        copy(sample.path(), folder.path());
+        flip(folder.path(), "tables.redb", position, 1);
+        match open(folder.path()) {
+            Err(error) => {
+                assert!(error.to_string().contains("tables.redb"), "{error}");
+                refusals += 1;
+            }
+            Ok(store) => match crate::sample::rows(&store) {
+                Ok(rows) if rows == crate::sample::expected_rows() => harmless += 1,
+                Ok(_) => silent.push(position),
+                Err(_) => refusals += 1,
+            },
+        }
+    }
+    println!("{refusals} refused, {harmless} harmless, {} silent", silent.len());
+    assert!(silent.is_empty(), "served: {silent:?}");
+}
+
+#[test]
+fn damage_in_a_segment_is_named_with_its_byte_and_the_rest_is_served() {
+    let sample = killed();
+    let name = &first_segment(sample.path());
+    let batch = 61 + 20;
+    for position in [0, 8, 16, 17, 22, 57, 61, batch] {
+        let folder = temporary();
+        copy(sample.path(), folder.path());
+        flip(folder.path(), name, position, 1);
+        let store = open(folder.path()).expect("an old segment does not stop the start");
+        match texts(&store, 0) {
+            Err(ReadError::Damaged { file, position, .. }) => {
+                assert!(file == *name && position < batch, "{file} {position}");
+            }
+            Err(error) => panic!("byte {position}: {error}"),
+            Ok(_) => panic!("byte {position} is served"),
+        }
+        assert!(texts(&store, 1).is_ok() && texts(&store, 2).is_ok());
+    }
+}
+
+#[test]
+fn a_segment_that_is_short_or_missing_is_named() {
+    let sample = killed();
+    let name = &first_segment(sample.path());
+    let damages: [(&str, fn(&Path, &str)); 3] = [
+        ("empty", |folder, name| cut(folder, name, 0)),
+        ("short", |folder, name| cut(folder, name, 1000)),
+        ("missing", |folder, name| fs::remove_file(folder.join(name)).expect("removed")),
+    ];
+    for (kind, damage) in damages {
+        let folder = temporary();
+        copy(sample.path(), folder.path());
+        damage(folder.path(), name);
+        let error = match open(folder.path()) {
+            Err(error) => error.to_string(),
+            Ok(store) => texts(&store, 0).map(|_| ()).expect_err("it cannot be read").to_string(),
+        };
+        assert!(error.contains(name.as_str()), "{kind}: {error}");
+    }
+}
+
+#[test]
+fn an_index_that_is_damaged_short_or_missing_is_made_again() {
+    let sample = killed();
+    let names = named(sample.path(), ".idx");
+    assert!(!names.is_empty());
+    for name in &names {
+        let length = files(sample.path())[name].len() as u64;
+        for position in 0..length {
+            if position % 11 == 0 || position < 32 {
+                check_harmless(sample.path(), |folder| flip(folder, name, position, 1));
+            }
+        }
+        check_harmless(sample.path(), |folder| cut(folder, name, length / 2));
+        check_harmless(sample.path(), |folder| cut(folder, name, 0));
+        check_harmless(sample.path(), |folder| {
+            fs::remove_file(folder.join(name)).expect("removed");
+        });
+    }
+}
+
+#[test]
+fn a_lock_file_or_a_leftover_that_is_missing_is_no_damage() {
+    let sample = killed();
+    assert!(COMMITS > 50);
+    check_harmless(sample.path(), |folder| fs::remove_file(folder.join("LOCK")).expect("removed"));
+    check_harmless(sample.path(), |folder| {
+        fs::write(folder.join("wal/00000000000000000099.tmp"), "begun").expect("written");
+        fs::write(folder.join("VERSION.tmp"), "begun").expect("written");
+    });
+}
