@@ -24,7 +24,7 @@ use crate::mutation;
 use crate::options::StoreOptions;
 use crate::partition::{Placed, Segment};
 use crate::table::Table;
-use crate::tables::{Checkpoint, Database, Manifest, Tables};
+use crate::tables::{Checkpoint, Database, DatabaseError, Manifest, Tables};
 use crate::wal::{Found, ReplayError, Replayed, Supply, WAL_DIR, WalFile, replay};
 use crate::writer::Writer;
 
@@ -84,9 +84,8 @@ pub(crate) fn recover(
     })?;
     folder::prepare(&*disk, options.wal_file_bytes)?;
     let database = Database::open(Arc::clone(&disk), options.table_cache_bytes);
-    let database = database.map_err(|error| OpenError::Io(error.to_string()))?;
-    let (checkpoint, manifest) =
-        database.load().map_err(|error| OpenError::Io(error.to_string()))?;
+    let database = database.map_err(DatabaseError::into_open_error)?;
+    let (checkpoint, manifest) = database.load().map_err(DatabaseError::into_open_error)?;
     let engine = Arc::new(new_engine(disk, options, database));
     load_streams(&engine)?;
     restore_partitions(&engine, manifest)?;
@@ -189,6 +188,7 @@ fn damaged_tables(what: String) -> OpenError {
 
 /// From here on the folder changes: the log's end is made durable and the writer starts behind it.
 fn carry_on(engine: &Arc<Engine>, replayed: Replayed) -> Result<Writer, OpenError> {
+    engine.tables.database().release()?;
     // What we read may not be on disk yet: a crashed process does not take its writes along.
     for file in &replayed.live {
         file.file.sync_data()?;

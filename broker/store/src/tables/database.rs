@@ -3,15 +3,17 @@
 
 use std::io::{self, ErrorKind};
 use std::ops::{Bound, ControlFlow};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use tidewire_proto::id::PartitionId;
 
-use super::backend::FileBackend;
+use super::backend::{FileBackend, Held};
 use super::overlay::{Layer, is_inverted};
-use crate::disk::{Disk, OpenMode};
+use crate::disk::{Disk, File, OpenMode};
+use crate::error::OpenError;
 use crate::read::VisitRow;
 use crate::table::Table;
 
@@ -85,6 +87,23 @@ impl DatabaseError {
     fn io(error: io::Error) -> Self {
         Self::new(redb::Error::Io(error))
     }
+
+    /// As a reason not to open the folder.
+    pub(crate) fn into_open_error(self) -> OpenError {
+        match &*self.0 {
+            redb::Error::Io(error) => match error.kind() {
+                ErrorKind::NotFound => OpenError::Missing { file: NAME.into() },
+                ErrorKind::InvalidData | ErrorKind::UnexpectedEof => self.into_damage(),
+                _ => OpenError::Io(self.to_string()),
+            },
+            redb::Error::PreviousIo => OpenError::Io(self.to_string()),
+            _ => self.into_damage(),
+        }
+    }
+
+    fn into_damage(self) -> OpenError {
+        OpenError::Damaged { file: NAME.into(), position: 0, what: self.0.to_string() }
+    }
 }
 
 /// The open database.
@@ -92,14 +111,43 @@ impl DatabaseError {
 pub(crate) struct Database {
     disk: Arc<dyn Disk>,
     cache_bytes: usize,
-    open: RwLock<Arc<redb::Database>>,
+    open: RwLock<Arc<Handle>>,
+    /// What opening wants to change in the file.
+    held: (Arc<dyn File>, Arc<Held>),
+}
+
+/// The database's own handle, which writes when it is dropped.
+#[derive(Debug)]
+struct Handle(Option<redb::Database>);
+
+impl Handle {
+    fn new(database: redb::Database) -> Arc<Self> {
+        Arc::new(Self(Some(database)))
+    }
+
+    fn get(&self) -> &redb::Database {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        let closed = guarded(|| {
+            drop(database);
+            Ok(())
+        });
+        if let Err(error) = closed {
+            tracing::error!(%error, "the tables were not closed");
+        }
+    }
 }
 
 impl Database {
     /// Make a new one that stands at `checkpoint`. It has its name only when it is whole.
     pub(crate) fn create(disk: &dyn Disk, checkpoint: Checkpoint) -> Result<(), DatabaseError> {
         let file = disk.open(TEMPORARY, OpenMode::Create).map_err(DatabaseError::io)?;
-        let backend = FileBackend(Arc::clone(&file));
+        let backend = FileBackend::new(Arc::clone(&file));
         let database = redb::Builder::new()
             .set_cache_size(1 << 20)
             .create_with_backend(backend)
@@ -115,8 +163,17 @@ impl Database {
     }
 
     pub(crate) fn open(disk: Arc<dyn Disk>, cache_bytes: usize) -> Result<Self, DatabaseError> {
-        let database = open(&*disk, cache_bytes)?;
-        Ok(Self { disk, cache_bytes, open: RwLock::new(Arc::new(database)) })
+        let file = disk.open(NAME, OpenMode::Write).map_err(DatabaseError::io)?;
+        let (backend, held) = FileBackend::holding(Arc::clone(&file));
+        let database = open(backend, &*file, cache_bytes)?;
+        let open = RwLock::new(Handle::new(database));
+        Ok(Self { disk, cache_bytes, open, held: (file, held) })
+    }
+
+    /// The folder makes sense: from here on the file may change.
+    pub(crate) fn release(&self) -> io::Result<()> {
+        let (file, held) = &self.held;
+        held.release(&**file)
     }
 
     /// Is there one in the folder?
@@ -136,6 +193,10 @@ impl Database {
 
     /// Everything that recovery needs to know.
     pub(crate) fn load(&self) -> Result<(Checkpoint, Manifest), DatabaseError> {
+        guarded(|| self.load_trusting())
+    }
+
+    fn load_trusting(&self) -> Result<(Checkpoint, Manifest), DatabaseError> {
         let snapshot = self.snapshot()?;
         let table = snapshot.0.open_table(CHECKPOINT).map_err(DatabaseError::new)?;
         let number = |name: &str| match table.get(name) {
@@ -166,14 +227,16 @@ impl Database {
     }
 
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DatabaseError> {
-        let table = self.snapshot()?.table(table)?;
-        let row = table.get(key).map_err(DatabaseError::new)?;
-        Ok(row.map(|row| row.value().to_vec()))
+        guarded(|| {
+            let table = self.snapshot()?.table(table)?;
+            let row = table.get(key).map_err(DatabaseError::new)?;
+            Ok(row.map(|row| row.value().to_vec()))
+        })
     }
 
     /// The rows as they are now, whatever happens later. Keep it short: it pins pages.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, DatabaseError> {
-        self.open.read().begin_read().map(Snapshot).map_err(DatabaseError::new)
+        self.open.read().get().begin_read().map(Snapshot).map_err(DatabaseError::new)
     }
 
     /// Advance the checkpoint: rows, manifest and place in the write-ahead log, all or nothing.
@@ -185,17 +248,23 @@ impl Database {
     ) -> Result<(), (DatabaseFailure, DatabaseError)> {
         // The lock is for the handle alone: readers must not wait for a commit of the database.
         let current = Arc::clone(&self.open.read());
-        let Err(error) = write(&current, layer, manifest, checkpoint) else { return Ok(()) };
+        let written = guarded(|| write(current.get(), layer, manifest, checkpoint));
+        let Err(error) = written else { return Ok(()) };
         let full = matches!(&*error.0, redb::Error::Io(io) if io.kind() == ErrorKind::StorageFull);
         if !full {
             return Err((DatabaseFailure::Fatal, error));
         }
         // After an error it refuses everything; opened again, it stands at its last commit.
-        match open(&*self.disk, self.cache_bytes) {
-            Ok(database) => *self.open.write() = Arc::new(database),
+        match self.open_again() {
+            Ok(database) => *self.open.write() = Handle::new(database),
             Err(error) => return Err((DatabaseFailure::Fatal, error)),
         }
         Err((DatabaseFailure::Full, error))
+    }
+
+    fn open_again(&self) -> Result<redb::Database, DatabaseError> {
+        let file = self.disk.open(NAME, OpenMode::Write).map_err(DatabaseError::io)?;
+        open(FileBackend::new(Arc::clone(&file)), &*file, self.cache_bytes)
     }
 }
 
@@ -220,9 +289,10 @@ impl Snapshot {
             return Ok(ControlFlow::Continue(()));
         }
         let table = self.table(table)?;
-        for row in table.range::<&[u8]>(range).map_err(DatabaseError::new)? {
-            let (key, value) = row.map_err(DatabaseError::new)?;
-            if visit(key.value(), value.value()).is_break() {
+        let mut rows = guarded(|| table.range::<&[u8]>(range).map_err(DatabaseError::new))?;
+        while let Some(row) = guarded(|| rows.next().transpose().map_err(DatabaseError::new))? {
+            let (key, value) = guarded(|| Ok((row.0.value(), row.1.value())))?;
+            if visit(key, value).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -230,12 +300,28 @@ impl Snapshot {
     }
 }
 
-fn open(disk: &dyn Disk, cache_bytes: usize) -> Result<redb::Database, DatabaseError> {
-    let file = disk.open(NAME, OpenMode::Write).map_err(DatabaseError::io)?;
-    redb::Builder::new()
-        .set_cache_size(cache_bytes)
-        .create_with_backend(FileBackend(file))
-        .map_err(DatabaseError::new)
+fn open(
+    backend: FileBackend,
+    file: &dyn File,
+    cache_bytes: usize,
+) -> Result<redb::Database, DatabaseError> {
+    // The database would take an empty file for a new one.
+    if file.len().map_err(DatabaseError::io)? == 0 {
+        return Err(DatabaseError::io(io::Error::new(ErrorKind::InvalidData, "it is empty")));
+    }
+    guarded(|| {
+        let mut builder = redb::Builder::new();
+        builder.set_cache_size(cache_bytes);
+        builder.create_with_backend(backend).map_err(DatabaseError::new)
+    })
+}
+
+/// The database trusts its pages: a damaged one makes it panic. To us that is an error.
+fn guarded<T>(work: impl FnOnce() -> Result<T, DatabaseError>) -> Result<T, DatabaseError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let what = "a page is damaged";
+        Err(DatabaseError::io(io::Error::new(ErrorKind::InvalidData, what)))
+    })
 }
 
 fn write(

@@ -214,7 +214,10 @@ fn read_whole(file: &WalFile, bytes: &mut Vec<u8>) -> Result<(), ReplayError> {
 
 /// All files in order; those before the checkpoint are spare, those from it on have no gap.
 fn open_all(disk: &dyn Disk, epoch: u64) -> Result<(Vec<Arc<WalFile>>, Replayed), ReplayError> {
-    let names = disk.list(WAL_DIR)?;
+    let names = disk.list(WAL_DIR).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => ReplayError::Missing(WAL_DIR.into()),
+        _ => error.into(),
+    })?;
     let mut epochs: Vec<u64> = names.iter().filter_map(|name| epoch_of(name)).collect();
     epochs.sort_unstable();
     let mut replayed = Replayed::default();
