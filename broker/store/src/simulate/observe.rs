@@ -31,6 +31,9 @@ pub(super) fn contents(
         }
         contents.partitions.push(records);
     }
+    if let Some(damage) = store.quarantined().1.first() {
+        return Err(format!("{} is damaged at byte {}", damage.file, damage.position));
+    }
     for table in TABLES {
         let visit = &mut |key: &[u8], value: &[u8]| {
             contents.rows.insert((table.id(), key.into()), value.into());

@@ -22,7 +22,7 @@ pub(crate) fn options() -> StoreOptions {
     let stream = |name: &str, partitions, durability| StreamOptions {
         name: name.into(),
         partitions,
-        config: StreamConfig { durability },
+        config: StreamConfig { durability, ..StreamConfig::default() },
     };
     StoreOptions {
         streams: vec![stream("mqtt", 2, Durability::Disk), stream("fast", 1, Durability::Os)],
