@@ -99,6 +99,7 @@ fn checkpoint(engine: &Engine, full: &FullFile) -> Result<(), Stop> {
     for (partition, segments) in moved {
         partition.checkpointed(epoch, &segments);
     }
+    engine.sealer.wake();
     engine.tables.forget_oldest();
     engine.wal_files.write().remove(&epoch);
     Ok(())

@@ -12,6 +12,7 @@ use crate::health::HealthCell;
 use crate::options::StoreOptions;
 use crate::partition::{Partition, Segment};
 use crate::queue::Queue;
+use crate::sealer::Sealer;
 use crate::segment::{Archive, Located};
 use crate::tables::{Checkpoint, Layer, Tables};
 use crate::wal::{Supply, WalFile};
@@ -26,6 +27,7 @@ pub(crate) struct Engine {
     pub(crate) supply: Supply,
     pub(crate) full_files: FullFiles,
     pub(crate) archive: Archive,
+    pub(crate) sealer: Sealer,
     pub(crate) health: HealthCell,
     /// Files of the write-ahead log that batches are read from.
     pub(crate) wal_files: RwLock<BTreeMap<u64, Arc<WalFile>>>,

@@ -12,6 +12,7 @@ mod commit;
 pub mod disk;
 mod engine;
 mod error;
+mod find;
 mod folder;
 mod frame;
 mod growth;
@@ -26,6 +27,8 @@ mod reader;
 mod recovery;
 mod replies;
 pub mod rows;
+mod seal;
+mod sealer;
 mod segment;
 #[cfg(any(test, feature = "sim"))]
 pub mod simulate;
@@ -51,7 +54,7 @@ pub use health::Health;
 #[cfg(any(test, feature = "sim"))]
 pub use mutation::Mutation;
 pub use options::{StoreOptions, StreamOptions};
-pub use read::{Quarantined, ReadError, Slice, StoredBatch, VisitRow};
+pub use read::{Found, Quarantined, ReadError, Slice, StoredBatch, VisitRow};
 pub use recovery::RecoveryReport;
 pub use store::Store;
 pub use stream::{Compression, Durability, KeyRule, OnLimit, Retention, Stream, StreamConfig};

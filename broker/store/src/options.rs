@@ -21,6 +21,9 @@ pub struct StoreOptions {
     pub backlog_bytes_max: u64,
     /// A segment is sealed when it is this large.
     pub segment_bytes_max: u64,
+    /// Records of a sealed segment share batches of about this much before compression. Large
+    /// batches compress better; who wants single records reads whole batches.
+    pub sealed_batch_bytes: usize,
     /// Memory for pages of the checkpoint database.
     pub table_cache_bytes: usize,
     /// Threads for writing and checkpointing. Without them the store works only when
@@ -49,6 +52,7 @@ impl Default for StoreOptions {
             recent_bytes_max: 64 * MIB,
             backlog_bytes_max: 32 * MIB,
             segment_bytes_max: 256 * MIB,
+            sealed_batch_bytes: 64 << 10,
             table_cache_bytes: 64 << 20,
             threads: true,
         }

@@ -33,13 +33,30 @@ pub(crate) struct Segment {
     /// Bytes that count.
     pub(crate) bytes: u64,
     pub(crate) max_timestamp: i64,
+    /// Nothing is added to it any more.
     pub(crate) sealed: bool,
+    /// What was made of it since it is sealed.
+    pub(crate) refined: Option<Refined>,
+}
+
+/// What became of a sealed segment: its files were written anew, with a topic index beside them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refined {
+    /// Counts how often; part of the files' names.
+    pub(crate) generation: u32,
+    /// Records that newer ones replace were taken out.
+    pub(crate) compacted: bool,
 }
 
 impl Segment {
+    /// 0 for the files that the checkpoint wrote.
+    pub(crate) fn generation(&self) -> u32 {
+        self.refined.map_or(0, |refined| refined.generation)
+    }
+
     /// One may have grown since the other was looked at.
     fn is_same_file(&self, other: &Self) -> bool {
-        self.base == other.base
+        (self.base, self.generation()) == (other.base, other.generation())
     }
 }
 
@@ -101,7 +118,11 @@ impl Partition {
     }
 
     /// Take up what the checkpoint says.
-    pub(crate) fn restore(&self, start: u64, end: u64, segments: Vec<Segment>) {
+    pub(crate) fn restore(&self, start: u64, end: u64, mut segments: Vec<Segment>) {
+        // Early builds did not note it of every segment that another follows.
+        if let Some((_, before)) = segments.split_last_mut() {
+            before.iter_mut().for_each(|segment| segment.sealed = true);
+        }
         *self.state.write() = State { start, end, segments, ..State::default() };
     }
 
@@ -141,6 +162,35 @@ impl Partition {
         let state = self.state.read();
         let index = state.segments.partition_point(|known| known.base < segment.base);
         state.segments.get(index).is_some_and(|known| known.is_same_file(segment))
+    }
+
+    /// The segments to which nothing is added any more, oldest first.
+    pub(crate) fn sealed_segments(&self) -> Vec<Segment> {
+        self.state.read().segments.iter().filter(|segment| segment.sealed).copied().collect()
+    }
+
+    /// The sealed segment with this offset.
+    pub(crate) fn sealed_at(&self, offset: u64) -> Option<Segment> {
+        let state = self.state.read();
+        let index = state.segments.partition_point(|segment| segment.next <= offset);
+        let segment = state.segments.get(index)?;
+        (segment.sealed && segment.base <= offset).then_some(*segment)
+    }
+
+    /// Base and generation of each segment, and the base of the last.
+    pub(crate) fn segment_files(&self) -> (Vec<(u64, u32)>, u64) {
+        let state = self.state.read();
+        let file = |segment: &Segment| (segment.base, segment.generation());
+        let frontier = state.segments.last().map_or(0, |last| last.base);
+        (state.segments.iter().map(file).collect(), frontier)
+    }
+
+    /// Other files hold a segment now.
+    pub(crate) fn replace(&self, segment: Segment) {
+        let mut state = self.state.write();
+        if let Ok(index) = state.segments.binary_search_by_key(&segment.base, |known| known.base) {
+            state.segments[index] = segment;
+        }
     }
 
     /// The checkpoint holds what lay in that file; `segments` are new or have grown.

@@ -38,6 +38,15 @@ impl StoredBatch {
     }
 }
 
+/// Where the records of a filter are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Rising.
+    pub offsets: Vec<u64>,
+    /// Where to look on: everything before was looked at.
+    pub next: u64,
+}
+
 /// Records that are not served because their bytes on disk are damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {

@@ -82,6 +82,7 @@ fn read_placed(file: &WalFile, placed: &Placed) -> Result<StoredBatch, ReadError
     if Batch::base_offset_in(&bytes) != Some(placed.base) {
         return Err(damaged(format!("offset {} should be here", placed.base)));
     }
-    let batch = Batch::parse(Bytes::from(bytes)).map_err(|error| damaged(error.to_string()))?;
+    let batch = Batch::parse(Bytes::from(bytes)).and_then(Batch::open);
+    let batch = batch.map_err(|error| damaged(error.to_string()))?;
     Ok(StoredBatch { base_offset: placed.base, batch })
 }

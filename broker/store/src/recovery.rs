@@ -22,9 +22,9 @@ use crate::folder;
 use crate::frame::Entry;
 use crate::mutation;
 use crate::options::StoreOptions;
-use crate::partition::{Placed, Segment};
+use crate::partition::{Placed, Refined, Segment};
 use crate::table::Table;
-use crate::tables::{Checkpoint, Database, DatabaseError, Manifest, Tables};
+use crate::tables::{Checkpoint, Database, DatabaseError, Manifest, SealedRow, Tables};
 use crate::wal::{Found, ReplayError, Replayed, Supply, WAL_DIR, WalFile, replay};
 use crate::writer::Writer;
 
@@ -137,6 +137,7 @@ pub(crate) fn new_engine(disk: Arc<dyn Disk>, options: StoreOptions, database: D
         supply,
         full_files: FullFiles::default(),
         archive: crate::segment::Archive::default(),
+        sealer: crate::sealer::Sealer::default(),
         health: crate::health::HealthCell::default(),
         wal_files: RwLock::default(),
         followers: Mutex::default(),
@@ -164,6 +165,11 @@ pub(crate) fn load_streams(engine: &Engine) -> Result<(), OpenError> {
 
 pub(crate) fn restore_partitions(engine: &Engine, manifest: Manifest) -> Result<(), OpenError> {
     let mut segments: HashMap<PartitionId, Vec<Segment>> = HashMap::new();
+    let refined = |row: &SealedRow| {
+        let refined = Refined { generation: row.generation, compacted: row.compacted };
+        ((row.partition, row.base), refined)
+    };
+    let refined: HashMap<_, _> = manifest.sealed.iter().map(refined).collect();
     for row in manifest.segments {
         segments.entry(row.partition).or_default().push(Segment {
             base: row.base,
@@ -171,6 +177,7 @@ pub(crate) fn restore_partitions(engine: &Engine, manifest: Manifest) -> Result<
             bytes: row.bytes,
             max_timestamp: row.max_timestamp,
             sealed: row.sealed,
+            refined: refined.get(&(row.partition, row.base)).copied(),
         });
     }
     for row in manifest.partitions {

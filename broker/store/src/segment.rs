@@ -4,13 +4,23 @@
 mod append;
 mod archive;
 mod check;
+mod filter;
 mod index;
+mod kept;
+mod lookup;
 mod name;
+mod postings;
 mod read;
+mod remove;
+mod rewrite;
+mod topics;
 mod window;
 
 pub(crate) use append::{AppendError, Sources, append};
 pub(crate) use archive::{Archive, Located};
 pub(crate) use check::{check_index, rebuild_index};
-pub(crate) use name::{index_name, segment_name};
+pub(crate) use lookup::{find, read_matching};
+pub(crate) use name::{index_name, segment_name, topics_name};
 pub(crate) use read::{Stretch, read, time_hint};
+pub(crate) use remove::{remove, sweep};
+pub(crate) use rewrite::{Recipe, Rewritten, rewrite};

@@ -7,18 +7,21 @@ use std::thread::{self, JoinHandle};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use tidewire_proto::id::PartitionId;
+use tidewire_proto::topic::TopicFilter;
 
 use crate::checkpoint;
 use crate::commit::{Commit, CommitError, Follower, Offsets, Outcome, Reply, ReplyTo};
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::error::{CloseError, OpenError};
+use crate::find;
 use crate::growth::{self, StreamError};
 use crate::health::Health;
 use crate::options::{StoreOptions, StreamOptions};
-use crate::read::{Quarantined, ReadError, Slice, VisitRow};
+use crate::read::{Found, Quarantined, ReadError, Slice, VisitRow};
 use crate::reader;
 use crate::recovery::{RecoveryReport, recover};
+use crate::seal;
 use crate::stream::{Stream, StreamConfig};
 use crate::table::Table;
 use crate::time;
@@ -27,11 +30,11 @@ use crate::writer::Writer;
 /// A handle to an open store; clones are the same store. The last one to go shuts it down.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
-    engine: Arc<Engine>,
+pub(crate) struct Inner {
+    pub(crate) engine: Arc<Engine>,
     /// Without threads, the writer is run by whoever calls [`Store::turn`].
     inline: Option<Mutex<Writer>>,
     threads: Mutex<Option<Threads>>,
@@ -43,6 +46,7 @@ struct Threads {
     writer: JoinHandle<()>,
     checkpointer: JoinHandle<()>,
     supply: JoinHandle<()>,
+    sealer: JoinHandle<()>,
 }
 
 impl Store {
@@ -124,6 +128,32 @@ impl Store {
         Some(self.inner.engine.catalog.partition(partition)?.bounds())
     }
 
+    /// The first `limit` offsets from `from` on whose topics match the filter, in order. May read
+    /// from disk: little where there is a topic index. Fewer than `limit` do not mean that there
+    /// are no more: that is so when `next` is the partition's end.
+    pub fn find(
+        &self,
+        partition: PartitionId,
+        filter: &TopicFilter,
+        from: u64,
+        limit: usize,
+    ) -> Result<Found, ReadError> {
+        find::find(&self.inner.engine, partition, filter, from, limit)
+    }
+
+    /// As [`read`](Self::read), but only batches that hold a record whose topic matches the
+    /// filter, and reading little else. No batches do not mean that there are no more: that is so
+    /// when `next` is the partition's end.
+    pub fn read_matching(
+        &self,
+        partition: PartitionId,
+        filter: &TopicFilter,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<Slice, ReadError> {
+        find::read_matching(&self.inner.engine, partition, filter, from, bytes_max)
+    }
+
     /// The first offset whose record is not older than this, in milliseconds since 1970; the
     /// partition's end if there is none. May read from disk.
     pub fn offset_at(&self, partition: PartitionId, timestamp_ms: i64) -> Result<u64, ReadError> {
@@ -174,6 +204,7 @@ impl Store {
         if let Some(writer) = &self.inner.inline {
             writer.lock().turn();
             checkpoint::run_pending(&self.inner.engine);
+            seal::run_pending(&self.inner.engine);
         }
     }
 
@@ -268,9 +299,11 @@ fn start(engine: &Arc<Engine>, mut writer: Writer) -> io::Result<Threads> {
         thread::Builder::new().name(name.into()).spawn(run)
     };
     let (for_supply, for_checkpointer) = (Arc::clone(engine), Arc::clone(engine));
+    let for_sealer = Arc::clone(engine);
     Ok(Threads {
         supply: spawn("wal-supply", Box::new(move || for_supply.supply.run()))?,
         checkpointer: spawn("checkpoint", Box::new(move || checkpoint::run(&for_checkpointer)))?,
+        sealer: spawn("seal", Box::new(move || seal::run(&for_sealer)))?,
         writer: spawn("writer", Box::new(move || writer.run()))?,
     })
 }
@@ -292,11 +325,13 @@ impl Inner {
                 self.engine.health.fail("a thread of the store panicked");
             }
         };
+        self.engine.sealer.close();
         join(threads.writer);
         self.engine.full_files.close();
         join(threads.checkpointer);
         self.engine.supply.close();
         join(threads.supply);
+        join(threads.sealer);
     }
 }
 

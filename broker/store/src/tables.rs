@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 
 pub(crate) use database::{
     Checkpoint, Database, DatabaseError, DatabaseFailure, Manifest, NAME as DATABASE_FILE,
-    PartitionRow, SegmentRow,
+    PartitionRow, Rearrangement, SealedRow, SegmentRow,
 };
 pub(crate) use overlay::Layer;
 

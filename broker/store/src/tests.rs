@@ -6,5 +6,7 @@ mod growth;
 mod harness;
 mod log;
 mod real;
+mod seal;
 mod simulated;
 mod time;
+mod topics;

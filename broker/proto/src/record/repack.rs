@@ -6,7 +6,7 @@ use std::io;
 use bytes::Bytes;
 
 use super::batch::Batch;
-use super::codec::Compression;
+use super::codec::{Compression, RECORDS_BYTES_MAX};
 use super::layout::{
     ATTRIBUTE_CONTROL, ATTRIBUTES, BASE_OFFSET, BASE_SEQUENCE, BASE_TIMESTAMP, BATCH_HEADER_BYTES,
     CRC, LAST_OFFSET_DELTA, LENGTH, LENGTH_COUNTS_FROM, MAGIC, MAGIC_V2, MAX_TIMESTAMP,
@@ -89,6 +89,9 @@ impl Repacker {
         let last = next_offset.checked_sub(self.base_offset + 1).ok_or_else(too_far)?;
         let last = i32::try_from(last).map_err(|_| too_far())?;
         let mut bytes = vec![0; BATCH_HEADER_BYTES];
+        // More than this is not decompressed again.
+        let fits = self.plain.len() <= RECORDS_BYTES_MAX;
+        let compression = if fits { compression } else { Compression::None };
         compression.compress(&self.plain, &mut bytes)?;
         let mut attributes = u16::from(compression.codec());
         if bytes.len() >= BATCH_HEADER_BYTES + self.plain.len() {

@@ -38,7 +38,7 @@ pub(super) fn mend(disk: &Arc<dyn Disk>, mend: &Mend, backup: Option<&str>) -> i
         Mend::Lengthen { epoch } => lengthen(&**disk, *epoch)?,
         Mend::Gap(hole) => return fill(disk, &keeper, hole),
         Mend::Index { folder, segment, .. } => {
-            keeper.set_aside(&index_name(folder, segment.base))?;
+            keeper.set_aside(&index_name(folder, segment))?;
             rebuild_index(&**disk, folder, segment)?;
         }
     }
@@ -90,7 +90,7 @@ fn lengthen(disk: &dyn Disk, epoch: u64) -> io::Result<()> {
 
 /// Put a gap where the hole is. At the end of a segment it may be shorter than what it replaces.
 fn fill(disk: &Arc<dyn Disk>, keeper: &Keeper<'_>, hole: &Hole) -> io::Result<Mended> {
-    let name = segment_name(&hole.folder, hole.segment.base);
+    let name = segment_name(&hole.folder, &hole.segment);
     let offsets = hole.offsets.1 - hole.offsets.0;
     let length = hole.bytes.1 - hole.bytes.0;
     if hole.is_tail {

@@ -8,9 +8,9 @@ use tidewire_proto::id::PartitionId;
 use super::finding::{Affected, Checked, Damage, Finding, Hole, Mend};
 use super::view::View;
 use super::walk::{Bad, Piece, walk};
-use crate::partition::Segment;
+use crate::partition::{Refined, Segment};
 use crate::segment::{check_index, index_name, segment_name};
-use crate::tables::SegmentRow;
+use crate::tables::{SealedRow, SegmentRow};
 
 const GAP: &str = "restore the file from a backup; or stop the broker and run `tidewire log \
                    repair`, which puts a gap in the place of these records, keeps what it takes \
@@ -27,6 +27,12 @@ pub(super) struct Placed {
 
 /// Every segment that the checkpoint names and whose partition exists.
 pub(super) fn all(view: &View) -> Vec<Placed> {
+    let refined = |row: &SegmentRow| {
+        let of_it =
+            |sealed: &&SealedRow| (sealed.partition, sealed.base) == (row.partition, row.base);
+        let sealed = view.manifest.sealed.iter().find(of_it)?;
+        Some(Refined { generation: sealed.generation, compacted: sealed.compacted })
+    };
     let placed = |row: &SegmentRow| {
         let partition = view.engine.catalog.partition(row.partition)?;
         let segment = Segment {
@@ -35,6 +41,7 @@ pub(super) fn all(view: &View) -> Vec<Placed> {
             bytes: row.bytes,
             max_timestamp: row.max_timestamp,
             sealed: row.sealed,
+            refined: refined(row),
         };
         Some(Placed { partition: row.partition, folder: partition.folder.clone(), segment })
     };
@@ -88,7 +95,7 @@ fn bad_bytes(view: &View, placed: &Placed, bad: Bad, timestamp: i64) -> Finding 
     let is_short = bad.what.starts_with("the file is cut short");
     Finding {
         damage: if is_short { Damage::SegmentShort } else { Damage::SegmentBatch },
-        file: segment_name(&placed.folder, placed.segment.base),
+        file: segment_name(&placed.folder, &placed.segment),
         position: bad.bytes.0,
         what: bad.what,
         affected: affected(view, placed, bad.offsets),
@@ -107,7 +114,7 @@ fn bad_bytes(view: &View, placed: &Placed, bad: Bad, timestamp: i64) -> Finding 
 }
 
 fn no_file(view: &View, placed: &Placed, error: &std::io::Error) -> Finding {
-    let file = segment_name(&placed.folder, placed.segment.base);
+    let file = segment_name(&placed.folder, &placed.segment);
     let offsets = (placed.segment.base, placed.segment.next);
     let is_missing = error.kind() == ErrorKind::NotFound;
     let hole = Hole {
@@ -142,7 +149,7 @@ fn bad_index(view: &View, placed: &Placed) -> Option<Finding> {
     };
     Some(Finding {
         damage: Damage::Index,
-        file: index_name(&placed.folder, placed.segment.base),
+        file: index_name(&placed.folder, &placed.segment),
         position: 0,
         what,
         affected: Vec::new(),

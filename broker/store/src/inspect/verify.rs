@@ -12,7 +12,7 @@ use super::view::{CACHE_BYTES, LookError, View, names_in, stable};
 use crate::disk::{Disk, OpenMode};
 use crate::error::OpenError;
 use crate::folder;
-use crate::segment::{index_name, segment_name};
+use crate::segment::{index_name, segment_name, topics_name};
 use crate::tables::{DATABASE_FILE, Database};
 
 /// A broker may be writing what looks damaged: only what looks the same twice is.
@@ -164,14 +164,14 @@ fn notes(view: &View, placed: &[Placed]) -> Vec<String> {
     let known: HashSet<String> = placed
         .iter()
         .flat_map(|one| {
-            let (folder, base) = (&one.folder, one.segment.base);
-            [segment_name(folder, base), index_name(folder, base)]
+            let (folder, segment) = (&one.folder, &one.segment);
+            [segment_name, index_name, topics_name].map(|name| name(folder, segment))
         })
         .collect();
     for partition in view.engine.catalog.partitions() {
         for name in names_in(&*view.disk, &partition.folder).unwrap_or_default() {
             let file = format!("{}/{name}", partition.folder);
-            let is_ours = name.ends_with(".seg") || name.ends_with(".idx");
+            let is_ours = [".seg", ".idx", ".top"].iter().any(|end| name.ends_with(end));
             if is_ours && !known.contains(&file) {
                 notes.push(format!("{file}: not part of the log (yet); it is written over"));
             }

@@ -44,7 +44,7 @@ pub(super) fn walk(
     segment: &Segment,
     visit: &mut dyn FnMut(Piece),
 ) -> io::Result<()> {
-    let file = disk.open(&segment_name(folder, segment.base), OpenMode::Read)?;
+    let file = disk.open(&segment_name(folder, segment), OpenMode::Read)?;
     let length = file.len()?;
     let mut walker = Walker {
         source: Source { file, end: length.min(segment.bytes), start: 0, chunk: Bytes::new() },

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tidewire_proto::record::Batch;
 
 use super::index::SparseIndex;
-use super::name::segment_name;
+use super::name::{BATCHES, file_name};
 use crate::disk::{Disk, File, OpenMode};
 use crate::partition::{Partition, Placed, Segment};
 use crate::wal::WalFile;
@@ -52,7 +52,11 @@ pub(crate) fn append(
             Some(target) => target,
             None => {
                 let last = touched.last().copied().or_else(|| partition.last_segment());
-                let last = last.filter(|segment| !segment.sealed && room(segment));
+                let mut last = last.filter(|segment| !segment.sealed);
+                if let Some(full) = last.take_if(|last| !room(last)) {
+                    let full = OpenSegment::open(sources.disk, &partition.folder, Some(full), 0)?;
+                    touched.push(full.finish(sources.disk, &partition.folder, true)?);
+                }
                 open.insert(OpenSegment::open(sources.disk, &partition.folder, last, one.base)?)
             }
         };
@@ -94,15 +98,21 @@ impl OpenSegment {
         base: u64,
     ) -> Result<Self, AppendError> {
         if let Some(segment) = last {
-            let file = disk.open(&segment_name(folder, segment.base), OpenMode::Write)?;
+            let file = disk.open(&file_name(folder, &segment, BATCHES), OpenMode::Write)?;
             let written = segment.bytes;
             return Ok(Self { segment, file, temporary: None, chunk: Vec::new(), written });
         }
         create_folder(disk, folder)?;
         let temporary = format!("{folder}/{base:020}.tmp");
         let file = disk.open(&temporary, OpenMode::Create)?;
-        let segment =
-            Segment { base, next: base, bytes: 0, max_timestamp: i64::MIN, sealed: false };
+        let segment = Segment {
+            base,
+            next: base,
+            bytes: 0,
+            max_timestamp: i64::MIN,
+            sealed: false,
+            refined: None,
+        };
         Ok(Self { segment, file, temporary: Some(temporary), chunk: Vec::new(), written: 0 })
     }
 
@@ -128,7 +138,7 @@ impl OpenSegment {
         self.flush()?;
         self.file.sync_data()?;
         if let Some(temporary) = &self.temporary {
-            disk.rename(temporary, &segment_name(folder, self.segment.base))?;
+            disk.rename(temporary, &file_name(folder, &self.segment, BATCHES))?;
         }
         if seal {
             self.segment.sealed = true;

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::index::IndexCache;
+use super::index::SparseIndex;
+use super::kept::Kept;
+use super::topics::Topics;
 use crate::disk::{Disk, File};
 use crate::partition::{Partition, Segment};
 use crate::read::Quarantined;
@@ -17,7 +19,8 @@ const NAMED_MAX: usize = 1000;
 /// Shared by all threads that read segments.
 #[derive(Debug, Default)]
 pub(crate) struct Archive {
-    pub(super) indexes: IndexCache,
+    pub(super) indexes: Kept<SparseIndex>,
+    pub(super) topics: Kept<Topics>,
     bytes_read: AtomicU64,
     quarantine: Mutex<Vec<Quarantined>>,
     damaged: AtomicU64,

@@ -14,7 +14,7 @@ pub(crate) fn check_index(
     folder: &str,
     segment: &Segment,
 ) -> io::Result<Option<&'static str>> {
-    let file = match disk.open(&index_name(folder, segment.base), OpenMode::Read) {
+    let file = match disk.open(&index_name(folder, segment), OpenMode::Read) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Some("it is missing")),
         Err(error) => return Err(error),
@@ -25,14 +25,14 @@ pub(crate) fn check_index(
     let Some(found) = SparseIndex::decode(&bytes, segment.next) else {
         return Ok(Some("its checksum is wrong"));
     };
-    let file = disk.open(&segment_name(folder, segment.base), OpenMode::Read)?;
+    let file = disk.open(&segment_name(folder, segment), OpenMode::Read)?;
     let is_right = found == SparseIndex::build(&*file, segment)?;
     Ok((!is_right).then_some("it does not say what its segment says"))
 }
 
 /// Make the index again from its segment, durable.
 pub(crate) fn rebuild_index(disk: &dyn Disk, folder: &str, segment: &Segment) -> io::Result<()> {
-    let file = disk.open(&segment_name(folder, segment.base), OpenMode::Read)?;
+    let file = disk.open(&segment_name(folder, segment), OpenMode::Read)?;
     SparseIndex::build(&*file, segment)?.save(disk, folder, segment)?;
     disk.sync_dir(folder)
 }

@@ -1,29 +1,24 @@
 //! The sparse index of a segment: one entry for every so many bytes. Rebuilt from the segment
 //! whenever its own file is missing or damaged; never trusted beyond finding a place to start.
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch, Outline};
 
 use super::archive::Located;
-use super::name::index_name;
+use super::name::{INDEX, file_name};
 use crate::disk::{Disk, File, OpenMode};
 use crate::partition::Segment;
 
 /// Bytes of a segment between two entries.
 const STEP_BYTES: u64 = 32 << 10;
-/// Indexes kept in memory, whatever the number of segments.
-const CACHED_MAX: usize = 64;
 const MAGIC: [u8; 8] = *b"TwIdx001";
 const ENTRY_BYTES: usize = 24;
 
 /// Where to start reading for an offset or a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct SparseIndex {
+pub(crate) struct SparseIndex {
     entries: Vec<Entry>,
     /// Bytes of the segment that are indexed.
     covered: u64,
@@ -101,16 +96,17 @@ impl SparseIndex {
 
     /// Write it beside its segment, which is sealed.
     pub(super) fn save(&self, disk: &dyn Disk, folder: &str, segment: &Segment) -> io::Result<()> {
-        let temporary = format!("{folder}/{:020}.idx.tmp", segment.base);
+        let name = file_name(folder, segment, INDEX);
+        let temporary = format!("{name}.tmp");
         let file = disk.open(&temporary, OpenMode::Create)?;
         file.write_all_at(&mut [IoSlice::new(&self.encode())], 0)?;
         file.sync_data()?;
-        disk.rename(&temporary, &index_name(folder, segment.base))
+        disk.rename(&temporary, &name)
     }
 
     fn load(located: Located<'_>) -> Option<Self> {
         let segment = located.segment;
-        let name = index_name(&located.partition.folder, segment.base);
+        let name = file_name(&located.partition.folder, segment, INDEX);
         let file = located.disk.open(&name, OpenMode::Read).ok()?;
         let length = usize::try_from(file.len().ok()?).ok()?;
         let bytes = located.archive.read_at(&*file, length, 0).ok()?;
@@ -162,50 +158,25 @@ impl SparseIndex {
     }
 }
 
-type Key = (PartitionId, u64);
-
-/// The indexes that were used last.
-#[derive(Debug, Default)]
-pub(crate) struct IndexCache {
-    used: Mutex<VecDeque<(Key, Arc<SparseIndex>)>>,
-}
-
-impl IndexCache {
-    /// The index of a segment, as far as the segment reaches now.
-    pub(super) fn index(
-        &self,
-        located: Located<'_>,
-        file: &dyn File,
-    ) -> io::Result<Arc<SparseIndex>> {
-        let segment = located.segment;
-        let key = (located.partition.id, segment.base);
-        let cached = self.take(key);
-        let index = match cached {
-            Some(index) if index.covered >= segment.bytes => index,
-            Some(shorter) => {
-                let mut longer = SparseIndex::clone(&shorter);
-                longer.extend(file, segment.bytes)?;
-                Arc::new(longer)
-            }
-            None => {
-                let saved = segment.sealed.then(|| SparseIndex::load(located));
-                match saved.flatten() {
-                    Some(index) => Arc::new(index),
-                    None => Arc::new(SparseIndex::build(file, segment)?),
-                }
-            }
-        };
-        let mut used = self.used.lock();
-        used.push_back((key, Arc::clone(&index)));
-        if used.len() > CACHED_MAX {
-            used.pop_front();
+/// The index of a segment, as far as the segment reaches now.
+pub(super) fn index(located: Located<'_>, file: &dyn File) -> io::Result<Arc<SparseIndex>> {
+    let segment = located.segment;
+    let kept = &located.archive.indexes;
+    let index = match kept.take(located) {
+        Some(index) if index.covered >= segment.bytes => index,
+        Some(shorter) => {
+            let mut longer = SparseIndex::clone(&shorter);
+            longer.extend(file, segment.bytes)?;
+            Arc::new(longer)
         }
-        Ok(index)
-    }
-
-    fn take(&self, key: Key) -> Option<Arc<SparseIndex>> {
-        let mut used = self.used.lock();
-        let place = used.iter().position(|(known, _)| *known == key)?;
-        used.remove(place).map(|(_, index)| index)
-    }
+        None => {
+            let saved = segment.sealed.then(|| SparseIndex::load(located));
+            match saved.flatten() {
+                Some(index) => Arc::new(index),
+                None => Arc::new(SparseIndex::build(file, segment)?),
+            }
+        }
+    };
+    kept.put(located, &index);
+    Ok(index)
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::archive::Located;
-use super::index::SparseIndex;
+use super::index::{SparseIndex, index};
 use super::window::{AHEAD_BYTES, Window, open};
 use crate::disk::File;
 use crate::read::StoredBatch;
@@ -49,8 +49,8 @@ pub(crate) fn time_hint(located: Located<'_>, timestamp_ms: i64) -> io::Result<u
     Ok(index.before_time(timestamp_ms).unwrap_or(located.segment.base))
 }
 
-fn indexed(located: Located<'_>) -> io::Result<(Arc<dyn File>, Arc<SparseIndex>)> {
+pub(super) fn indexed(located: Located<'_>) -> io::Result<(Arc<dyn File>, Arc<SparseIndex>)> {
     let file = open(located)?;
-    let index = located.archive.indexes.index(located, &*file)?;
+    let index = index(located, &*file)?;
     Ok((file, index))
 }

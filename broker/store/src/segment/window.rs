@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch, Outline};
 
 use super::archive::Located;
-use super::name::segment_name;
+use super::name::{BATCHES, file_name};
 use crate::disk::{File, OpenMode};
 use crate::read::{Quarantined, StoredBatch};
 
@@ -28,6 +28,7 @@ pub(super) struct Window<'a> {
     next: u64,
     /// Read at once at least, so that small batches do not cost a call each.
     ahead: u64,
+    is_damaged: bool,
 }
 
 impl<'a> Window<'a> {
@@ -40,7 +41,16 @@ impl<'a> Window<'a> {
     ) -> io::Result<Self> {
         let end = located.segment.bytes.min(file.len()?);
         let position = position.min(end);
-        Ok(Self { located, file, end, position, bytes: Bytes::new(), next: base, ahead })
+        Ok(Self {
+            located,
+            file,
+            end,
+            position,
+            bytes: Bytes::new(),
+            next: base,
+            ahead,
+            is_damaged: false,
+        })
     }
 
     /// The offset of the next batch, or the one behind the segment's last record.
@@ -65,6 +75,30 @@ impl<'a> Window<'a> {
             self.load((bytes as u64).max(self.ahead))?;
         }
         Ok(())
+    }
+
+    /// Go forward to `position`, where a batch with the offset `base` is said to be.
+    pub(super) fn seek(&mut self, (base, position): (u64, u64)) {
+        if base > self.next {
+            self.bytes = Bytes::new();
+            self.position = position.min(self.end);
+            self.next = base;
+        }
+    }
+
+    /// Pass the batches before the one that holds `offset`, reading no more than their headers.
+    pub(super) fn skip_to(&mut self, offset: u64) -> io::Result<()> {
+        while let Some(outline) = self.outline()?
+            && outline.next_offset <= offset
+        {
+            self.pass(&outline);
+        }
+        Ok(())
+    }
+
+    /// A damaged place was passed.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.is_damaged
     }
 
     /// How long the next batch says it is.
@@ -106,7 +140,7 @@ impl<'a> Window<'a> {
 
     fn parsed(&mut self, outline: &Outline) -> io::Result<Result<Batch, String>> {
         self.have(outline.bytes)?;
-        let parsed = Batch::parse(self.bytes.slice(..outline.bytes));
+        let parsed = Batch::parse(self.bytes.slice(..outline.bytes)).and_then(Batch::open);
         Ok(parsed.map_err(|error| error.to_string()))
     }
 
@@ -116,7 +150,7 @@ impl<'a> Window<'a> {
     }
 
     fn step(&mut self, length: usize) {
-        let _passed = self.bytes.split_to(length);
+        let _passed = self.bytes.split_to(length.min(self.bytes.len()));
         self.position += length as u64;
     }
 
@@ -124,6 +158,7 @@ impl<'a> Window<'a> {
     fn pass_damage(&mut self, what: String) -> io::Result<()> {
         let (from, position) = (self.next, self.position);
         let end = self.located.segment.next;
+        self.is_damaged = true;
         self.next = end;
         // A batch here would have the wrong offset, which its checksum does not cover.
         while self.position < self.end {
@@ -143,7 +178,7 @@ impl<'a> Window<'a> {
         let (partition, segment) = (self.located.partition, self.located.segment);
         self.located.archive.quarantine(Quarantined {
             partition: partition.id,
-            file: segment_name(&partition.folder, segment.base),
+            file: file_name(&partition.folder, segment, BATCHES),
             position,
             from,
             to: self.next,
@@ -155,6 +190,6 @@ impl<'a> Window<'a> {
 
 /// Open the file of a segment.
 pub(super) fn open(located: Located<'_>) -> io::Result<Arc<dyn File>> {
-    let name = segment_name(&located.partition.folder, located.segment.base);
+    let name = file_name(&located.partition.folder, located.segment, BATCHES);
     located.disk.open(&name, OpenMode::Read)
 }

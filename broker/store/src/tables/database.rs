@@ -6,7 +6,7 @@ use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use tidewire_proto::id::PartitionId;
 
@@ -25,6 +25,11 @@ const CHECKPOINT: TableDefinition<'_, &str, u64> = TableDefinition::new("checkpo
 const PARTITIONS: TableDefinition<'_, u32, (u64, u64)> = TableDefinition::new("partitions");
 const SEGMENTS: TableDefinition<'_, (u32, u64), (u64, u64, i64, bool)> =
     TableDefinition::new("segments");
+
+/// What became of sealed segments: version, generation of the files, whether superseded records
+/// were taken out.
+const SEALED: TableDefinition<'_, (u32, u64), (u8, u32, bool)> = TableDefinition::new("sealed");
+const SEALED_VERSION: u8 = 1;
 
 /// Where recovery starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +63,34 @@ pub(crate) struct SegmentRow {
     pub(crate) sealed: bool,
 }
 
+/// What was made of a sealed segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SealedRow {
+    pub(crate) partition: PartitionId,
+    pub(crate) base: u64,
+    /// Counts how often its files were written; part of their names.
+    pub(crate) generation: u32,
+    /// Records that newer ones replace were taken out.
+    pub(crate) compacted: bool,
+}
+
 /// Rows about partitions and segments: all of them, or those that changed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Manifest {
     pub(crate) partitions: Vec<PartitionRow>,
     pub(crate) segments: Vec<SegmentRow>,
+    pub(crate) sealed: Vec<SealedRow>,
+}
+
+/// What happens to sealed segments, all of it or nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rearrangement {
+    /// Segments whose files are others now.
+    pub(crate) replaced: Vec<(SegmentRow, SealedRow)>,
+    /// Segments that are no more: partition and base.
+    pub(crate) removed: Vec<(PartitionId, u64)>,
+    /// New first offsets.
+    pub(crate) starts: Vec<(PartitionId, u64)>,
 }
 
 /// What went wrong with the database.
@@ -112,6 +140,7 @@ pub(crate) struct Database {
     disk: Arc<dyn Disk>,
     cache_bytes: usize,
     open: RwLock<Arc<Handle>>,
+    changing: Mutex<()>,
     /// What opening wants to change in the file.
     held: (Arc<dyn File>, Arc<Held>),
 }
@@ -167,7 +196,7 @@ impl Database {
         let (backend, held) = FileBackend::holding(Arc::clone(&file));
         let database = open(backend, &*file, cache_bytes)?;
         let open = RwLock::new(Handle::new(database));
-        Ok(Self { disk, cache_bytes, open, held: (file, held) })
+        Ok(Self { disk, cache_bytes, open, changing: Mutex::new(()), held: (file, held) })
     }
 
     /// The folder makes sense: from here on the file may change.
@@ -188,7 +217,11 @@ impl Database {
     /// Whether every page that is reachable has the right checksum. Slow, and mends what it can:
     /// for a disk that keeps no changes.
     pub(crate) fn is_sound(disk: &dyn Disk, cache_bytes: usize) -> Result<bool, DatabaseError> {
-        open(disk, cache_bytes)?.check_integrity().map_err(DatabaseError::new)
+        let file = disk.open(NAME, OpenMode::Write).map_err(DatabaseError::io)?;
+        let backend = FileBackend::new(Arc::clone(&file));
+        guarded(|| {
+            open(backend, &*file, cache_bytes)?.check_integrity().map_err(DatabaseError::new)
+        })
     }
 
     /// Everything that recovery needs to know.
@@ -223,6 +256,7 @@ impl Database {
             let row = SegmentRow { partition, base, next, bytes, max_timestamp, sealed };
             manifest.segments.push(row);
         }
+        manifest.sealed = snapshot.sealed()?;
         Ok((checkpoint, manifest))
     }
 
@@ -246,10 +280,30 @@ impl Database {
         manifest: &Manifest,
         checkpoint: Checkpoint,
     ) -> Result<(), (DatabaseFailure, DatabaseError)> {
+        self.change(|database| write(database, layer, manifest, checkpoint))
+    }
+
+    /// Change what sealed segments are, all or nothing.
+    pub(crate) fn rearrange(
+        &self,
+        rearrangement: &Rearrangement,
+    ) -> Result<(), (DatabaseFailure, DatabaseError)> {
+        self.change(|database| {
+            let transaction = begin(database)?;
+            rearrange(&transaction, rearrangement).map_err(DatabaseError::new)?;
+            transaction.commit().map_err(DatabaseError::new)
+        })
+    }
+
+    /// One transaction at a time: a database that has to be opened again must not be in use.
+    fn change(
+        &self,
+        work: impl FnOnce(&redb::Database) -> Result<(), DatabaseError>,
+    ) -> Result<(), (DatabaseFailure, DatabaseError)> {
+        let _one = self.changing.lock();
         // The lock is for the handle alone: readers must not wait for a commit of the database.
         let current = Arc::clone(&self.open.read());
-        let written = guarded(|| write(current.get(), layer, manifest, checkpoint));
-        let Err(error) = written else { return Ok(()) };
+        let Err(error) = guarded(|| work(current.get())) else { return Ok(()) };
         let full = matches!(&*error.0, redb::Error::Io(io) if io.kind() == ErrorKind::StorageFull);
         if !full {
             return Err((DatabaseFailure::Fatal, error));
@@ -277,6 +331,26 @@ impl Snapshot {
         table: Table,
     ) -> Result<redb::ReadOnlyTable<&'static [u8], &'static [u8]>, DatabaseError> {
         self.0.open_table(definition(table)).map_err(DatabaseError::new)
+    }
+
+    /// An earlier build has no such table.
+    fn sealed(&self) -> Result<Vec<SealedRow>, DatabaseError> {
+        let table = match self.0.open_table(SEALED) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            table => table.map_err(DatabaseError::new)?,
+        };
+        let mut rows = Vec::new();
+        for row in table.iter().map_err(DatabaseError::new)? {
+            let (key, row) = row.map_err(DatabaseError::new)?;
+            let ((partition, base), (version, generation, compacted)) = (key.value(), row.value());
+            if version != SEALED_VERSION {
+                let error = format!("a row of sealed segments has version {version}");
+                return Err(DatabaseError::io(io::Error::new(ErrorKind::InvalidData, error)));
+            }
+            let partition = PartitionId(partition);
+            rows.push(SealedRow { partition, base, generation, compacted });
+        }
+        Ok(rows)
     }
 
     pub(crate) fn scan(
@@ -330,13 +404,18 @@ fn write(
     manifest: &Manifest,
     checkpoint: Checkpoint,
 ) -> Result<(), DatabaseError> {
+    let transaction = begin(database)?;
+    fill(&transaction, layer, manifest, checkpoint).map_err(DatabaseError::new)?;
+    transaction.commit().map_err(DatabaseError::new)
+}
+
+fn begin(database: &redb::Database) -> Result<WriteTransaction, DatabaseError> {
     let mut transaction = database.begin_write().map_err(DatabaseError::new)?;
     // Rows come from strangers, who might craft a page whose checksum fits: two phases do not
     // rely on it. It also leaves what a quick open needs.
     transaction.set_two_phase_commit(true);
     transaction.set_quick_repair(true);
-    fill(&transaction, layer, manifest, checkpoint).map_err(DatabaseError::new)?;
-    transaction.commit().map_err(DatabaseError::new)
+    Ok(transaction)
 }
 
 fn fill(
@@ -356,16 +435,49 @@ fn fill(
     }
     let mut partitions = transaction.open_table(PARTITIONS)?;
     for row in &manifest.partitions {
-        partitions.insert(row.id.0, (row.start, row.end))?;
+        // Retention may have moved it on since it was looked at.
+        let known = partitions.get(row.id.0)?.map_or(0, |known| known.value().0);
+        partitions.insert(row.id.0, (row.start.max(known), row.end))?;
     }
     let mut segments = transaction.open_table(SEGMENTS)?;
     for row in &manifest.segments {
-        let value = (row.next, row.bytes, row.max_timestamp, row.sealed);
-        segments.insert((row.partition.0, row.base), value)?;
+        insert_segment(&mut segments, row)?;
     }
     let mut place = transaction.open_table(CHECKPOINT)?;
     place.insert("epoch", checkpoint.epoch)?;
     place.insert("next_lsn", checkpoint.next_lsn)?;
+    Ok(())
+}
+
+fn insert_segment(
+    segments: &mut redb::Table<'_, (u32, u64), (u64, u64, i64, bool)>,
+    row: &SegmentRow,
+) -> Result<(), redb::Error> {
+    let value = (row.next, row.bytes, row.max_timestamp, row.sealed);
+    segments.insert((row.partition.0, row.base), value)?;
+    Ok(())
+}
+
+fn rearrange(
+    transaction: &WriteTransaction,
+    rearrangement: &Rearrangement,
+) -> Result<(), redb::Error> {
+    let mut segments = transaction.open_table(SEGMENTS)?;
+    let mut sealed = transaction.open_table(SEALED)?;
+    for (segment, row) in &rearrangement.replaced {
+        insert_segment(&mut segments, segment)?;
+        let value = (SEALED_VERSION, row.generation, row.compacted);
+        sealed.insert((row.partition.0, row.base), value)?;
+    }
+    for (partition, base) in &rearrangement.removed {
+        segments.remove((partition.0, *base))?;
+        sealed.remove((partition.0, *base))?;
+    }
+    let mut partitions = transaction.open_table(PARTITIONS)?;
+    for (partition, start) in &rearrangement.starts {
+        let known = partitions.get(partition.0)?.map_or((0, 0), |known| known.value());
+        partitions.insert(partition.0, (known.0.max(*start), known.1))?;
+    }
     Ok(())
 }
 

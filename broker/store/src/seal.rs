@@ -1,0 +1,126 @@
+//! What happens to a segment once it is full, in a thread of its own: it is written anew and
+//! changes places with the old one in one transaction. Never holds up the writer or the
+//! checkpoint.
+
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::partition::{Partition, Segment};
+use crate::segment::{self, Recipe, Rewritten};
+use crate::stream::Stream;
+use crate::tables::{DatabaseFailure, Rearrangement, SealedRow, SegmentRow};
+use crate::wal::is_full;
+
+/// The thread: until closed.
+pub(crate) fn run(engine: &Engine) {
+    sweep(engine);
+    loop {
+        run_pending(engine);
+        if !engine.sealer.wait() {
+            return;
+        }
+    }
+}
+
+/// Remove what an earlier run left behind.
+pub(crate) fn sweep(engine: &Engine) {
+    for partition in engine.catalog.partitions() {
+        if let Err(error) = segment::sweep(&*engine.disk, &partition) {
+            let folder = &partition.folder;
+            tracing::warn!(folder, %error, "leftover files stay behind");
+        }
+    }
+}
+
+/// Everything that can be done now, on the caller's thread.
+pub(crate) fn run_pending(engine: &Engine) {
+    for stream in engine.catalog.streams().iter() {
+        for id in &stream.partitions {
+            let Some(partition) = engine.catalog.partition(*id) else { continue };
+            for segment in partition.sealed_segments() {
+                if engine.sealer.is_closed() || engine.health.failure().is_some() {
+                    return;
+                }
+                let is_new = segment.refined.is_none();
+                if is_new && !engine.sealer.leaves_alone(*id, segment.base) {
+                    refine(engine, stream, &partition, &segment);
+                }
+            }
+        }
+    }
+}
+
+fn refine(engine: &Engine, stream: &Stream, partition: &Arc<Partition>, segment: &Segment) {
+    let recipe = Recipe {
+        compression: stream.config.compression,
+        batch_bytes: engine.options.sealed_batch_bytes,
+        compacted: false,
+        keep: &mut |_, _| true,
+        stop: engine.sealer.stop(),
+    };
+    rewrite(engine, partition, segment, recipe);
+}
+
+/// Write one segment anew and let it take its place. False if it stays as it is.
+pub(crate) fn rewrite(
+    engine: &Engine,
+    partition: &Arc<Partition>,
+    segment: &Segment,
+    recipe: Recipe<'_>,
+) -> bool {
+    let (folder, base) = (&partition.folder, segment.base);
+    match segment::rewrite(engine.located(partition, segment), recipe) {
+        Ok(Rewritten::Done(new)) => return swap(engine, partition, segment, new),
+        Ok(Rewritten::Stopped) => (),
+        Ok(Rewritten::Damaged) => engine.sealer.leave_alone(partition.id, base),
+        Err(error) if is_full(&error) => {
+            tracing::warn!(folder, base, "no room to write a segment anew");
+        }
+        Err(error) => {
+            tracing::error!(folder, base, %error, "a segment stays as it is");
+            engine.sealer.leave_alone(partition.id, base);
+        }
+    }
+    false
+}
+
+fn swap(engine: &Engine, partition: &Arc<Partition>, old: &Segment, new: Segment) -> bool {
+    let Some(refined) = new.refined else { return false };
+    let row = SegmentRow {
+        partition: partition.id,
+        base: new.base,
+        next: new.next,
+        bytes: new.bytes,
+        max_timestamp: new.max_timestamp,
+        sealed: true,
+    };
+    let sealed = SealedRow {
+        partition: partition.id,
+        base: new.base,
+        generation: refined.generation,
+        compacted: refined.compacted,
+    };
+    let change = Rearrangement { replaced: vec![(row, sealed)], ..Rearrangement::default() };
+    if !rearrange(engine, &change) {
+        segment::remove(&*engine.disk, partition, &new);
+        return false;
+    }
+    partition.replace(new);
+    segment::remove(&*engine.disk, partition, old);
+    true
+}
+
+/// Change the manifest. False if it is as it was.
+pub(crate) fn rearrange(engine: &Engine, change: &Rearrangement) -> bool {
+    match engine.tables.database().rearrange(change) {
+        Ok(()) => return true,
+        Err((DatabaseFailure::Full, error)) => {
+            tracing::warn!(%error, "no room to note a change of segments");
+        }
+        Err((DatabaseFailure::Fatal, error)) => {
+            let reason = engine.health.fail(&format!("segments: {error}"));
+            engine.supply.fail(reason);
+        }
+    }
+    false
+}

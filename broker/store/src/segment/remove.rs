@@ -1,0 +1,42 @@
+//! Takes away files of segments that no row names any more. Never decides which.
+
+use std::collections::HashSet;
+use std::io;
+
+use super::name::{BATCHES, INDEX, TOPICS, file_name, parse};
+use crate::disk::Disk;
+use crate::partition::{Partition, Segment};
+
+/// Remove the files of a segment. One that stays behind is only space: the next start finds it.
+pub(crate) fn remove(disk: &dyn Disk, partition: &Partition, segment: &Segment) {
+    for kind in [BATCHES, INDEX, TOPICS] {
+        let name = file_name(&partition.folder, segment, kind);
+        match disk.remove(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(name, %error, "a file of a segment stays behind");
+            }
+            _ => (),
+        }
+    }
+}
+
+/// Remove what an earlier run left in the partition's folder. The checkpoint only makes files
+/// behind the last segment: those are not looked at.
+pub(crate) fn sweep(disk: &dyn Disk, partition: &Partition) -> io::Result<()> {
+    let (known, frontier) = partition.segment_files();
+    let known: HashSet<(u64, u32)> = known.into_iter().collect();
+    let names = match disk.list(&partition.folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        names => names?,
+    };
+    for name in names {
+        let Some(found) = parse(&name).filter(|(base, _)| *base < frontier) else { continue };
+        if known.contains(&found) && !name.ends_with(".tmp") {
+            continue;
+        }
+        let name = format!("{}/{name}", partition.folder);
+        tracing::info!(name, "a file that an earlier run left is removed");
+        disk.remove(&name)?;
+    }
+    Ok(())
+}

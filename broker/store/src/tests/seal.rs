@@ -1,0 +1,167 @@
+//! Sealed segments are written anew: nothing of what they say changes, whatever happens meanwhile.
+
+use std::sync::Arc;
+
+use tidewire_proto::id::PartitionId;
+use tidewire_proto::record::{BatchBuilder, Header, Record};
+
+use super::crash::KEEP;
+use super::harness::options;
+use crate::disk::Disk;
+use crate::disk::sim::{Loss, SimDisk};
+use crate::{Append, Commit, Compression, Store, StreamConfig};
+
+const ID: PartitionId = PartitionId(0);
+
+fn open(disk: Arc<dyn Disk>) -> Store {
+    Store::open(disk, options()).expect("opens").0
+}
+
+fn configured(disk: Arc<dyn Disk>, compression: Compression) -> Store {
+    let store = open(disk);
+    let config = StreamConfig { compression, ..StreamConfig::default() };
+    store.set_stream_config("mqtt", config).expect("set");
+    store
+}
+
+/// One small batch, with headers, times that go back, and now and then a control batch.
+fn publish(store: &Store, n: u32) -> bool {
+    let mut builder = BatchBuilder::new();
+    let topic = format!("plant/{}/temp", n % 7);
+    let value = format!("value {n} {}", "x".repeat(n as usize % 50));
+    let headers = [Header { key: b"q", value: Some(b"1") }, Header { key: b"u", value: None }];
+    let timestamp = i64::from(n) * 10 - i64::from(n % 3) * 25;
+    builder.push(timestamp, Some(topic.as_bytes()), Some(value.as_bytes()), &headers);
+    builder.push(timestamp + 1, None, None, &[]);
+    let batch = if n % 40 == 39 { builder.finish_control() } else { builder.finish() };
+    let append = Append { partition: ID, batch };
+    store.commit(Commit { appends: vec![append], changes: vec![] }).is_ok()
+}
+
+/// Everything that is served: offset, time, control or not, and the content.
+fn served(store: &Store) -> Vec<String> {
+    let (mut from, end) = store.bounds(ID).expect("the partition exists");
+    let mut served = Vec::new();
+    while from < end {
+        let slice = store.read(ID, from, 4000).expect("readable");
+        for stored in &slice.batches {
+            let control = stored.batch.is_control();
+            let text = |record: Record<'_>| {
+                let headers: Vec<_> = record.headers().collect();
+                let offset = stored.base_offset + u64::from(record.offset_delta);
+                let Record { timestamp_ms, key, value, .. } = record;
+                format!("{offset} {timestamp_ms} {control} {key:?} {value:?} {headers:?}")
+            };
+            served.extend(stored.batch.records().map(text));
+        }
+        from = slice.next;
+    }
+    served
+}
+
+fn sealed_files(disk: &SimDisk) -> Vec<String> {
+    disk.files().into_iter().filter(|name| name.ends_with(".1.seg")).collect()
+}
+
+#[test]
+fn a_sealed_segment_says_the_same_in_fewer_bytes() {
+    let mut used = Vec::new();
+    for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+        let disk = SimDisk::new(1);
+        // What it should be comes from a store that never seals: its segments never fill.
+        let reference = {
+            let wide = crate::StoreOptions { segment_bytes_max: 1 << 30, ..options() };
+            let (store, _) = Store::open(SimDisk::new(2), wide).expect("opens");
+            (0..600).for_each(|n| assert!(publish(&store, n)));
+            served(&store)
+        };
+        let store = configured(disk.clone(), compression);
+        (0..600).for_each(|n| assert!(publish(&store, n)));
+        assert!(sealed_files(&disk).len() > 5, "{:?}", disk.files());
+        assert!(served(&store) == reference, "{compression:?}");
+        drop(store);
+        let disk = disk.restart(KEEP, 1);
+        let store = open(disk.clone());
+        assert!(served(&store) == reference, "{compression:?}");
+        // What the last stop left to be sealed is sealed now.
+        store.turn();
+        let kept = |name: &String| name.ends_with(".seg") && !name.ends_with(".1.seg");
+        assert_eq!(disk.files().iter().filter(|name| kept(name)).count(), 1, "old files go");
+        let bytes = |name: &String| {
+            let file = disk.open(name, crate::disk::OpenMode::Read).expect("there");
+            file.len().expect("known")
+        };
+        used.push(sealed_files(&disk).iter().map(bytes).sum::<u64>());
+        assert_eq!(store.quarantined().0, 0);
+    }
+    assert!(used[1] < used[0] && used[2] < used[1], "{used:?}");
+}
+
+#[test]
+fn a_power_cut_at_any_point_of_sealing_leaves_the_old_segment_or_the_new() {
+    let run = |cut: Option<u64>| {
+        let disk = SimDisk::new(1);
+        let store = configured(disk.clone(), Compression::Zstd);
+        if let Some(after) = cut {
+            disk.cut_power_after(after);
+        }
+        let before = disk.changes();
+        let acked = (0..220).take_while(|n| publish(&store, *n)).count();
+        (disk.clone(), acked, disk.changes() - before)
+    };
+    let (whole, acked, length) = run(None);
+    assert_eq!((acked, sealed_files(&whole).len() > 1), (220, true));
+    let expected = served(&open(whole.restart(KEEP, 1)));
+    for seed in 0..100 {
+        let (disk, acked, _) = run(Some(length * seed / 100 + seed % 13));
+        for loss in [Loss::Some, Loss::Everything] {
+            let disk = disk.restart(loss, seed);
+            let store = open(disk.clone());
+            let found = served(&store);
+            assert!(found.len() >= acked * 2, "seed {seed}: {} of {acked}", found.len());
+            assert_eq!(found, expected[..found.len()], "seed {seed}");
+            assert_eq!(store.quarantined().0, 0);
+            // It goes on from there, and sealing with it.
+            let sent = u32::try_from(found.len() / 2).expect("few");
+            assert!((sent..220).all(|n| publish(&store, n)));
+            assert_eq!(served(&store), expected, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_segment_is_not_written_anew() {
+    let disk = SimDisk::new(1);
+    let wide = crate::StoreOptions { segment_bytes_max: 1 << 30, ..options() };
+    let (store, _) = Store::open(disk.clone(), wide).expect("opens");
+    (0..100).for_each(|n| assert!(publish(&store, n)));
+    drop(store);
+    let disk = disk.restart(KEEP, 1);
+    disk.flip("streams/mqtt/0/00000000000000000000.seg", 5_000, 4);
+    let store = open(disk.clone());
+    (100..300).for_each(|n| assert!(publish(&store, n)));
+    assert_eq!(store.quarantined().0, 1);
+    assert!(disk.files().contains(&"streams/mqtt/0/00000000000000000000.seg".to_owned()));
+    assert!(!sealed_files(&disk).is_empty(), "others are");
+    assert_eq!(served(&store).len(), 598, "one batch of two records is not served");
+}
+
+#[test]
+fn files_that_an_earlier_run_left_are_removed() {
+    let disk = SimDisk::new(1);
+    let store = configured(disk.clone(), Compression::None);
+    (0..200).for_each(|n| assert!(publish(&store, n)));
+    drop(store);
+    let disk = disk.restart(KEEP, 1);
+    let before = disk.files();
+    for left in
+        ["00000000000000000000.seg", "00000000000000000000.2.seg.tmp", "00000000000000000000.2.top"]
+    {
+        disk.open(&format!("streams/mqtt/0/{left}"), crate::disk::OpenMode::Create).expect("made");
+    }
+    let store = open(disk.clone());
+    let expected = served(&store);
+    crate::seal::sweep(&store.inner.engine);
+    assert_eq!(disk.files(), before);
+    assert_eq!(served(&store), expected);
+}
