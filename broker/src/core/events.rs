@@ -91,7 +91,7 @@ impl Core {
     fn reason_of(&mut self, id: ConnId, result: &Committed) -> Option<ReasonCode> {
         let Err(error) = result else { return Some(ReasonCode::SUCCESS) };
         let reason = match error {
-            CommitError::DiskFull => ReasonCode::QUOTA_EXCEEDED,
+            CommitError::DiskFull | CommitError::StreamFull(_) => ReasonCode::QUOTA_EXCEEDED,
             CommitError::TooLarge { .. } => ReasonCode::PACKET_TOO_LARGE,
             CommitError::UnknownPartition(_) | CommitError::Reserved => {
                 ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR

@@ -71,6 +71,7 @@ fn step(engine: &Engine, full: Arc<FullFile>) -> bool {
 }
 
 fn checkpoint(engine: &Engine, full: &FullFile) -> Result<(), Stop> {
+    let _arranging = engine.sealer.arranging();
     let epoch = full.file.epoch;
     let sources = Sources {
         disk: &*engine.disk,

@@ -80,6 +80,9 @@ pub enum CommitError {
     /// The store was shut down.
     #[error("the store is closed")]
     Closed,
+    /// The partition's stream holds as much as it may for readers that have not read it.
+    #[error("the stream of partition {} is full", .0.0)]
+    StreamFull(PartitionId),
     /// An append to a partition that does not exist.
     #[error("there is no partition {}", .0.0)]
     UnknownPartition(PartitionId),

@@ -9,6 +9,7 @@ use crate::catalog::Catalog;
 use crate::commit::Follower;
 use crate::disk::Disk;
 use crate::health::HealthCell;
+use crate::holds::Holds;
 use crate::options::StoreOptions;
 use crate::partition::{Partition, Segment};
 use crate::queue::Queue;
@@ -28,6 +29,7 @@ pub(crate) struct Engine {
     pub(crate) full_files: FullFiles,
     pub(crate) archive: Archive,
     pub(crate) sealer: Sealer,
+    pub(crate) holds: Holds,
     pub(crate) health: HealthCell,
     /// Files of the write-ahead log that batches are read from.
     pub(crate) wal_files: RwLock<BTreeMap<u64, Arc<WalFile>>>,

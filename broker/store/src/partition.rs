@@ -177,6 +177,20 @@ impl Partition {
         (segment.sealed && segment.base <= offset).then_some(*segment)
     }
 
+    /// The segments, oldest first, and the bytes of what is in none yet.
+    pub(crate) fn holding(&self) -> (Vec<Segment>, u64) {
+        let state = self.state.read();
+        let open_bytes = state.placed.iter().map(|placed| u64::from(placed.bytes)).sum();
+        (state.segments.clone(), open_bytes)
+    }
+
+    /// What lies before `start` is no more.
+    pub(crate) fn start_at(&self, start: u64) {
+        let mut state = self.state.write();
+        state.segments.retain(|segment| segment.next > start);
+        state.start = state.start.max(start);
+    }
+
     /// Base and generation of each segment, and the base of the last.
     pub(crate) fn segment_files(&self) -> (Vec<(u64, u32)>, u64) {
         let state = self.state.read();

@@ -138,6 +138,7 @@ pub(crate) fn new_engine(disk: Arc<dyn Disk>, options: StoreOptions, database: D
         full_files: FullFiles::default(),
         archive: crate::segment::Archive::default(),
         sealer: crate::sealer::Sealer::default(),
+        holds: crate::holds::Holds::default(),
         health: crate::health::HealthCell::default(),
         wal_files: RwLock::default(),
         followers: Mutex::default(),

@@ -101,7 +101,9 @@ fn swap(engine: &Engine, partition: &Arc<Partition>, old: &Segment, new: Segment
         compacted: refined.compacted,
     };
     let change = Rearrangement { replaced: vec![(row, sealed)], ..Rearrangement::default() };
-    if !rearrange(engine, &change) {
+    let _arranging = engine.sealer.arranging();
+    // Retention may have been faster.
+    if !partition.has(old) || !rearrange(engine, &change) {
         segment::remove(&*engine.disk, partition, &new);
         return false;
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tidewire_proto::id::PartitionId;
 
 /// Wakes the thread and stops it.
@@ -12,6 +12,7 @@ pub(crate) struct Sealer {
     state: Mutex<State>,
     changed: Condvar,
     stop: AtomicBool,
+    arranging: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -26,6 +27,11 @@ impl Sealer {
     pub(crate) fn wake(&self) {
         self.state.lock().work = true;
         self.changed.notify_all();
+    }
+
+    /// Held by whoever changes which segments there are: the checkpoint, sealing, retention.
+    pub(crate) fn arranging(&self) -> MutexGuard<'_, ()> {
+        self.arranging.lock()
     }
 
     /// Stop soon, whatever is under way: it is begun again by the next start.

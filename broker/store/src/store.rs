@@ -21,6 +21,7 @@ use crate::options::{StoreOptions, StreamOptions};
 use crate::read::{Found, Quarantined, ReadError, Slice, VisitRow};
 use crate::reader;
 use crate::recovery::{RecoveryReport, recover};
+use crate::retain::{self, RetentionReport};
 use crate::seal;
 use crate::stream::{Stream, StreamConfig};
 use crate::table::Table;
@@ -74,12 +75,24 @@ impl Store {
     /// Hand a commit to the writer. Never blocks; `reply` is called with the ticket when it is
     /// durable as its streams ask for, or refused.
     pub fn submit(&self, commit: Commit, reply: ReplyTo) {
-        self.inner.engine.queue.submit(commit, reply, false);
+        let engine = &self.inner.engine;
+        let partitions = commit.appends.iter().map(|append| append.partition);
+        let Some(refused) = engine.holds.refused(partitions) else {
+            engine.queue.submit(commit, reply, false);
+            return;
+        };
+        if let Some((ticket, reply)) = reply {
+            let result = Err(CommitError::StreamFull(refused));
+            reply.committed(&mut vec![Outcome { ticket, result }]);
+        }
     }
 
     /// Commit and wait for it: for tools and tests. Never from a [`Reply`] or [`Follower`].
     pub fn commit(&self, commit: Commit) -> Result<Vec<u64>, CommitError> {
-        self.commit_and_wait(commit, false).map(|offsets| offsets.as_slice().to_vec())
+        let waiter = Arc::new(Waiter::default());
+        self.submit(commit, Some((0, Arc::clone(&waiter) as Arc<dyn Reply>)));
+        self.turn();
+        waiter.wait().map(|offsets| offsets.as_slice().to_vec())
     }
 
     /// Bytes submitted and not yet answered.
@@ -189,6 +202,23 @@ impl Store {
         scanned.map_err(|error| ReadError::Io(error.to_string()))
     }
 
+    /// A reader of this name has not read from these offsets on: what lies there is held beyond
+    /// its time, within the stream's limit. Replaces what it held before. Not kept on disk: every
+    /// reader is to be named again before the first [`retain`](Self::retain).
+    pub fn set_hold(&self, name: &str, positions: &[(PartitionId, u64)]) {
+        self.inner.engine.holds.set(name, positions);
+    }
+
+    /// A reader of this name holds nothing any more.
+    pub fn release_hold(&self, name: &str) {
+        self.inner.engine.holds.release(name);
+    }
+
+    /// Delete what has had its time, in every stream. Called by a timer; works on disk.
+    pub fn retain(&self, now_ms: i64) -> Vec<RetentionReport> {
+        retain::retain(&self.inner.engine, now_ms)
+    }
+
     /// All streams, in the order of their creation.
     pub fn streams(&self) -> Arc<Vec<Stream>> {
         self.inner.engine.catalog.streams()
@@ -280,15 +310,16 @@ impl Store {
     }
 
     fn change_streams(&self, commit: Commit, version: &mut u64) -> Result<(), StreamError> {
-        self.commit_and_wait(commit, true)?;
+        self.commit_internal(commit)?;
         *version += 1;
         Ok(())
     }
 
-    fn commit_and_wait(&self, commit: Commit, internal: bool) -> Result<Offsets, CommitError> {
+    /// A commit of the store's own.
+    fn commit_internal(&self, commit: Commit) -> Result<Offsets, CommitError> {
         let waiter = Arc::new(Waiter::default());
         let reply: Arc<dyn Reply> = Arc::clone(&waiter) as Arc<dyn Reply>;
-        self.inner.engine.queue.submit(commit, Some((0, reply)), internal);
+        self.inner.engine.queue.submit(commit, Some((0, reply)), true);
         self.turn();
         waiter.wait()
     }

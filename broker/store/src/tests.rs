@@ -6,6 +6,7 @@ mod growth;
 mod harness;
 mod log;
 mod real;
+mod retention;
 mod seal;
 mod simulated;
 mod time;

@@ -1,0 +1,158 @@
+//! Does what the retention rule says: deletes whole segments, moves the partitions' starts, and
+//! reports. Never decides.
+
+use std::collections::HashSet;
+
+use tidewire_proto::id::PartitionId;
+
+use crate::engine::Engine;
+use crate::partition::Segment;
+use crate::retention::{Holding, Verdict, decide};
+use crate::seal::rearrange;
+use crate::segment;
+use crate::stream::Stream;
+use crate::tables::Rearrangement;
+
+/// What retention did with a stream, and what it will do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionReport {
+    /// Which stream.
+    pub stream: String,
+    /// What it holds now.
+    pub bytes: u64,
+    /// What of it is kept for its readers alone.
+    pub held_bytes: u64,
+    /// New records are refused until readers have read more.
+    pub refuses: bool,
+    /// What was deleted.
+    pub deleted: Vec<Deleted>,
+    /// What readers will lose if all goes on as it does.
+    pub forecast: Option<Forecast>,
+}
+
+/// Records that are no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// Whose.
+    pub partition: PartitionId,
+    /// The first offset that went.
+    pub from: u64,
+    /// The partition's start now.
+    pub to: u64,
+    /// How many bytes that were.
+    pub bytes: u64,
+    /// Who had not read all of it.
+    pub lost_to: Vec<String>,
+}
+
+/// Readers lose data unless they read more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// Who.
+    pub readers: Vec<String>,
+    /// In how many milliseconds.
+    pub in_ms: u64,
+}
+
+/// Apply the rule to every stream.
+pub(crate) fn retain(engine: &Engine, now_ms: i64) -> Vec<RetentionReport> {
+    let mut refused = HashSet::new();
+    let mut reports = Vec::new();
+    for stream in engine.catalog.streams().iter() {
+        let report = retain_stream(engine, stream, now_ms);
+        if report.refuses {
+            refused.extend(stream.partitions.iter().copied());
+        }
+        reports.push(report);
+    }
+    engine.holds.refuse(refused);
+    reports
+}
+
+fn retain_stream(engine: &Engine, stream: &Stream, now_ms: i64) -> RetentionReport {
+    let mut gone = Vec::new();
+    let (mut deleted, forecast, verdict) = {
+        // Neither the checkpoint nor sealing changes segments meanwhile.
+        let _alone = engine.sealer.arranging();
+        let holdings = holdings(engine, stream);
+        let verdict = decide(&stream.config.retention, &holdings, now_ms);
+        let forecast = forecast(engine, &holdings, &verdict);
+        let deleted = delete(engine, &holdings, &verdict, &mut gone);
+        (deleted, forecast, verdict)
+    };
+    for (id, segment) in gone {
+        if let Some(partition) = engine.catalog.partition(id) {
+            segment::remove(&*engine.disk, &partition, &segment);
+        }
+    }
+    for one in &mut deleted {
+        one.lost_to = engine.holds.behind(one.partition, one.to);
+        let Deleted { partition, from, to, bytes, lost_to } = one;
+        let stream = &stream.name;
+        tracing::info!(stream, partition = partition.0, from, to, bytes, ?lost_to, "deleted");
+    }
+    RetentionReport {
+        stream: stream.name.clone(),
+        bytes: verdict.bytes,
+        held_bytes: verdict.held_bytes,
+        refuses: verdict.refuse,
+        deleted,
+        forecast,
+    }
+}
+
+fn holdings(engine: &Engine, stream: &Stream) -> Vec<Holding> {
+    let lowest = engine.holds.lowest();
+    let ids = stream.partitions.iter();
+    let partitions = ids.filter_map(|id| engine.catalog.partition(*id));
+    let holding = |partition: std::sync::Arc<crate::partition::Partition>| {
+        let (segments, open_bytes) = partition.holding();
+        let held_from = lowest.get(&partition.id).copied();
+        Holding { id: partition.id, segments, open_bytes, held_from }
+    };
+    partitions.map(holding).collect()
+}
+
+/// One transaction for the stream; only then memory, and the files last.
+fn delete(
+    engine: &Engine,
+    holdings: &[Holding],
+    verdict: &Verdict,
+    gone: &mut Vec<(PartitionId, Segment)>,
+) -> Vec<Deleted> {
+    let mut change = Rearrangement::default();
+    let mut deleted = Vec::new();
+    for (holding, count) in holdings.iter().zip(&verdict.delete) {
+        let segments = &holding.segments[..*count];
+        let (Some(first), Some(last)) = (segments.first(), segments.last()) else { continue };
+        change.removed.extend(segments.iter().map(|segment| (holding.id, segment.base)));
+        change.starts.push((holding.id, last.next));
+        gone.extend(segments.iter().map(|segment| (holding.id, *segment)));
+        let bytes = segments.iter().map(|segment| segment.bytes).sum();
+        let (from, to) = (first.base, last.next);
+        deleted.push(Deleted { partition: holding.id, from, to, bytes, lost_to: Vec::new() });
+    }
+    if deleted.is_empty() || !rearrange(engine, &change) {
+        gone.clear();
+        return Vec::new();
+    }
+    for (id, start) in change.starts {
+        if let Some(partition) = engine.catalog.partition(id) {
+            partition.start_at(start);
+        }
+    }
+    deleted
+}
+
+fn forecast(engine: &Engine, holdings: &[Holding], verdict: &Verdict) -> Option<Forecast> {
+    let in_ms = verdict.loses_in_ms?;
+    let mut readers: Vec<String> = Vec::new();
+    for (holding, gone) in holdings.iter().zip(&verdict.delete) {
+        if let Some(next) = holding.segments.get(*gone) {
+            readers.extend(engine.holds.behind(holding.id, next.next));
+        }
+    }
+    readers.sort_unstable();
+    readers.dedup();
+    Some(Forecast { readers, in_ms })
+}

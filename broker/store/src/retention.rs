@@ -1,0 +1,228 @@
+//! Which segments of a stream have had their time. Pure: decides, never deletes.
+
+use tidewire_proto::id::PartitionId;
+
+use crate::partition::Segment;
+use crate::stream::{OnLimit, Retention};
+
+/// A partition as the rule sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Holding {
+    pub(crate) id: PartitionId,
+    /// Segments, oldest first.
+    pub(crate) segments: Vec<Segment>,
+    /// Bytes that are in no segment yet.
+    pub(crate) open_bytes: u64,
+    /// The first offset that some reader has not read.
+    pub(crate) held_from: Option<u64>,
+}
+
+/// What follows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// So many of the oldest segments go, for each partition in turn.
+    pub(crate) delete: Vec<usize>,
+    /// What the stream holds after.
+    pub(crate) bytes: u64,
+    /// What of it is there for its readers alone.
+    pub(crate) held_bytes: u64,
+    /// New records have to be refused.
+    pub(crate) refuse: bool,
+    /// When readers lose data if all goes on as it does.
+    pub(crate) loses_in_ms: Option<u64>,
+}
+
+/// The rule. What is over a limit goes, oldest first, unless a reader has not read it; what is
+/// over the limit for that goes anyway, or new records are refused.
+pub(crate) fn decide(rule: &Retention, stream: &[Holding], now_ms: i64) -> Verdict {
+    let mut state = Deciding { rule, stream, now_ms, delete: vec![0; stream.len()], bytes: 0 };
+    state.bytes = stream.iter().map(bytes_of).sum();
+    while let Some(index) =
+        state.oldest(|state, index| state.is_due(index) && !state.is_held(index))
+    {
+        state.delete(index);
+    }
+    let mut refuse = false;
+    while state.bytes > rule.hold_bytes {
+        match (rule.on_limit, state.oldest(|_, _| true)) {
+            (OnLimit::DeleteOldest, Some(index)) => state.delete(index),
+            (OnLimit::DeleteOldest, None) => break,
+            (OnLimit::Refuse, _) => {
+                refuse = true;
+                break;
+            }
+        }
+    }
+    let held_bytes = state.held_bytes();
+    let loses_in_ms = state.loses_in_ms();
+    let Deciding { delete, bytes, .. } = state;
+    Verdict { delete, bytes, held_bytes, refuse, loses_in_ms }
+}
+
+fn bytes_of(holding: &Holding) -> u64 {
+    holding.open_bytes + holding.segments.iter().map(|segment| segment.bytes).sum::<u64>()
+}
+
+struct Deciding<'a> {
+    rule: &'a Retention,
+    stream: &'a [Holding],
+    now_ms: i64,
+    delete: Vec<usize>,
+    bytes: u64,
+}
+
+impl Deciding<'_> {
+    /// The oldest segment of that partition which stays so far.
+    fn front(&self, index: usize) -> Option<&Segment> {
+        self.stream[index].segments.get(self.delete[index])
+    }
+
+    /// The partition whose oldest segment is the oldest of those that are asked for.
+    fn oldest(&self, wanted: impl Fn(&Self, usize) -> bool) -> Option<usize> {
+        (0..self.stream.len())
+            .filter(|index| self.front(*index).is_some() && wanted(self, *index))
+            .min_by_key(|index| self.front(*index).map(|segment| segment.max_timestamp))
+    }
+
+    fn delete(&mut self, index: usize) {
+        let bytes = self.front(index).map_or(0, |segment| segment.bytes);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.delete[index] += 1;
+    }
+
+    fn is_due(&self, index: usize) -> bool {
+        let over = self.rule.bytes.is_some_and(|limit| self.bytes > limit);
+        self.front(index).is_some_and(|segment| self.is_old(segment) || (over && segment.sealed))
+    }
+
+    fn is_old(&self, segment: &Segment) -> bool {
+        let age = u64::try_from(self.now_ms.saturating_sub(segment.max_timestamp));
+        self.rule.age_ms.is_some_and(|limit| age.is_ok_and(|age| age > limit))
+    }
+
+    fn is_held(&self, index: usize) -> bool {
+        let held_from = self.stream[index].held_from.unwrap_or(u64::MAX);
+        self.front(index).is_some_and(|segment| segment.next > held_from)
+    }
+
+    /// Bytes of segments that would go if nobody waited for them.
+    fn held_bytes(&self) -> u64 {
+        let mut after = Deciding { delete: self.delete.clone(), ..*self };
+        while let Some(index) = after.oldest(|state, index| state.is_due(index)) {
+            after.delete(index);
+        }
+        self.bytes - after.bytes
+    }
+
+    /// When the oldest of what is held would go, if the stream grows as it did so far.
+    fn loses_in_ms(&self) -> Option<u64> {
+        let loses = self.rule.on_limit == OnLimit::DeleteOldest && self.rule.hold_bytes < u64::MAX;
+        self.oldest(|state, index| state.is_held(index)).filter(|_| loses)?;
+        let left = self.stream.iter().zip(&self.delete);
+        let segments = left.flat_map(|(holding, gone)| &holding.segments[*gone..]);
+        let (mut first, mut last, mut bytes) = (i64::MAX, i64::MIN, 0);
+        for segment in segments {
+            first = first.min(segment.max_timestamp);
+            last = last.max(segment.max_timestamp);
+            bytes += segment.bytes;
+        }
+        let time = u64::try_from(last.saturating_sub(first)).ok().filter(|time| *time > 0)?;
+        let room = u128::from(self.rule.hold_bytes.saturating_sub(self.bytes));
+        let in_ms = room * u128::from(time) / u128::from(bytes.max(1));
+        Some(u64::try_from(in_ms).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Holding, Verdict, decide};
+    use crate::partition::Segment;
+    use crate::stream::{OnLimit, Retention};
+    use tidewire_proto::id::PartitionId;
+
+    /// Segments of 10 offsets and 100 bytes, one for each of these newest timestamps.
+    fn holding(timestamps: &[i64], held_from: Option<u64>) -> Holding {
+        let segment = |(base, timestamp): (u64, &i64)| Segment {
+            base: base * 10,
+            next: base * 10 + 10,
+            bytes: 100,
+            max_timestamp: *timestamp,
+            sealed: true,
+            refined: None,
+        };
+        let segments = (0..).zip(timestamps).map(segment).collect();
+        Holding { id: PartitionId(0), segments, open_bytes: 50, held_from }
+    }
+
+    fn rule(
+        age_ms: Option<u64>,
+        bytes: Option<u64>,
+        hold_bytes: u64,
+        on_limit: OnLimit,
+    ) -> Retention {
+        Retention { age_ms, bytes, hold_bytes, on_limit }
+    }
+
+    #[track_caller]
+    fn check(rule: &Retention, stream: &[Holding], expected: &[usize]) -> Verdict {
+        let verdict = decide(rule, stream, 1_000);
+        assert_eq!(verdict.delete, expected, "{verdict:?}");
+        verdict
+    }
+
+    const MAX: u64 = u64::MAX;
+
+    #[test]
+    fn nothing_goes_without_a_limit() {
+        let stream = [holding(&[1, 2, 3], None)];
+        let verdict = check(&Retention::default(), &stream, &[0]);
+        assert_eq!((verdict.bytes, verdict.refuse), (350, false));
+    }
+
+    #[test]
+    fn what_is_too_old_goes_from_the_front() {
+        let stream = [holding(&[100, 900, 300, 950], None), holding(&[1_500], None)];
+        check(&rule(Some(600), None, MAX, OnLimit::Refuse), &stream, &[1, 0]);
+        check(&rule(Some(50), None, MAX, OnLimit::Refuse), &stream, &[3, 0]);
+        check(&rule(Some(0), None, MAX, OnLimit::Refuse), &stream, &[4, 0]);
+    }
+
+    #[test]
+    fn what_is_too_much_goes_oldest_first_over_all_partitions() {
+        let stream = [holding(&[1, 4, 5], None), holding(&[2, 3, 6], None)];
+        let verdict = check(&rule(None, Some(400), MAX, OnLimit::Refuse), &stream, &[1, 2]);
+        assert_eq!(verdict.bytes, 400);
+        check(&rule(None, Some(0), MAX, OnLimit::Refuse), &stream, &[3, 3]);
+    }
+
+    #[test]
+    fn what_a_reader_has_not_read_is_held() {
+        let stream = [holding(&[1, 2, 3], Some(15))];
+        let verdict = check(&rule(Some(10), None, MAX, OnLimit::Refuse), &stream, &[1]);
+        assert_eq!((verdict.held_bytes, verdict.loses_in_ms), (200, None));
+        let stream = [holding(&[1, 2, 3], Some(30))];
+        check(&rule(Some(10), None, MAX, OnLimit::Refuse), &stream, &[3]);
+    }
+
+    #[test]
+    fn at_the_hard_limit_the_streams_choice_decides() {
+        let stream = [holding(&[1, 2, 3], Some(0))];
+        let verdict = check(&rule(Some(10), None, 200, OnLimit::Refuse), &stream, &[0]);
+        assert!(verdict.refuse);
+        let verdict = check(&rule(Some(10), None, 200, OnLimit::DeleteOldest), &stream, &[2]);
+        assert_eq!((verdict.refuse, verdict.bytes), (false, 150));
+        let verdict = check(&rule(Some(10), None, 350, OnLimit::Refuse), &stream, &[0]);
+        assert!(!verdict.refuse);
+    }
+
+    #[test]
+    fn loss_is_announced_before_it_happens() {
+        // 300 bytes in 200 ms, and room for 150 more.
+        let stream = [holding(&[700, 800, 900], Some(5))];
+        let verdict = check(&rule(Some(10), None, 500, OnLimit::DeleteOldest), &stream, &[0]);
+        assert_eq!(verdict.loses_in_ms, Some(100));
+        let stream = [holding(&[700, 800, 900], Some(30))];
+        let verdict = check(&rule(None, None, 500, OnLimit::DeleteOldest), &stream, &[0]);
+        assert_eq!(verdict.loses_in_ms, None, "everything was read");
+    }
+}
