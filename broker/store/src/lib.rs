@@ -9,6 +9,7 @@ mod catalog;
 mod checkpoint;
 mod clock;
 mod commit;
+mod compact;
 pub mod disk;
 mod engine;
 mod error;
@@ -40,6 +41,7 @@ mod stream;
 mod table;
 mod tables;
 mod time;
+mod upkeep;
 mod wal;
 mod writer;
 

@@ -24,6 +24,8 @@ pub struct StoreOptions {
     /// Records of a sealed segment share batches of about this much before compression. Large
     /// batches compress better; who wants single records reads whole batches.
     pub sealed_batch_bytes: usize,
+    /// In a compact stream, a record that says that its key was removed stays this long.
+    pub tombstone_grace_ms: u64,
     /// Memory for pages of the checkpoint database.
     pub table_cache_bytes: usize,
     /// Threads for writing and checkpointing. Without them the store works only when
@@ -53,6 +55,7 @@ impl Default for StoreOptions {
             backlog_bytes_max: 32 * MIB,
             segment_bytes_max: 256 * MIB,
             sealed_batch_bytes: 64 << 10,
+            tombstone_grace_ms: 24 * 60 * 60 * 1000,
             table_cache_bytes: 64 << 20,
             threads: true,
         }

@@ -11,17 +11,6 @@ use crate::stream::Stream;
 use crate::tables::{DatabaseFailure, Rearrangement, SealedRow, SegmentRow};
 use crate::wal::is_full;
 
-/// The thread: until closed.
-pub(crate) fn run(engine: &Engine) {
-    sweep(engine);
-    loop {
-        run_pending(engine);
-        if !engine.sealer.wait() {
-            return;
-        }
-    }
-}
-
 /// Remove what an earlier run left behind.
 pub(crate) fn sweep(engine: &Engine) {
     for partition in engine.catalog.partitions() {
@@ -85,31 +74,44 @@ pub(crate) fn rewrite(
 }
 
 fn swap(engine: &Engine, partition: &Arc<Partition>, old: &Segment, new: Segment) -> bool {
-    let Some(refined) = new.refined else { return false };
-    let row = SegmentRow {
-        partition: partition.id,
-        base: new.base,
-        next: new.next,
-        bytes: new.bytes,
-        max_timestamp: new.max_timestamp,
-        sealed: true,
-    };
-    let sealed = SealedRow {
-        partition: partition.id,
-        base: new.base,
-        generation: refined.generation,
-        compacted: refined.compacted,
-    };
-    let change = Rearrangement { replaced: vec![(row, sealed)], ..Rearrangement::default() };
     let _arranging = engine.sealer.arranging();
     // Retention may have been faster.
-    if !partition.has(old) || !rearrange(engine, &change) {
+    if !partition.has(old) || !note(engine, partition, &new) {
         segment::remove(&*engine.disk, partition, &new);
         return false;
     }
     partition.replace(new);
     segment::remove(&*engine.disk, partition, old);
     true
+}
+
+/// Note what became of a segment whose files stay. False if it is as it was.
+pub(crate) fn mark(engine: &Engine, partition: &Arc<Partition>, segment: &Segment) -> bool {
+    let _arranging = engine.sealer.arranging();
+    let marked = partition.has(segment) && note(engine, partition, segment);
+    if marked {
+        partition.replace(*segment);
+    }
+    marked
+}
+
+fn note(engine: &Engine, partition: &Partition, segment: &Segment) -> bool {
+    let Some(refined) = segment.refined else { return false };
+    let row = SegmentRow {
+        partition: partition.id,
+        base: segment.base,
+        next: segment.next,
+        bytes: segment.bytes,
+        max_timestamp: segment.max_timestamp,
+        sealed: true,
+    };
+    let sealed = SealedRow {
+        partition: partition.id,
+        base: segment.base,
+        generation: refined.generation,
+        compacted: refined.compacted,
+    };
+    rearrange(engine, &Rearrangement { replaced: vec![(row, sealed)], ..Rearrangement::default() })
 }
 
 /// Change the manifest. False if it is as it was.

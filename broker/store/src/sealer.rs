@@ -1,7 +1,7 @@
 //! Wakes and stops the thread that works on sealed segments. Never does its work.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tidewire_proto::id::PartitionId;
@@ -13,6 +13,8 @@ pub(crate) struct Sealer {
     changed: Condvar,
     stop: AtomicBool,
     arranging: Mutex<()>,
+    /// The last time that was told.
+    now_ms: AtomicI64,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +34,16 @@ impl Sealer {
     /// Held by whoever changes which segments there are: the checkpoint, sealing, retention.
     pub(crate) fn arranging(&self) -> MutexGuard<'_, ()> {
         self.arranging.lock()
+    }
+
+    /// The store has no clock of its own.
+    pub(crate) fn set_now(&self, now_ms: i64) {
+        self.now_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Not later than now.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.now_ms.load(Ordering::Relaxed)
     }
 
     /// Stop soon, whatever is under way: it is begun again by the next start.

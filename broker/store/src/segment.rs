@@ -21,6 +21,6 @@ pub(crate) use archive::{Archive, Located};
 pub(crate) use check::{check_index, rebuild_index};
 pub(crate) use lookup::{find, read_matching};
 pub(crate) use name::{index_name, segment_name, topics_name};
-pub(crate) use read::{Stretch, read, time_hint};
+pub(crate) use read::{Stretch, read, time_hint, visit};
 pub(crate) use remove::{remove, sweep};
 pub(crate) use rewrite::{Recipe, Rewritten, rewrite};

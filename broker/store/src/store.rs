@@ -22,10 +22,10 @@ use crate::read::{Found, Quarantined, ReadError, Slice, VisitRow};
 use crate::reader;
 use crate::recovery::{RecoveryReport, recover};
 use crate::retain::{self, RetentionReport};
-use crate::seal;
 use crate::stream::{Stream, StreamConfig};
 use crate::table::Table;
 use crate::time;
+use crate::upkeep;
 use crate::writer::Writer;
 
 /// A handle to an open store; clones are the same store. The last one to go shuts it down.
@@ -234,7 +234,7 @@ impl Store {
         if let Some(writer) = &self.inner.inline {
             writer.lock().turn();
             checkpoint::run_pending(&self.inner.engine);
-            seal::run_pending(&self.inner.engine);
+            upkeep::run_pending(&self.inner.engine);
         }
     }
 
@@ -334,7 +334,7 @@ fn start(engine: &Arc<Engine>, mut writer: Writer) -> io::Result<Threads> {
     Ok(Threads {
         supply: spawn("wal-supply", Box::new(move || for_supply.supply.run()))?,
         checkpointer: spawn("checkpoint", Box::new(move || checkpoint::run(&for_checkpointer)))?,
-        sealer: spawn("seal", Box::new(move || seal::run(&for_sealer)))?,
+        sealer: spawn("seal", Box::new(move || upkeep::run(&for_sealer)))?,
         writer: spawn("writer", Box::new(move || writer.run()))?,
     })
 }

@@ -4,6 +4,8 @@
 use std::io;
 use std::sync::Arc;
 
+use tidewire_proto::record::Record;
+
 use super::archive::Located;
 use super::index::{SparseIndex, index};
 use super::window::{AHEAD_BYTES, Window, open};
@@ -41,6 +43,24 @@ pub(crate) fn read(located: Located<'_>, from: u64, bytes_max: usize) -> io::Res
             stretch.batches.push(stored);
         }
     }
+}
+
+/// Every record for readers, in order. False if some are damaged.
+pub(crate) fn visit(
+    located: Located<'_>,
+    see: &mut dyn FnMut(u64, &Record<'_>),
+) -> io::Result<bool> {
+    let begin = (located.segment.base, 0);
+    let mut window = Window::open(located, open(located)?, begin, AHEAD_BYTES * 16)?;
+    while let Some(stored) = window.batch()? {
+        if stored.batch.is_control() {
+            continue;
+        }
+        for record in stored.batch.records() {
+            see(stored.base_offset + u64::from(record.offset_delta), &record);
+        }
+    }
+    Ok(!window.is_damaged())
 }
 
 /// An offset that is not behind the first record with this or a later timestamp.

@@ -156,7 +156,7 @@ fn a_power_cut_while_segments_go_leaves_a_partition_without_gaps() {
         assert!(end == 400 && from < 300, "cut after {at}: {from}..{end}");
         while from < end {
             let slice = store.read(ID, from, 1 << 20).expect("readable");
-            assert_eq!(slice.batches[0].base_offset, from.max(slice.batches[0].base_offset));
+            assert!(slice.batches[0].base_offset <= from, "cut after {at}: a gap at {from}");
             from = slice.next;
         }
         assert_eq!(store.quarantined().0, 0, "cut after {at}");
