@@ -47,7 +47,7 @@ fn put(store: &Store, number: u64) {
     let row = TableChange::new(Table::Cursors, b"reader".as_slice().into(), {
         Some(text.as_bytes().into())
     });
-    let append = Append { partition, batch: builder.finish() };
+    let append = Append::new(partition, builder.finish());
     store.commit(Commit { appends: vec![append], changes: vec![row] }).expect("committed");
 }
 

@@ -29,7 +29,7 @@ pub(crate) enum Sent {
 impl Core {
     /// Hands out commits that became durable.
     pub(crate) fn on_durable(&mut self, appended: &[Appended]) {
-        for Appended { partition, base_offset, batch } in appended {
+        for Appended { partition, base_offset, batch, .. } in appended {
             let end = base_offset + u64::from(batch.last_offset_delta()) + 1;
             if self.trie.is_empty() || batch.is_control() {
                 self.positions.advance(*partition, end);

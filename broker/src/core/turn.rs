@@ -110,7 +110,7 @@ impl Turn {
         let mut appends = Vec::with_capacity(self.touched.len() + self.live_touched.len());
         for partition in self.touched.drain(..) {
             let batch = self.builders[partition.0 as usize].finish();
-            appends.push(Append { partition, batch });
+            appends.push(Append::new(partition, batch));
         }
         let mut changes = std::mem::take(&mut self.changes);
         for row in self.retained.drain(..) {
@@ -121,7 +121,7 @@ impl Turn {
             let batch = self.live[partition.0 as usize].finish();
             live.push(batch.clone());
             if is_logged {
-                appends.push(Append { partition, batch });
+                appends.push(Append::new(partition, batch));
             }
         }
         (live, Commit { appends, changes }, std::mem::take(&mut self.waiting))

@@ -1,9 +1,14 @@
 //! Moves what a full write-ahead log file holds to where it stays: batches to segments, rows to the
 //! database. Runs behind the writer and never holds it up, except by not giving files back.
 
+mod loaded;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use loaded::loaded;
+
+use crate::background;
 use crate::engine::{Engine, FullFile};
 use crate::segment::{self, Sources};
 use crate::tables::{DatabaseFailure, Manifest, PartitionRow, SegmentRow};
@@ -22,6 +27,7 @@ enum Stop {
 
 /// The checkpointer's thread: until closed and done, or the disk failed.
 pub(crate) fn run(engine: &Engine) {
+    background::step_back();
     while let Some(full) = engine.full_files.wait_first() {
         if step(engine, full) {
             continue;
@@ -73,9 +79,10 @@ fn step(engine: &Engine, full: Arc<FullFile>) -> bool {
 fn checkpoint(engine: &Engine, full: &FullFile) -> Result<(), Stop> {
     let _arranging = engine.sealer.arranging();
     let epoch = full.file.epoch;
+    let wal = loaded(&full.file);
     let sources = Sources {
         disk: &*engine.disk,
-        wal: &full.file,
+        wal: &wal,
         segment_bytes_max: engine.options.segment_bytes_max,
     };
     let mut manifest = Manifest::default();

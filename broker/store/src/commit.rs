@@ -23,6 +23,23 @@ pub struct Append {
     pub partition: PartitionId,
     /// What; its base offset is assigned by the writer.
     pub batch: Batch,
+    /// A mark for the followers, handed to them with the batch and never stored: so that whoever
+    /// sent it can tell.
+    pub tag: u8,
+}
+
+impl Append {
+    /// Without a mark.
+    #[must_use]
+    pub fn new(partition: PartitionId, batch: Batch) -> Self {
+        Self { partition, batch, tag: 0 }
+    }
+
+    /// The same with a mark.
+    #[must_use]
+    pub fn with_tag(self, tag: u8) -> Self {
+        Self { tag, ..self }
+    }
 }
 
 /// One row set, or removed when there is no value.
@@ -144,7 +161,8 @@ pub struct Outcome {
 
 /// Who wants to hear what became of commits.
 ///
-/// Called on the writer's thread: it takes the outcomes, wakes whoever waits, and returns.
+/// Called on a thread of the store that others wait for: it takes the outcomes, wakes whoever
+/// waits, and returns.
 pub trait Reply: Send + Sync {
     /// All outcomes of one group commit for this object, in the order of submission. What is left
     /// in the list is dropped; the list itself is used again.
@@ -163,12 +181,14 @@ pub struct Appended {
     pub base_offset: u64,
     /// The batch.
     pub batch: Batch,
+    /// The mark that it was sent with.
+    pub tag: u8,
 }
 
 /// Who follows the tail of all partitions.
 ///
-/// Called on the writer's thread, in commit order: it takes the batches, wakes whoever waits, and
-/// returns.
+/// Called on a thread of the store that others wait for, in commit order: it takes the batches,
+/// wakes whoever waits, and returns.
 pub trait Follower: Send + Sync {
     /// All appends of one group commit.
     fn durable(&self, batches: &Arc<[Appended]>);

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use crate::disk::{Disk, OpenMode};
 use crate::error::OpenError;
 use crate::tables::{Checkpoint, Database};
-use crate::wal::{FRAMES_FROM, WAL_DIR, WalFile, create_dir, epoch_of};
+use crate::wal::{FRAMES_FROM, WAL_DIR, WalFile, create_dir, epoch_of, first_bytes};
 
 /// Locked while the folder is in use.
 pub(crate) const LOCK: &str = "LOCK";
@@ -27,7 +27,7 @@ pub(crate) fn prepare(disk: &dyn Disk, wal_file_bytes: u64) -> Result<(), OpenEr
         return Err(OpenError::Missing { file: VERSION.into() });
     }
     create_dir(disk)?;
-    WalFile::create(disk, FIRST.epoch, wal_file_bytes)?;
+    WalFile::create(disk, FIRST.epoch, first_bytes(wal_file_bytes))?;
     Database::create(disk, FIRST).map_err(|error| OpenError::Io(error.to_string()))?;
     let file = disk.open(VERSION_TEMPORARY, OpenMode::Create)?;
     let text = format!("{FORMAT_LINE}{FORMAT}\n");

@@ -299,8 +299,7 @@ mod tests {
     }
 
     fn sample() -> Commit {
-        let append =
-            |partition, bytes| Append { partition: PartitionId(partition), batch: batch(bytes) };
+        let append = |partition, bytes| Append::new(PartitionId(partition), batch(bytes));
         let change = |key: &[u8], value: Option<&[u8]>| {
             TableChange::new(Table::Cursors, key.into(), value.map(Into::into))
         };

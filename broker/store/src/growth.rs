@@ -103,7 +103,7 @@ pub(crate) fn growth(
         let append = commit.appends.len();
         let offset_of = Some(OffsetOf { append, at: LayoutEnd::AT });
         commit.changes.push(TableChange { table: Table::Streams, key, value, offset_of });
-        commit.appends.push(Append { partition: *partition, batch: mark.finish_control() });
+        commit.appends.push(Append::new(*partition, mark.finish_control()));
     }
     let mut next_id = catalog.next_id();
     row.partitions.extend(more(name, &mut next_id, count)?);

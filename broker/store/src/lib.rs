@@ -5,6 +5,7 @@
 //! checkpointer behind it moves batches to segment files and rows to a database. docs/format.md
 //! draws every byte.
 
+mod background;
 mod catalog;
 mod checkpoint;
 mod clock;

@@ -1,6 +1,7 @@
 //! Commits on their way to the writer. One lock and at most one wake per submission; bounded by
 //! what callers heed, and measured in bytes.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,7 +30,7 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct State {
-    waiting: Vec<Queued>,
+    waiting: VecDeque<Queued>,
     sleeping: bool,
     closed: bool,
 }
@@ -46,12 +47,17 @@ impl Queue {
             return;
         }
         self.backlog.fetch_add(bytes, Ordering::Relaxed);
-        state.waiting.push(Queued { commit, bytes, reply, internal });
+        state.waiting.push_back(Queued { commit, bytes, reply, internal });
         let wake = mem::take(&mut state.sleeping);
         drop(state);
         if wake {
             self.arrived.notify_one();
         }
+    }
+
+    /// Nothing waits to be written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.lock().waiting.is_empty()
     }
 
     /// Bytes submitted and not yet answered.
@@ -71,7 +77,7 @@ impl Queue {
     }
 
     /// All that waits, as soon as there is any; false when closed and empty. `taken` is empty.
-    pub(crate) fn take(&self, taken: &mut Vec<Queued>) -> bool {
+    pub(crate) fn take(&self, taken: &mut VecDeque<Queued>) -> bool {
         let mut state = self.state.lock();
         while state.waiting.is_empty() {
             if state.closed {
@@ -85,7 +91,7 @@ impl Queue {
     }
 
     /// All that waits now.
-    pub(crate) fn take_now(&self, taken: &mut Vec<Queued>) {
+    pub(crate) fn take_now(&self, taken: &mut VecDeque<Queued>) {
         mem::swap(&mut self.state.lock().waiting, taken);
     }
 }

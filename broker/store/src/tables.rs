@@ -6,10 +6,10 @@ mod database;
 mod overlay;
 
 use std::collections::VecDeque;
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockUpgradableReadGuard};
 
 pub(crate) use database::{
     Checkpoint, Database, DatabaseError, DatabaseFailure, Manifest, NAME as DATABASE_FILE,
@@ -17,9 +17,17 @@ pub(crate) use database::{
 };
 pub(crate) use overlay::Layer;
 
+use database::Snapshot;
+use overlay::{Part, Range, merge};
+
 use crate::commit::TableChange;
 use crate::read::VisitRow;
 use crate::table::Table;
+
+/// So many rows at most are copied by a scan while nothing can change.
+const COPIED_MAX: usize = 256;
+/// So many parts at most are left for readers to look through.
+const ASIDE_MAX: usize = 8;
 
 /// All tables, readable by any thread, changed by the writer alone.
 #[derive(Debug)]
@@ -53,6 +61,7 @@ impl Tables {
     /// Put the changes so far aside for the checkpoint.
     pub(crate) fn freeze(&self) -> Arc<Layer> {
         let mut overlay = self.overlay.write();
+        overlay.active.set_aside();
         let layer = Arc::new(std::mem::take(&mut overlay.active));
         overlay.frozen.push_back(Arc::clone(&layer));
         layer
@@ -79,17 +88,15 @@ impl Tables {
     pub(crate) fn scan(
         &self,
         table: Table,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
+        range: Range<'_>,
         visit: &mut VisitRow<'_>,
     ) -> Result<(), DatabaseError> {
-        let mut changed = Layer::default();
-        let snapshot = {
-            let overlay = self.overlay.read();
-            for layer in overlay.frozen.iter().map(Arc::as_ref).chain([&overlay.active]) {
-                changed.copy_range(layer, table, range);
-            }
-            self.database.snapshot()?
-        };
+        let (mut changed, parts, snapshot) = self.collect(table, range)?;
+        let newest = std::mem::take(&mut changed);
+        for part in parts.iter().map(Arc::as_ref).chain([&newest]) {
+            changed.copy_range(part, table, range);
+        }
+        self.tidy();
         let mut changed = changed.into_rows(table).peekable();
         let mut on_disk = |key: &[u8], value: &[u8]| {
             while let Some((before, row)) = changed.next_if(|(changed, _)| **changed < *key) {
@@ -114,5 +121,42 @@ impl Tables {
             }
         }
         Ok(())
+    }
+
+    /// What a scan needs to know, as of one moment: a copy of the newest changes in the range, the
+    /// parts before them, oldest first, and the database. The lock is held for a bounded time.
+    fn collect(&self, table: Table, range: Range<'_>) -> Result<Collected, DatabaseError> {
+        let overlay = self.overlay.upgradable_read();
+        if overlay.active.newest_holds_over(COPIED_MAX, table, range) {
+            let mut overlay = RwLockUpgradableReadGuard::upgrade(overlay);
+            overlay.active.set_aside();
+            return Ok((Part::default(), overlay.parts(), self.database.snapshot()?));
+        }
+        let mut newest = Part::default();
+        newest.copy_range(overlay.active.newest(), table, range);
+        Ok((newest, overlay.parts(), self.database.snapshot()?))
+    }
+
+    /// Many parts make reading slow: merge them, without the lock.
+    fn tidy(&self) {
+        let parts = {
+            let overlay = self.overlay.read();
+            if overlay.active.aside().len() < ASIDE_MAX {
+                return;
+            }
+            overlay.active.aside().to_vec()
+        };
+        let merged = merge(&parts);
+        self.overlay.write().active.replace_aside(&parts, merged);
+    }
+}
+
+type Collected = (Part, Vec<Arc<Part>>, Snapshot);
+
+impl Overlay {
+    /// All that no longer changes, oldest first.
+    fn parts(&self) -> Vec<Arc<Part>> {
+        let frozen = self.frozen.iter().map(Arc::as_ref).chain([&self.active]);
+        frozen.flat_map(Layer::aside).cloned().collect()
     }
 }

@@ -1,22 +1,23 @@
-//! The one writer: gathers what waits into a frame, writes it, syncs it, makes it visible, answers.
-//! Never waits for the database, never tries a failed sync again.
+//! The one writer: gathers what waits into a frame, writes it, syncs it, hands it on to be made
+//! visible and answered. Never waits for the database, never tries a failed sync again.
 
 mod cache;
 mod group;
+mod publish;
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::thread;
 
-use cache::RecentBudget;
-use group::{Group, Lanes};
+use group::{Done, Group, Lanes};
+use publish::Publisher;
 
-use crate::commit::{Appended, CommitError};
+use crate::commit::CommitError;
 use crate::engine::{Engine, FullFile};
 use crate::frame::{FRAME_ALIGNMENT, FRAME_HEADER_BYTES, FrameId};
 use crate::mutation;
 use crate::queue::Queued;
-use crate::replies::Replies;
 use crate::table::Table;
 use crate::tables::Checkpoint;
 use crate::wal::{FRAMES_FROM, NoFile, WalFile, is_full};
@@ -40,8 +41,7 @@ pub(crate) struct Writer {
     durable_lsn: u64,
     lanes: Lanes,
     group: Group,
-    recent: RecentBudget,
-    replies: Replies,
+    publisher: Arc<Publisher>,
 }
 
 impl Writer {
@@ -49,7 +49,9 @@ impl Writer {
     /// frames, and goes to its checkpoint when there is another.
     pub(crate) fn new(engine: Arc<Engine>, file: Option<Arc<WalFile>>, next_lsn: u64) -> Self {
         let position = file.as_ref().map_or(0, |file| file.bytes);
-        let recent = RecentBudget::new(engine.options.recent_bytes_max);
+        let publisher = Arc::new(Publisher::new(Arc::clone(&engine)));
+        let mut group = Group::default();
+        group.begin(Done::default());
         Self {
             engine,
             file,
@@ -57,33 +59,44 @@ impl Writer {
             next_lsn,
             durable_lsn: next_lsn - 1,
             lanes: Lanes::default(),
-            group: Group::default(),
-            recent,
-            replies: Replies::default(),
+            group,
+            publisher,
         }
     }
 
-    /// The writer's thread: until the queue is closed and empty.
+    /// The writer's thread: until the queue is closed and empty. Has a thread of its own for what
+    /// comes after the sync, so that the disk need not wait for it.
     pub(crate) fn run(&mut self) {
-        let mut taken = Vec::new();
-        while self.engine.clone().queue.take(&mut taken) {
-            self.commit_all(&mut taken);
-        }
-        self.finish();
+        let publisher = Arc::clone(&self.publisher);
+        thread::scope(|scope| {
+            let behind = thread::Builder::new().name("publish".into());
+            match behind.spawn_scoped(scope, || publisher.run()) {
+                Ok(_) => publisher.expect_thread(),
+                Err(error) => tracing::warn!(%error, "no thread to publish: the writer does it"),
+            }
+            let _closing = publisher.closing();
+            let mut waiting = VecDeque::new();
+            while self.engine.clone().queue.take(&mut waiting) {
+                self.commit_all(&mut waiting);
+            }
+            self.finish();
+        });
     }
 
     /// Commit what waits now, on the caller's thread.
     pub(crate) fn turn(&mut self) {
-        let mut taken = Vec::new();
-        self.engine.queue.take_now(&mut taken);
-        self.commit_all(&mut taken);
+        let mut waiting = VecDeque::new();
+        self.engine.queue.take_now(&mut waiting);
+        self.commit_all(&mut waiting);
     }
 
     /// Use the file that is ready, if there is one. So an open store usually writes to a file of
     /// its own from the start.
     pub(crate) fn take_ready_file(&mut self) {
-        if let Some(file) = self.engine.supply.take_ready() {
-            self.change_file(file);
+        if let Some(file) = self.engine.supply.take_ready()
+            && let Err(error) = self.change_file(file)
+        {
+            self.fail(&error);
         }
     }
 
@@ -98,28 +111,25 @@ impl Writer {
         }
         if self.position > FRAMES_FROM
             && let Ok(file) = self.engine.supply.take()
+            && let Err(error) = self.change_file(file)
         {
-            self.change_file(file);
+            self.fail(&error);
         }
     }
 
-    fn commit_all(&mut self, taken: &mut Vec<Queued>) {
-        let bytes: u64 = taken.iter().map(|queued| queued.bytes).sum();
-        let mut waiting: VecDeque<Queued> = taken.drain(..).collect();
+    fn commit_all(&mut self, waiting: &mut VecDeque<Queued>) {
         while !waiting.is_empty() {
-            self.gather(&mut waiting);
+            self.gather(waiting);
             if !self.group.is_empty() {
                 self.commit_group();
             }
-            self.replies.send();
+            let done = self.publisher.hand_over(self.group.take_done());
+            self.group.begin(done);
         }
-        self.engine.queue.done(bytes);
-        *taken = waiting.into();
     }
 
     /// Fill one frame from the front of the queue; answer at once what cannot go into any.
     fn gather(&mut self, waiting: &mut VecDeque<Queued>) {
-        self.group.clear();
         let frame_bytes_max = self.engine.options.frame_bytes_max;
         while let Some(queued) = waiting.front() {
             let grown = self.group.frame_bytes() + queued.bytes;
@@ -131,8 +141,9 @@ impl Writer {
                 Ok(Room::Here) => (),
                 Ok(Room::AfterThisFrame) => return,
                 Err(error) => {
-                    let refused = waiting.pop_front();
-                    self.replies.add(refused.and_then(|queued| queued.reply), Err(error));
+                    if let Some(refused) = waiting.pop_front() {
+                        self.group.refuse(refused, error);
+                    }
                     continue;
                 }
             }
@@ -165,24 +176,32 @@ impl Writer {
 
     /// Is there room for one more commit in this file, or in the next?
     fn make_room(&mut self, queued: &Queued) -> Result<Room, CommitError> {
-        let end = self.position + self.group.frame_bytes() + queued.bytes;
-        let file_bytes = self.file.as_ref().map_or(0, |file| file.bytes);
-        if end <= append_room(file_bytes) {
-            return Ok(Room::Here);
+        loop {
+            let end = self.position + self.group.frame_bytes() + queued.bytes;
+            let file_bytes = self.file.as_ref().map_or(0, |file| file.bytes);
+            if end <= append_room(file_bytes) {
+                return Ok(Room::Here);
+            }
+            if !self.group.is_empty() {
+                return Ok(Room::AfterThisFrame);
+            }
+            match self.next_file() {
+                Err(CommitError::DiskFull)
+                    if queued.commit.appends.is_empty() && end <= file_bytes =>
+                {
+                    return Ok(Room::Here);
+                }
+                other => other?,
+            }
         }
-        if !self.group.is_empty() {
-            return Ok(Room::AfterThisFrame);
-        }
+    }
+
+    /// Leave this file and go on in another.
+    fn next_file(&mut self) -> Result<(), CommitError> {
         // The next file's frames must prove that this one's are complete.
         self.sync().map_err(|error| self.fail(&error))?;
         match self.engine.supply.take() {
-            Ok(file) => {
-                self.change_file(file);
-                Ok(Room::Here)
-            }
-            Err(NoFile::Full) if queued.commit.appends.is_empty() && end <= file_bytes => {
-                Ok(Room::Here)
-            }
+            Ok(file) => self.change_file(file).map_err(|error| self.fail(&error)),
             Err(NoFile::Full) => Err(CommitError::DiskFull),
             Err(NoFile::Closed) => Err(CommitError::Closed),
             Err(NoFile::Failed(reason)) => {
@@ -191,7 +210,14 @@ impl Writer {
         }
     }
 
-    fn change_file(&mut self, file: Arc<WalFile>) {
+    fn change_file(&mut self, file: Arc<WalFile>) -> io::Result<()> {
+        if self.position == FRAMES_FROM {
+            // Too short for what comes next. Recovery takes a file without frames for the end.
+            self.write_frame()?;
+            self.sync()?;
+        }
+        // What lies in the old file must be visible: its checkpoint looks for it there.
+        self.publisher.drain();
         let then = Checkpoint { epoch: file.epoch, next_lsn: self.next_lsn };
         self.engine.wal_files.write().insert(file.epoch, Arc::clone(&file));
         self.position = FRAMES_FROM;
@@ -199,19 +225,20 @@ impl Writer {
             let layer = self.engine.tables.freeze();
             self.engine.full_files.push(FullFile { file, layer, then });
         }
+        Ok(())
     }
 
     fn commit_group(&mut self) {
         match self.write_group() {
-            Ok(()) => self.publish(),
+            Ok(()) => (),
             // Nothing of it counts: the next frame takes its place and its number.
             Err(Stop::Full) => {
                 self.group.give_offsets_back(&mut self.lanes);
-                self.group.answer_all(&mut self.replies, &CommitError::DiskFull);
+                self.group.fail(&CommitError::DiskFull);
             }
             Err(Stop::Failed(error)) => {
                 let failed = self.fail(&error);
-                self.group.answer_all(&mut self.replies, &failed);
+                self.group.fail(&failed);
             }
         }
     }
@@ -220,22 +247,27 @@ impl Writer {
         if self.group.writes_nothing() {
             return Ok(());
         }
-        let Some(file) = &self.file else { return Err(Stop::Full) };
-        let id = FrameId { epoch: file.epoch, salt: file.salt, lsn: self.next_lsn };
-        self.group.frame.seal(id, self.durable_lsn);
-        let mut parts = self.group.frame.parts();
-        let written = file.file.write_all_at(&mut parts, self.position);
-        written.map_err(|error| match is_full(&error) {
+        self.write_frame().map_err(|error| match is_full(&error) {
             true => Stop::Full,
             false => Stop::Failed(error),
         })?;
+        if self.group.must_sync && !mutation::acknowledges_before_sync() {
+            self.sync().map_err(Stop::Failed)?;
+        }
+        Ok(())
+    }
+
+    /// Write the group's frame, whatever is in it, and move behind it.
+    fn write_frame(&mut self) -> io::Result<()> {
+        let file = self.file.as_ref().ok_or(io::ErrorKind::StorageFull)?;
+        let id = FrameId { epoch: file.epoch, salt: file.salt, lsn: self.next_lsn };
+        self.group.frame.seal(id, self.durable_lsn);
+        let mut parts = self.group.frame.parts();
+        file.file.write_all_at(&mut parts, self.position)?;
         self.group.place(file.epoch, self.position);
         let end = self.position + self.group.frame_bytes();
         self.position = end.next_multiple_of(FRAME_ALIGNMENT);
         self.next_lsn += 1;
-        if self.group.must_sync && !mutation::acknowledges_before_sync() {
-            self.sync().map_err(Stop::Failed)?;
-        }
         Ok(())
     }
 
@@ -248,32 +280,6 @@ impl Writer {
             self.durable_lsn = self.next_lsn - 1;
         }
         Ok(())
-    }
-
-    /// From here on readers and followers see the group; then whoever sent it hears of it.
-    fn publish(&mut self) {
-        let engine = Arc::clone(&self.engine);
-        let followers = engine.followers.lock();
-        let appends = self.group.take_appends();
-        for (appended, placed, partition) in &appends {
-            partition.push(*placed, Some(appended.batch.clone()));
-            self.recent.remember(partition, &appended.batch);
-        }
-        for change in self.group.changes.iter().filter(|change| change.table == Table::Streams) {
-            if let Err(what) = engine.catalog.apply(&change.key, change.value.as_deref()) {
-                tracing::error!(what, "a stream was not taken up");
-            }
-        }
-        if !self.group.changes.is_empty() {
-            engine.tables.apply(self.group.changes.drain(..));
-        }
-        if !followers.is_empty() && !appends.is_empty() {
-            let batches: Arc<[Appended]> =
-                appends.into_iter().map(|(appended, ..)| appended).collect();
-            followers.iter().for_each(|follower| follower.durable(&batches));
-        }
-        drop(followers);
-        self.group.answer_committed(&mut self.replies);
     }
 
     fn fail(&self, error: &io::Error) -> CommitError {

@@ -13,7 +13,8 @@ use crate::disk::{Disk, File, OpenMode};
 use crate::partition::{Partition, Placed, Segment};
 use crate::wal::WalFile;
 
-/// Written at once.
+/// Written and synced at once. The disk takes it bit by bit: a sync of a whole file would keep the
+/// writer's own syncs waiting behind it.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Where the batches come from and where they go.
@@ -123,6 +124,7 @@ impl OpenSegment {
         self.segment.max_timestamp = self.segment.max_timestamp.max(placed.max_timestamp);
         if self.chunk.len() >= CHUNK_BYTES {
             self.flush()?;
+            self.file.sync_data()?;
         }
         Ok(())
     }

@@ -222,7 +222,7 @@ impl Model {
 /// May a commit be refused like that?
 fn is_fair(error: &CommitError, sent: &Sent) -> bool {
     match error {
-        CommitError::DiskFull => sent.wrong.is_none(),
+        CommitError::DiskFull | CommitError::StreamFull(_) => sent.wrong.is_none(),
         CommitError::UnknownPartition(_) => sent.wrong == Some(Wrong::Partition),
         CommitError::Reserved => sent.wrong == Some(Wrong::Table),
         CommitError::TooLarge { bytes, limit } => bytes > limit && *limit > LIMIT_MIN,

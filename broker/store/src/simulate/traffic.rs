@@ -175,9 +175,9 @@ fn commit_of(sent: &Sent) -> Commit {
         }
         builder.finish()
     };
-    let appends = sent.appends.iter().map(|(partition, records)| Append {
-        partition: PartitionId(*partition),
-        batch: batch(records),
-    });
+    let append = |(partition, records): &(u32, Vec<Record>)| {
+        Append::new(PartitionId(*partition), batch(records))
+    };
+    let appends = sent.appends.iter().map(append);
     Commit { appends: appends.collect(), changes: sent.changes.clone() }
 }

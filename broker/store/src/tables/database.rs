@@ -21,6 +21,9 @@ use crate::table::Table;
 pub(crate) const NAME: &str = "tables.redb";
 const TEMPORARY: &str = "tables.tmp";
 
+/// Rows that one transaction changes at most: what it changes is in memory until it commits.
+const ROWS_MAX: usize = 16 << 10;
+
 const CHECKPOINT: TableDefinition<'_, &str, u64> = TableDefinition::new("checkpoint");
 const PARTITIONS: TableDefinition<'_, u32, (u64, u64)> = TableDefinition::new("partitions");
 const SEGMENTS: TableDefinition<'_, (u32, u64), (u64, u64, i64, bool)> =
@@ -398,15 +401,27 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, DatabaseError>) -> Result<T, Data
     })
 }
 
+/// Rows may be ahead of the checkpoint: replaying the log sets them to what it says last. So what
+/// is too much for one transaction goes ahead in several, and the last moves the checkpoint.
 fn write(
     database: &redb::Database,
     layer: &Layer,
     manifest: &Manifest,
     checkpoint: Checkpoint,
 ) -> Result<(), DatabaseError> {
-    let transaction = begin(database)?;
-    fill(&transaction, layer, manifest, checkpoint).map_err(DatabaseError::new)?;
-    transaction.commit().map_err(DatabaseError::new)
+    let mut rows = layer.all_rows().peekable();
+    loop {
+        let transaction = begin(database)?;
+        fill_rows(&transaction, &mut rows.by_ref().take(ROWS_MAX)).map_err(DatabaseError::new)?;
+        let is_last = rows.peek().is_none();
+        if is_last {
+            fill_place(&transaction, manifest, checkpoint).map_err(DatabaseError::new)?;
+        }
+        transaction.commit().map_err(DatabaseError::new)?;
+        if is_last {
+            return Ok(());
+        }
+    }
 }
 
 fn begin(database: &redb::Database) -> Result<WriteTransaction, DatabaseError> {
@@ -418,21 +433,29 @@ fn begin(database: &redb::Database) -> Result<WriteTransaction, DatabaseError> {
     Ok(transaction)
 }
 
-fn fill(
+fn fill_rows<'a>(
     transaction: &WriteTransaction,
-    layer: &Layer,
+    rows: &mut dyn Iterator<Item = (Table, &'a [u8], Option<&'a [u8]>)>,
+) -> Result<(), redb::Error> {
+    let mut tables = Vec::with_capacity(Table::ALL.len());
+    for table in Table::ALL {
+        tables.push(transaction.open_table(definition(table))?);
+    }
+    for (table, key, row) in rows {
+        let table = &mut tables[usize::from(table.id())];
+        match row {
+            Some(value) => drop(table.insert(key, value)?),
+            None => drop(table.remove(key)?),
+        }
+    }
+    Ok(())
+}
+
+fn fill_place(
+    transaction: &WriteTransaction,
     manifest: &Manifest,
     checkpoint: Checkpoint,
 ) -> Result<(), redb::Error> {
-    for table in Table::ALL {
-        let mut rows = transaction.open_table(definition(table))?;
-        for (key, row) in layer.rows(table) {
-            match row {
-                Some(value) => drop(rows.insert(&**key, &**value)?),
-                None => drop(rows.remove(&**key)?),
-            }
-        }
-    }
     let mut partitions = transaction.open_table(PARTITIONS)?;
     for row in &manifest.partitions {
         // Retention may have moved it on since it was looked at.

@@ -2,47 +2,47 @@
 
 use std::array;
 use std::collections::BTreeMap;
+use std::iter;
+use std::mem;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use crate::commit::TableChange;
 use crate::table::Table;
 
 type Row = Option<Box<[u8]>>;
 type Rows = BTreeMap<Box<[u8]>, Row>;
+/// Keys between two bounds.
+pub(super) type Range<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
-/// What changed between two checkpoints.
+/// Rows of all tables.
 #[derive(Debug)]
-pub(crate) struct Layer {
+pub(super) struct Part {
     tables: [Rows; Table::ALL.len()],
 }
 
-impl Default for Layer {
+impl Default for Part {
     fn default() -> Self {
         Self { tables: array::from_fn(|_| Rows::new()) }
     }
 }
 
-impl Layer {
-    pub(crate) fn apply(&mut self, change: TableChange) {
-        self.tables[usize::from(change.table.id())].insert(change.key, change.value);
-    }
-
-    /// The row if it changed: `Some(None)` is one that was removed.
-    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Option<Option<&[u8]>> {
-        self.rows(table).get(key).map(Option::as_deref)
-    }
-
-    pub(crate) fn rows(&self, table: Table) -> &Rows {
+impl Part {
+    fn rows(&self, table: Table) -> &Rows {
         &self.tables[usize::from(table.id())]
     }
 
-    /// Take over what a newer layer says about a range.
-    pub(super) fn copy_range(
-        &mut self,
-        newer: &Self,
-        table: Table,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
-    ) {
+    fn apply(&mut self, change: TableChange) {
+        self.tables[usize::from(change.table.id())].insert(change.key, change.value);
+    }
+
+    /// More rows in a range than so many?
+    fn holds_over(&self, count: usize, table: Table, range: Range<'_>) -> bool {
+        !is_inverted(range) && self.rows(table).range::<[u8], _>(range).nth(count).is_some()
+    }
+
+    /// Take over what a newer part says about a range.
+    pub(super) fn copy_range(&mut self, newer: &Self, table: Table, range: Range<'_>) {
         if is_inverted(range) {
             return;
         }
@@ -52,12 +52,80 @@ impl Layer {
     }
 
     pub(super) fn into_rows(mut self, table: Table) -> impl Iterator<Item = (Box<[u8]>, Row)> {
-        std::mem::take(&mut self.tables[usize::from(table.id())]).into_iter()
+        mem::take(&mut self.tables[usize::from(table.id())]).into_iter()
     }
 }
 
+/// What changed between two checkpoints.
+#[derive(Debug, Default)]
+pub(crate) struct Layer {
+    /// Set aside so that they can be read without a lock; oldest first, all older than `newest`.
+    aside: Vec<Arc<Part>>,
+    newest: Part,
+}
+
+impl Layer {
+    pub(crate) fn apply(&mut self, change: TableChange) {
+        self.newest.apply(change);
+    }
+
+    /// The row if it changed: `Some(None)` is one that was removed.
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Option<Option<&[u8]>> {
+        let aside = self.aside.iter().rev().map(Arc::as_ref);
+        let mut parts = iter::once(&self.newest).chain(aside);
+        parts.find_map(|part| part.rows(table).get(key)).map(Option::as_deref)
+    }
+
+    /// Every change that may be the newest of its row, in an order in which that one comes last.
+    pub(super) fn all_rows(&self) -> impl Iterator<Item = (Table, &[u8], Option<&[u8]>)> {
+        let parts = self.aside.iter().map(Arc::as_ref).chain([&self.newest]);
+        parts.flat_map(|part| {
+            let of_table = |table| {
+                part.rows(table).iter().map(move |(key, row)| (table, &**key, row.as_deref()))
+            };
+            Table::ALL.into_iter().flat_map(of_table)
+        })
+    }
+
+    pub(super) fn newest(&self) -> &Part {
+        &self.newest
+    }
+
+    pub(super) fn newest_holds_over(&self, count: usize, table: Table, range: Range<'_>) -> bool {
+        self.newest.holds_over(count, table, range)
+    }
+
+    pub(super) fn aside(&self) -> &[Arc<Part>] {
+        &self.aside
+    }
+
+    /// Make all of it readable without a lock.
+    pub(super) fn set_aside(&mut self) {
+        self.aside.push(Arc::new(mem::take(&mut self.newest)));
+    }
+
+    /// Put one part where these were, if they are still the oldest.
+    pub(super) fn replace_aside(&mut self, merged: &[Arc<Part>], by: Part) {
+        let same = |(known, merged): (&Arc<Part>, &Arc<Part>)| Arc::ptr_eq(known, merged);
+        if self.aside.len() >= merged.len() && self.aside.iter().zip(merged).all(same) {
+            self.aside.splice(..merged.len(), [Arc::new(by)]);
+        }
+    }
+}
+
+/// All of them as one.
+pub(super) fn merge(parts: &[Arc<Part>]) -> Part {
+    let mut merged = Part::default();
+    for part in parts {
+        for table in Table::ALL {
+            merged.copy_range(part, table, (Bound::Unbounded, Bound::Unbounded));
+        }
+    }
+    merged
+}
+
 /// A range that ends before it begins holds nothing; the map would panic on it.
-pub(super) fn is_inverted(range: (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
+pub(super) fn is_inverted(range: Range<'_>) -> bool {
     match range {
         (Bound::Excluded(from), Bound::Excluded(to)) => from >= to,
         (

@@ -31,7 +31,7 @@ fn publish(store: &Store, numbers: std::ops::Range<u32>, keys: u32) -> Records {
         let mut builder = BatchBuilder::new();
         let bytes = value.as_deref().map(str::as_bytes);
         builder.push(i64::from(n), Some(key.as_bytes()), bytes, &[]);
-        let append = Append { partition: ID, batch: builder.finish() };
+        let append = Append::new(ID, builder.finish());
         let commit = Commit { appends: vec![append], changes: vec![] };
         let Ok(offsets) = store.commit(commit) else { break };
         sent.insert(offsets[0], (key, value));

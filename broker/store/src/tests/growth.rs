@@ -28,7 +28,7 @@ fn publish(store: &Store, round: u32) {
         let index = partition_index(key.as_bytes(), count) as usize;
         let mut builder = BatchBuilder::new();
         builder.push(1, Some(key.as_bytes()), Some(&round.to_le_bytes()), &[]);
-        let append = Append { partition: stream.partitions[index], batch: builder.finish() };
+        let append = Append::new(stream.partitions[index], builder.finish());
         store.commit(Commit { appends: vec![append], changes: vec![] }).expect("committed");
     }
 }

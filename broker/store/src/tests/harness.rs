@@ -43,7 +43,7 @@ pub(super) fn batch(text: &str) -> Batch {
 }
 
 pub(super) fn append(partition: u32, text: &str) -> Append {
-    Append { partition: PartitionId(partition), batch: batch(text) }
+    Append::new(PartitionId(partition), batch(text))
 }
 
 pub(super) fn row(key: &str, value: Option<&str>) -> TableChange {

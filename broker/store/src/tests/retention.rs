@@ -17,7 +17,7 @@ fn publish(store: &Store, numbers: std::ops::Range<u32>) -> Result<(), CommitErr
     for n in numbers {
         let mut builder = BatchBuilder::new();
         builder.push(i64::from(n), Some(b"a/b"), Some(&[b'x'; 100]), &[]);
-        let append = Append { partition: ID, batch: builder.finish() };
+        let append = Append::new(ID, builder.finish());
         store.commit(Commit { appends: vec![append], changes: vec![] })?;
     }
     Ok(())

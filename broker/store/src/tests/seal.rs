@@ -34,7 +34,7 @@ fn publish(store: &Store, n: u32) -> bool {
     builder.push(timestamp, Some(topic.as_bytes()), Some(value.as_bytes()), &headers);
     builder.push(timestamp + 1, None, None, &[]);
     let batch = if n % 40 == 39 { builder.finish_control() } else { builder.finish() };
-    let append = Append { partition: ID, batch };
+    let append = Append::new(ID, batch);
     store.commit(Commit { appends: vec![append], changes: vec![] }).is_ok()
 }
 

@@ -17,7 +17,7 @@ fn fill(store: &Store, timestamps: &[i64]) {
         for timestamp in some {
             builder.push(*timestamp, Some(b"a/b"), Some(&[b'x'; 40]), &[]);
         }
-        let append = Append { partition: ID, batch: builder.finish() };
+        let append = Append::new(ID, builder.finish());
         store.commit(Commit { appends: vec![append], changes: vec![] }).expect("committed");
     }
 }

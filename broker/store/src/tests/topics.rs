@@ -21,7 +21,7 @@ fn publish(store: &Store, topics: &[String], per_batch: usize, payload: usize) {
         for topic in some {
             builder.push(1, Some(topic.as_bytes()), Some(&value), &[]);
         }
-        let append = Append { partition: ID, batch: builder.finish() };
+        let append = Append::new(ID, builder.finish());
         store.commit(Commit { appends: vec![append], changes: vec![] }).expect("committed");
     }
 }

@@ -13,6 +13,8 @@ pub(crate) const FRAMES_FROM: u64 = 4096;
 const MAGIC: [u8; 8] = *b"TwWal001";
 const HEADER_BYTES: usize = 40;
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+/// Synced at once when a file is filled, so that the writer's syncs need not wait for all of it.
+const SYNC_EVERY: u64 = 1 << 20;
 
 /// A file with a right header. Whoever holds the `Arc` may read: it is used again only when
 /// nobody else does.
@@ -133,6 +135,9 @@ fn fill(file: &dyn File, bytes: u64) -> io::Result<()> {
         let zeros = &ZEROS[..usize::try_from(step).expect("no longer than the zeros")];
         file.write_all_at(&mut [IoSlice::new(zeros)], at)?;
         at += step;
+        if at.is_multiple_of(SYNC_EVERY) {
+            file.sync_data()?;
+        }
     }
     Ok(())
 }

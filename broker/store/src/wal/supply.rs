@@ -8,10 +8,15 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::file::WalFile;
+use crate::background;
 use crate::disk::Disk;
 
 /// More checkpointed files than this are removed: they are space.
 const SPARES_MAX: usize = 2;
+/// The first file that is made is only this large, and each after it so many times larger, until
+/// they have their size: a store opens before a large file could be made.
+const FIRST_BYTES: u64 = 1 << 20;
+const GROWTH: u64 = 8;
 /// How often a full disk is tried again.
 const FULL_RETRY: Duration = Duration::from_millis(500);
 
@@ -40,6 +45,8 @@ pub(crate) struct Supply {
 #[derive(Debug)]
 struct State {
     next_epoch: u64,
+    /// The size of the next file that is made.
+    next_bytes: u64,
     ready: Option<Arc<WalFile>>,
     spare: Vec<Arc<WalFile>>,
     /// Files handed out and not yet returned.
@@ -60,6 +67,7 @@ impl Supply {
     ) -> Self {
         let state = State {
             next_epoch: 1,
+            next_bytes: first_bytes(file_bytes),
             ready: None,
             spare: Vec::new(),
             live: 0,
@@ -158,6 +166,7 @@ impl Supply {
 
     /// The helper thread: prepares a file whenever none is ready.
     pub(crate) fn run(&self) {
+        background::step_back();
         let mut state = self.state.lock();
         while !state.closing && state.failed.is_none() {
             if state.ready.is_some() {
@@ -175,22 +184,25 @@ impl Supply {
 
     /// Make the next file ready, from a spare one that nobody reads or from nothing.
     pub(crate) fn prepare(&self) {
-        let (epoch, spare) = {
+        let (epoch, bytes, spare) = {
             let mut state = self.state.lock();
             if state.ready.is_some() || state.failed.is_some() {
                 return;
             }
             let unread = |file: &Arc<WalFile>| Arc::strong_count(file) == 1;
             let usable = state.spare.iter().position(unread);
-            (state.next_epoch, usable.map(|index| state.spare.remove(index)))
+            (state.next_epoch, state.next_bytes, usable.map(|index| state.spare.remove(index)))
         };
         let made = match &spare {
             Some(file) => file.recycle(&*self.disk, epoch),
-            None => WalFile::create(&*self.disk, epoch, self.file_bytes),
+            None => WalFile::create(&*self.disk, epoch, bytes),
         };
         let mut state = self.state.lock();
         match made {
             Ok(file) => {
+                if spare.is_none() {
+                    state.next_bytes = (bytes * GROWTH).min(self.file_bytes);
+                }
                 state.ready = Some(Arc::new(file));
                 state.next_epoch = epoch + 1;
                 state.full = false;
@@ -208,6 +220,11 @@ impl Supply {
             tracing::warn!(file = file.name(), %error, "a write-ahead log file stays behind");
         }
     }
+}
+
+/// The size of the first file that is made, where all others have `file_bytes`.
+pub(crate) fn first_bytes(file_bytes: u64) -> u64 {
+    FIRST_BYTES.min(file_bytes)
 }
 
 /// No room, as opposed to a broken disk.

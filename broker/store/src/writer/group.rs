@@ -1,15 +1,15 @@
 //! The commits that go into one frame, and the offsets they are given. Never touches a file.
 
+use std::mem;
 use std::sync::Arc;
 
 use tidewire_proto::id::PartitionId;
 
 use crate::catalog::Catalog;
-use crate::commit::{Appended, CommitError, Offsets, ReplyTo, TableChange};
+use crate::commit::{Appended, Commit, CommitError, Offsets, ReplyTo, TableChange};
 use crate::frame::FrameBuilder;
 use crate::partition::{Partition, Placed};
 use crate::queue::Queued;
-use crate::replies::Replies;
 
 /// The writer's own view of the partitions: the offset that each gives next, which is ahead of
 /// what readers see.
@@ -49,34 +49,62 @@ impl Lanes {
 /// A batch, its place and its partition.
 pub(super) type Append = (Appended, Placed, Arc<Partition>);
 
+/// What is left to do for a group when its frame is in the log.
+#[derive(Default)]
+pub(super) struct Done {
+    pub(super) appends: Vec<Append>,
+    pub(super) changes: Vec<TableChange>,
+    /// In the order of submission.
+    pub(super) answers: Vec<(ReplyTo, Result<Offsets, CommitError>)>,
+    /// What the queue accounts for it.
+    pub(super) bytes: u64,
+    /// Lists that are empty now; freeing them is not the writer's work.
+    emptied: Vec<Commit>,
+}
+
+impl Done {
+    pub(super) fn clear(&mut self) {
+        self.appends.clear();
+        self.changes.clear();
+        self.answers.clear();
+        self.emptied.clear();
+        self.bytes = 0;
+    }
+}
+
 /// One frame in the making.
 #[derive(Default)]
 pub(super) struct Group {
     pub(super) frame: FrameBuilder,
-    pub(super) changes: Vec<TableChange>,
     /// Someone was promised that it is on disk.
     pub(super) must_sync: bool,
-    appends: Vec<Append>,
-    answers: Vec<(ReplyTo, Offsets)>,
+    commits: usize,
+    done: Done,
     offsets: Vec<u64>,
 }
 
 impl Group {
-    pub(super) fn clear(&mut self) {
+    /// Start anew, in lists that are empty.
+    pub(super) fn begin(&mut self, done: Done) {
         self.frame.clear();
-        self.changes.clear();
-        self.appends.clear();
-        self.answers.clear();
         self.must_sync = false;
+        self.commits = 0;
+        self.done = done;
     }
 
+    /// What is left to do.
+    pub(super) fn take_done(&mut self) -> Done {
+        mem::take(&mut self.done)
+    }
+
+    /// No commit is in it; refusals may be.
     pub(super) fn is_empty(&self) -> bool {
-        self.answers.is_empty()
+        self.commits == 0
     }
 
     /// Commits of nothing: they only wait for what was submitted before them.
     pub(super) fn writes_nothing(&self) -> bool {
-        self.appends.is_empty() && self.changes.is_empty()
+        self.done.appends.is_empty() && self.done.changes.is_empty()
     }
 
     pub(super) fn frame_bytes(&self) -> u64 {
@@ -85,10 +113,10 @@ impl Group {
 
     /// Give each append its offset and put the whole commit into the frame.
     pub(super) fn add(&mut self, lanes: &mut Lanes, queued: Queued) {
-        let appends = queued.commit.appends;
-        let mut must_sync = appends.is_empty() && !queued.commit.changes.is_empty();
+        let Queued { mut commit, bytes, reply, .. } = queued;
+        let mut must_sync = commit.appends.is_empty() && !commit.changes.is_empty();
         self.offsets.clear();
-        for append in appends {
+        for append in commit.appends.drain(..) {
             let lane = lanes.lane(append.partition);
             let batch = append.batch;
             let base = lane.next_offset;
@@ -103,46 +131,51 @@ impl Group {
                 bytes: u32::try_from(batch.bytes().len()).expect("a batch is below 4 GiB"),
                 max_timestamp: batch.max_timestamp(),
             };
-            let appended = Appended { partition: append.partition, base_offset: base, batch };
-            self.appends.push((appended, placed, Arc::clone(&lane.partition)));
+            let (partition, tag) = (append.partition, append.tag);
+            let appended = Appended { partition, base_offset: base, batch, tag };
+            self.done.appends.push((appended, placed, Arc::clone(&lane.partition)));
         }
-        for mut change in queued.commit.changes {
+        for mut change in commit.changes.drain(..) {
             change.fill_in(&self.offsets);
             self.frame.change(&change);
-            self.changes.push(change);
+            self.done.changes.push(change);
         }
         self.must_sync |= must_sync;
-        self.answers.push((queued.reply, Offsets::new(&self.offsets)));
+        self.commits += 1;
+        self.done.answers.push((reply, Ok(Offsets::new(&self.offsets))));
+        self.done.bytes += bytes;
+        self.done.emptied.push(commit);
+    }
+
+    /// A commit that goes into no frame. Its answer keeps its place among the others.
+    pub(super) fn refuse(&mut self, queued: Queued, error: CommitError) {
+        self.done.answers.push((queued.reply, Err(error)));
+        self.done.bytes += queued.bytes;
     }
 
     /// The frame was written there: positions in it become positions in the file.
     pub(super) fn place(&mut self, epoch: u64, position: u64) {
-        for (_, placed, _) in &mut self.appends {
+        for (_, placed, _) in &mut self.done.appends {
             placed.epoch = epoch;
             placed.position += position;
         }
     }
 
-    pub(super) fn take_appends(&mut self) -> Vec<Append> {
-        std::mem::take(&mut self.appends)
-    }
-
     /// The frame was not written: the next one gives the same offsets.
     pub(super) fn give_offsets_back(&mut self, lanes: &mut Lanes) {
-        for (appended, placed, _) in self.appends.drain(..).rev() {
+        for (appended, placed, _) in self.done.appends.drain(..).rev() {
             lanes.lane(appended.partition).next_offset = placed.base;
         }
     }
 
-    pub(super) fn answer_committed(&mut self, replies: &mut Replies) {
-        for (reply, offsets) in self.answers.drain(..) {
-            replies.add(reply, Ok(offsets));
-        }
-    }
-
-    pub(super) fn answer_all(&mut self, replies: &mut Replies, error: &CommitError) {
-        for (reply, _) in self.answers.drain(..) {
-            replies.add(reply, Err(error.clone()));
+    /// Nothing of it happened, for this reason.
+    pub(super) fn fail(&mut self, error: &CommitError) {
+        self.done.appends.clear();
+        self.done.changes.clear();
+        for (_, result) in &mut self.done.answers {
+            if result.is_ok() {
+                *result = Err(error.clone());
+            }
         }
     }
 }

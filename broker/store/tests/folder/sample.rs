@@ -58,7 +58,7 @@ pub(crate) fn fill(store: &Store) {
         let time = 1_700_000_000_000 + i64::try_from(n).expect("small");
         builder.push(time, Some(b"plant/1"), Some(text.as_bytes()), &headers);
         builder.push(time + 1, None, Some(b"second"), &[]);
-        let append = Append { partition: PartitionId(partition(n)), batch: builder.finish() };
+        let append = Append::new(PartitionId(partition(n)), builder.finish());
         let key = format!("row {}", n % 20).into_bytes().into();
         let value = (n % 7 != 3).then(|| text.as_bytes().into());
         let changes = vec![TableChange::new(Table::Sessions, key, value)];
