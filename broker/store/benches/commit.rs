@@ -220,7 +220,7 @@ impl Rounds {
         let rate = median(self.rates);
         println!(
             "{kind}, 64 {form}, {records} records: {:.0} % of bare ({:.0} to {:.0}), {:.0} k rec/s, \
-             {:.1} MB/s, {:.0} B per sync, p50 {:?} p99 {:?}, cpu {:.2} us per commit, written \
+             {:.1} MB/s, {:.0} B per sync, p50 {:?} p99 {:?} p99.9 {:?}, cpu {:.2} us per commit, written \
              {:.2} per payload byte",
             100.0 * median(self.shares),
             100.0 * low,
@@ -230,6 +230,7 @@ impl Rounds {
             median(self.per_group),
             quantile(&self.times, 0.5),
             quantile(&self.times, 0.99),
+            quantile(&self.times, 0.999),
             median(self.cpu),
             median(self.written),
         );

@@ -84,7 +84,7 @@ fn kill_in_the_middle(folder: &Path, from: u64) -> Outcomes {
     thread::sleep(Duration::from_millis(1_500));
     child.kill()?;
     child.wait()?;
-    print!("killed: ");
+    println!("killed");
     Ok(())
 }
 

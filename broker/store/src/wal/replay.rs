@@ -60,11 +60,11 @@ pub(crate) fn replay(
     let (files, mut replayed) = open_all(disk, epoch)?;
     replayed.next_lsn = next_lsn;
     replayed.next_epoch = epoch;
-    let mut bytes = Vec::new();
+    let mut contents = Contents::default();
     let mut end = None;
     for (index, file) in files.iter().enumerate() {
-        read_whole(file, &mut bytes)?;
-        match continuation(file, &bytes, replayed.next_lsn) {
+        let bytes = contents.read(file)?;
+        match continuation(file, bytes, replayed.next_lsn) {
             Continuation::Next => (),
             Continuation::None => break,
             Continuation::Skips { found } => {
@@ -73,12 +73,12 @@ pub(crate) fn replay(
                 return Err(ReplayError::Damaged { file, position, what });
             }
         }
-        let position = read_frames(file, &bytes, &mut replayed, visit)?;
+        let position = read_frames(file, bytes, &mut replayed, visit)?;
         replayed.live.push(Arc::clone(&files[index]));
         replayed.next_epoch = file.epoch + 1;
         end = Some((file.name(), position));
     }
-    find_the_end(&files, &mut bytes, end, &mut replayed)?;
+    find_the_end(&files, &mut contents, end, &mut replayed)?;
     Ok(replayed)
 }
 
@@ -128,13 +128,13 @@ fn read_frames(
 /// that knows the missing one was synced is proof of damage.
 fn find_the_end(
     files: &[Arc<WalFile>],
-    bytes: &mut Vec<u8>,
+    contents: &mut Contents,
     end: Option<(String, u64)>,
     replayed: &mut Replayed,
 ) -> Result<(), ReplayError> {
     let last = replayed.live.len().saturating_sub(1);
     for (index, file) in files.iter().enumerate().skip(last) {
-        read_whole(file, bytes)?;
+        let bytes = contents.read(file)?;
         let is_live = index < replayed.live.len();
         let from = match &end {
             Some((_, position)) if is_live => *position,
@@ -204,12 +204,23 @@ fn frame_begins(file: &WalFile, bytes: &[u8], position: u64) -> bool {
     header.is_some_and(|rest| Frame::begins(rest, file.epoch))
 }
 
-fn read_whole(file: &WalFile, bytes: &mut Vec<u8>) -> Result<(), ReplayError> {
-    let length = usize::try_from(file.bytes)
-        .map_err(|_| io::Error::new(ErrorKind::FileTooLarge, file.name()))?;
-    bytes.resize(length, 0);
-    file.file.read_exact_at(bytes, 0)?;
-    Ok(())
+/// The file that was read last, whole.
+#[derive(Default)]
+struct Contents {
+    epoch: Option<u64>,
+    bytes: Vec<u8>,
+}
+
+impl Contents {
+    fn read(&mut self, file: &WalFile) -> Result<&[u8], ReplayError> {
+        if self.epoch.replace(file.epoch) != Some(file.epoch) {
+            let length = usize::try_from(file.bytes)
+                .map_err(|_| io::Error::new(ErrorKind::FileTooLarge, file.name()))?;
+            self.bytes.resize(length, 0);
+            file.file.read_exact_at(&mut self.bytes, 0)?;
+        }
+        Ok(&self.bytes)
+    }
 }
 
 /// All files in order; those before the checkpoint are spare, those from it on have no gap.
