@@ -21,6 +21,8 @@ The commands of this workspace:
   cargo xtask simulate [--histories N] [--seed S] [--mutation NAME]
                            histories of the store on a lying disk, 10,000 from seed 1 on; with
                            a mutation, of a store that is wrong on purpose
+  cargo xtask simulate --every-byte
+                           one short history, the power cut after every byte of it
   cargo xtask help         this text
 ";
 

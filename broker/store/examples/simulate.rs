@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use tidewire_store::Mutation;
-use tidewire_store::simulate::{Failure, Tally, history};
+use tidewire_store::simulate::{Failure, Steps, Tally, every_byte, history};
 
-const USAGE: &str = "simulate [--histories N] [--seed S] [--mutation NAME]";
+const USAGE: &str = "simulate [--histories N] [--seed S] [--mutation NAME] | --every-byte";
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 struct Choice {
@@ -18,6 +18,9 @@ struct Choice {
 }
 
 fn main() -> ExitCode {
+    if env::args().skip(1).eq(["--every-byte"]) {
+        return cut_everywhere();
+    }
     let choice = match choice(env::args().skip(1)) {
         Ok(choice) => choice,
         Err(problem) => {
@@ -40,6 +43,23 @@ fn main() -> ExitCode {
     let mutation = mutation.unwrap_or_default();
     println!("repeat it: cargo xtask simulate --histories 1 --seed {seed}{mutation}");
     ExitCode::FAILURE
+}
+
+/// One short history, and a power cut after every byte of it; pages of the tables, which are never
+/// written in place, are cut at fewer bytes.
+fn cut_everywhere() -> ExitCode {
+    let started = Instant::now();
+    match every_byte(Steps { own: 1, tables: 61 }) {
+        Ok(cuts) => {
+            let time = started.elapsed().as_secs_f64();
+            println!("{} places cut, {} opens compared, {time:.1} s", cuts.places, cuts.opens);
+            ExitCode::SUCCESS
+        }
+        Err(problem) => {
+            println!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The first failure ends it.

@@ -10,7 +10,7 @@ use super::observe;
 use super::plan::{Ending, Plan, Trouble};
 use super::tally::Tally;
 use super::traffic::{Sent, Traffic};
-use crate::commit::{Appended, Commit, Follower, Outcome, Reply};
+use crate::commit::{Appended, Commit, CommitError, Follower, Outcome, Reply};
 use crate::disk::sim::{Loss, SimDisk, SimRandom};
 use crate::health::Health;
 use crate::store::Store;
@@ -245,7 +245,7 @@ impl<'a> Life<'a> {
         for outcome in &outcomes {
             match &outcome.result {
                 Ok(_) => tally.acknowledged += 1,
-                Err(crate::CommitError::Failed(_)) => tally.unknown += 1,
+                Err(CommitError::Failed(_)) => tally.unknown += 1,
                 Err(_) => tally.refused += 1,
             }
             model.answered(outcome.ticket, outcome.result.as_ref())?;

@@ -10,13 +10,15 @@ use crate::disk::sim::Loss;
 /// A commit below this fits the smallest file there is.
 const LIMIT_MIN: u64 = 10 << 10;
 
+/// Table number and key.
+type RowKey = (u8, Box<[u8]>);
+
 /// All records and rows at one moment between two commits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Contents {
     /// By partition number, then by offset.
     pub(super) partitions: Vec<Vec<Record>>,
-    /// By table number and key.
-    pub(super) rows: BTreeMap<(u8, Box<[u8]>), Box<[u8]>>,
+    pub(super) rows: BTreeMap<RowKey, Box<[u8]>>,
 }
 
 impl Contents {

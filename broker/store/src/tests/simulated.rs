@@ -37,7 +37,7 @@ fn every_mutated_store_is_noticed() {
 
 #[test]
 fn a_power_cut_after_any_byte_of_a_short_history_leaves_a_prefix_with_all_that_was_promised() {
-    let steps = Steps { own: 97, tables: 2039 };
+    let steps = Steps { own: 223, tables: 4093 };
     let cuts = every_byte(steps).unwrap_or_else(|problem| panic!("{problem}"));
     println!("{cuts:?}");
     assert!(cuts.places > 1000, "{cuts:?}");
