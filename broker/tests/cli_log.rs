@@ -66,7 +66,8 @@ fn copy(from: &Path, to: &Path) {
 
 /// What a killed broker leaves: some of it in segments, the end of it in the log alone.
 fn killed() -> TempDir {
-    let (running, found) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let new = || tempfile::tempdir().expect("a folder");
+    let (running, found) = (new(), new());
     let store = open(running.path());
     (0..RECORDS).for_each(|number| put(&store, number));
     copy(running.path(), found.path());
@@ -337,7 +338,7 @@ fn a_truncated_a_missing_and_an_unindexed_segment_are_mended_in_one_go() {
 
 #[test]
 fn log_files_that_are_gone_cut_or_have_no_header_are_named_and_mended() {
-    let damages: [(&str, &str, fn(&Path)); 3] = [
+    let damages: [(_, _, fn(&Path)); 3] = [
         ("log-missing", "is missing", |file| fs::remove_file(file).expect("removed")),
         ("log-file", "header is damaged", |file| flip(file, 17)),
         ("log-file", "cut short", |file| {

@@ -154,6 +154,7 @@ fn record_length(disk: &Arc<dyn Disk>, hole: &Hole, bytes: u64) -> io::Result<()
     let failed = |error: &dyn std::fmt::Display| io::Error::other(error.to_string());
     let database = Database::open(Arc::clone(disk), CACHE_BYTES).map_err(|e| failed(&e))?;
     let (checkpoint, _) = database.load().map_err(|error| failed(&error))?;
+    database.release()?;
     let segment = hole.segment;
     let row = SegmentRow {
         partition: hole.partition,

@@ -1,6 +1,7 @@
 //! Judges segments and the indexes beside them against what the checkpoint says. Never looks at
 //! the write-ahead log.
 
+use std::collections::HashMap;
 use std::io::ErrorKind;
 
 use tidewire_proto::id::PartitionId;
@@ -27,12 +28,11 @@ pub(super) struct Placed {
 
 /// Every segment that the checkpoint names and whose partition exists.
 pub(super) fn all(view: &View) -> Vec<Placed> {
-    let refined = |row: &SegmentRow| {
-        let of_it =
-            |sealed: &&SealedRow| (sealed.partition, sealed.base) == (row.partition, row.base);
-        let sealed = view.manifest.sealed.iter().find(of_it)?;
-        Some(Refined { generation: sealed.generation, compacted: sealed.compacted })
+    let refined = |row: &SealedRow| {
+        let refined = Refined { generation: row.generation, compacted: row.compacted };
+        ((row.partition, row.base), refined)
     };
+    let refined: HashMap<_, _> = view.manifest.sealed.iter().map(refined).collect();
     let placed = |row: &SegmentRow| {
         let partition = view.engine.catalog.partition(row.partition)?;
         let segment = Segment {
@@ -41,7 +41,7 @@ pub(super) fn all(view: &View) -> Vec<Placed> {
             bytes: row.bytes,
             max_timestamp: row.max_timestamp,
             sealed: row.sealed,
-            refined: refined(row),
+            refined: refined.get(&(row.partition, row.base)).copied(),
         };
         Some(Placed { partition: row.partition, folder: partition.folder.clone(), segment })
     };

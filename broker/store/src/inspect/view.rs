@@ -2,7 +2,6 @@
 //! writing. Never judges what it read.
 
 use std::io::{self, ErrorKind};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,7 +109,13 @@ pub(super) fn load(
     if !Database::exists(&**disk)? {
         return Err(OpenError::Missing { file: DATABASE_FILE.into() });
     }
-    let (database, checkpoint, manifest) = open_database(disk)?;
+    let damaged = |error: DatabaseError| OpenError::Damaged {
+        file: DATABASE_FILE.into(),
+        position: 0,
+        what: error.to_string(),
+    };
+    let database = Database::open(Arc::clone(disk), CACHE_BYTES).map_err(damaged)?;
+    let (checkpoint, manifest) = database.load().map_err(damaged)?;
     let options = StoreOptions { streams: Vec::new(), threads: false, ..StoreOptions::default() };
     let engine = new_engine(Arc::clone(disk), options, database);
     load_streams(&engine)?;
@@ -127,21 +132,6 @@ pub(super) fn load(
     let torn = log.as_ref().ok().and_then(|replayed| replayed.torn.clone());
     let report = RecoveryReport { frames, bytes, torn, ..rebuild.report };
     Ok(View { disk: Arc::clone(disk), engine, checkpoint, manifest, log, report })
-}
-
-/// The database may stumble over a damaged page instead of saying so; that is an answer, too.
-fn open_database(disk: &Arc<dyn Disk>) -> Result<(Database, Checkpoint, Manifest), OpenError> {
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        let database = Database::open(Arc::clone(disk), CACHE_BYTES)?;
-        let (checkpoint, manifest) = database.load()?;
-        Ok((database, checkpoint, manifest))
-    }));
-    let what = match opened {
-        Ok(Ok(opened)) => return Ok(opened),
-        Ok(Err(error)) => DatabaseError::to_string(&error),
-        Err(_) => "a page makes no sense".into(),
-    };
-    Err(OpenError::Damaged { file: DATABASE_FILE.into(), position: 0, what })
 }
 
 /// The names in a folder that may not be there.

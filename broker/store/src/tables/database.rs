@@ -221,10 +221,13 @@ impl Database {
     /// for a disk that keeps no changes.
     pub(crate) fn is_sound(disk: &dyn Disk, cache_bytes: usize) -> Result<bool, DatabaseError> {
         let file = disk.open(NAME, OpenMode::Write).map_err(DatabaseError::io)?;
-        let backend = FileBackend::new(Arc::clone(&file));
+        let mut database = open(FileBackend::new(Arc::clone(&file)), &*file, cache_bytes)?;
+        let sound = guarded(|| database.check_integrity().map_err(DatabaseError::new));
         guarded(|| {
-            open(backend, &*file, cache_bytes)?.check_integrity().map_err(DatabaseError::new)
-        })
+            drop(database);
+            Ok(())
+        })?;
+        sound
     }
 
     /// Everything that recovery needs to know.
