@@ -8,6 +8,7 @@ mod filter;
 mod index;
 mod kept;
 mod lookup;
+mod meter;
 mod name;
 mod postings;
 mod read;

@@ -1,15 +1,15 @@
 //! What the readers of segments share: indexes in memory, how much was read, what was found
 //! damaged. Never a rule.
 
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::index::SparseIndex;
-use super::kept::Kept;
+use super::kept::{Kept, Key};
+use super::meter::Meter;
 use super::topics::Topics;
-use crate::disk::{Disk, File};
+use crate::disk::Disk;
 use crate::partition::{Partition, Segment};
 use crate::read::Quarantined;
 
@@ -21,7 +21,7 @@ const NAMED_MAX: usize = 1000;
 pub(crate) struct Archive {
     pub(super) indexes: Kept<SparseIndex>,
     pub(super) topics: Kept<Topics>,
-    bytes_read: AtomicU64,
+    pub(super) meter: Meter,
     quarantine: Mutex<Vec<Quarantined>>,
     damaged: AtomicU64,
 }
@@ -35,10 +35,16 @@ pub(crate) struct Located<'a> {
     pub(crate) segment: &'a Segment,
 }
 
+impl Located<'_> {
+    pub(super) fn key(&self) -> Key {
+        (self.partition.id, self.segment.base, self.segment.generation())
+    }
+}
+
 impl Archive {
     /// Bytes read from segments and the files beside them, since the start.
     pub(crate) fn bytes_read(&self) -> u64 {
-        self.bytes_read.load(Ordering::Relaxed)
+        self.meter.bytes()
     }
 
     /// How many damaged places were met since the start, and the first of them by name.
@@ -60,13 +66,5 @@ impl Archive {
         if named.len() < NAMED_MAX {
             named.push(found);
         }
-    }
-
-    /// Read and count.
-    pub(super) fn read_at(&self, file: &dyn File, length: usize, at: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; length];
-        file.read_exact_at(&mut bytes, at)?;
-        self.bytes_read.fetch_add(length as u64, Ordering::Relaxed);
-        Ok(bytes)
     }
 }

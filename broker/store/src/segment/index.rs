@@ -2,11 +2,10 @@
 //! whenever its own file is missing or damaged; never trusted beyond finding a place to start.
 
 use std::io::{self, IoSlice};
-use std::sync::Arc;
 
 use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch, Outline};
 
-use super::archive::Located;
+use super::meter::Meter;
 use super::name::{INDEX, file_name};
 use crate::disk::{Disk, File, OpenMode};
 use crate::partition::Segment;
@@ -43,6 +42,11 @@ impl SparseIndex {
         Ok(index)
     }
 
+    /// It speaks of this many bytes of the segment.
+    pub(super) fn covers(&self, bytes: u64) -> bool {
+        self.covered >= bytes
+    }
+
     /// Offset and position of the batch with `offset`, or of some batch before it. `base` is the
     /// segment's first offset.
     pub(super) fn place_of(&self, offset: u64, base: u64) -> (u64, u64) {
@@ -60,7 +64,7 @@ impl SparseIndex {
 
     /// Hop from batch to batch. A header that makes no sense ends it: readers will meet the
     /// damage themselves and name it.
-    fn extend(&mut self, file: &dyn File, bytes: u64) -> io::Result<()> {
+    pub(super) fn extend(&mut self, file: &dyn File, bytes: u64) -> io::Result<()> {
         let mut chunk = vec![0; 1 << 18];
         let bytes = bytes.min(file.len()?);
         while self.covered < bytes {
@@ -104,12 +108,17 @@ impl SparseIndex {
         disk.rename(&temporary, &name)
     }
 
-    fn load(located: Located<'_>) -> Option<Self> {
-        let segment = located.segment;
-        let name = file_name(&located.partition.folder, segment, INDEX);
-        let file = located.disk.open(&name, OpenMode::Read).ok()?;
+    /// What was saved beside a sealed segment, if it is right.
+    pub(super) fn load(
+        disk: &dyn Disk,
+        folder: &str,
+        segment: &Segment,
+        meter: &Meter,
+    ) -> Option<Self> {
+        let name = file_name(folder, segment, INDEX);
+        let file = disk.open(&name, OpenMode::Read).ok()?;
         let length = usize::try_from(file.len().ok()?).ok()?;
-        let bytes = located.archive.read_at(&*file, length, 0).ok()?;
+        let bytes = meter.read_at(&*file, length, 0).ok()?;
         let index = Self::decode(&bytes, segment.next)?;
         (index.covered == segment.bytes).then_some(index)
     }
@@ -156,27 +165,4 @@ impl SparseIndex {
             max_timestamp: i64::from_le_bytes(*max_timestamp),
         })
     }
-}
-
-/// The index of a segment, as far as the segment reaches now.
-pub(super) fn index(located: Located<'_>, file: &dyn File) -> io::Result<Arc<SparseIndex>> {
-    let segment = located.segment;
-    let kept = &located.archive.indexes;
-    let index = match kept.take(located) {
-        Some(index) if index.covered >= segment.bytes => index,
-        Some(shorter) => {
-            let mut longer = SparseIndex::clone(&shorter);
-            longer.extend(file, segment.bytes)?;
-            Arc::new(longer)
-        }
-        None => {
-            let saved = segment.sealed.then(|| SparseIndex::load(located));
-            match saved.flatten() {
-                Some(index) => Arc::new(index),
-                None => Arc::new(SparseIndex::build(file, segment)?),
-            }
-        }
-    };
-    kept.put(located, &index);
-    Ok(index)
 }

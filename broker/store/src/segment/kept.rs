@@ -6,13 +6,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tidewire_proto::id::PartitionId;
 
-use super::archive::Located;
-
 /// Kept of each kind.
 const KEPT_MAX: usize = 64;
 
 /// Partition, base and generation.
-type Key = (PartitionId, u64, u32);
+pub(super) type Key = (PartitionId, u64, u32);
 
 /// Some of a kind, the one used last at the back.
 #[derive(Debug)]
@@ -28,23 +26,18 @@ impl<T> Default for Kept<T> {
 
 impl<T> Kept<T> {
     /// The one of this segment leaves, if it is here.
-    pub(super) fn take(&self, located: Located<'_>) -> Option<Arc<T>> {
-        let key = key(located);
+    pub(super) fn take(&self, key: Key) -> Option<Arc<T>> {
         let mut used = self.used.lock();
         let place = used.iter().position(|(known, _)| *known == key)?;
         used.remove(place).map(|(_, kept)| kept)
     }
 
     /// Keep this one, and let the one go that was not used for longest.
-    pub(super) fn put(&self, located: Located<'_>, kept: &Arc<T>) {
+    pub(super) fn put(&self, key: Key, kept: &Arc<T>) {
         let mut used = self.used.lock();
-        used.push_back((key(located), Arc::clone(kept)));
+        used.push_back((key, Arc::clone(kept)));
         if used.len() > KEPT_MAX {
             used.pop_front();
         }
     }
-}
-
-fn key(located: Located<'_>) -> Key {
-    (located.partition.id, located.segment.base, located.segment.generation())
 }

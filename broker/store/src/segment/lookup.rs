@@ -69,11 +69,14 @@ const OFFSETS_MAX: usize = 4096;
 fn topics(located: Located<'_>) -> Option<Arc<Topics>> {
     located.segment.refined?;
     let kept = &located.archive.topics;
-    let topics = match kept.take(located) {
+    let topics = match kept.take(located.key()) {
         Some(topics) => topics,
-        None => Arc::new(Topics::open(located).ok()?),
+        None => {
+            let (folder, meter) = (&located.partition.folder, &located.archive.meter);
+            Arc::new(Topics::open(located.disk, folder, located.segment, meter).ok()?)
+        }
     };
-    kept.put(located, &topics);
+    kept.put(located.key(), &topics);
     Some(topics)
 }
 
@@ -84,7 +87,7 @@ fn matching(located: Located<'_>, topics: &Topics, filter: &str) -> io::Result<V
     let mut places = Vec::new();
     let mut pages = topics.root.range().ge(prefix).into_stream();
     while let Some((last, place)) = pages.next() {
-        let page = topics.page(located.archive, place)?;
+        let page = topics.page(&located.archive.meter, place)?;
         let mut found = page.search(automaton).ge(prefix).into_stream();
         while let Some((_, place)) = found.next() {
             places.push(Place::unpack(place));
@@ -107,7 +110,7 @@ fn offsets(
     let base = located.segment.base;
     let mut smallest = BinaryHeap::new();
     let mut is_complete = true;
-    topics.visit_postings(located.archive, places, &mut |postings| {
+    topics.visit_postings(&located.archive.meter, places, &mut |postings| {
         let found = Offsets::new(postings).map(|offset| base.saturating_add(offset));
         for offset in found.skip_while(|offset| *offset < from) {
             if smallest.len() < limit {

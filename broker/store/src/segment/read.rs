@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidewire_proto::record::Record;
 
 use super::archive::Located;
-use super::index::{SparseIndex, index};
+use super::index::SparseIndex;
 use super::window::{AHEAD_BYTES, Window, open};
 use crate::disk::File;
 use crate::read::StoredBatch;
@@ -73,4 +73,29 @@ pub(super) fn indexed(located: Located<'_>) -> io::Result<(Arc<dyn File>, Arc<Sp
     let file = open(located)?;
     let index = index(located, &*file)?;
     Ok((file, index))
+}
+
+/// The index of a segment, as far as the segment reaches now.
+fn index(located: Located<'_>, file: &dyn File) -> io::Result<Arc<SparseIndex>> {
+    let segment = located.segment;
+    let kept = &located.archive.indexes;
+    let index = match kept.take(located.key()) {
+        Some(index) if index.covers(segment.bytes) => index,
+        Some(shorter) => {
+            let mut longer = SparseIndex::clone(&shorter);
+            longer.extend(file, segment.bytes)?;
+            Arc::new(longer)
+        }
+        None => {
+            let folder = &located.partition.folder;
+            let meter = &located.archive.meter;
+            let load = || SparseIndex::load(located.disk, folder, segment, meter);
+            match segment.sealed.then(load).flatten() {
+                Some(index) => Arc::new(index),
+                None => Arc::new(SparseIndex::build(file, segment)?),
+            }
+        }
+    };
+    kept.put(located.key(), &index);
+    Ok(index)
 }

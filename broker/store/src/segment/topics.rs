@@ -12,10 +12,11 @@ use std::sync::Arc;
 
 use fst::{Map, MapBuilder};
 
-use super::archive::{Archive, Located};
+use super::meter::Meter;
 use super::name::{TOPICS, file_name};
 use super::postings::Postings;
-use crate::disk::{File, OpenMode};
+use crate::disk::{Disk, File, OpenMode};
+use crate::partition::Segment;
 
 const MAGIC: [u8; 8] = *b"TwTop001";
 const FOOTER_BYTES: usize = 40;
@@ -134,34 +135,38 @@ pub(crate) struct Topics {
 
 impl Topics {
     /// The index of a segment. An error is one more reason to do without.
-    pub(super) fn open(located: Located<'_>) -> io::Result<Self> {
-        let name = file_name(&located.partition.folder, located.segment, TOPICS);
-        let file = located.disk.open(&name, OpenMode::Read)?;
+    pub(super) fn open(
+        disk: &dyn Disk,
+        folder: &str,
+        segment: &Segment,
+        meter: &Meter,
+    ) -> io::Result<Self> {
+        let file = disk.open(&file_name(folder, segment, TOPICS), OpenMode::Read)?;
         let at = file.len()?.checked_sub(FOOTER_BYTES as u64).ok_or_else(damaged)?;
-        let footer = located.archive.read_at(&*file, FOOTER_BYTES, at)?;
+        let footer = meter.read_at(&*file, FOOTER_BYTES, at)?;
         let number = |at: usize| {
             u64::from_le_bytes(footer[at..at + 8].try_into().expect("the range is 8 long"))
         };
         let crc = crc_fast::crc32_iscsi(&footer[..32]).to_le_bytes();
         let ours = footer[24..32] == MAGIC && footer[32..36] == crc;
-        if !ours || number(8) != located.segment.base {
+        if !ours || number(8) != segment.base {
             return Err(damaged());
         }
         let place = Place::unpack(number(0));
-        let root = page(read_checked(located.archive, &*file, place)?)?;
+        let root = page(read_checked(meter, &*file, place)?)?;
         Ok(Self { root, file })
     }
 
     /// The page at a place of the root.
-    pub(super) fn page(&self, archive: &Archive, place: u64) -> io::Result<Page> {
-        page(read_checked(archive, &*self.file, Place::unpack(place))?)
+    pub(super) fn page(&self, meter: &Meter, place: u64) -> io::Result<Page> {
+        page(read_checked(meter, &*self.file, Place::unpack(place))?)
     }
 
     /// Postings from all these places, each shown once, in the order of the file. What lies close
     /// together is read at once.
     pub(super) fn visit_postings(
         &self,
-        archive: &Archive,
+        meter: &Meter,
         places: &[Place],
         visit: &mut dyn FnMut(&[u8]),
     ) -> io::Result<()> {
@@ -177,7 +182,7 @@ impl Topics {
             }
             let length = end(&rest[count - 1]) - first.position;
             let length = usize::try_from(length).map_err(|_| damaged())?;
-            let bytes = archive.read_at(&*self.file, length, first.position)?;
+            let bytes = meter.read_at(&*self.file, length, first.position)?;
             for place in &rest[..count] {
                 let at = usize::try_from(place.position - first.position).map_err(|_| damaged())?;
                 visit(checked(&bytes[at..at + place.bytes])?);
@@ -193,8 +198,8 @@ const GAP_BYTES: u64 = 4 << 10;
 /// Read at once at most, unless one is longer.
 const RUN_BYTES: u64 = 1 << 20;
 
-fn read_checked(archive: &Archive, file: &dyn File, place: Place) -> io::Result<Vec<u8>> {
-    let mut bytes = archive.read_at(file, place.bytes, place.position)?;
+fn read_checked(meter: &Meter, file: &dyn File, place: Place) -> io::Result<Vec<u8>> {
+    let mut bytes = meter.read_at(file, place.bytes, place.position)?;
     checked(&bytes)?;
     bytes.drain(..CRC_BYTES);
     Ok(bytes)

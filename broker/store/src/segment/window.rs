@@ -63,7 +63,7 @@ impl<'a> Window<'a> {
         let length = usize::try_from(bytes.min(self.end - self.position))
             .map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
         if length > self.bytes.len() {
-            let read = self.located.archive.read_at(&*self.file, length, self.position)?;
+            let read = self.located.archive.meter.read_at(&*self.file, length, self.position)?;
             self.bytes = Bytes::from(read);
         }
         Ok(())

@@ -1,0 +1,24 @@
+//! Reads and counts what was read. Owns the count.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::disk::File;
+
+/// Bytes read from segments and the files beside them, since the start.
+#[derive(Debug, Default)]
+pub(super) struct Meter(AtomicU64);
+
+impl Meter {
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Read and count.
+    pub(super) fn read_at(&self, file: &dyn File, length: usize, at: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, at)?;
+        self.0.fetch_add(length as u64, Ordering::Relaxed);
+        Ok(bytes)
+    }
+}
