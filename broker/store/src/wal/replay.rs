@@ -171,9 +171,9 @@ pub(crate) fn visit_strays(
     from: u64,
     visit: &mut dyn FnMut(&Frame<'_>),
 ) -> Result<(), ReplayError> {
-    let mut bytes = Vec::new();
-    read_whole(file, &mut bytes)?;
-    stray_frames(file, &bytes, from).iter().for_each(visit);
+    let mut contents = Contents::default();
+    let bytes = contents.read(file)?;
+    stray_frames(file, bytes, from).iter().for_each(visit);
     Ok(())
 }
 
