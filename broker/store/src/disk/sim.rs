@@ -14,12 +14,11 @@ use parking_lot::Mutex;
 
 use crash::survivors;
 use file::SimFile;
-use state::{Inode, Random, State};
+use state::{Inode, Random, State, Watch};
 
 pub(crate) use state::Random as SimRandom;
-pub use state::{Fault, Loss};
-pub use watch::Moment;
-use watch::{Watch, announce};
+pub use state::{Fault, Loss, Moment};
+use watch::announce;
 
 use super::access::{Disk, File, OpenMode};
 use crate::mutation;

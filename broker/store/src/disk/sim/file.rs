@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::state::{Change, Fault, Inode, Random, State};
-use super::watch::{Write, announce};
+use super::state::{Change, Fault, Inode, Random, State, Write};
+use super::watch::announce;
 use crate::disk::access::File;
 use crate::mutation;
 

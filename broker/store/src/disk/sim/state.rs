@@ -1,9 +1,7 @@
 //! What the simulated disk holds and what is wrong with it. Never a policy of loss.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io;
-
-use super::watch::Watch;
+use std::{fmt, io};
 
 /// A disk keeps or loses this much as one.
 const SECTOR_BYTES: usize = 512;
@@ -132,6 +130,33 @@ pub(super) struct State {
     pub(super) random: Random,
     pub(super) faults: Faults,
     pub(super) watch: Option<Watch>,
+}
+
+/// A change that is about to happen.
+pub struct Moment<'a> {
+    /// Which file or folder.
+    pub name: &'a str,
+    pub(super) state: &'a State,
+    pub(super) write: Option<Write<'a>>,
+}
+
+/// Bytes on their way to a file.
+#[derive(Clone, Copy)]
+pub(super) struct Write<'a> {
+    pub(super) inode: u64,
+    pub(super) position: usize,
+    pub(super) bytes: &'a [u8],
+}
+
+type Visit = Box<dyn FnMut(&Moment<'_>) + Send>;
+
+/// Whoever is shown each change before it happens.
+pub(super) struct Watch(pub(super) Visit);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 pub(super) type Names = BTreeMap<String, u64>;

@@ -1,25 +1,7 @@
 //! Shows each change to the disk just before it happens, so that a test can cut the power at any
 //! place of it. Changes nothing.
 
-use std::fmt;
-
-use super::state::{Change, State};
-
-/// A change that is about to happen.
-pub struct Moment<'a> {
-    /// Which file or folder.
-    pub name: &'a str,
-    pub(super) state: &'a State,
-    pub(super) write: Option<Write<'a>>,
-}
-
-/// Bytes on their way to a file.
-#[derive(Clone, Copy)]
-pub(super) struct Write<'a> {
-    pub(super) inode: u64,
-    pub(super) position: usize,
-    pub(super) bytes: &'a [u8],
-}
+use super::state::{Change, Moment, State, Write};
 
 impl Moment<'_> {
     /// How many bytes are about to be written; none if it is another change.
@@ -32,17 +14,6 @@ impl Moment<'_> {
         let write = self.write.filter(|_| written > 0)?;
         let new = write.bytes[..written].to_vec();
         Some((write.inode, Change::Write { position: write.position, new }))
-    }
-}
-
-type Visit = Box<dyn FnMut(&Moment<'_>) + Send>;
-
-/// Whoever watches.
-pub(super) struct Watch(pub(super) Visit);
-
-impl fmt::Debug for Watch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watch")
     }
 }
 
