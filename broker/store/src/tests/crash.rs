@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::harness::{append, open, put, row, rows, texts};
-use crate::disk::sim::{Loss, SimDisk};
+use crate::disk::sim::{Fault, Loss, SimDisk};
 use crate::{Commit, CommitError, Health, Store};
 
 /// A crash of the program alone.
@@ -178,4 +178,20 @@ fn a_full_disk_refuses_appends_lets_readers_acknowledge_and_recovers() {
     let (store, _) = open(disk.restart(KEEP, 1)).expect("opens");
     assert_eq!(texts(&store, 0).expect("readable").len(), kept + 1);
     assert!(rows(&store).contains(&("cursor".into(), "5".into())));
+}
+
+#[test]
+fn an_access_that_fails_while_the_folder_is_made_fails_the_open_or_costs_nothing() {
+    for fault in [Fault::Write, Fault::Full, Fault::Sync, Fault::FullSync] {
+        for (after, seed) in (0..40).flat_map(|after| [(after, 1), (after, 2)]) {
+            let disk = SimDisk::new(seed);
+            disk.fail_once(fault, after);
+            let mut acked = [0; 2];
+            if let Ok((store, _)) = open(disk.clone()) {
+                acked = history(&store, 60);
+            }
+            let context = format!("seed {seed}: {fault:?} after {after}");
+            check(&disk.restart(Loss::Everything, seed), acked, &context);
+        }
+    }
 }
