@@ -6,7 +6,7 @@ mod loaded;
 use std::sync::Arc;
 use std::time::Duration;
 
-use loaded::loaded;
+use loaded::{loaded, pays};
 
 use crate::background;
 use crate::engine::{Engine, FullFile};
@@ -79,17 +79,17 @@ fn step(engine: &Engine, full: Arc<FullFile>) -> bool {
 fn checkpoint(engine: &Engine, full: &FullFile) -> Result<(), Stop> {
     let _arranging = engine.sealer.arranging();
     let epoch = full.file.epoch;
-    let wal = loaded(&full.file);
-    let sources = Sources {
-        disk: &*engine.disk,
-        wal: &wal,
-        segment_bytes_max: engine.options.segment_bytes_max,
-    };
+    let ahead = loaded(&full.file);
     let mut manifest = Manifest::default();
     let mut moved = Vec::new();
     for partition in engine.catalog.partitions() {
         let placed = partition.placed_in(epoch);
         let Some(last) = placed.last() else { continue };
+        let sources = Sources {
+            disk: &*engine.disk,
+            wal: if pays(&placed) { &ahead } else { &full.file },
+            segment_bytes_max: engine.options.segment_bytes_max,
+        };
         let segments = segment::append(sources, &partition, &placed)?;
         let (id, (start, _)) = (partition.id, partition.bounds());
         manifest.partitions.push(PartitionRow { id, start, end: last.next });

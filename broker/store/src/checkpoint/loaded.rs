@@ -1,5 +1,5 @@
-//! A file of the write-ahead log in memory while its batches move: read from disk once, in one
-//! piece, however many batches it holds. Never written to.
+//! Reads a file of the write-ahead log in large pieces while small batches of it move: one call to
+//! the system for many. Never written to.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
@@ -7,10 +7,20 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::disk::File;
+use crate::partition::Placed;
 use crate::wal::WalFile;
 
-/// The most that is in memory at once: all of a file of the usual size.
-const WINDOW_BYTES: u64 = 64 << 20;
+/// In memory at once: what stays in a processor's cache.
+const WINDOW_BYTES: u64 = 256 << 10;
+/// Copying this much takes as long as a call to the system.
+const CALL_BYTES: u64 = 4 << 10;
+
+/// Do batches lie so close that reading what is between them costs less than a call for each?
+pub(super) fn pays(placed: &[Placed]) -> bool {
+    let (Some(first), Some(last)) = (placed.first(), placed.last()) else { return false };
+    let span = last.position.saturating_sub(first.position);
+    span / placed.len() as u64 <= CALL_BYTES
+}
 
 /// The same file, read through memory.
 pub(super) fn loaded(wal: &WalFile) -> WalFile {
@@ -40,7 +50,6 @@ impl Window {
 
     fn load(&mut self, file: &dyn File, start: u64, length: u64) -> io::Result<()> {
         let length = usize::try_from(length).map_err(io::Error::other)?;
-        self.bytes.clear();
         self.bytes.resize(length, 0);
         self.start = start;
         file.read_exact_at(&mut self.bytes, start)

@@ -63,6 +63,14 @@ pub(super) struct Done {
 }
 
 impl Done {
+    /// Are more receivers to be woken than so many? Counts one twice that comes back later.
+    pub(super) fn wakes_over(&self, count: usize) -> bool {
+        let receivers = self.answers.iter().filter_map(|(reply, _)| reply.as_ref());
+        let mut places = receivers.map(|(_, receiver)| Arc::as_ptr(receiver).cast::<()>());
+        let mut last = None;
+        places.by_ref().filter(|place| last.replace(*place) != Some(*place)).nth(count).is_some()
+    }
+
     pub(super) fn clear(&mut self) {
         self.appends.clear();
         self.changes.clear();

@@ -16,6 +16,9 @@ use crate::table::Table;
 /// The writer waits when this many groups are not yet visible: followers are slower than the disk.
 const WAITING_MAX: usize = 4;
 
+/// Whoever answers more receivers than this would keep the disk idle meanwhile.
+const WAKES_MAX: usize = 4;
+
 /// The line of groups behind the writer.
 pub(super) struct Publisher {
     engine: Arc<Engine>,
@@ -51,12 +54,14 @@ impl Publisher {
         Self { engine, line: Mutex::default(), arrived, left, work }
     }
 
-    /// Take a group over; what is given back is empty. When nothing else waits to be written, the
-    /// group is visible and answered on return: waking another thread would only add to that.
+    /// Take a group over; what is given back is empty. Where few are to be woken, or nothing else
+    /// waits to be written, the group is visible and answered on return: to wake another thread
+    /// for it would only take longer.
     pub(super) fn hand_over(&self, mut done: Done) -> Done {
         let mut line = self.line.lock();
         let is_alone = line.waiting.is_empty() && !line.is_publishing;
-        if !line.has_thread || (is_alone && self.engine.queue.is_empty()) {
+        let is_short = || !done.wakes_over(WAKES_MAX) || self.engine.queue.is_empty();
+        if !line.has_thread || (is_alone && is_short()) {
             drop(line);
             self.publish(&mut done);
             return done;
