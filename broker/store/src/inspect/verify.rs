@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::finding::{Damage, Finding, Mend, Progress, Verdict};
+use super::finding::{Checked, Damage, Finding, Mend, Progress, Verdict};
 use super::journal;
 use super::segments::{self, Placed};
 use super::view::{CACHE_BYTES, LookError, View, names_in, stable};
@@ -126,26 +126,40 @@ fn check_segments(
     bar: &mut Bar<'_>,
 ) -> Result<(), LookError> {
     let mut suspects = Vec::new();
+    let mut before = Vec::new();
     for one in placed {
         let checked = &mut verdict.checked;
         let found = segments::judge(view, one, checked, &mut |done| bar.show(done));
         bar.step(one.segment.bytes);
         if !found.is_empty() {
             suspects.push((one.partition, one.segment.base));
+            before.extend(places(&found));
         }
     }
-    if suspects.is_empty() {
-        return Ok(());
-    }
-    // A broker may have replaced or removed a segment meanwhile: what is still named counts.
-    let view = View::load(disk, &mut |_| ())?;
-    for one in segments::all(&view) {
-        if suspects.contains(&(one.partition, one.segment.base)) {
-            let again = &mut super::finding::Checked::default();
-            verdict.findings.extend(segments::judge(&view, &one, again, &mut |_| ()));
+    // A broker may have replaced or removed a segment meanwhile: what is damaged stays so.
+    for _ in 0..LOOKS_MAX {
+        if suspects.is_empty() {
+            return Ok(());
         }
+        let view = View::load(disk, &mut |_| ())?;
+        let mut all = segments::all(&view);
+        all.retain(|one| suspects.contains(&(one.partition, one.segment.base)));
+        let mut again = Checked::default();
+        let judged =
+            all.iter().flat_map(|one| segments::judge(&view, one, &mut again, &mut |_| ()));
+        let found: Vec<Finding> = judged.collect();
+        if places(&found) == before {
+            verdict.findings.extend(found);
+            return Ok(());
+        }
+        before = places(&found);
+        std::thread::sleep(SECOND_LOOK);
     }
-    Ok(())
+    Err(LookError::Busy)
+}
+
+fn places(findings: &[Finding]) -> Vec<(String, u64)> {
+    findings.iter().map(|found| (found.file.clone(), found.position)).collect()
 }
 
 /// What is left over and harmless.
