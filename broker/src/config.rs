@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 pub use layers::{Flag, Sources};
 pub use problem::ConfigErrors;
 pub use sections::{
-    DataConfig, Durability, ListenerConfig, LogConfig, LogFormat, MqttConfig, MqttListener,
-    StoreConfig, StreamConfig, StreamKey, ThreadsConfig,
+    AtHoldLimit, Compression, DataConfig, Durability, ListenerConfig, LogConfig, LogFormat,
+    MqttConfig, MqttListener, StoreConfig, StreamConfig, ThreadsConfig,
 };
 
 use document::Aim;

@@ -10,3 +10,4 @@ mod registry;
 pub mod server;
 mod store_options;
 pub mod telemetry;
+mod upkeep;

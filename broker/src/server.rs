@@ -11,15 +11,16 @@ use std::time::Duration;
 use tidewire_proto::routing::placement::{Placement, Shelf};
 use tidewire_proto::session::cursor::Positions;
 use tidewire_proto::topic::TopicFilter;
-use tidewire_store::{CloseError, OpenError, RealDisk, Store};
+use tidewire_store::{CloseError, OpenError, RealDisk, Store, StreamError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::banner::{self, BannerFacts, BoundListener, Protocol};
 use crate::config::{Config, StreamConfig};
 use crate::core::inbox::{Event, Inbox};
-use crate::core::shared::Shared;
+use crate::core::shared::{Shared, wall_clock_ms};
 use crate::metrics::Metrics;
+use crate::upkeep::Upkeep;
 use crate::{core, listener, store_options};
 
 /// How long clients may take to let a stopping broker go.
@@ -31,6 +32,9 @@ pub enum StartError {
     /// The data folder cannot be used.
     #[error("the data folder {} cannot be opened", .0.display())]
     Store(PathBuf, #[source] OpenError),
+    /// A stream cannot be what the configuration says.
+    #[error("stream {0:?} cannot be changed to what the configuration says")]
+    Stream(String, #[source] StreamError),
     /// The last writes could not be finished.
     #[error("the data folder could not be closed cleanly; what was acknowledged is safe")]
     Close(#[source] CloseError),
@@ -87,6 +91,7 @@ struct Server {
     cores: Vec<JoinHandle<()>>,
     accepting: Vec<tokio::task::JoinHandle<()>>,
     listeners: Vec<BoundListener>,
+    upkeep: Upkeep,
     is_new: bool,
 }
 
@@ -100,6 +105,7 @@ impl Server {
         let options = store_options::from_config(config);
         let (store, report) = Store::open(Arc::new(RealDisk::new(dir)), options).map_err(failed)?;
         tracing::info!(%report, "The data folder is open.");
+        fit_streams(&store, config)?;
 
         let mqtt = match config.listener.mqtt.bind {
             Some(address) => Some(bound(address, "MQTT")?),
@@ -110,13 +116,15 @@ impl Server {
         let limits = config.mqtt.clone();
         let shared = Arc::new(Shared::new(store, inboxes, limits, Metrics::register()));
         let cores = start_cores(&shared, config)?;
+        let upkeep = Upkeep::start(shared.store.clone())
+            .map_err(|error| StartError::System("a thread", error))?;
         let mut listeners = Vec::new();
         let mut accepting = Vec::new();
         if let Some((socket, address)) = mqtt {
             listeners.push(BoundListener { protocol: Protocol::Mqtt, address });
             accepting.push(tokio::spawn(listener::accept(socket, Arc::clone(&shared))));
         }
-        Ok(Self { shared, cores, accepting, listeners, is_new })
+        Ok(Self { shared, cores, accepting, listeners, upkeep, is_new })
     }
 
     fn greet(&self, config: &Config) {
@@ -161,10 +169,35 @@ impl Server {
         } else {
             tracing::warn!("some clients did not let go in time");
         }
+        self.upkeep.stop();
         self.shared.store.shutdown().map_err(StartError::Close)?;
         tracing::info!("Stopped.");
         Ok(())
     }
+}
+
+/// Makes streams that were there before what the configuration says now.
+fn fit_streams(store: &Store, config: &Config) -> Result<(), StartError> {
+    for stream in store.streams().iter() {
+        let Some(wanted) = config.streams.iter().find(|wanted| wanted.name == stream.name) else {
+            tracing::warn!(stream = stream.name, "in the data folder, not in the configuration");
+            continue;
+        };
+        let failed = |error| StartError::Stream(stream.name.clone(), error);
+        let fitting = store_options::stream_config(wanted);
+        if fitting != stream.config {
+            store.set_stream_config(&stream.name, fitting).map_err(failed)?;
+        }
+        let (has, wants) = (stream.partitions.len(), usize::from(wanted.partitions));
+        if wants < has {
+            let stream = &*stream.name;
+            tracing::warn!(stream, has, wants, "a stream cannot have fewer partitions than it has");
+        } else if wants > has {
+            let more = u32::from(wanted.partitions) - u32::try_from(has).unwrap_or(u32::MAX);
+            store.add_partitions(&stream.name, more, wall_clock_ms()).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 fn bound(
@@ -212,6 +245,7 @@ fn placement(store: &Store, config: &Config) -> Placement {
                 .collect(),
             partitions: stream.map(|stream| stream.partitions.clone()).unwrap_or_default(),
             log_qos0: configured.log_qos0,
+            key: configured.key.clone(),
         }
     };
     let shelves = config.streams.iter().map(shelf).collect();

@@ -38,6 +38,7 @@ pub(super) const BACKLOG_BYTES_MAX: u64 = 64 * MIB;
 pub(super) const WAL_BYTES_MAX: u64 = 512 * MIB;
 
 pub(super) const STREAM_PARTITIONS: u16 = 4;
+pub(super) const RETENTION_AGE_S: u64 = 7 * 24 * 60 * 60;
 pub(super) const LOG_FILTER: &str = "info";
 
 // What we accept, the next stage must be able to hold, or a publish could never succeed.

@@ -6,10 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tidewire_store::KeyRule;
 
 use super::defaults::{self, GIB, KIB, MIB};
 use super::quantity::{bytes, count, millis, millis_out, seconds};
-use super::text::{address_or_off, address_or_off_out, folder, log_filter, word};
+use super::text::{
+    address_or_off, address_or_off_out, folder, key_rule, key_rule_out, log_filter, word,
+};
 
 /// `[data]`: where everything durable lives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,17 +164,35 @@ pub struct StreamConfig {
     pub name: String,
     /// Topics that go here, as MQTT filters; the first stream that matches takes the message.
     pub filters: Vec<String>,
-    /// Partitions. Fixed once the stream holds records.
+    /// Partitions. May grow from one start to the next, never shrink.
     #[serde(deserialize_with = "count::<_, _, 1, 1024>")]
     pub partitions: u16,
-    /// What becomes a record's key, and so chooses its partition.
-    #[serde(deserialize_with = "word")]
-    pub key: StreamKey,
+    /// What of a message chooses its partition: order holds among messages with the same.
+    #[serde(deserialize_with = "key_rule", serialize_with = "key_rule_out")]
+    pub key: KeyRule,
     /// What an acknowledgement promises.
     #[serde(deserialize_with = "word")]
     pub durability: Durability,
     /// Whether QoS 0 messages are stored too, so that later readers find them.
     pub log_qos0: bool,
+    /// Older records go, in seconds; 0: none does for its age.
+    #[serde(deserialize_with = "seconds::<_, _, 0, { 100 * 365 * 86_400 }>")]
+    pub retention_age_s: u64,
+    /// The oldest records go when the stream holds more, in bytes; 0: any number may stay.
+    #[serde(deserialize_with = "bytes::<_, _, 0, { 1024 * 1024 * GIB }>")]
+    pub retention_bytes: u64,
+    /// What a session has not read is held beyond its age until the stream holds this much, in
+    /// bytes; 0: as long as there is room.
+    #[serde(deserialize_with = "bytes::<_, _, 0, { 1024 * 1024 * GIB }>")]
+    pub hold_bytes_max: u64,
+    /// What happens there.
+    #[serde(deserialize_with = "word")]
+    pub at_hold_limit: AtHoldLimit,
+    /// How sealed segments are compressed.
+    #[serde(deserialize_with = "word")]
+    pub compression: Compression,
+    /// Whether only the newest record of each topic is kept in sealed segments.
+    pub compact: bool,
 }
 
 impl Default for StreamConfig {
@@ -180,9 +201,15 @@ impl Default for StreamConfig {
             name: String::new(),
             filters: Vec::new(),
             partitions: defaults::STREAM_PARTITIONS,
-            key: StreamKey::Topic,
+            key: KeyRule::Topic,
             durability: Durability::Disk,
             log_qos0: true,
+            retention_age_s: defaults::RETENTION_AGE_S,
+            retention_bytes: 0,
+            hold_bytes_max: 0,
+            at_hold_limit: AtHoldLimit::Refuse,
+            compression: Compression::None,
+            compact: false,
         }
     }
 }
@@ -195,12 +222,26 @@ impl StreamConfig {
     }
 }
 
-/// What becomes a record's key.
+/// What happens when what is held for readers reaches its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum StreamKey {
-    /// The MQTT topic: order holds per topic.
-    Topic,
+pub enum AtHoldLimit {
+    /// New messages are refused until readers have caught up.
+    Refuse,
+    /// The oldest records go, read or not.
+    DeleteOldest,
+}
+
+/// How sealed segments are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// Quick, about a third of the size.
+    Lz4,
+    /// Thorough.
+    Zstd,
 }
 
 /// What an acknowledgement promises about the message, strongest first.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::de::value::CowStrDeserializer;
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serializer};
+use tidewire_store::KeyRule;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -44,6 +45,32 @@ pub(super) fn log_filter<'de, D: Deserializer<'de>>(from: D) -> Result<String, D
     let expected = "a level (off, error, warn, info, debug, trace) or a list such as \
                     \"info,tidewire_store=debug\"";
     read(from, expected, |text| is_log_filter(text).then(|| text.into()))
+}
+
+/// What of a message chooses its partition.
+pub(super) fn key_rule<'de, D: Deserializer<'de>>(from: D) -> Result<KeyRule, D::Error> {
+    let expected = "\"topic\", \"level:N\" (counted from 0), \"client_id\" or \"user:NAME\"";
+    read(from, expected, parse_key_rule)
+}
+
+fn parse_key_rule(text: &str) -> Option<KeyRule> {
+    match text.split_once(':') {
+        None if text == "topic" => Some(KeyRule::Topic),
+        None if text == "client_id" => Some(KeyRule::ClientId),
+        Some(("level", level)) => level.parse().ok().map(KeyRule::Level),
+        Some(("user", name)) if !name.is_empty() => Some(KeyRule::UserProperty(name.into())),
+        _ => None,
+    }
+}
+
+/// The way back of [`key_rule`].
+pub(super) fn key_rule_out<S: Serializer>(rule: &KeyRule, to: S) -> Result<S::Ok, S::Error> {
+    match rule {
+        KeyRule::Topic => to.serialize_str("topic"),
+        KeyRule::ClientId => to.serialize_str("client_id"),
+        KeyRule::Level(level) => to.collect_str(&format_args!("level:{level}")),
+        KeyRule::UserProperty(name) => to.collect_str(&format_args!("user:{name}")),
+    }
 }
 
 /// One word of a closed set. Text only: serde alone would take a number for a variant's index.
@@ -93,7 +120,9 @@ impl<T, F: Fn(&str) -> Option<T>> Visitor<'_> for Text<F> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_log_filter;
+    use tidewire_store::KeyRule;
+
+    use super::{is_log_filter, parse_key_rule};
 
     #[track_caller]
     fn check(text: &str, expected: bool) {
@@ -115,5 +144,15 @@ mod tests {
         check("verbose", false);
         check("info,=", false);
         check("tidewire=loud", false);
+    }
+
+    #[test]
+    fn key_rules_are_read_whole_or_not_at_all() {
+        assert_eq!(parse_key_rule("topic"), Some(KeyRule::Topic));
+        assert_eq!(parse_key_rule("level:2"), Some(KeyRule::Level(2)));
+        assert_eq!(parse_key_rule("user:plant:id"), Some(KeyRule::UserProperty("plant:id".into())));
+        for wrong in ["", "level", "level:", "level:x", "user:", "topics"] {
+            assert_eq!(parse_key_rule(wrong), None, "{wrong:?}");
+        }
     }
 }

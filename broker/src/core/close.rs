@@ -102,7 +102,7 @@ impl Core {
             self.trie.remove(filter, SessionKey(id.key));
         }
         if let Some(will) = open.will.take().filter(|_| self.stopping.is_none()) {
-            self.publish_will(&will);
+            self.publish_will(&will, &open.client_id);
         }
         if open.ends_at_once {
             if let Err(error) = self.delete_session(&open.client_id) {

@@ -30,7 +30,7 @@ impl Core {
             }
             Err(reason) => return self.close(id, CloseReason::Protocol, Some(reason)),
         };
-        let Some(placed) = self.placement.place(topic) else {
+        let Some(placed) = self.placement.place(topic, &open.client_id, publish.properties) else {
             let reason = Some(ReasonCode::TOPIC_NAME_INVALID);
             return self.close(id, CloseReason::Limit, reason);
         };
@@ -88,7 +88,7 @@ impl Core {
     }
 
     /// Publishes what a lost client left.
-    pub(crate) fn publish_will(&mut self, will: &Will) {
+    pub(crate) fn publish_will(&mut self, will: &Will, client_id: &str) {
         let message = Published {
             topic: &will.topic,
             payload: &will.payload,
@@ -99,7 +99,8 @@ impl Core {
             origin: None,
         };
         // Its levels were counted at CONNECT.
-        let Some(placed) = self.placement.place(&will.topic) else { return };
+        let placed = self.placement.place(&will.topic, client_id, message.properties);
+        let Some(placed) = placed else { return };
         if will.qos == Qos::AtMostOnce && !will.retain {
             self.turn.append_live(&message, placed, self.now_ms);
         } else {

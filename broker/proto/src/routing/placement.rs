@@ -3,7 +3,8 @@
 use ahash::AHashMap;
 
 use crate::id::PartitionId;
-use crate::record::partition_index;
+use crate::mqtt::Properties;
+use crate::record::{KeyRule, partition_index};
 use crate::topic::{TopicFilter, levels};
 
 /// About how many bytes of places are kept at a time. Beyond it the memory starts anew.
@@ -20,6 +21,8 @@ pub struct Shelf {
     pub partitions: Vec<PartitionId>,
     /// Whether QoS 0 messages are stored.
     pub log_qos0: bool,
+    /// What of a message chooses the partition.
+    pub key: KeyRule,
 }
 
 /// Where messages of a topic go.
@@ -36,7 +39,7 @@ pub struct Placed {
 pub struct Placement {
     shelves: Vec<Shelf>,
     levels_max: usize,
-    kept: AHashMap<Box<str>, Placed>,
+    kept: AHashMap<Box<str>, Kept>,
     bytes: usize,
 }
 
@@ -49,12 +52,30 @@ impl Placement {
         whole.then(|| Self { shelves, levels_max, kept: AHashMap::new(), bytes: 0 })
     }
 
-    /// Where a message of this topic is stored. `None` when the topic has too many levels; asked
-    /// here because a topic that was placed before need not be counted again.
-    pub fn place(&mut self, topic: &str) -> Option<Placed> {
-        if let Some(placed) = self.kept.get(topic) {
-            return Some(*placed);
-        }
+    /// Where a message is stored. `None` when its topic has too many levels; asked here because a
+    /// topic that was placed before need not be counted again.
+    pub fn place(
+        &mut self,
+        topic: &str,
+        client_id: &str,
+        properties: Properties<'_>,
+    ) -> Option<Placed> {
+        let kept = match self.kept.get(topic) {
+            Some(kept) => *kept,
+            None => self.keep(topic)?,
+        };
+        let shelf = &self.shelves[kept.shelf];
+        let partition = kept.partition.unwrap_or_else(|| {
+            let named = |name: &str| {
+                let mut found = properties.user_properties();
+                found.find(|(key, _)| *key == name).map(|(_, value)| value)
+            };
+            shelf.partition_of(shelf.key.key_of(topic, client_id, named))
+        });
+        Some(Placed { partition, log_qos0: shelf.log_qos0 })
+    }
+
+    fn keep(&mut self, topic: &str) -> Option<Kept> {
         if levels(topic) > self.levels_max {
             return None;
         }
@@ -62,35 +83,54 @@ impl Placement {
             self.kept.clear();
             self.bytes = 0;
         }
-        let placed = self.placed(topic);
+        let takes = |shelf: &Shelf| shelf.filters.iter().any(|filter| filter.matches(topic));
+        let index = self.shelves.iter().position(takes).unwrap_or(self.shelves.len() - 1);
+        let shelf = &self.shelves[index];
+        let partition = match shelf.key {
+            KeyRule::Topic | KeyRule::Level(_) => {
+                Some(shelf.partition_of(shelf.key.key_of(topic, "", |_| None)))
+            }
+            // Another message of this topic may go elsewhere.
+            KeyRule::ClientId | KeyRule::UserProperty(_) => None,
+        };
+        let kept = Kept { shelf: index, partition };
         self.bytes += ENTRY_BYTES + topic.len();
-        self.kept.insert(topic.into(), placed);
-        Some(placed)
+        self.kept.insert(topic.into(), kept);
+        Some(kept)
     }
+}
 
-    fn placed(&self, topic: &str) -> Placed {
-        let takes = |shelf: &&Shelf| shelf.filters.iter().any(|filter| filter.matches(topic));
-        let default = self.shelves.last().expect("checked when made");
-        let shelf = self.shelves.iter().find(takes).unwrap_or(default);
-        let count = u32::try_from(shelf.partitions.len()).unwrap_or(u32::MAX);
-        let index = partition_index(topic.as_bytes(), count) as usize;
-        Placed { partition: shelf.partitions[index], log_qos0: shelf.log_qos0 }
+impl Shelf {
+    fn partition_of(&self, key: &str) -> PartitionId {
+        let count = u32::try_from(self.partitions.len()).unwrap_or(u32::MAX);
+        self.partitions[partition_index(key.as_bytes(), count) as usize]
     }
+}
+
+/// What is known of a topic.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    shelf: usize,
+    /// The same for all its messages, where the stream's key rule asks only for the topic.
+    partition: Option<PartitionId>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Placement, Shelf};
     use crate::id::PartitionId;
+    use crate::mqtt::{Properties, PropertiesBuilder};
+    use crate::record::KeyRule;
     use crate::topic::TopicFilter;
 
     fn placed(placement: &mut Placement, topic: &str) -> u32 {
-        placement.place(topic).expect("few levels").partition.0
+        placement.place(topic, "me", Properties::EMPTY).expect("few levels").partition.0
     }
 
     fn shelf(filters: &[&str], partitions: std::ops::Range<u32>) -> Shelf {
         let filters = filters.iter().map(|text| TopicFilter::parse(text).expect("valid")).collect();
-        Shelf { filters, partitions: partitions.map(PartitionId).collect(), log_qos0: true }
+        let partitions = partitions.map(PartitionId).collect();
+        Shelf { filters, partitions, log_qos0: true, key: KeyRule::Topic }
     }
 
     #[test]
@@ -110,8 +150,8 @@ mod tests {
         let fresh = || Placement::new(vec![shelf(&[], 0..16)], 9).expect("whole");
         let mut one = fresh();
         for topic in ["a", "a/b", "plant/7/temp", "é/x"] {
-            assert_eq!(one.place(topic), fresh().place(topic));
-            assert_eq!(one.place(topic), one.place(topic));
+            assert_eq!(placed(&mut one, topic), placed(&mut fresh(), topic));
+            assert_eq!(placed(&mut one, topic), placed(&mut one, topic));
         }
     }
 
@@ -124,7 +164,30 @@ mod tests {
     #[test]
     fn a_topic_with_too_many_levels_has_no_place() {
         let mut placement = Placement::new(vec![shelf(&[], 0..1)], 3).expect("whole");
-        assert!(placement.place("a/b/c").is_some());
-        assert!(placement.place("a/b/c/").is_none());
+        assert!(placement.place("a/b/c", "", Properties::EMPTY).is_some());
+        assert!(placement.place("a/b/c/", "", Properties::EMPTY).is_none());
+    }
+
+    #[test]
+    fn a_key_rule_gathers_what_it_names_and_spreads_the_rest() {
+        let spread = |key: KeyRule| {
+            let shelf = Shelf { key, ..shelf(&[], 0..64) };
+            let mut placement = Placement::new(vec![shelf], 9).expect("whole");
+            move |topic: &str, client_id: &str, plant: &str| {
+                let mut properties = PropertiesBuilder::default();
+                properties.user("plant", plant).expect("fits");
+                let placed = placement.place(topic, client_id, properties.as_properties());
+                placed.expect("few levels").partition
+            }
+        };
+        let mut by_level = spread(KeyRule::Level(1));
+        assert_eq!(by_level("a/7/x", "c", "p"), by_level("b/7/y", "d", "q"));
+        assert_ne!(by_level("a/7/x", "c", "p"), by_level("a/8/x", "c", "p"));
+        let mut by_client = spread(KeyRule::ClientId);
+        assert_eq!(by_client("a", "c", "p"), by_client("b", "c", "q"));
+        assert_ne!(by_client("a", "c", "p"), by_client("a", "d", "p"));
+        let mut by_plant = spread(KeyRule::UserProperty("plant".into()));
+        assert_eq!(by_plant("a", "c", "p"), by_plant("b", "d", "p"));
+        assert_ne!(by_plant("a", "c", "p"), by_plant("a", "c", "q"));
     }
 }

@@ -1,0 +1,122 @@
+//! What the broker does for its log now and then: says what its sessions still have to read, and
+//! lets retention take the rest. Decides nothing itself.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tidewire_proto::id::PartitionId;
+use tidewire_store::rows::{bounds_of, cursor};
+use tidewire_store::{ReadError, RetentionReport, Store, Table};
+
+use crate::core::shared::wall_clock_ms;
+
+/// How often.
+const INTERVAL: Duration = Duration::from_secs(30);
+/// Under which name the store knows what sessions have not read.
+const SESSIONS: &str = "sessions";
+
+/// The thread that does it; ends when told to.
+pub(crate) struct Upkeep {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Upkeep {
+    /// Begins at once, then goes on at intervals.
+    pub(crate) fn start(store: Store) -> std::io::Result<Self> {
+        let (stop, stopped) = channel();
+        let thread = std::thread::Builder::new().name("upkeep".into()).spawn(move || {
+            loop {
+                run(&store, wall_clock_ms());
+                match stopped.recv_timeout(INTERVAL) {
+                    Err(RecvTimeoutError::Timeout) => (),
+                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Waits for what is under way.
+    pub(crate) fn stop(self) {
+        drop(self.stop);
+        if self.thread.join().is_err() {
+            tracing::error!("the upkeep of the log ended in a panic");
+        }
+    }
+}
+
+fn run(store: &Store, now_ms: i64) {
+    match unread_from(store) {
+        Ok(held) if held.is_empty() => store.release_hold(SESSIONS),
+        Ok(held) => store.set_hold(SESSIONS, &held.into_iter().collect::<Vec<_>>()),
+        // Without knowing who reads what, nothing may go.
+        Err(error) => {
+            return tracing::error!(%error, "sessions cannot be read; retention waits");
+        }
+    }
+    store.retain(now_ms).iter().for_each(report);
+}
+
+/// The lowest offset per partition that some session has not read, or not acknowledged.
+fn unread_from(store: &Store) -> Result<BTreeMap<PartitionId, u64>, ReadError> {
+    let mut lowest: BTreeMap<PartitionId, u64> = BTreeMap::new();
+    let mut hold = |partition, offset| {
+        let held = lowest.entry(partition).or_insert(offset);
+        *held = offset.min(*held);
+    };
+    let mut failure = None;
+    store.scan(Table::Cursors, Bound::Unbounded, Bound::Unbounded, &mut |key, row| {
+        let Ok(row) = cursor::decode(row) else { return ControlFlow::Continue(()) };
+        for (_, exchange) in &row.exchanges {
+            hold(exchange.place.partition, exchange.place.offset);
+        }
+        match subscribes(store, key) {
+            Ok(true) => row.positions.iter().for_each(|(partition, next)| hold(partition, next)),
+            Ok(false) => (),
+            Err(error) => {
+                failure = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    failure.map_or(Ok(lowest), Err)
+}
+
+/// A session that subscribes to nothing waits for nothing.
+fn subscribes(store: &Store, client_id: &[u8]) -> Result<bool, ReadError> {
+    let Ok(client_id) = std::str::from_utf8(client_id) else { return Ok(false) };
+    let (from, to) = bounds_of(client_id);
+    let mut found = false;
+    let (from, to) = (Bound::Included(&*from), Bound::Excluded(&*to));
+    store.scan(Table::Subscriptions, from, to, &mut |_, _| {
+        found = true;
+        ControlFlow::Break(())
+    })?;
+    Ok(found)
+}
+
+fn report(report: &RetentionReport) {
+    let stream = &*report.stream;
+    for gone in &report.deleted {
+        tracing::info!(
+            stream,
+            partition = gone.partition.0,
+            from = gone.from,
+            to = gone.to,
+            bytes = gone.bytes,
+            "retention deleted records"
+        );
+    }
+    if report.refuses {
+        let held = report.held_bytes;
+        tracing::warn!(stream, held, "the stream is full of what sessions have not read: refusing");
+    }
+    if let Some(forecast) = &report.forecast {
+        tracing::warn!(stream, ?forecast, "sessions will lose messages if they do not read");
+    }
+}
