@@ -31,6 +31,7 @@ mod recovery;
 mod replies;
 mod retain;
 mod retention;
+mod roll;
 pub mod rows;
 mod seal;
 mod sealer;

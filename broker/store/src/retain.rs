@@ -8,6 +8,7 @@ use tidewire_proto::id::PartitionId;
 use crate::engine::Engine;
 use crate::partition::Segment;
 use crate::retention::{Holding, Verdict, decide};
+use crate::roll::roll;
 use crate::seal::rearrange;
 use crate::segment;
 use crate::stream::Stream;
@@ -75,6 +76,7 @@ fn retain_stream(engine: &Engine, stream: &Stream, now_ms: i64) -> RetentionRepo
     let (mut deleted, forecast, verdict) = {
         // Neither the checkpoint nor sealing changes segments meanwhile.
         let _alone = engine.sealer.arranging();
+        roll(engine, stream, now_ms);
         let holdings = holdings(engine, stream);
         let verdict = decide(&stream.config.retention, &holdings, now_ms);
         let forecast = forecast(engine, &holdings, &verdict);

@@ -69,6 +69,14 @@ pub(crate) fn append(
     Ok(touched)
 }
 
+/// Nothing is added to this segment any more.
+pub(crate) fn close(disk: &dyn Disk, folder: &str, segment: Segment) -> io::Result<Segment> {
+    let file = disk.open(&file_name(folder, &segment, BATCHES), OpenMode::Write)?;
+    let written = segment.bytes;
+    let open = OpenSegment { segment, file, temporary: None, chunk: Vec::new(), written };
+    open.finish(disk, folder, true)
+}
+
 /// The batch as it lies in the write-ahead log, checked: damage must not move on.
 fn fetch(wal: &WalFile, placed: &Placed) -> Result<Bytes, AppendError> {
     let mut bytes = vec![0; placed.bytes as usize];

@@ -63,6 +63,13 @@ pub(crate) fn visit(
     Ok(!window.is_damaged())
 }
 
+/// When the first record was appended.
+pub(crate) fn first_timestamp(located: Located<'_>) -> io::Result<Option<i64>> {
+    let begin = (located.segment.base, 0);
+    let mut window = Window::open(located, open(located)?, begin, 0)?;
+    Ok(window.batch()?.map(|stored| stored.batch.base_timestamp()))
+}
+
 /// An offset that is not behind the first record with this or a later timestamp.
 pub(crate) fn time_hint(located: Located<'_>, timestamp_ms: i64) -> io::Result<u64> {
     let (_, index) = indexed(located)?;

@@ -88,6 +88,8 @@ pub(crate) struct Manifest {
 /// What happens to sealed segments, all of it or nothing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rearrangement {
+    /// Segments that take no more from now on.
+    pub(crate) rolled: Vec<SegmentRow>,
     /// Segments whose files are others now.
     pub(crate) replaced: Vec<(SegmentRow, SealedRow)>,
     /// Segments that are no more: partition and base.
@@ -490,6 +492,9 @@ fn rearrange(
 ) -> Result<(), redb::Error> {
     let mut segments = transaction.open_table(SEGMENTS)?;
     let mut sealed = transaction.open_table(SEALED)?;
+    for segment in &rearrangement.rolled {
+        insert_segment(&mut segments, segment)?;
+    }
     for (segment, row) in &rearrangement.replaced {
         insert_segment(&mut segments, segment)?;
         let value = (SEALED_VERSION, row.generation, row.compacted);

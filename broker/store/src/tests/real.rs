@@ -3,12 +3,16 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use tidewire_proto::id::PartitionId;
 
 use super::harness::{append, options, rows, texts};
-use crate::{Commit, OpenError, RealDisk, Store, StoreOptions};
+use crate::{
+    Commit, Compression, OnLimit, OpenError, ReadError, RealDisk, Retention, Slice, Store,
+    StoreOptions, StreamConfig,
+};
 
 fn threaded() -> StoreOptions {
     StoreOptions { threads: true, wal_file_bytes: 64 << 10, wal_bytes_max: 256 << 10, ..options() }
@@ -96,4 +100,56 @@ fn a_path_that_is_a_file_is_refused_by_name() {
     let Err(error) = open(&file) else { panic!("it must not open") };
     assert!(error.to_string().contains("data"), "{error}");
     assert_eq!(fs::read(&file).expect("still there"), b"mine");
+}
+
+#[test]
+fn readers_and_writers_go_on_while_segments_are_sealed_and_deleted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let retention =
+        Retention { bytes: Some(50_000), on_limit: OnLimit::DeleteOldest, ..Retention::default() };
+    let config = StreamConfig { compression: Compression::Lz4, retention, ..Default::default() };
+    let store = open(folder.path()).expect("opens");
+    store.set_stream_config("mqtt", config).expect("set");
+    let id = PartitionId(0);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..3_000 {
+                let text = format!("{n} {}", "x".repeat(300));
+                let commit = Commit { appends: vec![append(0, &text)], changes: vec![] };
+                store.commit(commit).expect("committed");
+                if n % 50 == 0 {
+                    store.retain(0);
+                }
+            }
+            done.store(true, Ordering::Release);
+        });
+        scope.spawn(|| {
+            let mut from = 0;
+            while !done.load(Ordering::Acquire) || from < 3_000 {
+                match store.read(id, from, 2_000) {
+                    Err(ReadError::OutOfRange { start, .. }) if start > from => from = start,
+                    slice => from = checked(&slice.expect("readable"), from),
+                }
+            }
+        });
+    });
+    assert_eq!(store.quarantined().0, 0);
+    store.retain(0);
+    let (start, end) = store.bounds(id).expect("there");
+    assert!(start > 0 && end == 3_000, "{start}..{end}");
+}
+
+/// Every record says its own offset; returns where to read on.
+fn checked(slice: &Slice, from: u64) -> u64 {
+    for stored in &slice.batches {
+        for record in stored.batch.records() {
+            let text = str::from_utf8(record.value.expect("a value")).expect("text");
+            let number = text.split(' ').next().expect("first").parse();
+            assert_eq!(number, Ok(stored.base_offset + u64::from(record.offset_delta)));
+        }
+    }
+    let first = slice.batches.first().map(|stored| stored.base_offset);
+    assert!(first.is_none_or(|first| first <= from), "a gap at {from}");
+    slice.next
 }

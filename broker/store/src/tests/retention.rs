@@ -162,3 +162,22 @@ fn a_power_cut_while_segments_go_leaves_a_partition_without_gaps() {
         assert_eq!(store.quarantined().0, 0, "cut after {at}");
     }
 }
+
+#[test]
+fn what_a_slow_stream_kept_too_long_goes_before_its_segment_is_full() {
+    let disk = SimDisk::new(1);
+    let wide = || crate::StoreOptions { segment_bytes_max: 1 << 30, ..super::harness::options() };
+    let (store, _) = Store::open(disk.clone(), wide()).expect("opens");
+    limited(&store, BY_AGE);
+    for from in (0..600).step_by(20) {
+        publish(&store, from..from + 20).expect("committed");
+        retain(&store, i64::from(from) + 20);
+    }
+    let (start, _) = store.bounds(ID).expect("there");
+    assert!(start > 300 && start <= 500, "{start}");
+    drop(store);
+    let disk = disk.restart(KEEP, 1);
+    let (store, _) = Store::open(disk, wide()).expect("opens");
+    assert_eq!(store.bounds(ID), Some((start, 600)));
+    assert_eq!(store.offset_at(ID, 550), Ok(550));
+}
