@@ -1,6 +1,7 @@
 //! How fast commits are, beside the physical limit measured in the same run: a bare loop that
 //! writes as many bytes to a file that is already there, and syncs. Store and bare loop take
-//! turns, so that both meet the same disk; what is reported is the median of the rounds.
+//! turns, so that both meet the same disk; what is reported is the median of the rounds. On a busy
+//! machine run it under `chrt -r 5`, or the scheduler is what is measured.
 
 #[path = "commit/bare.rs"]
 mod bare;
@@ -219,9 +220,9 @@ impl Rounds {
         let (low, high) = (shares[0], shares[shares.len() - 1]);
         let rate = median(self.rates);
         println!(
-            "{kind}, 64 {form}, {records} records: {:.0} % of bare ({:.0} to {:.0}), {:.0} k rec/s, \
-             {:.1} MB/s, {:.0} B per sync, p50 {:?} p99 {:?} p99.9 {:?}, cpu {:.2} us per commit, written \
-             {:.2} per payload byte",
+            "{kind}, 64 {form}, {records} records: {:.0} % of bare ({:.0} to {:.0}), \
+             {:.0} k rec/s, {:.1} MB/s, {:.0} B per sync, p50 {:?} p99 {:?} p99.9 {:?}, \
+             cpu {:.2} us per commit, written {:.2} per payload byte",
             100.0 * median(self.shares),
             100.0 * low,
             100.0 * high,
