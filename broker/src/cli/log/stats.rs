@@ -39,9 +39,8 @@ fn durability(stream: &StreamStats) -> &'static str {
 
 /// Bytes on disk for each byte of payload.
 fn ratio(partition: &PartitionStats) -> Option<f64> {
-    let payload = partition.payload_bytes;
-    (payload > 0)
-        .then(|| (partition.measured_bytes as f64 / payload as f64 * 100.0).round() / 100.0)
+    let (stored, payload) = (partition.measured_bytes as f64, partition.payload_bytes as f64);
+    (partition.payload_bytes > 0).then(|| (stored / payload * 100.0).round() / 100.0)
 }
 
 fn document(folder: &str, stats: &Stats) -> Value {

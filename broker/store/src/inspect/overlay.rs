@@ -249,7 +249,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_file_reads_as_if_it_had_been_written(steps in proptest::collection::vec(step(), 1..12)) {
+        fn a_file_reads_as_if_it_had_been_written(
+            steps in proptest::collection::vec(step(), 1..12)
+        ) {
             let below = SimDisk::new(1);
             let original = vec![7; 10_000];
             write(&*below.open("a", OpenMode::Create).unwrap(), &original, 0);
