@@ -45,7 +45,10 @@ fn ratio(partition: &PartitionStats) -> Option<f64> {
 
 fn document(folder: &str, stats: &Stats) -> Value {
     let log = &stats.log;
-    let table = |one: &TableStats| json!({ "table": one.table.name(), "rows": one.rows, "bytes": one.bytes });
+    let table = |one: &TableStats| {
+        let (name, rows, bytes) = (one.table.name(), one.rows, one.bytes);
+        json!({ "table": name, "rows": rows, "bytes": bytes })
+    };
     json!({
         "folder": folder,
         "streams": stats.streams.iter().map(stream).collect::<Vec<_>>(),
