@@ -42,6 +42,9 @@ fn compact(engine: &Engine, stream: &Stream, partition: &Arc<Partition>) -> io::
     }
     let mut newest = Newest::default();
     for segment in refined.iter().rev() {
+        if engine.sealer.is_closed() {
+            return Ok(());
+        }
         let located = engine.located(partition, segment);
         segment::visit(located, &mut |offset, record| newest.note(offset, record))?;
     }
