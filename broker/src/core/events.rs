@@ -1,8 +1,8 @@
 //! What other threads report: outcomes of commits, and what became durable.
 
-use tidewire_proto::id::PartitionId;
 use tidewire_proto::mqtt::{ReasonCode, Version};
 use tidewire_proto::routing::grant::SessionKey;
+use tidewire_proto::session::cursor::Reading;
 use tidewire_store::{CommitError, Outcome, ReadError, Slice};
 
 use crate::core::inbox::Event;
@@ -141,29 +141,29 @@ impl Core {
     pub(crate) fn on_read(
         &mut self,
         id: ConnId,
-        at: (PartitionId, u64),
+        reading: Reading,
         slice: Result<Slice, ReadError>,
     ) {
         let Some(open) = self.open(id) else { return };
         open.cursor.set_reading(false);
         match slice {
             Ok(slice) => {
-                if self.feed_slice(id, at.0, at.1, &slice) {
+                if self.feed_slice(id, reading, &slice) {
                     self.feed(id);
                 }
             }
-            Err(ReadError::OutOfRange { start, .. }) if at.1 < start => {
+            Err(ReadError::OutOfRange { start, .. }) if reading.from < start => {
                 tracing::warn!(
                     client_id = &*open.client_id,
-                    partition = at.0.0,
-                    offsets = start - at.1,
+                    partition = reading.partition.0,
+                    offsets = start - reading.from,
                     "retention took what a session had not read"
                 );
-                open.cursor.advance(at.0, start);
+                open.cursor.advance(reading.partition, start);
                 self.feed(id);
             }
             Err(error) => {
-                tracing::error!(%error, partition = at.0.0, offset = at.1, "log cannot be read");
+                tracing::error!(%error, ?reading, "the log cannot be read");
                 self.close(id, CloseReason::Limit, Some(ReasonCode::UNSPECIFIED_ERROR));
             }
         }

@@ -9,8 +9,9 @@ use tidewire_proto::message::Message;
 use tidewire_proto::qos::Qos;
 use tidewire_proto::routing::grant::{SessionKey, Target};
 use tidewire_proto::routing::routes::Routes;
+use tidewire_proto::session::cursor::Reading;
 use tidewire_proto::session::window::{Exchange, Place, Step};
-use tidewire_proto::topic;
+use tidewire_proto::topic::{self, TopicFilter};
 use tidewire_store::rows::retained;
 use tidewire_store::{Slice, Table};
 
@@ -34,19 +35,22 @@ pub(crate) enum Need {
     /// Nothing left, or no room: an acknowledgement or a drained socket calls again.
     Nothing,
     /// Part of the log that is not in memory.
-    Disk(PartitionId, u64),
+    Disk(Reading),
 }
 
 impl Core {
     /// Sends what there is room for. Called whenever room may have appeared.
     pub(crate) fn feed(&mut self, id: ConnId) {
-        if let Need::Disk(partition, from) = self.feed_from_memory(id) {
-            if let Some(open) = self.open(id) {
-                open.cursor.set_reading(true);
-            }
-            self.deferred.push(Deferred::Read(id, partition, from));
-            self.end_turn_soon();
-        }
+        let Need::Disk(reading) = self.feed_from_memory(id) else { return };
+        let Some(open) = self.open(id) else { return };
+        open.cursor.set_reading(true);
+        // One filter can be looked up; more than one is as good as reading everything.
+        let filter = match open.subscriptions.len() {
+            1 => open.subscriptions.iter().next().and_then(|(f, _)| TopicFilter::parse(f).ok()),
+            _ => None,
+        };
+        self.deferred.push(Deferred::Read(id, reading, filter));
+        self.end_turn_soon();
     }
 
     fn feed_from_memory(&mut self, id: ConnId) -> Need {
@@ -60,12 +64,13 @@ impl Core {
             if conn.serial != id.serial || !open.is_announced || !open.window.has_room() {
                 return Need::Nothing;
             }
-            let Some((partition, from)) = open.cursor.next_read(core) else {
+            let Some(reading) = open.cursor.next_read(core, &self.barriers) else {
                 return Need::Nothing;
             };
+            let Reading { partition, from, .. } = reading;
             match self.shared.store.read_recent(partition, from, READ_LOG_BYTES) {
-                None => return Need::Disk(partition, from),
-                Some(slice) if !self.feed_slice(id, partition, from, &slice) => {
+                None => return Need::Disk(reading),
+                Some(slice) if !self.feed_slice(id, reading, &slice) => {
                     return Need::Nothing;
                 }
                 Some(_) => (),
@@ -74,14 +79,8 @@ impl Core {
     }
 
     /// Sends what a part of the log holds for this session. False when room ran out.
-    pub(crate) fn feed_slice(
-        &mut self,
-        id: ConnId,
-        partition: PartitionId,
-        from: u64,
-        slice: &Slice,
-    ) -> bool {
-        let limit = self.positions.get(partition);
+    pub(crate) fn feed_slice(&mut self, id: ConnId, reading: Reading, slice: &Slice) -> bool {
+        let Reading { partition, from, to: limit } = reading;
         let mut next = from.max(slice.start);
         for stored in &slice.batches {
             let end = stored.base_offset + u64::from(stored.batch.last_offset_delta()) + 1;
@@ -102,9 +101,8 @@ impl Core {
             }
             next = next.max(end.min(limit));
         }
-        if slice.batches.is_empty() {
-            next = next.max(slice.next.min(limit));
-        }
+        // Behind the last batch there may be more that is not for this session.
+        next = next.max(slice.next.min(limit));
         self.advance(id, partition, next);
         // A read that brought nothing must not be repeated for ever.
         next > from

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tidewire_proto::routing::placement::Placement;
-use tidewire_proto::session::cursor::Positions;
+use tidewire_proto::session::cursor::{Positions, Reading};
 use tidewire_store::ReadError;
 use tokio::io::Interest;
 use tokio::task::{LocalSet, spawn_blocking, spawn_local};
@@ -109,11 +109,15 @@ async fn wait_for(shell: Shell, deferred: Deferred) {
             let _ = released.await;
             shell.borrow_mut().on_claimed(id);
         }
-        Deferred::Read(id, partition, from) => {
+        Deferred::Read(id, reading, filter) => {
             let store = shell.borrow().shared.store.clone();
-            let read = spawn_blocking(move || store.read(partition, from, READ_LOG_BYTES)).await;
-            let slice = read.unwrap_or_else(|panic| Err(ReadError::Io(panic.to_string())));
-            shell.borrow_mut().on_read(id, (partition, from), slice);
+            let Reading { partition, from, .. } = reading;
+            let read = spawn_blocking(move || match filter {
+                Some(filter) => store.read_matching(partition, &filter, from, READ_LOG_BYTES),
+                None => store.read(partition, from, READ_LOG_BYTES),
+            });
+            let slice = read.await.unwrap_or_else(|panic| Err(ReadError::Io(panic.to_string())));
+            shell.borrow_mut().on_read(id, reading, slice);
         }
     }
 }

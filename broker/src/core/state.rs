@@ -7,12 +7,13 @@ use std::time::Instant;
 use ahash::AHashMap;
 use slab::Slab;
 use tidewire_proto::delivery::{Shape, Template};
-use tidewire_proto::id::PartitionId;
 use tidewire_proto::routing::grant::SessionKey;
 use tidewire_proto::routing::placement::Placement;
 use tidewire_proto::routing::routes::Routes;
 use tidewire_proto::routing::trie::Trie;
-use tidewire_proto::session::cursor::Positions;
+use tidewire_proto::session::cursor::{Barrier, Positions, Reading};
+use tidewire_proto::topic::TopicFilter;
+use tidewire_store::Store;
 use tokio::sync::{Notify, oneshot};
 
 use crate::core::inbox::Inbox;
@@ -38,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) placement: Placement,
     /// The next offset per partition that this core has not handed out.
     pub(crate) positions: Positions,
+    /// Where streams grew, oldest first.
+    pub(crate) barriers: Vec<Barrier>,
     pub(crate) turn: Turn,
     /// Commits on their way, oldest first, and who waits for each.
     pub(crate) commits: VecDeque<(u64, Vec<Waiting>)>,
@@ -74,7 +77,8 @@ pub(crate) enum Deferred {
     /// The former owner of its client id to let go.
     Claim(ConnId, oneshot::Receiver<()>),
     /// A part of the log that is not in memory.
-    Read(ConnId, PartitionId, u64),
+    /// With a filter, only what matches it.
+    Read(ConnId, Reading, Option<TopicFilter>),
 }
 
 /// Memory that is used again and again.
@@ -99,12 +103,14 @@ impl Core {
         placement: Placement,
         positions: Positions,
     ) -> Self {
+        let barriers = barriers(&shared.store);
         Self {
             index,
             shared,
             inbox,
             placement,
             positions,
+            barriers,
             conns: Slab::new(),
             trie: Trie::default(),
             routes: Routes::default(),
@@ -180,4 +186,16 @@ impl Core {
             self.turn_end.notify_one();
         }
     }
+}
+
+/// Every change of the number of partitions that any stream has seen.
+fn barriers(store: &Store) -> Vec<Barrier> {
+    let mut barriers = Vec::new();
+    for stream in store.streams().iter() {
+        for layout in stream.layouts.iter().filter(|layout| !layout.ends.is_empty()) {
+            let ends = layout.ends.iter().copied().chain(std::iter::repeat(0));
+            barriers.push(Barrier::new(stream.partitions.iter().copied().zip(ends).collect()));
+        }
+    }
+    barriers
 }

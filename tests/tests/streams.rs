@@ -1,0 +1,102 @@
+//! Do streams do what the configuration says, also when it changes?
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tidewire_tests::broker::Broker;
+use tidewire_tests::places::built_program;
+use tidewire_tests::wire::{Publish, Version, Wire, kind};
+
+/// A configuration file, rewritten between starts.
+struct Config {
+    folder: tempfile::TempDir,
+}
+
+impl Config {
+    fn new(text: &str) -> Self {
+        let config = Self { folder: tempfile::tempdir().expect("a folder") };
+        config.write(text);
+        config
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(self.path(), text).expect("written");
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("tidewire.toml")
+    }
+
+    fn start(&self) -> Broker {
+        Broker::start_with(&["--config", self.path().to_str().expect("a path in UTF-8")])
+    }
+}
+
+/// What `tidewire log dump` says of one stream.
+fn dumped(data: &Path, stream: &str) -> String {
+    let output = Command::new(built_program("tidewire"))
+        .args(["log", "dump", "--data"])
+        .arg(data)
+        .args(["--stream", stream])
+        .output()
+        .expect("tidewire runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_message_lies_in_the_stream_whose_filter_takes_its_topic() {
+    let config = Config::new(
+        "[[stream]]\nname = \"alarms\"\nfilters = [\"+/alarm/#\"]\npartitions = 1\n\
+         [[stream]]\nname = \"mqtt\"\nfilters = [\"#\"]\n",
+    );
+    let mut broker = config.start();
+    let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
+    writer.publish_acknowledged(&Publish::new("plant/alarm/fire", "it burns", 1, 1));
+    writer.publish_acknowledged(&Publish::new("plant/state", "all quiet", 1, 2));
+    broker.stop();
+    let (alarms, rest) = (dumped(broker.data(), "alarms"), dumped(broker.data(), "mqtt"));
+    assert!(alarms.contains("it burns") && !alarms.contains("all quiet"), "{alarms}");
+    assert!(rest.contains("all quiet") && !rest.contains("it burns"), "{rest}");
+}
+
+#[test]
+fn a_stream_that_grew_is_read_in_order_by_a_session_that_was_away() {
+    let of = |partitions: u32| {
+        format!("[[stream]]\nname = \"mqtt\"\nfilters = [\"#\"]\npartitions = {partitions}\n")
+    };
+    let config = Config::new(&of(1));
+    let mut broker = config.start();
+    let (mut reader, _) = Wire::resume(broker.address(), Version::V5, "reader");
+    reader.subscribe(1, &[("kept/#", 1)]);
+    reader.disconnect();
+    let topics: Vec<String> = (0..8).map(|n| format!("kept/{n}")).collect();
+    let mut sent = 0;
+    for partitions in [1, 3, 8] {
+        config.write(&of(partitions));
+        broker.stop();
+        broker.restart();
+        let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
+        for round in 0..5 {
+            for topic in &topics {
+                let payload = format!("{}", sent / topics.len());
+                let id = u16::try_from(round + 1).expect("small");
+                writer.publish_acknowledged(&Publish::new(topic, &payload, 1, id));
+                sent += 1;
+            }
+        }
+    }
+    let (mut reader, present) = Wire::resume(broker.address(), Version::V5, "reader");
+    assert!(present);
+    let mut next = vec![0; topics.len()];
+    for _ in 0..sent {
+        let message = reader.packet_of(kind::PUBLISH);
+        reader.acknowledge(kind::PUBACK, message.id());
+        let topic = topics.iter().position(|topic| *topic == message.topic());
+        let topic = topic.expect("one of ours");
+        assert_eq!(message.payload_text(), next[topic].to_string(), "{message}");
+        next[topic] += 1;
+    }
+    assert!(next.iter().all(|count| *count == 15), "{next:?}");
+    reader.nothing_else_on("kept/0");
+}
