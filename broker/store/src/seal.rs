@@ -75,9 +75,14 @@ pub(crate) fn rewrite(
 
 fn swap(engine: &Engine, partition: &Arc<Partition>, old: &Segment, new: Segment) -> bool {
     let _arranging = engine.sealer.arranging();
-    // Retention may have been faster.
-    if !partition.has(old) || !note(engine, partition, &new) {
+    if !partition.has(old) {
+        // Retention was faster.
         segment::remove(&*engine.disk, partition, &new);
+        return false;
+    }
+    if !note(engine, partition, &new) {
+        // A commit that failed may still be found by the next start: the files of both must stay
+        // until it is known which of them a row names.
         return false;
     }
     partition.replace(new);
