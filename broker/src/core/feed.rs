@@ -39,6 +39,25 @@ pub(crate) enum Need {
 }
 
 impl Core {
+    /// Room may have appeared: the turn's end looks, once for all acknowledgements of the turn.
+    pub(crate) fn feed_soon(&mut self, id: ConnId) {
+        let Some(open) = self.open(id) else { return };
+        if !std::mem::replace(&mut open.is_hungry, true) {
+            self.hungry.push(id);
+        }
+        self.end_turn_soon();
+    }
+
+    /// Feeds all that asked for it.
+    pub(crate) fn feed_hungry(&mut self) {
+        for id in std::mem::take(&mut self.hungry) {
+            if let Some(open) = self.open(id) {
+                open.is_hungry = false;
+            }
+            self.feed(id);
+        }
+    }
+
     /// Sends what there is room for. Called whenever room may have appeared.
     pub(crate) fn feed(&mut self, id: ConnId) {
         let Need::Disk(reading) = self.feed_from_memory(id) else { return };

@@ -16,6 +16,7 @@ impl Core {
     pub(crate) fn end_turn(&mut self) {
         self.is_turn_due = false;
         self.is_clock_stale = true;
+        self.feed_hungry();
         self.submit();
         self.write_dirty();
     }

@@ -112,6 +112,8 @@ pub(crate) struct Open {
     pub(crate) is_changed: bool,
     /// The client asked for the end of the session with the end of the connection.
     pub(crate) ends_at_once: bool,
+    /// The end of this turn looks whether more can be sent.
+    pub(crate) is_hungry: bool,
     /// Its rows go into the commit of this turn.
     pub(crate) is_urgent: bool,
     /// Its rows go into the commit of the next tick.

@@ -144,7 +144,7 @@ impl Core {
     fn on_ended(&mut self, id: ConnId, end: impl Fn(&mut Open) -> bool) {
         if self.open(id).is_some_and(end) {
             self.mark_changed(id, false);
-            self.feed(id);
+            self.feed_soon(id);
         }
     }
 
@@ -155,7 +155,7 @@ impl Core {
             OnPubrec::ReleaseAgain => self.release(id, ack.packet_id, false),
             OnPubrec::Refused => {
                 self.mark_changed(id, false);
-                self.feed(id);
+                self.feed_soon(id);
             }
             OnPubrec::Unknown => self.send_pubrel(id, ack.packet_id, false),
         }

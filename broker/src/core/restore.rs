@@ -103,6 +103,7 @@ impl Core {
             feeds: VecDeque::new(),
             held: Vec::new(),
             is_changed: false,
+            is_hungry: false,
             is_urgent: false,
             is_listed: false,
             ends_at_once: false,

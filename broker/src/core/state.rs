@@ -51,6 +51,8 @@ pub(crate) struct Core {
     pub(crate) urgent: Vec<ConnId>,
     /// Sessions whose rows go into the commit of the next tick.
     pub(crate) changed: Vec<ConnId>,
+    /// Sessions that may have room for more.
+    pub(crate) hungry: Vec<ConnId>,
     /// Connections that are not read while the store is behind.
     pub(crate) paused: Vec<ConnId>,
     /// Sessions whose last rows are on their way, and who waits to take them up.
@@ -120,6 +122,7 @@ impl Core {
             dirty: Vec::new(),
             urgent: Vec::new(),
             changed: Vec::new(),
+            hungry: Vec::new(),
             paused: Vec::new(),
             ending: AHashMap::new(),
             scratch: Scratch { read: vec![0; READ_BYTES_MAX], templates: Templates::default() },
