@@ -13,6 +13,7 @@ use tidewire_store::Appended;
 use crate::core::open::{Conn, ConnId, Open, Phase};
 use crate::core::send::quality;
 use crate::core::state::{Core, Templates};
+use crate::core::turn::HANDED_OUT;
 use crate::metrics::{DropReason, Quality};
 
 /// What became of a message for one session.
@@ -29,9 +30,9 @@ pub(crate) enum Sent {
 impl Core {
     /// Hands out commits that became durable.
     pub(crate) fn on_durable(&mut self, appended: &[Appended]) {
-        for Appended { partition, base_offset, batch, .. } in appended {
+        for Appended { partition, base_offset, batch, tag } in appended {
             let end = base_offset + u64::from(batch.last_offset_delta()) + 1;
-            if self.trie.is_empty() || batch.is_control() {
+            if *tag == HANDED_OUT || self.trie.is_empty() || batch.is_control() {
                 self.positions.advance(*partition, end);
                 continue;
             }

@@ -11,6 +11,9 @@ use tidewire_store::{Append, Commit, OffsetOf, Table, TableChange};
 
 use crate::core::open::{ConnId, RetainedFeed};
 
+/// Marks a batch whose messages were handed out when they came: all of them are QoS 0.
+pub(crate) const HANDED_OUT: u8 = 1;
+
 /// Who is told when a commit is durable, and how.
 pub(crate) enum Waiting {
     Puback(ConnId, PacketId),
@@ -121,7 +124,7 @@ impl Turn {
             let batch = self.live[partition.0 as usize].finish();
             live.push(batch.clone());
             if is_logged {
-                appends.push(Append::new(partition, batch));
+                appends.push(Append::new(partition, batch).with_tag(HANDED_OUT));
             }
         }
         (live, Commit { appends, changes }, std::mem::take(&mut self.waiting))
