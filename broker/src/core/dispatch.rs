@@ -40,10 +40,6 @@ impl Core {
                 let offset = base_offset + u64::from(record.offset_delta);
                 self.positions.advance(*partition, offset);
                 let Some(message) = Message::of(&record) else { continue };
-                // QoS 0 was handed out when it came, unless it is retained.
-                if message.qos == Qos::AtMostOnce && !message.retain {
-                    continue;
-                }
                 self.hand_out(&message, Some(Place { partition: *partition, offset }));
             }
             self.positions.advance(*partition, end);
