@@ -140,6 +140,10 @@ impl Layered {
     }
 
     fn write(&self, state: &mut State, part: &[u8], offset: u64) -> io::Result<()> {
+        // A write of nothing makes no file longer.
+        if part.is_empty() {
+            return Ok(());
+        }
         let end = offset + part.len() as u64;
         state.bytes = state.bytes.max(end);
         let mut start = offset - offset % PAGE_BYTES as u64;
@@ -277,6 +281,15 @@ mod tests {
             }
             assert_eq!(content(&*below.open("a", OpenMode::Read).unwrap()), original);
         }
+    }
+
+    #[test]
+    fn a_write_of_nothing_behind_the_end_changes_nothing() {
+        let below = SimDisk::new(1);
+        write(&*below.open("a", OpenMode::Create).unwrap(), b"1", 0);
+        let file = Overlay::new(below).open("a", OpenMode::Write).unwrap();
+        write(&*file, b"", 100);
+        assert_eq!(content(&*file), b"1");
     }
 
     #[test]
