@@ -39,6 +39,10 @@ impl fmt::Display for PacketId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionId(pub u32);
 
+/// Names a share group of the broker while it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub u32);
+
 #[cfg(test)]
 mod tests {
     use super::PacketId;

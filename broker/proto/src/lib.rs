@@ -8,4 +8,5 @@ pub mod qos;
 pub mod record;
 pub mod routing;
 pub mod session;
+pub mod share;
 pub mod topic;

@@ -14,7 +14,7 @@ mod route;
 mod spans;
 mod varint;
 
-pub use batch::{Batch, BatchError, Outline};
+pub use batch::{Batch, BatchError, Outline, SharedRecord};
 pub use builder::BatchBuilder;
 pub use codec::{Compression, RECORDS_BYTES_MAX};
 pub use header::Header;

@@ -185,7 +185,7 @@ impl Delivery<'_> {
         }
         let id = place.map(|place| {
             let (qos, retain) = (shape.qos, shape.retain);
-            open.window.begin(Exchange { place, qos, step: Step::Published, retain })
+            open.window.begin(Exchange { place, qos, step: Step::Published, retain, group: None })
         });
         // To a session that lives on a message leaves when its packet id is durable: sent again
         // after a crash of ours, it must be known for the same.

@@ -6,6 +6,7 @@ mod field;
 pub mod receipt;
 pub mod retained;
 pub mod session;
+pub mod share;
 pub mod subscription;
 
 pub use field::RowError;

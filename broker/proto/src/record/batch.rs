@@ -8,7 +8,7 @@ use super::layout::{
     BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES, CRC, LAST_OFFSET_DELTA, LENGTH, LENGTH_COUNTS_FROM,
     MAGIC, MAGIC_V2, MAX_TIMESTAMP, RECORD_BYTES_MIN, RECORD_COUNT,
 };
-use super::records::Records;
+use super::records::{Record, Records};
 
 /// One record batch. Invariant: as long as its length field says, magic 2, checksum right.
 ///
@@ -32,6 +32,26 @@ pub struct Outline {
     pub bytes: usize,
     /// The largest timestamp inside.
     pub max_timestamp: i64,
+}
+
+/// A record that outlives the look at its batch. Keeps the batch's memory alive.
+#[derive(Clone, Debug)]
+pub struct SharedRecord {
+    content: Bytes,
+    offset_delta: u32,
+    timestamp_ms: i64,
+}
+
+impl SharedRecord {
+    /// The record again.
+    pub fn record(&self) -> Option<Record<'_>> {
+        Record::of(&self.content, self.offset_delta, self.timestamp_ms)
+    }
+
+    /// How many bytes it has.
+    pub fn bytes(&self) -> usize {
+        self.content.len()
+    }
 }
 
 /// Why bytes are not a batch.
@@ -223,6 +243,16 @@ impl Batch {
     /// The records, in order; none of a compressed batch that was not [opened](Self::open).
     pub fn records(&self) -> Records<'_> {
         Records::new(self.body(), self.base_timestamp(), self.record_count())
+    }
+
+    /// One of the batch's records, on its own, sharing the batch's memory.
+    pub fn share(&self, record: &Record<'_>) -> SharedRecord {
+        let owner = self.plain.as_ref().unwrap_or(&self.bytes);
+        SharedRecord {
+            content: owner.slice_ref(record.content),
+            offset_delta: record.offset_delta,
+            timestamp_ms: record.timestamp_ms,
+        }
     }
 
     fn body(&self) -> &[u8] {

@@ -52,19 +52,8 @@ impl<'a> Records<'a> {
         body.byte()?;
         let timestamp_delta = body.varint()?;
         let offset_delta = u32::try_from(body.varint()?).ok()?;
-        let content = body.rest();
-        let key = body.nullable()?;
-        let value = body.nullable()?;
-        let header_count = body.length()?;
-        Some(Record {
-            offset_delta,
-            timestamp_ms: self.base_timestamp.wrapping_add(timestamp_delta),
-            key,
-            value,
-            header_count,
-            headers: body.rest(),
-            content,
-        })
+        let timestamp_ms = self.base_timestamp.wrapping_add(timestamp_delta);
+        Record::of(body.rest(), offset_delta, timestamp_ms)
     }
 }
 
@@ -82,6 +71,16 @@ impl<'a> Iterator for Records<'a> {
 }
 
 impl<'a> Record<'a> {
+    /// Reads key, value and headers.
+    pub(super) fn of(content: &'a [u8], offset_delta: u32, timestamp_ms: i64) -> Option<Self> {
+        let mut body = Cursor::new(content);
+        let key = body.nullable()?;
+        let value = body.nullable()?;
+        let header_count = body.length()?;
+        let headers = body.rest();
+        Some(Self { offset_delta, timestamp_ms, key, value, header_count, headers, content })
+    }
+
     /// The headers, in order, repeats kept.
     pub fn headers(&self) -> Headers<'a> {
         Headers { cursor: Cursor::new(self.headers), left: self.header_count }

@@ -4,14 +4,14 @@
 
 use std::collections::VecDeque;
 
-use crate::id::{PacketId, PartitionId};
+use crate::id::{GroupId, PacketId, PartitionId};
 use crate::qos::Qos;
 
 /// Packet ids are 1 to 65,535.
 const IDS: u64 = 65_535;
 
 /// Where a message lies in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Its partition.
     pub partition: PartitionId,
@@ -39,6 +39,8 @@ pub struct Exchange {
     pub step: Step,
     /// Whether RETAIN is set in what is sent.
     pub retain: bool,
+    /// The share group that handed it out, if one did.
+    pub group: Option<GroupId>,
 }
 
 /// What a PUBREC leads to.
@@ -208,7 +210,7 @@ mod tests {
 
     fn exchange(qos: Qos, offset: u64) -> Exchange {
         let place = Place { partition: PartitionId(0), offset };
-        Exchange { place, qos, step: Step::Published, retain: false }
+        Exchange { place, qos, step: Step::Published, retain: false, group: None }
     }
 
     #[test]

@@ -1,22 +1,25 @@
 //! How far a session is: its positions and what is in flight, one row, so that the two always
 //! agree: nothing that a position has passed is missing from what is in flight unless it is over.
 
-use tidewire_proto::id::PartitionId;
+use tidewire_proto::id::{GroupId, PartitionId};
 use tidewire_proto::qos::Qos;
 use tidewire_proto::session::cursor::Positions;
 use tidewire_proto::session::window::{Exchange, Place, Step, Window};
 
 use crate::rows::field::{Fields, RowError, put_varint};
 
-const VERSION: u8 = 1;
+/// Version 1 had no groups.
+const VERSIONS: [u8; 2] = [1, 2];
+const VERSION: u8 = 2;
 const RELEASED: u8 = 0b100;
 const RETAIN: u8 = 0b1000;
+const SHARED: u8 = 0b1_0000;
 
 /// One row of `Table::Cursors`; key: the client id.
 ///
 /// `version u8 | next number | count | positions … | exchanges …`, numbers as varints; an
 /// exchange is `flags u8 | number | partition | offset`, number and offset as differences to the
-/// exchange before it.
+/// exchange before it, and behind it its share group, if it has one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CursorRow {
     /// The number of its next exchange.
@@ -40,6 +43,9 @@ pub fn encode(window: &Window, positions: &Positions) -> Box<[u8]> {
         put_varint(number - last_number, &mut row);
         put_varint(u64::from(exchange.place.partition.0), &mut row);
         put_varint(zigzag(exchange.place.offset.wrapping_sub(last_offset)), &mut row);
+        if let Some(group) = exchange.group {
+            put_varint(u64::from(group.0), &mut row);
+        }
         (last_number, last_offset) = (number, exchange.place.offset);
     }
     row.into()
@@ -50,7 +56,7 @@ pub fn encode(window: &Window, positions: &Positions) -> Box<[u8]> {
 /// # Errors
 /// When the row is damaged.
 pub fn decode(row: &[u8]) -> Result<CursorRow, RowError> {
-    let mut fields = Fields::of(row, VERSION)?;
+    let mut fields = Fields::of_any(row, &VERSIONS)?;
     let next_number = fields.varint()?;
     let count = u32::try_from(fields.varint()?).map_err(|_| RowError)?;
     let positions = decode_positions(&mut fields, count)?;
@@ -63,8 +69,12 @@ pub fn decode(row: &[u8]) -> Result<CursorRow, RowError> {
         offset = offset.wrapping_add(unzigzag(fields.varint()?));
         let qos = Qos::from_bits(flags & 0b11).ok_or(RowError)?;
         let step = if flags & RELEASED != 0 { Step::Released } else { Step::Published };
-        let place = Place { partition, offset };
-        exchanges.push((number, Exchange { place, qos, step, retain: flags & RETAIN != 0 }));
+        let group = match flags & SHARED {
+            0 => None,
+            _ => Some(GroupId(u32::try_from(fields.varint()?).map_err(|_| RowError)?)),
+        };
+        let (place, retain) = (Place { partition, offset }, flags & RETAIN != 0);
+        exchanges.push((number, Exchange { place, qos, step, retain, group }));
     }
     Ok(CursorRow { next_number, positions, exchanges })
 }
@@ -72,7 +82,8 @@ pub fn decode(row: &[u8]) -> Result<CursorRow, RowError> {
 fn flags(exchange: &Exchange) -> u8 {
     let released = if exchange.step == Step::Released { RELEASED } else { 0 };
     let retain = if exchange.retain { RETAIN } else { 0 };
-    exchange.qos.bits() | released | retain
+    let shared = if exchange.group.is_some() { SHARED } else { 0 };
+    exchange.qos.bits() | released | retain | shared
 }
 
 /// Small for a small step in either direction.
@@ -103,7 +114,7 @@ pub(super) fn decode_positions(fields: &mut Fields<'_>, count: u32) -> Result<Po
 #[cfg(test)]
 mod tests {
     use super::{decode, encode};
-    use tidewire_proto::id::PartitionId;
+    use tidewire_proto::id::{GroupId, PartitionId};
     use tidewire_proto::qos::Qos;
     use tidewire_proto::session::cursor::Positions;
     use tidewire_proto::session::window::{Exchange, Place, Step, Window, packet_id};
@@ -117,7 +128,9 @@ mod tests {
             [(Qos::AtLeastOnce, 3, 1 << 40), (Qos::ExactlyOnce, 0, 5), (Qos::AtLeastOnce, 0, 6)]
         {
             let place = Place { partition: PartitionId(partition), offset };
-            let exchange = Exchange { place, qos, step: Step::Published, retain: partition == 3 };
+            let group = (partition == 3).then_some(GroupId(300));
+            let retain = partition == 3;
+            let exchange = Exchange { place, qos, step: Step::Published, retain, group };
             window.begin(exchange);
             begun.push((70_000 + begun.len() as u64, exchange));
         }
@@ -135,7 +148,7 @@ mod tests {
         let mut window = Window::new(10);
         let place = Place { partition: PartitionId(0), offset: 300 };
         let qos = Qos::ExactlyOnce;
-        window.begin(Exchange { place, qos, step: Step::Published, retain: false });
+        window.begin(Exchange { place, qos, step: Step::Published, retain: false, group: None });
         let row = encode(&window, &Positions::default());
         for cut in 0..row.len() {
             let exchanges = decode(&row[..cut]).map_or(0, |row| row.exchanges.len());

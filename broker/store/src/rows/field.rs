@@ -13,8 +13,13 @@ pub(super) struct Fields<'a>(&'a [u8]);
 impl<'a> Fields<'a> {
     /// Checks the version that every row begins with.
     pub(super) fn of(row: &'a [u8], version: u8) -> Result<Self, RowError> {
+        Self::of_any(row, &[version])
+    }
+
+    /// The same for rows of more than one version.
+    pub(super) fn of_any(row: &'a [u8], versions: &[u8]) -> Result<Self, RowError> {
         match row.split_first() {
-            Some((found, rest)) if *found == version => Ok(Self(rest)),
+            Some((found, rest)) if versions.contains(found) => Ok(Self(rest)),
             _ => Err(RowError),
         }
     }
@@ -54,6 +59,14 @@ impl<'a> Fields<'a> {
         self.array().map(i64::from_le_bytes)
     }
 
+    /// Text behind its length.
+    pub(super) fn text(&mut self) -> Result<&'a str, RowError> {
+        let length = usize::try_from(self.varint()?).map_err(|_| RowError)?;
+        let (text, rest) = self.0.split_at_checked(length).ok_or(RowError)?;
+        self.0 = rest;
+        std::str::from_utf8(text).map_err(|_| RowError)
+    }
+
     pub(super) fn rest(self) -> &'a [u8] {
         self.0
     }
@@ -65,6 +78,12 @@ impl<'a> Fields<'a> {
     pub(super) fn end(self) -> Result<(), RowError> {
         if self.0.is_empty() { Ok(()) } else { Err(RowError) }
     }
+}
+
+/// Writes what [`Fields::text`] reads.
+pub(super) fn put_text(text: &str, row: &mut Vec<u8>) {
+    put_varint(text.len() as u64, row);
+    row.extend_from_slice(text.as_bytes());
 }
 
 /// Writes what [`Fields::varint`] reads.

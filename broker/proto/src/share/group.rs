@@ -1,0 +1,268 @@
+//! A share group: its members, what each holds unacknowledged, and what must be handed out again.
+//!
+//! The group's cursor is beside it, not in it. A message is *handed* to one member at a time until
+//! it is over; at QoS 1 it goes to another when the member's connection is lost, at QoS 2 it stays
+//! with the member's session, which alone may complete it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::qos::Qos;
+use crate::session::window::Place;
+use crate::share::strategy::{Candidate, Strategy, mark_of};
+
+/// A member's connection; its number is used once in the life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The connection's number.
+    pub serial: u64,
+    /// The QoS that the member's subscription grants.
+    pub qos: Qos,
+    /// Unacknowledged messages of this group that it may have.
+    pub limit: u32,
+}
+
+#[derive(Debug)]
+struct Member {
+    client_id: Arc<str>,
+    mark: u64,
+    /// Its session outlives its connections.
+    is_durable: bool,
+    link: Option<Link>,
+    in_flight: u32,
+    /// It said that it has no room.
+    is_full: bool,
+}
+
+/// A message that a member has and has not finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handed {
+    /// Whose session it is in.
+    pub client_id: Arc<str>,
+    /// The connection that it was handed to; 0 after a start.
+    pub serial: u64,
+    /// At which QoS.
+    pub qos: Qos,
+    /// How often it was handed out.
+    pub attempts: u32,
+}
+
+/// Who gets a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// This connection.
+    Member(Link),
+    /// A member that has no room now.
+    Wait,
+    /// No member is connected.
+    Nobody,
+}
+
+/// One group.
+#[derive(Debug, Default)]
+pub struct Group {
+    strategy: Strategy,
+    members: Vec<Member>,
+    candidates: Vec<Candidate>,
+    turn: usize,
+    handed: BTreeMap<Place, Handed>,
+    /// To be handed out again, with how often they were.
+    again: BTreeMap<Place, u32>,
+}
+
+impl Group {
+    /// A group without members.
+    #[must_use]
+    pub fn new(strategy: Strategy) -> Self {
+        Self { strategy, ..Self::default() }
+    }
+
+    /// How it spreads messages.
+    #[must_use]
+    pub fn strategy(&self) -> Strategy {
+        self.strategy
+    }
+
+    /// Takes up what was stored: a member whose client is away.
+    pub fn restore_member(&mut self, client_id: Arc<str>) {
+        self.put_member(client_id, true, None);
+    }
+
+    /// Takes up what was stored: a message that a session still has to complete.
+    pub fn restore_handed(&mut self, place: Place, handed: Handed) {
+        self.handed.insert(place, handed);
+    }
+
+    /// Takes up what was stored: a message that nobody has.
+    pub fn restore_again(&mut self, place: Place, attempts: u32) {
+        self.again.insert(place, attempts);
+    }
+
+    /// A member is connected, or its subscription changed.
+    pub fn join(&mut self, client_id: Arc<str>, is_durable: bool, link: Link) {
+        self.put_member(client_id, is_durable, Some(link));
+    }
+
+    fn put_member(&mut self, client_id: Arc<str>, is_durable: bool, link: Option<Link>) {
+        let serial = link.map_or(0, |link| link.serial);
+        let held = |handed: &&Handed| handed.client_id == client_id && handed.serial == serial;
+        let in_flight = self.handed.values().filter(held).count();
+        let member = Member {
+            mark: mark_of(&client_id),
+            client_id,
+            is_durable,
+            link,
+            in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
+            is_full: false,
+        };
+        match self.members.iter().position(|old| old.client_id == member.client_id) {
+            Some(at) => self.members[at] = member,
+            None => self.members.push(member),
+        }
+    }
+
+    /// A connection is lost. What it had at QoS 1 goes to others; what it had at QoS 2 stays with
+    /// its session, if that lives on, and is over with it otherwise.
+    pub fn lost(&mut self, client_id: &str, serial: u64) {
+        self.take_back(serial);
+        let of_it = |member: &Member| member.link.is_some_and(|link| link.serial == serial);
+        let Some(at) = self.members.iter().position(of_it) else { return };
+        if self.members[at].is_durable {
+            self.members[at].link = None;
+        } else {
+            self.members.remove(at);
+            self.forget(client_id);
+        }
+    }
+
+    /// A client unsubscribed. It completes what it has.
+    pub fn leave(&mut self, client_id: &str) {
+        self.members.retain(|member| &*member.client_id != client_id);
+    }
+
+    /// A session is over, and with it what only it could complete.
+    pub fn session_ended(&mut self, client_id: &str) {
+        self.leave(client_id);
+        self.forget(client_id);
+    }
+
+    fn take_back(&mut self, serial: u64) {
+        let lost = |handed: &Handed| handed.serial == serial && handed.qos == Qos::AtLeastOnce;
+        let places: Vec<Place> =
+            self.handed.iter().filter(|(_, handed)| lost(handed)).map(|(place, _)| *place).collect();
+        for place in places {
+            if let Some(handed) = self.handed.remove(&place) {
+                self.again.insert(place, handed.attempts);
+            }
+        }
+    }
+
+    fn forget(&mut self, client_id: &str) {
+        self.handed.retain(|_, handed| &*handed.client_id != client_id);
+    }
+
+    /// Who gets the next message. `mark` is that of its topic or publisher, as the strategy asks.
+    pub fn choose(&mut self, mark: u64) -> Choice {
+        self.candidates.clear();
+        let connected = self.members.iter().filter_map(|member| {
+            let link = member.link?;
+            let has_room = !member.is_full && member.in_flight < link.limit;
+            Some(Candidate { mark: member.mark, in_flight: member.in_flight, has_room })
+        });
+        self.candidates.extend(connected);
+        if self.candidates.is_empty() {
+            return Choice::Nobody;
+        }
+        let Some(at) = self.strategy.choose(&self.candidates, mark, self.turn) else {
+            return Choice::Wait;
+        };
+        self.turn = (at + 1) % self.candidates.len();
+        let link = self.members.iter().filter_map(|member| member.link).nth(at);
+        link.map_or(Choice::Nobody, Choice::Member)
+    }
+
+    /// The chosen member has the message, for the `attempts`th time that anyone does.
+    pub fn hand(&mut self, place: Place, link: Link, qos: Qos, attempts: u32) {
+        let Some(member) = self.member(link.serial) else { return };
+        member.in_flight += 1;
+        let client_id = Arc::clone(&member.client_id);
+        self.again.remove(&place);
+        self.handed.insert(place, Handed { client_id, serial: link.serial, qos, attempts });
+    }
+
+    /// A message is over. The answer is what was known of it; `None` when it was not with this
+    /// client.
+    pub fn ended(&mut self, place: Place, client_id: &str) -> Option<Handed> {
+        if &*self.handed.get(&place)?.client_id != client_id {
+            return None;
+        }
+        let handed = self.handed.remove(&place)?;
+        if let Some(member) = self.member(handed.serial) {
+            member.in_flight = member.in_flight.saturating_sub(1);
+        }
+        Some(handed)
+    }
+
+    /// A member could not take what it was handed: it was not an attempt.
+    pub fn returned(&mut self, place: Place, client_id: &str, is_full: bool) {
+        let Some(handed) = self.ended(place, client_id) else { return };
+        self.again.insert(place, handed.attempts.saturating_sub(1));
+        if let Some(member) = self.member(handed.serial) {
+            member.is_full = is_full;
+        }
+    }
+
+    /// A member that had no room has some.
+    pub fn has_room(&mut self, serial: u64) {
+        if let Some(member) = self.member(serial) {
+            member.is_full = false;
+        }
+    }
+
+    /// The oldest message that must be handed out again, and how often it was.
+    #[must_use]
+    pub fn next_again(&self) -> Option<(Place, u32)> {
+        self.again.first_key_value().map(|(place, attempts)| (*place, *attempts))
+    }
+
+    /// The message is over although nobody has it.
+    pub fn give_up(&mut self, place: Place) {
+        self.again.remove(&place);
+    }
+
+    /// All that is with members.
+    pub fn handed(&self) -> impl ExactSizeIterator<Item = (&Place, &Handed)> {
+        self.handed.iter()
+    }
+
+    /// All that waits to be handed out again.
+    pub fn again(&self) -> impl ExactSizeIterator<Item = (&Place, &u32)> {
+        self.again.iter()
+    }
+
+    /// Whether it has to be remembered through a restart.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.members.iter().any(|member| member.is_durable)
+    }
+
+    /// Whether nobody is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Whether any member is connected.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        self.members.iter().any(|member| member.link.is_some())
+    }
+
+    fn member(&mut self, serial: u64) -> Option<&mut Member> {
+        let of_it = |member: &&mut Member| member.link.is_some_and(|link| link.serial == serial);
+        self.members.iter_mut().find(of_it)
+    }
+}
+
+#[cfg(test)]
+mod tests;

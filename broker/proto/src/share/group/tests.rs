@@ -1,0 +1,214 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy as Generator, prop_oneof, proptest};
+
+use super::{Choice, Group, Link};
+use crate::id::PartitionId;
+use crate::qos::Qos;
+use crate::session::window::Place;
+use crate::share::strategy::Strategy;
+
+fn place(offset: u64) -> Place {
+    Place { partition: PartitionId(0), offset }
+}
+
+fn link(serial: u64) -> Link {
+    Link { serial, qos: Qos::ExactlyOnce, limit: 2 }
+}
+
+fn joined(strategy: Strategy, members: &[(&str, u64, bool)]) -> Group {
+    let mut group = Group::new(strategy);
+    for (client_id, serial, is_durable) in members {
+        group.join(Arc::from(*client_id), *is_durable, link(*serial));
+    }
+    group
+}
+
+fn hand_next(group: &mut Group, offset: u64, qos: Qos) -> Option<u64> {
+    let Choice::Member(to) = group.choose(0) else { return None };
+    group.hand(place(offset), to, qos, 1);
+    Some(to.serial)
+}
+
+#[test]
+fn members_with_room_take_turns_until_all_are_full() {
+    let mut group = joined(Strategy::RoundRobin, &[("a", 1, false), ("b", 2, false)]);
+    let to: Vec<_> = (0..5).map(|n| hand_next(&mut group, n, Qos::AtLeastOnce)).collect();
+    assert_eq!(to, [Some(1), Some(2), Some(1), Some(2), None]);
+    assert_eq!(group.choose(0), Choice::Wait);
+    assert!(group.ended(place(1), "b").is_some());
+    assert_eq!(hand_next(&mut group, 4, Qos::AtLeastOnce), Some(2));
+}
+
+#[test]
+fn what_a_lost_member_held_at_qos1_is_handed_out_again_and_at_qos2_stays_with_its_session() {
+    let mut group = joined(Strategy::RoundRobin, &[("a", 1, true), ("b", 2, true)]);
+    assert_eq!(hand_next(&mut group, 0, Qos::AtLeastOnce), Some(1));
+    assert_eq!(hand_next(&mut group, 1, Qos::AtLeastOnce), Some(2));
+    assert_eq!(hand_next(&mut group, 2, Qos::ExactlyOnce), Some(1));
+    group.lost("a", 1);
+    assert_eq!(group.next_again(), Some((place(0), 1)));
+    assert_eq!(group.handed().map(|(place, _)| place.offset).collect::<Vec<_>>(), [1, 2]);
+    assert!(group.ended(place(2), "b").is_none(), "it is not b's to complete");
+    group.join("a".into(), true, link(3));
+    assert!(group.ended(place(2), "a").is_some(), "completed on a later connection");
+}
+
+#[test]
+fn what_only_an_ended_session_could_complete_is_over() {
+    let mut group = joined(Strategy::RoundRobin, &[("a", 1, true), ("b", 2, false)]);
+    hand_next(&mut group, 0, Qos::ExactlyOnce);
+    hand_next(&mut group, 1, Qos::ExactlyOnce);
+    group.lost("b", 2);
+    group.lost("a", 1);
+    assert_eq!(group.handed().len(), 1, "b's session ended with its connection");
+    group.session_ended("a");
+    assert_eq!((group.handed().len(), group.again().len()), (0, 0));
+    assert!(group.is_empty());
+}
+
+#[test]
+fn a_member_without_room_gets_nothing_until_it_says_so() {
+    let mut group = joined(Strategy::RoundRobin, &[("a", 1, false)]);
+    hand_next(&mut group, 0, Qos::AtLeastOnce);
+    group.returned(place(0), "a", true);
+    assert_eq!(group.choose(0), Choice::Wait);
+    assert_eq!(group.next_again(), Some((place(0), 0)), "not taking it was no attempt");
+    group.has_room(1);
+    assert_eq!(hand_next(&mut group, 0, Qos::AtLeastOnce), Some(1));
+    assert_eq!(group.next_again(), None);
+}
+
+#[test]
+fn a_group_lives_while_any_durable_session_does() {
+    let mut group = joined(Strategy::RoundRobin, &[("a", 1, true), ("b", 2, false)]);
+    group.lost("a", 1);
+    group.lost("b", 2);
+    assert!(!group.is_empty() && group.is_durable() && !group.is_served());
+    assert_eq!(group.choose(0), Choice::Nobody);
+    group.leave("a");
+    assert!(group.is_empty());
+}
+
+#[derive(Clone, Debug)]
+enum Doing {
+    Hand(Qos),
+    End(usize),
+    Return(usize),
+    Lose(usize),
+    Connect(usize),
+    EndSession(usize),
+}
+
+fn doing() -> impl Generator<Value = Doing> {
+    prop_oneof![
+        4 => prop_oneof![Just(Qos::AtLeastOnce), Just(Qos::ExactlyOnce)].prop_map(Doing::Hand),
+        3 => (0..8usize).prop_map(Doing::End),
+        1 => (0..8usize).prop_map(Doing::Return),
+        2 => (0..3usize).prop_map(Doing::Lose),
+        3 => (0..3usize).prop_map(Doing::Connect),
+        1 => (0..3usize).prop_map(Doing::EndSession),
+    ]
+}
+
+/// What the group must keep true, step by step.
+#[derive(Default)]
+struct Model {
+    next: u64,
+    serial: u64,
+    links: BTreeMap<usize, u64>,
+    begun: BTreeSet<u64>,
+    over: BTreeSet<u64>,
+    /// Who had each QoS 2 message.
+    owners: BTreeMap<u64, BTreeSet<Arc<str>>>,
+}
+
+impl Model {
+    fn step(&mut self, group: &mut Group, doing: &Doing) {
+        let name = |n: usize| Arc::<str>::from(format!("client-{n}"));
+        match doing {
+            Doing::Hand(qos) => self.hand(group, *qos),
+            Doing::End(nth) => {
+                if let Some((place, owner)) = self.nth(group, *nth) {
+                    assert!(group.ended(place, &owner).is_some());
+                    self.over.insert(place.offset);
+                }
+            }
+            Doing::Return(nth) => {
+                if let Some((place, owner)) = self.nth(group, *nth) {
+                    group.returned(place, &owner, false);
+                    self.owners.remove(&place.offset);
+                }
+            }
+            Doing::Lose(n) => {
+                if let Some(serial) = self.links.remove(n) {
+                    group.lost(&name(*n), serial);
+                }
+            }
+            Doing::Connect(n) if !self.links.contains_key(n) => {
+                self.serial += 1;
+                self.links.insert(*n, self.serial);
+                group.join(name(*n), true, link(self.serial));
+            }
+            Doing::Connect(_) => (),
+            Doing::EndSession(n) => {
+                if let Some(serial) = self.links.remove(n) {
+                    group.lost(&name(*n), serial);
+                }
+                let of_it = |(_, handed): &(&Place, &super::Handed)| handed.client_id == name(*n);
+                let gone = group.handed().filter(of_it).map(|(place, _)| place.offset);
+                self.over.extend(gone);
+                group.session_ended(&name(*n));
+            }
+        }
+    }
+
+    fn hand(&mut self, group: &mut Group, qos: Qos) {
+        let again = group.next_again();
+        let Choice::Member(to) = group.choose(0) else { return };
+        let (place, attempts) = again.unwrap_or((place(self.next), 0));
+        if again.is_none() {
+            self.next += 1;
+        }
+        self.begun.insert(place.offset);
+        group.hand(place, to, qos, attempts + 1);
+        let (_, handed) = group.handed().find(|(at, _)| **at == place).expect("just handed");
+        if qos == Qos::ExactlyOnce {
+            self.owners.entry(place.offset).or_default().insert(Arc::clone(&handed.client_id));
+        }
+    }
+
+    fn nth(&self, group: &Group, nth: usize) -> Option<(Place, Arc<str>)> {
+        let (place, handed) = group.handed().nth(nth)?;
+        Some((*place, Arc::clone(&handed.client_id)))
+    }
+
+    fn check(&self, group: &Group) {
+        let handed: BTreeSet<u64> = group.handed().map(|(place, _)| place.offset).collect();
+        let again: BTreeSet<u64> = group.again().map(|(place, _)| place.offset).collect();
+        assert!(handed.is_disjoint(&again), "with a member and waiting at once");
+        let known: BTreeSet<u64> = handed.union(&again).copied().collect();
+        assert!(known.is_disjoint(&self.over), "over and not over");
+        let all: BTreeSet<u64> = known.union(&self.over).copied().collect();
+        assert_eq!(all, self.begun, "every message is somewhere");
+        for (offset, owners) in &self.owners {
+            assert!(owners.len() <= 1, "{offset} went at QoS 2 to {owners:?}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_message_is_lost_and_none_has_two_owners_whatever_happens(
+        doings in vec(doing(), 0..120),
+    ) {
+        let mut group = Group::new(Strategy::RoundRobin);
+        let mut model = Model::default();
+        for doing in &doings {
+            model.step(&mut group, doing);
+            model.check(&group);
+        }
+    }
+}
