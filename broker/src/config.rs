@@ -20,7 +20,8 @@ pub use layers::{Flag, Sources};
 pub use problem::ConfigErrors;
 pub use sections::{
     AtHoldLimit, Compression, DataConfig, Durability, ListenerConfig, LogConfig, LogFormat,
-    MqttConfig, MqttListener, StoreConfig, StreamConfig, ThreadsConfig,
+    MqttConfig, MqttListener, ShareConfig, ShareGroupConfig, ShareStrategy, StoreConfig,
+    StreamConfig, ThreadsConfig,
 };
 
 use document::Aim;
@@ -38,6 +39,8 @@ pub struct Config {
     pub listener: ListenerConfig,
     /// Limits of MQTT clients.
     pub mqtt: MqttConfig,
+    /// Shared subscriptions.
+    pub share: ShareConfig,
     /// Sizes of the log's files and memory.
     pub store: StoreConfig,
     /// The parts of the log. The stream `mqtt` is always among them.
@@ -58,6 +61,7 @@ impl Default for Config {
             data: DataConfig::default(),
             listener: ListenerConfig::default(),
             mqtt: MqttConfig::default(),
+            share: ShareConfig::default(),
             store: StoreConfig::default(),
             streams: vec![StreamConfig::catch_all()],
             threads: ThreadsConfig::default(),

@@ -2,13 +2,20 @@
 //!
 //! A connection lives and ends on one core. Cores meet in the log and in the registry only.
 
+mod bury;
 mod close;
 mod connect;
 mod dispatch;
 mod events;
 mod feed;
 mod flush;
+mod group_events;
+mod group_feed;
+mod group_restore;
+mod groups;
 pub(crate) mod inbox;
+mod letters;
+mod member;
 mod open;
 mod packets;
 mod publish;
@@ -18,8 +25,10 @@ mod send;
 pub(crate) mod shared;
 mod socket;
 mod state;
+mod stored;
 mod subscribe;
 mod tick;
 mod turn;
 
+pub(crate) use group_restore::stored_shares;
 pub(crate) use run::start;

@@ -8,6 +8,7 @@ mod listener;
 pub mod metrics;
 mod registry;
 pub mod server;
+mod shares;
 mod store_options;
 pub mod telemetry;
 mod upkeep;

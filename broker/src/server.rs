@@ -11,7 +11,7 @@ use std::time::Duration;
 use tidewire_proto::routing::placement::{Placement, Shelf};
 use tidewire_proto::session::cursor::Positions;
 use tidewire_proto::topic::TopicFilter;
-use tidewire_store::{CloseError, OpenError, RealDisk, Store, StreamError};
+use tidewire_store::{CloseError, OpenError, ReadError, RealDisk, Store, StreamError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -35,6 +35,9 @@ pub enum StartError {
     /// A stream cannot be what the configuration says.
     #[error("stream {0:?} cannot be changed to what the configuration says")]
     Stream(String, #[source] StreamError),
+    /// The share groups cannot be read.
+    #[error("the tables of the data folder cannot be read")]
+    Shares(#[source] ReadError),
     /// The last writes could not be finished.
     #[error("the data folder could not be closed cleanly; what was acknowledged is safe")]
     Close(#[source] CloseError),
@@ -113,8 +116,9 @@ impl Server {
         };
         let count = core_count(config);
         let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
-        let limits = config.mqtt.clone();
-        let shared = Arc::new(Shared::new(store, inboxes, limits, Metrics::register()));
+        let shares = core::stored_shares(&store).map_err(StartError::Shares)?;
+        let limits = (config.mqtt.clone(), config.share.clone());
+        let shared = Arc::new(Shared::new(store, shares, inboxes, limits, Metrics::register()));
         let cores = start_cores(&shared, config)?;
         let upkeep = Upkeep::start(shared.store.clone())
             .map_err(|error| StartError::System("a thread", error))?;

@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tidewire_proto::id::PartitionId;
-use tidewire_store::rows::{bounds_of, cursor};
+use tidewire_proto::topic::is_shared;
+use tidewire_store::rows::{bounds_of, cursor, share, subscription};
 use tidewire_store::{ReadError, RetentionReport, Store, Table};
 
 use crate::core::shared::wall_clock_ms;
@@ -84,18 +85,30 @@ fn unread_from(store: &Store) -> Result<BTreeMap<PartitionId, u64>, ReadError> {
         }
         ControlFlow::Continue(())
     })?;
-    failure.map_or(Ok(lowest), Err)
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    store.scan(Table::Shares, Bound::Unbounded, Bound::Unbounded, &mut |key, row| {
+        let Ok(share::Key::Group(_)) = share::Key::decode(key) else {
+            return ControlFlow::Continue(());
+        };
+        let Ok(row) = share::GroupRow::decode(row) else { return ControlFlow::Continue(()) };
+        row.unfinished.iter().for_each(|one| hold(one.place.partition, one.place.offset));
+        row.positions.iter().for_each(|(partition, next)| hold(partition, next));
+        ControlFlow::Continue(())
+    })?;
+    Ok(lowest)
 }
 
-/// A session that subscribes to nothing waits for nothing.
+/// A session that subscribes to nothing waits for nothing; shared, its group does.
 fn subscribes(store: &Store, client_id: &[u8]) -> Result<bool, ReadError> {
     let Ok(client_id) = std::str::from_utf8(client_id) else { return Ok(false) };
     let (from, to) = bounds_of(client_id);
     let mut found = false;
     let (from, to) = (Bound::Included(&*from), Bound::Excluded(&*to));
-    store.scan(Table::Subscriptions, from, to, &mut |_, _| {
-        found = true;
-        ControlFlow::Break(())
+    store.scan(Table::Subscriptions, from, to, &mut |key, _| {
+        found = subscription::filter(client_id, key).is_ok_and(|filter| !is_shared(filter));
+        if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     Ok(found)
 }

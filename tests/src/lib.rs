@@ -3,6 +3,7 @@
 
 pub mod broker;
 pub mod clients;
+pub mod configured;
 pub mod hex;
 pub mod malformed;
 pub mod places;

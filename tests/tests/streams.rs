@@ -1,37 +1,11 @@
 //! Do streams do what the configuration says, also when it changes?
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use tidewire_tests::broker::Broker;
+use tidewire_tests::configured::Configured;
 use tidewire_tests::places::built_program;
 use tidewire_tests::wire::{Publish, Version, Wire, kind};
-
-/// A configuration file, rewritten between starts.
-struct Config {
-    folder: tempfile::TempDir,
-}
-
-impl Config {
-    fn new(text: &str) -> Self {
-        let config = Self { folder: tempfile::tempdir().expect("a folder") };
-        config.write(text);
-        config
-    }
-
-    fn write(&self, text: &str) {
-        fs::write(self.path(), text).expect("written");
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("tidewire.toml")
-    }
-
-    fn start(&self) -> Broker {
-        Broker::start_with(&["--config", self.path().to_str().expect("a path in UTF-8")])
-    }
-}
 
 /// What `tidewire log dump` says of one stream.
 fn dumped(data: &Path, stream: &str) -> String {
@@ -46,7 +20,7 @@ fn dumped(data: &Path, stream: &str) -> String {
 
 #[test]
 fn a_message_lies_in_the_stream_whose_filter_takes_its_topic() {
-    let config = Config::new(
+    let config = Configured::new(
         "[[stream]]\nname = \"alarms\"\nfilters = [\"+/alarm/#\"]\npartitions = 1\n\
          [[stream]]\nname = \"mqtt\"\nfilters = [\"#\"]\n",
     );
@@ -65,7 +39,7 @@ fn a_stream_that_grew_is_read_in_order_by_a_session_that_was_away() {
     let of = |partitions: u32| {
         format!("[[stream]]\nname = \"mqtt\"\nfilters = [\"#\"]\npartitions = {partitions}\n")
     };
-    let config = Config::new(&of(1));
+    let config = Configured::new(&of(1));
     let mut broker = config.start();
     let (mut reader, _) = Wire::resume(broker.address(), Version::V5, "reader");
     reader.subscribe(1, &[("kept/#", 1)]);

@@ -89,6 +89,22 @@ fn write_properties(
     ids: impl Iterator<Item = u32>,
     now_ms: i64,
 ) -> Result<(), EncodeError> {
+    copy_properties(out, message, now_ms)?;
+    for id in ids {
+        out.push(PropertyId::SubscriptionId, PropertyValue::Varint(id))?;
+    }
+    Ok(())
+}
+
+/// The message's properties as they go on, the time that is left to it counted down.
+///
+/// # Errors
+/// When they are too long for a packet.
+pub fn copy_properties(
+    out: &mut PropertiesBuilder,
+    message: &Message<'_>,
+    now_ms: i64,
+) -> Result<(), EncodeError> {
     if message.has_properties() {
         if message.is_text {
             out.push(PropertyId::PayloadFormat, PropertyValue::Byte(1))?;
@@ -108,9 +124,6 @@ fn write_properties(
         for (name, value) in message.user_properties() {
             out.user(name, value)?;
         }
-    }
-    for id in ids {
-        out.push(PropertyId::SubscriptionId, PropertyValue::Varint(id))?;
     }
     Ok(())
 }

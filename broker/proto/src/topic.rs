@@ -112,6 +112,12 @@ pub fn split_share(text: &str) -> Result<Option<(&str, &str)>, FilterError> {
     Ok(Some((name, filter)))
 }
 
+/// Whether the filter is that of a share group.
+#[must_use]
+pub fn is_shared(filter: &str) -> bool {
+    matches!(split_share(filter), Ok(Some(_)))
+}
+
 /// Whether a message on `topic` is for `filter`, both well-formed and the filter not shared.
 ///
 /// A wildcard in the first level does not match a topic that begins with `$`.

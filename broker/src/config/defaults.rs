@@ -48,3 +48,6 @@ const _: () = assert!(PACKET_BYTES_MAX as u64 <= BACKLOG_BYTES_MAX);
 const _: () = assert!(CONNECT_BYTES_MAX <= PACKET_BYTES_MAX);
 // One file is written while another is filed.
 const _: () = assert!(2 * WAL_FILE_BYTES <= WAL_BYTES_MAX);
+
+/// `share.groups_max`.
+pub(super) const SHARE_GROUPS_MAX: u32 = 100_000;

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tidewire_proto::share::strategy::Strategy;
 use tidewire_store::KeyRule;
 
 use super::defaults::{self, GIB, KIB, MIB};
 use super::quantity::{bytes, count, millis, millis_out, seconds};
 use super::text::{
-    address_or_off, address_or_off_out, folder, key_rule, key_rule_out, log_filter, word,
+    address_or_off, address_or_off_out, folder, key_rule, key_rule_out, log_filter, topic_or_off,
+    topic_or_off_out, word,
 };
 
 /// `[data]`: where everything durable lives.
@@ -118,6 +120,84 @@ impl Default for MqttConfig {
             client_id_bytes_max: defaults::CLIENT_ID_BYTES_MAX,
             connections_max: defaults::CONNECTIONS_MAX,
             outbound_buffer_bytes_max: defaults::OUTBOUND_BUFFER_BYTES_MAX,
+        }
+    }
+}
+
+/// `[share]`: shared subscriptions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShareConfig {
+    /// Which member of a group gets a message, where the group's own entry does not say.
+    #[serde(deserialize_with = "word")]
+    pub strategy: ShareStrategy,
+    /// How often a message is handed out before it is given up; 0: as often as it takes.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000>")]
+    pub delivery_attempts_max: u32,
+    /// Where messages go that a member refused or none acknowledged, or `off` (`None`).
+    #[serde(deserialize_with = "topic_or_off", serialize_with = "topic_or_off_out")]
+    pub dead_letter_topic: Option<String>,
+    /// Groups, over all clients.
+    #[serde(deserialize_with = "count::<_, _, 1, 10_000_000>")]
+    pub groups_max: u32,
+    /// Groups that differ.
+    #[serde(rename = "group")]
+    pub groups: Vec<ShareGroupConfig>,
+}
+
+impl Default for ShareConfig {
+    fn default() -> Self {
+        Self {
+            strategy: ShareStrategy::RoundRobin,
+            delivery_attempts_max: 0,
+            dead_letter_topic: None,
+            groups_max: defaults::SHARE_GROUPS_MAX,
+            groups: Vec::new(),
+        }
+    }
+}
+
+impl ShareConfig {
+    /// Whether any group looks at who published a message.
+    #[must_use]
+    pub fn asks_for_publisher(&self) -> bool {
+        let mut words = self.groups.iter().map(|group| group.strategy).chain([self.strategy]);
+        words.any(|strategy| strategy == ShareStrategy::StickyPublisher)
+    }
+}
+
+/// `[[share.group]]`: groups of one name, whatever their filters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShareGroupConfig {
+    /// The name between `$share/` and the filter.
+    pub name: String,
+    /// Which member gets a message.
+    #[serde(deserialize_with = "word")]
+    pub strategy: ShareStrategy,
+}
+
+/// Which member of a share group gets a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShareStrategy {
+    /// One after the other.
+    RoundRobin,
+    /// Who has the fewest unacknowledged.
+    LeastInFlight,
+    /// A topic stays with one member: its order holds.
+    StickyTopic,
+    /// A publisher stays with one member.
+    StickyPublisher,
+}
+
+impl From<ShareStrategy> for Strategy {
+    fn from(word: ShareStrategy) -> Self {
+        match word {
+            ShareStrategy::RoundRobin => Self::RoundRobin,
+            ShareStrategy::LeastInFlight => Self::LeastInFlight,
+            ShareStrategy::StickyTopic => Self::StickyTopic,
+            ShareStrategy::StickyPublisher => Self::StickyPublisher,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use tidewire_proto::topic::check_topic_name;
 
 use serde::de::value::CowStrDeserializer;
 use serde::de::{Error, Unexpected, Visitor};
@@ -33,6 +34,26 @@ where
         Some(address) => to.collect_str(address),
         None => to.serialize_str("off"),
     }
+}
+
+/// A topic to publish to, or `off`.
+pub(super) fn topic_or_off<'de, D>(from: D) -> Result<Option<String>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let expected = "a topic without wildcards, such as \"dead/letters\", or \"off\"";
+    read(from, expected, |text| match text {
+        "off" => Some(None),
+        _ => check_topic_name(text).is_ok().then(|| Some(text.into())),
+    })
+}
+
+/// The way back of [`topic_or_off`].
+pub(super) fn topic_or_off_out<S>(topic: &Option<String>, to: S) -> Result<S::Ok, S::Error>
+where
+    S: Serializer,
+{
+    to.serialize_str(topic.as_deref().unwrap_or("off"))
 }
 
 /// The path of a folder.

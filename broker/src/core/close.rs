@@ -101,6 +101,7 @@ impl Core {
         for (filter, _) in open.subscriptions.iter() {
             self.trie.remove(filter, SessionKey(id.key));
         }
+        self.leave_groups(id, &mut open);
         if let Some(will) = open.will.take().filter(|_| self.stopping.is_none()) {
             self.publish_will(&will, &open.client_id);
         }

@@ -148,7 +148,6 @@ impl Core {
             (PropertyId::ReceiveMaximum, PropertyValue::TwoByte(limits.receive_max)),
             (PropertyId::MaximumPacketSize, PropertyValue::FourByte(limits.packet_bytes_max)),
             (PropertyId::TopicAliasMaximum, PropertyValue::TwoByte(limits.topic_alias_max)),
-            (PropertyId::SharedSubscriptionAvailable, PropertyValue::Byte(0)),
         ];
         if terms.is_expiry_cut {
             let expiry = PropertyValue::FourByte(terms.expiry_s);

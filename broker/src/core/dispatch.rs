@@ -3,18 +3,31 @@
 use std::io;
 
 use tidewire_proto::delivery::Shape;
+use tidewire_proto::id::GroupId;
 use tidewire_proto::message::Message;
 use tidewire_proto::qos::Qos;
-use tidewire_proto::record::Batch;
+use tidewire_proto::record::{Batch, Record};
 use tidewire_proto::routing::grant::Target;
 use tidewire_proto::session::window::{Exchange, Place, Step};
 use tidewire_store::Appended;
 
+use crate::core::groups::{GroupKey, Offer};
 use crate::core::open::{Conn, ConnId, Open, Phase};
 use crate::core::send::quality;
 use crate::core::state::{Core, Templates};
 use crate::core::turn::HANDED_OUT;
 use crate::metrics::{DropReason, Quality};
+
+/// On which way a message comes to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By its own subscriptions.
+    Own,
+    /// As the retained message of a new subscription.
+    Retained,
+    /// From a share group.
+    Group(GroupId),
+}
 
 /// What became of a message for one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +53,8 @@ impl Core {
                 let offset = base_offset + u64::from(record.offset_delta);
                 self.positions.advance(*partition, offset);
                 let Some(message) = Message::of(&record) else { continue };
-                self.hand_out(&message, Some(Place { partition: *partition, offset }));
+                let place = Some(Place { partition: *partition, offset });
+                self.hand_out(&Origin { batch, record: &record, place }, &message);
             }
             self.positions.advance(*partition, end);
         }
@@ -54,16 +68,22 @@ impl Core {
         for batch in batches {
             for record in batch.records() {
                 if let Some(message) = Message::of(&record) {
-                    self.hand_out(&message, None);
+                    self.hand_out(&Origin { batch, record: &record, place: None }, &message);
                 }
             }
         }
     }
 
-    fn hand_out(&mut self, message: &Message<'_>, place: Option<Place>) {
+    fn hand_out(&mut self, origin: &Origin<'_>, message: &Message<'_>) {
+        let place = origin.place;
         let route = self.routes.find(&self.trie, message.topic);
         self.scratch.templates.used = 0;
         for target in route.iter() {
+            if let Some(group) = GroupKey::from_trie(target.session) {
+                let record = origin.batch.share(origin.record);
+                self.offer_to_group(group, &Offer { message, record, place });
+                continue;
+            }
             let Some(id) = self.id_at(target.session) else { continue };
             match self.offer(id, target, message, place) {
                 Sent::Yes | Sent::Skipped => (),
@@ -102,7 +122,7 @@ impl Core {
             Some(open) if qos != Qos::AtMostOnce && waits(open) => return Sent::NoRoom,
             Some(_) => (),
         }
-        self.deliver(id, target, message, place, false)
+        self.deliver(id, target, message, place, Way::Own)
     }
 
     /// Sends a message to one session if it has room for it: the one way out for all gears.
@@ -112,12 +132,12 @@ impl Core {
         target: &Target,
         message: &Message<'_>,
         place: Option<Place>,
-        is_retained: bool,
+        way: Way,
     ) -> Sent {
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return Sent::Skipped };
         let room = self.shared.limits.outbound_buffer_bytes_max as usize;
         let templates = &mut self.scratch.templates;
-        let delivery = Delivery { message, place, is_retained, now_ms: self.now_ms, room };
+        let delivery = Delivery { message, place, way, now_ms: self.now_ms, room };
         let sent = match target.no_local {
             true => match own_part(conn, target, message) {
                 Some(target) => delivery.to(conn, &target, templates),
@@ -145,6 +165,14 @@ impl Core {
     }
 }
 
+/// Where a live message was found.
+struct Origin<'a> {
+    batch: &'a Batch,
+    record: &'a Record<'a>,
+    /// `None` while it is not in the log.
+    place: Option<Place>,
+}
+
 /// The target without No Local grants when the message is the session's own.
 fn own_part(conn: &Conn, target: &Target, message: &Message<'_>) -> Option<Target> {
     match &conn.phase {
@@ -156,7 +184,7 @@ fn own_part(conn: &Conn, target: &Target, message: &Message<'_>) -> Option<Targe
 struct Delivery<'a> {
     message: &'a Message<'a>,
     place: Option<Place>,
-    is_retained: bool,
+    way: Way,
     now_ms: i64,
     room: usize,
 }
@@ -176,7 +204,8 @@ impl Delivery<'_> {
         let shape = Shape {
             version: open.version,
             qos: if place.is_some() { target.qos.min(self.message.qos) } else { Qos::AtMostOnce },
-            retain: self.is_retained || (self.message.retain && target.retain_as_published),
+            retain: self.way == Way::Retained
+                || (self.message.retain && target.retain_as_published),
             dup: false,
         };
         let template = templates.of(self.message, shape, target, self.now_ms)?;
@@ -185,7 +214,11 @@ impl Delivery<'_> {
         }
         let id = place.map(|place| {
             let (qos, retain) = (shape.qos, shape.retain);
-            open.window.begin(Exchange { place, qos, step: Step::Published, retain, group: None })
+            let group = match self.way {
+                Way::Group(group) => Some(group),
+                Way::Own | Way::Retained => None,
+            };
+            open.window.begin(Exchange { place, qos, step: Step::Published, retain, group })
         });
         // To a session that lives on a message leaves when its packet id is durable: sent again
         // after a crash of ours, it must be known for the same.

@@ -21,6 +21,8 @@ impl Core {
             Event::Durable(appended) => self.on_durable(&appended),
             Event::Live(batches) => self.on_live(&batches),
             Event::Release(release) => self.on_release(release),
+            Event::ToGroups(letters) => self.on_group_letters(letters),
+            Event::ToMembers(letters) => self.on_member_letters(letters),
             Event::Stop(done) => self.stop(done),
             Event::Accepted(..) | Event::Look => (),
         }
@@ -129,10 +131,13 @@ impl Core {
         open.is_announced = true;
         // Not before: a message at QoS 0 would overtake CONNACK.
         for (filter, subscription) in open.subscriptions.iter() {
-            self.trie.insert(filter, SessionKey(id.key), subscription.grant);
+            if !open.shares.contains_key(filter) {
+                self.trie.insert(filter, SessionKey(id.key), subscription.grant);
+            }
         }
         conn.heard_ms = now_ms;
         conn.socket.pause(false);
+        self.join_groups(id);
         self.on_waiting_bytes(id);
         self.feed(id);
     }

@@ -15,14 +15,13 @@ use tidewire_proto::topic::{self, TopicFilter};
 use tidewire_store::rows::retained;
 use tidewire_store::{Slice, Table};
 
-use crate::core::dispatch::Sent;
+use crate::core::dispatch::{Sent, Way};
 use crate::core::open::{ConnId, Phase, RetainedFeed};
 use crate::core::send::quality;
 use crate::core::state::{Core, Deferred};
+use crate::core::stored::{READ_LOG_BYTES, message_at};
 use crate::metrics::DropReason;
 
-/// Bytes that one read of the log asks for.
-pub(crate) const READ_LOG_BYTES: usize = 64 * 1024;
 /// Bytes of retained messages that are taken from the table in one go, and one message more.
 const RETAINED_BYTES_MAX: usize = 64 * 1024;
 
@@ -76,6 +75,7 @@ impl Core {
         if !self.feed_resends(id) || !self.feed_retained(id) {
             return Need::Nothing;
         }
+        self.tell_room(id);
         loop {
             let core = &self.positions;
             let Some(conn) = self.conns.get_mut(id.key as usize) else { return Need::Nothing };
@@ -149,7 +149,7 @@ impl Core {
             None => Sent::Skipped,
             Some(target) => {
                 self.scratch.templates.used = 0;
-                self.deliver(id, &target, &message, Some(place), false)
+                self.deliver(id, &target, &message, Some(place), Way::Own)
             }
         }
     }
@@ -267,7 +267,7 @@ impl Core {
         let record = batch.records().next();
         let Some(message) = record.as_ref().and_then(Message::of) else { return Sent::Skipped };
         self.scratch.templates.used = 0;
-        self.deliver(id, &target, &message, Some(place), true)
+        self.deliver(id, &target, &message, Some(place), Way::Retained)
     }
 
     /// Some of the rows that a feed still has to look at, those that match, and whether these are
@@ -309,13 +309,6 @@ fn literal_prefix(filter: &str) -> &str {
     let prefix = &filter[..end];
     // `a/#` matches `a` too.
     if filter[end..].starts_with('#') { prefix.strip_suffix('/').unwrap_or(prefix) } else { prefix }
-}
-
-fn message_at(slice: &Slice, offset: u64) -> Option<Message<'_>> {
-    let stored = slice.batches.first()?;
-    let is_it = |delta: u32| stored.base_offset + u64::from(delta) == offset;
-    let record = stored.batch.records().find(|record| is_it(record.offset_delta))?;
-    Message::of(&record)
 }
 
 #[cfg(test)]

@@ -17,8 +17,22 @@ impl Core {
         self.is_turn_due = false;
         self.is_clock_stale = true;
         self.feed_hungry();
+        self.feed_hungry_groups();
         self.submit();
+        self.send_letters();
         self.write_dirty();
+    }
+
+    fn send_letters(&mut self) {
+        for (core, to_groups, to_members) in self.post.take() {
+            let inbox = &self.shared.inboxes[core];
+            if !to_groups.is_empty() {
+                inbox.push(Event::ToGroups(to_groups));
+            }
+            if !to_members.is_empty() {
+                inbox.push(Event::ToMembers(to_members));
+            }
+        }
     }
 
     /// Hands the commit to the store; QoS 0 goes out now.
@@ -26,6 +40,7 @@ impl Core {
         for id in std::mem::take(&mut self.urgent) {
             self.write_rows_of(id);
         }
+        self.write_groups();
         if self.turn.is_empty() {
             return;
         }
@@ -108,7 +123,10 @@ impl Core {
             }
         }
         let waits = |open: &Open| {
-            !open.cursor.is_live() || !open.feeds.is_empty() || !open.resends.is_empty()
+            !open.cursor.is_live()
+                || !open.feeds.is_empty()
+                || !open.resends.is_empty()
+                || !open.stalled.is_empty()
         };
         if is_drained && self.open(id).is_some_and(|open| waits(open)) {
             self.feed(id);

@@ -9,6 +9,7 @@ use tidewire_proto::record::Batch;
 use tidewire_store::{Appended, Follower, Outcome, Reply};
 use tokio::sync::{Notify, oneshot};
 
+use crate::core::letters::{ToGroup, ToMember};
 use crate::core::open::ConnId;
 
 /// Something for a core to do.
@@ -23,6 +24,10 @@ pub(crate) enum Event {
     Live(Arc<[Batch]>),
     /// End the connection of this client; answer when its session can be taken up elsewhere.
     Release(Release),
+    /// From members of share groups of yours.
+    ToGroups(Vec<ToGroup>),
+    /// From share groups that sessions of yours are members of.
+    ToMembers(Vec<ToMember>),
     /// Look whether a stop is complete.
     Look,
     /// End all connections, then yourself.
@@ -34,6 +39,7 @@ impl Event {
         match self {
             Self::Durable(appended) => appended.iter().map(|one| one.batch.bytes().len()).sum(),
             Self::Live(batches) => batches.iter().map(|batch| batch.bytes().len()).sum(),
+            Self::ToMembers(letters) => letters.iter().map(ToMember::bytes).sum(),
             _ => 0,
         }
     }

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tidewire_proto::id::PacketId;
+use ahash::AHashMap;
+use tidewire_proto::id::{GroupId, PacketId};
 use tidewire_proto::mqtt::Version;
 use tidewire_proto::qos::Qos;
 use tidewire_proto::routing::grant::Grant;
@@ -104,6 +105,13 @@ pub(crate) struct Open {
     pub(crate) resends: VecDeque<PacketId>,
     /// Retained messages still to be sent.
     pub(crate) feeds: VecDeque<RetainedFeed>,
+    /// The share groups of its shared subscriptions, by filter.
+    pub(crate) shares: AHashMap<Box<str>, GroupId>,
+    /// SUBSCRIBEs that wait for something outside this core.
+    pub(crate) joining: Vec<Joining>,
+    pub(crate) last_token: u32,
+    /// Share groups whose message found no room.
+    pub(crate) stalled: Vec<GroupId>,
     /// Packets that leave when the session's rows are durable.
     pub(crate) held: Vec<u8>,
     /// CONNACK is on its way, so that other packets may follow it.
@@ -146,4 +154,14 @@ pub(crate) struct RetainedFeed {
     pub(crate) since: Positions,
     /// The last topic that was looked at.
     pub(crate) after: Option<Box<[u8]>>,
+}
+
+/// A SUBSCRIBE that is answered when others have done their part.
+pub(crate) struct Joining {
+    /// Which one.
+    pub(crate) token: u32,
+    /// How many answers are missing.
+    pub(crate) left: usize,
+    pub(crate) suback: Vec<u8>,
+    pub(crate) feeds: Vec<RetainedFeed>,
 }

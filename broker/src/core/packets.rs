@@ -2,9 +2,11 @@
 
 use std::io;
 
-use tidewire_proto::mqtt::{Framing, Packet, ReasonCode, Version, decode, frame};
+use tidewire_proto::id::PacketId;
+use tidewire_proto::mqtt::{Ack, Framing, Packet, ReasonCode, Version, decode, frame};
 use tidewire_proto::session::window::OnPubrec;
 
+use crate::core::member::fate;
 use crate::core::open::{ConnId, Open, Phase};
 use crate::core::send::packet_type;
 use crate::core::state::{Core, TURN_BYTES_MAX};
@@ -118,7 +120,7 @@ impl Core {
             // A first packet that is not CONNECT gets no answer at all.
             _ if is_fresh => self.turn_away(id, RefuseReason::Malformed),
             Packet::Publish(publish) => self.on_publish(id, &publish),
-            Packet::PubAck(ack) => self.on_ended(id, |open| open.window.on_puback(ack.packet_id)),
+            Packet::PubAck(ack) => self.on_puback(id, &ack),
             Packet::PubRec(ack) => self.on_pubrec(id, &ack),
             Packet::PubRel(ack) => self.on_pubrel(id, &ack),
             Packet::PubComp(ack) => {
@@ -148,16 +150,32 @@ impl Core {
         }
     }
 
-    fn on_pubrec(&mut self, id: ConnId, ack: &tidewire_proto::mqtt::Ack<'_>) {
+    fn on_puback(&mut self, id: ConnId, ack: &Ack<'_>) {
+        let shared = self.shared_exchange(id, ack.packet_id);
+        self.on_ended(id, |open| open.window.on_puback(ack.packet_id));
+        let is_over = |open: &mut Open| open.window.get(ack.packet_id).is_none();
+        if let Some((group, place)) = shared.filter(|_| self.open(id).is_some_and(is_over)) {
+            self.tell_ended(id, group, place, (fate(ack.reason), None));
+        }
+    }
+
+    fn on_pubrec(&mut self, id: ConnId, ack: &Ack<'_>) {
+        if !self.tell_received(id, ack) {
+            self.after_pubrec(id, ack.packet_id, ack.reason.is_error());
+        }
+    }
+
+    /// PUBREC, once nothing stands against forgetting the message.
+    pub(crate) fn after_pubrec(&mut self, id: ConnId, packet_id: PacketId, is_refused: bool) {
         let Some(open) = self.open(id) else { return };
-        match open.window.on_pubrec(ack.packet_id, ack.reason.is_error()) {
-            OnPubrec::Release => self.release(id, ack.packet_id, true),
-            OnPubrec::ReleaseAgain => self.release(id, ack.packet_id, false),
+        match open.window.on_pubrec(packet_id, is_refused) {
+            OnPubrec::Release => self.release(id, packet_id, true),
+            OnPubrec::ReleaseAgain => self.release(id, packet_id, false),
             OnPubrec::Refused => {
                 self.mark_changed(id, false);
                 self.feed_soon(id);
             }
-            OnPubrec::Unknown => self.send_pubrel(id, ack.packet_id, false),
+            OnPubrec::Unknown => self.send_pubrel(id, packet_id, false),
         }
     }
 }

@@ -20,7 +20,8 @@ impl Core {
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
         let Phase::Open(open) = &mut conn.phase else { return };
         let is_durable = open.is_durable();
-        let origin = open.subscriptions.has_no_local().then_some(&*open.client_id);
+        let is_asked = open.subscriptions.has_no_local() || self.shared.notes_publisher;
+        let origin = is_asked.then_some(&*open.client_id);
         let topic = match open.inbound.on_publish(publish) {
             Ok(Verdict::Store { topic }) => topic,
             Ok(Verdict::Wait) => return,

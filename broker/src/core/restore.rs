@@ -4,13 +4,16 @@ use std::collections::VecDeque;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
+use ahash::AHashMap;
 use tidewire_proto::mqtt::{ReasonCode, Version};
+use tidewire_proto::qos::Qos;
 use tidewire_proto::session::alias::Aliases;
 use tidewire_proto::session::cursor::Cursor;
 use tidewire_proto::session::inbound::Inbound;
 use tidewire_proto::session::receipts::Receipts;
 use tidewire_proto::session::subscription::Subscriptions;
 use tidewire_proto::session::window::{Window, packet_id};
+use tidewire_proto::topic::is_shared;
 use tidewire_store::rows::session::SessionRow;
 use tidewire_store::rows::{bounds_of, cursor, receipt, subscription};
 use tidewire_store::{ReadError, Table, TableChange};
@@ -66,6 +69,10 @@ impl Core {
             self.put_session_row(&client_id, row);
         } else if is_kept {
             // Its rows end with this connection; a crash of ours ends it too.
+            for filter in open.shares.keys() {
+                let groups_max = self.shared.share.groups_max as usize;
+                self.shared.shares.acquire(&(&**filter).into(), groups_max);
+            }
             self.delete_session(&client_id)?;
         }
         let connack = self.connack(version, &client_id, &open.terms, is_kept);
@@ -101,6 +108,10 @@ impl Core {
             subscriptions: Subscriptions::default(),
             resends: VecDeque::new(),
             feeds: VecDeque::new(),
+            shares: AHashMap::new(),
+            joining: Vec::new(),
+            last_token: 0,
+            stalled: Vec::new(),
             held: Vec::new(),
             is_changed: false,
             is_hungry: false,
@@ -113,7 +124,7 @@ impl Core {
     }
 
     fn restore(&self, open: &mut Open) -> Result<(), ReadError> {
-        let client_id = &open.client_id;
+        let client_id = &Arc::clone(&open.client_id);
         self.rows_of(Table::Subscriptions, client_id, &mut |key, row| {
             if let (Ok(filter), Ok(found)) =
                 (subscription::filter(client_id, key), subscription::decode(row))
@@ -121,6 +132,7 @@ impl Core {
                 open.subscriptions.insert(filter, found);
             }
         })?;
+        self.restore_shares(open);
         self.rows_of(Table::Inbound, client_id, &mut |key, _| {
             if let Ok(packet_id) = receipt::packet_id(client_id, key) {
                 open.inbound.receipts.restore(packet_id);
@@ -129,12 +141,32 @@ impl Core {
         let row = self.shared.store.get(Table::Cursors, client_id.as_bytes())?;
         let row = row.and_then(|row| cursor::decode(&row).ok()).unwrap_or_default();
         for (number, exchange) in row.exchanges {
+            if exchange.group.is_some() && exchange.qos == Qos::AtLeastOnce {
+                // Its group hands it out again, to whom it sees fit.
+                continue;
+            }
             open.window.restore(number, exchange);
             open.resends.push_back(packet_id(number));
         }
         open.window.skip_to(row.next_number);
-        open.cursor = Cursor::from_positions(row.positions);
+        // Shared subscriptions read with their group: alone, they leave nothing to catch up with.
+        if open.subscriptions.len() > open.shares.len() {
+            open.cursor = Cursor::from_positions(row.positions);
+        }
         Ok(())
+    }
+
+    fn restore_shares(&self, open: &mut Open) {
+        let filters = open.subscriptions.iter().map(|(filter, _)| filter);
+        for filter in filters.filter(|filter| is_shared(filter)) {
+            let acquire = || {
+                let groups_max = self.shared.share.groups_max as usize;
+                self.shared.shares.acquire(&filter.into(), groups_max)
+            };
+            if let Some(group) = self.shared.shares.id_of(filter).or_else(acquire) {
+                open.shares.insert(filter.into(), group);
+            }
+        }
     }
 
     fn rows_of(
@@ -157,11 +189,20 @@ impl Core {
 
     /// Puts the deletion of all rows of a session into this turn's commit.
     pub(crate) fn delete_session(&mut self, client_id: &str) -> Result<(), ReadError> {
-        let mut changes = Vec::new();
+        let (mut changes, mut shared) = (Vec::new(), Vec::new());
         for table in OF_SESSIONS {
             self.rows_of(table, client_id, &mut |key, _| {
                 changes.push(TableChange::new(table, key.into(), None));
+                let filter = subscription::filter(client_id, key).ok();
+                if let Some(filter) =
+                    filter.filter(|f| table == Table::Subscriptions && is_shared(f))
+                {
+                    shared.push(filter.to_owned());
+                }
             })?;
+        }
+        for filter in shared {
+            self.end_membership(client_id, &filter);
         }
         for table in [Table::Sessions, Table::Cursors] {
             changes.push(TableChange::new(table, client_id.as_bytes().into(), None));

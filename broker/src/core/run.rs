@@ -14,17 +14,18 @@ use std::time::Duration;
 
 use tidewire_proto::routing::placement::Placement;
 use tidewire_proto::session::cursor::{Positions, Reading};
-use tidewire_store::ReadError;
+use tidewire_proto::topic::TopicFilter;
+use tidewire_store::{ReadError, Slice};
 use tokio::io::Interest;
 use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 
-use crate::core::feed::READ_LOG_BYTES;
 use crate::core::inbox::{Event, Inbox};
 use crate::core::open::{Conn, ConnId, Phase};
 use crate::core::packets::ReadEnd;
 use crate::core::shared::{Shared, wall_clock_ms};
 use crate::core::socket::Socket;
 use crate::core::state::{Core, Deferred, READ_BYTES_MAX};
+use crate::core::stored::READ_LOG_BYTES;
 use crate::core::tick::TICK_MS;
 use crate::metrics::CloseReason;
 
@@ -49,7 +50,8 @@ pub(crate) fn start(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("core-{index}")).spawn(move || {
         let inbox = Arc::clone(&shared.inboxes[index]);
-        let core = Core::new(index, shared, Arc::clone(&inbox), placement, positions);
+        let mut core = Core::new(index, shared, Arc::clone(&inbox), placement, positions);
+        core.restore_groups();
         let shell = Rc::new(RefCell::new(core));
         let running = || LocalSet::new().block_on(&runtime, run(shell, inbox));
         if catch_unwind(AssertUnwindSafe(running)).is_err() {
@@ -110,16 +112,29 @@ async fn wait_for(shell: Shell, deferred: Deferred) {
             shell.borrow_mut().on_claimed(id);
         }
         Deferred::Read(id, reading, filter) => {
-            let store = shell.borrow().shared.store.clone();
-            let Reading { partition, from, .. } = reading;
-            let read = spawn_blocking(move || match filter {
-                Some(filter) => store.read_matching(partition, &filter, from, READ_LOG_BYTES),
-                None => store.read(partition, from, READ_LOG_BYTES),
-            });
-            let slice = read.await.unwrap_or_else(|panic| Err(ReadError::Io(panic.to_string())));
+            let slice = read_log(&shell, reading, filter).await;
             shell.borrow_mut().on_read(id, reading, slice);
         }
+        Deferred::GroupRead(id, reading, filter) => {
+            let slice = read_log(&shell, reading, filter).await;
+            shell.borrow_mut().on_group_read(id, reading, slice);
+        }
     }
+}
+
+/// Reads a part of the log on a thread of its own.
+async fn read_log(
+    shell: &Shell,
+    reading: Reading,
+    filter: Option<TopicFilter>,
+) -> Result<Slice, ReadError> {
+    let store = shell.borrow().shared.store.clone();
+    let Reading { partition, from, .. } = reading;
+    let read = spawn_blocking(move || match filter {
+        Some(filter) => store.read_matching(partition, &filter, from, READ_LOG_BYTES),
+        None => store.read(partition, from, READ_LOG_BYTES),
+    });
+    read.await.unwrap_or_else(|panic| Err(ReadError::Io(panic.to_string())))
 }
 
 async fn tick(shell: Shell) {

@@ -6,10 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tidewire_store::Store;
 
-use crate::config::MqttConfig;
+use crate::config::{MqttConfig, ShareConfig};
 use crate::core::inbox::Inbox;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
+use crate::shares::Shares;
 
 /// Shared by all cores of a broker.
 pub(crate) struct Shared {
@@ -17,6 +18,10 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) inboxes: Vec<Arc<Inbox>>,
     pub(crate) limits: MqttConfig,
+    pub(crate) share: ShareConfig,
+    /// Some share group looks at who published a message.
+    pub(crate) notes_publisher: bool,
+    pub(crate) shares: Shares,
     pub(crate) metrics: Metrics,
     /// Connections now open, over all cores.
     pub(crate) connections: AtomicUsize,
@@ -26,8 +31,9 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         store: Store,
+        shares: Shares,
         inboxes: Vec<Arc<Inbox>>,
-        limits: MqttConfig,
+        (limits, share): (MqttConfig, ShareConfig),
         metrics: Metrics,
     ) -> Self {
         Self {
@@ -35,6 +41,9 @@ impl Shared {
             registry: Registry::default(),
             inboxes,
             limits,
+            notes_publisher: share.asks_for_publisher(),
+            share,
+            shares,
             metrics,
             connections: AtomicUsize::new(0),
             serials: AtomicU64::new(1),

@@ -7,6 +7,7 @@ use std::time::Instant;
 use ahash::AHashMap;
 use slab::Slab;
 use tidewire_proto::delivery::{Shape, Template};
+use tidewire_proto::id::GroupId;
 use tidewire_proto::routing::grant::SessionKey;
 use tidewire_proto::routing::placement::Placement;
 use tidewire_proto::routing::routes::Routes;
@@ -16,7 +17,9 @@ use tidewire_proto::topic::TopicFilter;
 use tidewire_store::Store;
 use tokio::sync::{Notify, oneshot};
 
+use crate::core::groups::Groups;
 use crate::core::inbox::Inbox;
+use crate::core::letters::Post;
 use crate::core::open::{Conn, ConnId, Open, Phase};
 use crate::core::shared::{Shared, wall_clock_ms};
 use crate::core::turn::{Turn, Waiting};
@@ -41,6 +44,9 @@ pub(crate) struct Core {
     pub(crate) positions: Positions,
     /// Where streams grew, oldest first.
     pub(crate) barriers: Vec<Barrier>,
+    pub(crate) groups: Groups,
+    /// Letters of this turn to other cores, and to this one.
+    pub(crate) post: Post,
     pub(crate) turn: Turn,
     /// Commits on their way, oldest first, and who waits for each.
     pub(crate) commits: VecDeque<(u64, Vec<Waiting>)>,
@@ -81,6 +87,8 @@ pub(crate) enum Deferred {
     /// A part of the log that is not in memory.
     /// With a filter, only what matches it.
     Read(ConnId, Reading, Option<TopicFilter>),
+    /// The same for a share group.
+    GroupRead(GroupId, Reading, Option<TopicFilter>),
 }
 
 /// Memory that is used again and again.
@@ -106,6 +114,7 @@ impl Core {
         positions: Positions,
     ) -> Self {
         let barriers = barriers(&shared.store);
+        let post = Post::new(shared.inboxes.len());
         Self {
             index,
             shared,
@@ -116,6 +125,8 @@ impl Core {
             conns: Slab::new(),
             trie: Trie::default(),
             routes: Routes::default(),
+            groups: Groups::default(),
+            post,
             turn: Turn::default(),
             commits: VecDeque::new(),
             next_ticket: 0,

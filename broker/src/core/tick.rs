@@ -26,6 +26,12 @@ impl Core {
             }
             self.urgent.push(id);
         }
+        for id in std::mem::take(&mut self.groups.changed) {
+            if let Some(group) = self.groups.of_id(id) {
+                group.is_listed = false;
+            }
+            self.groups.urgent.push(id);
+        }
         self.counters.flush(&self.shared.metrics);
         self.end_turn_soon();
     }

@@ -29,6 +29,8 @@ pub struct Metrics {
     pub messages_received: CounterFamily<Quality>,
     /// Messages sent to MQTT subscribers, repeats not counted.
     pub messages_delivered: CounterFamily<Quality>,
+    /// Messages that a share group handed out again.
+    pub messages_redelivered: Counter,
     /// Messages that a reader did not get.
     pub messages_dropped: CounterFamily<(DropReason, Quality)>,
     /// Commits made durable.
@@ -72,6 +74,7 @@ impl Metrics {
                     &[("path", "mqtt")],
                     to,
                 ),
+                messages_redelivered: series::REDELIVERED.counter(to, &[]),
                 messages_dropped: CounterFamily::register(&series::DROPPED, &[], to),
                 commits: series::COMMITS.counter(to, &[]),
                 commit_seconds: series::COMMIT_SECONDS.histogram(to, &[]),

@@ -112,6 +112,10 @@ labels! {
         Store = "store",
         /// Retention deleted it before it was read.
         Retention = "retention",
+        /// A member of its share group did not want it.
+        Refused = "refused",
+        /// No member of its share group acknowledged it.
+        Attempts = "attempts",
     }
 }
 

@@ -21,8 +21,10 @@ pub struct CoreCounters {
     pub messages_received: Tally<Quality, 3>,
     /// Messages sent to MQTT subscribers, repeats not counted.
     pub messages_delivered: Tally<Quality, 3>,
+    /// Messages that a share group handed out again.
+    pub messages_redelivered: u64,
     /// Messages that a reader did not get.
-    pub messages_dropped: Tally<(DropReason, Quality), 18>,
+    pub messages_dropped: Tally<(DropReason, Quality), 24>,
 }
 
 impl CoreCounters {
@@ -37,6 +39,7 @@ impl CoreCounters {
             bytes,
             messages_received,
             messages_delivered,
+            messages_redelivered,
             messages_dropped,
         } = self;
         flush(connections_accepted, &to.connections_accepted);
@@ -46,6 +49,7 @@ impl CoreCounters {
         bytes.flush(&to.bytes);
         messages_received.flush(&to.messages_received);
         messages_delivered.flush(&to.messages_delivered);
+        flush(messages_redelivered, &to.messages_redelivered);
         messages_dropped.flush(&to.messages_dropped);
     }
 }

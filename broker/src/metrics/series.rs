@@ -35,6 +35,7 @@ pub const SERIES: &[&Series] = &[
     &BYTES,
     &RECEIVED,
     &DELIVERED,
+    &REDELIVERED,
     &DROPPED,
     &COMMITS,
     &COMMIT_SECONDS,
@@ -69,6 +70,11 @@ pub(super) const DELIVERED: Series = counter(
     "tidewire_messages_delivered_total",
     Unit::Count,
     "Messages sent to subscribers, by QoS; repeats are not counted.",
+);
+pub(super) const REDELIVERED: Series = counter(
+    "tidewire_messages_redelivered_total",
+    Unit::Count,
+    "Messages that a share group handed out again, because a member did not finish.",
 );
 pub(super) const DROPPED: Series = counter(
     "tidewire_messages_dropped_total",

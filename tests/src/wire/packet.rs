@@ -109,9 +109,16 @@ impl Packet {
     pub fn payload_text(&self) -> String {
         let mut at = self.after_topic() + if self.qos() > 0 { 2 } else { 0 };
         if self.version == Version::V5 {
-            let length = *self.body.get(at).expect("MQTT 5 has a property length");
-            assert!(length < 0x80, "test messages have few properties: {self}");
-            at += 1 + usize::from(length);
+            let mut length = 0;
+            for shift in [0, 7, 14, 21] {
+                let byte = *self.body.get(at).expect("MQTT 5 has a property length");
+                length |= usize::from(byte & 0x7f) << shift;
+                at += 1;
+                if byte & 0x80 == 0 {
+                    break;
+                }
+            }
+            at += length;
         }
         let payload = self.body.get(at..).expect("the payload follows");
         String::from_utf8_lossy(payload).into_owned()

@@ -44,6 +44,12 @@ impl Subscriptions {
         self.by_filter.contains_key(filter)
     }
 
+    /// The subscription at this very filter.
+    #[must_use]
+    pub fn get(&self, filter: &str) -> Option<&Subscription> {
+        self.by_filter.get(filter)
+    }
+
     /// Adds or replaces. A replaced subscription keeps its beginning: nothing is lost by renewing.
     /// The answer is what is now in force, and whether the filter is new to the session.
     pub fn insert(&mut self, filter: &str, new: Subscription) -> (Subscription, bool) {

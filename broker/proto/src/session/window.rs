@@ -174,6 +174,19 @@ impl Window {
         self.end_if(id, |_| true);
     }
 
+    /// Gives up what share groups handed out at QoS 1: it goes to other members when the connection
+    /// ends. Answers which groups have anything here, that or not.
+    pub fn give_up_shared(&mut self) -> Vec<GroupId> {
+        let shared: Vec<(u64, Exchange)> =
+            self.exchanges().filter(|(_, exchange)| exchange.group.is_some()).collect();
+        for (number, exchange) in &shared {
+            if exchange.qos == Qos::AtLeastOnce {
+                self.give_up(packet_id(*number));
+            }
+        }
+        shared.into_iter().filter_map(|(_, exchange)| exchange.group).collect()
+    }
+
     /// All exchanges with their numbers, in the order they began: what a resumed session sends
     /// again, and what its row holds.
     pub fn exchanges(&self) -> impl Iterator<Item = (u64, Exchange)> + '_ {

@@ -148,8 +148,12 @@ impl Group {
 
     fn take_back(&mut self, serial: u64) {
         let lost = |handed: &Handed| handed.serial == serial && handed.qos == Qos::AtLeastOnce;
-        let places: Vec<Place> =
-            self.handed.iter().filter(|(_, handed)| lost(handed)).map(|(place, _)| *place).collect();
+        let places: Vec<Place> = self
+            .handed
+            .iter()
+            .filter(|(_, handed)| lost(handed))
+            .map(|(place, _)| *place)
+            .collect();
         for place in places {
             if let Some(handed) = self.handed.remove(&place) {
                 self.again.insert(place, handed.attempts);

@@ -66,12 +66,11 @@ mod tests {
 
     fn members(states: &[(u32, bool)]) -> Vec<Candidate> {
         let mark = |at: usize| mark_of(&format!("client-{at}"));
-        let candidate =
-            |(at, (in_flight, has_room)): (usize, &(u32, bool))| Candidate {
-                mark: mark(at),
-                in_flight: *in_flight,
-                has_room: *has_room,
-            };
+        let candidate = |(at, (in_flight, has_room)): (usize, &(u32, bool))| Candidate {
+            mark: mark(at),
+            in_flight: *in_flight,
+            has_room: *has_room,
+        };
         states.iter().enumerate().map(candidate).collect()
     }
 
@@ -79,7 +78,10 @@ mod tests {
     fn round_robin_takes_turns_and_passes_over_who_has_no_room() {
         let members = members(&[(0, true), (0, false), (0, true)]);
         let choose = |turn| Strategy::RoundRobin.choose(&members, 0, turn);
-        assert_eq!([choose(0), choose(1), choose(2), choose(3)], [Some(0), Some(2), Some(2), Some(0)]);
+        assert_eq!(
+            [choose(0), choose(1), choose(2), choose(3)],
+            [Some(0), Some(2), Some(2), Some(0)]
+        );
         assert_eq!(Strategy::RoundRobin.choose(&[], 0, 5), None);
     }
 

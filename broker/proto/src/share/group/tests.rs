@@ -1,3 +1,5 @@
+//! What a share group promises, case by case and in random histories.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -1,0 +1,128 @@
+//! The share groups of a core: what each is and how it is found. Their doings are in
+//! `group_events` and `group_feed`.
+
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use slab::Slab;
+use tidewire_proto::id::GroupId;
+use tidewire_proto::message::Message;
+use tidewire_proto::record::SharedRecord;
+use tidewire_proto::routing::grant::SessionKey;
+use tidewire_proto::session::cursor::Cursor;
+use tidewire_proto::session::window::Place;
+use tidewire_proto::share::group::Group;
+
+use crate::core::letters::Address;
+
+/// In the trie a group stands beside the sessions, told apart by this bit.
+const GROUP_BIT: u32 = 1 << 31;
+
+/// Where a group is among those of its core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GroupKey(u32);
+
+impl GroupKey {
+    /// Its name in the trie.
+    pub(crate) fn in_trie(self) -> SessionKey {
+        SessionKey(self.0 | GROUP_BIT)
+    }
+
+    /// The group that a name in the trie stands for.
+    pub(crate) fn from_trie(key: SessionKey) -> Option<Self> {
+        (key.0 & GROUP_BIT != 0).then_some(Self(key.0 & !GROUP_BIT))
+    }
+}
+
+/// One share group.
+pub(crate) struct SharedGroup {
+    pub(crate) id: GroupId,
+    /// The whole filter.
+    pub(crate) filter: Arc<str>,
+    /// The filter without `$share/name/`.
+    pub(crate) plain: Box<str>,
+    pub(crate) group: Group,
+    pub(crate) cursor: Cursor,
+    /// Members that are connected, by the number of their connection.
+    pub(crate) addresses: AHashMap<u64, Address>,
+    /// A row of it is, or may be, in the tables.
+    pub(crate) has_row: bool,
+    /// It differs from its row.
+    pub(crate) is_changed: bool,
+    pub(crate) is_urgent: bool,
+    pub(crate) is_listed: bool,
+    pub(crate) is_hungry: bool,
+}
+
+/// A message that a group may hand out.
+pub(crate) struct Offer<'a> {
+    pub(crate) message: &'a Message<'a>,
+    pub(crate) record: SharedRecord,
+    /// `None` while it is only live.
+    pub(crate) place: Option<Place>,
+}
+
+/// All groups of a core.
+#[derive(Default)]
+pub(crate) struct Groups {
+    slots: Slab<SharedGroup>,
+    by_id: AHashMap<GroupId, GroupKey>,
+    /// Groups whose rows go into the commit of this turn.
+    pub(crate) urgent: Vec<GroupId>,
+    /// Groups whose rows go into the commit of the next tick.
+    pub(crate) changed: Vec<GroupId>,
+    /// Groups that may have something to hand out.
+    pub(crate) hungry: Vec<GroupId>,
+}
+
+impl Groups {
+    pub(crate) fn key_of(&self, id: GroupId) -> Option<GroupKey> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub(crate) fn get(&mut self, key: GroupKey) -> Option<&mut SharedGroup> {
+        self.slots.get_mut(key.0 as usize)
+    }
+
+    pub(crate) fn of_id(&mut self, id: GroupId) -> Option<&mut SharedGroup> {
+        let key = self.key_of(id)?;
+        self.get(key)
+    }
+
+    /// Takes a group in. `None` when a core cannot have so many.
+    pub(crate) fn insert(&mut self, group: SharedGroup) -> Option<GroupKey> {
+        let id = group.id;
+        let key = u32::try_from(self.slots.vacant_key()).ok().filter(|key| key & GROUP_BIT == 0)?;
+        self.slots.insert(group);
+        self.by_id.insert(id, GroupKey(key));
+        Some(GroupKey(key))
+    }
+
+    pub(crate) fn remove(&mut self, id: GroupId) -> Option<SharedGroup> {
+        let key = self.by_id.remove(&id)?;
+        self.slots.try_remove(key.0 as usize)
+    }
+
+    /// Its row goes into the commit of this turn, or of the next tick.
+    pub(crate) fn mark_changed(&mut self, id: GroupId, is_urgent: bool) {
+        let Some(group) = self.of_id(id) else { return };
+        group.is_changed = true;
+        let mark = if is_urgent { &mut group.is_urgent } else { &mut group.is_listed };
+        if std::mem::replace(mark, true) {
+            return;
+        }
+        if is_urgent {
+            self.urgent.push(id);
+        } else {
+            self.changed.push(id);
+        }
+    }
+
+    /// The end of the turn looks whether it has something to hand out.
+    pub(crate) fn mark_hungry(&mut self, id: GroupId) {
+        let Some(group) = self.of_id(id) else { return };
+        if !std::mem::replace(&mut group.is_hungry, true) {
+            self.hungry.push(id);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! A session's part in share groups: it joins, gets messages, says how they ended, and leaves.
+
+use std::sync::Arc;
+
+use tidewire_proto::id::{GroupId, PacketId};
+use tidewire_proto::message::Message;
+use tidewire_proto::mqtt::{Ack, ReasonCode};
+use tidewire_proto::routing::grant::{Grant, SessionKey, Target};
+use tidewire_proto::session::window::{Place, Step};
+use tidewire_store::rows::share::{Key, MEMBER_ROW};
+use tidewire_store::{Table, TableChange};
+
+use crate::core::dispatch::{Sent, Way};
+use crate::core::letters::{Address, Confirm, Deal, Fate, Join, Notice, ToMember};
+use crate::core::open::{ConnId, Open, Phase};
+use crate::core::state::Core;
+use crate::core::turn::Waiting;
+use crate::metrics::{DropReason, Quality};
+
+impl Core {
+    pub(crate) fn on_member_letters(&mut self, letters: Vec<ToMember>) {
+        for letter in letters {
+            match letter {
+                ToMember::Joined(id, token) => self.on_joined(id, token),
+                ToMember::Deal(deal) => self.on_deal(&deal),
+                ToMember::Confirmed(confirm) => {
+                    let Confirm { conn, packet_id, is_refused, .. } = confirm;
+                    self.after_pubrec(conn, packet_id, is_refused);
+                }
+            }
+        }
+    }
+
+    /// A SUBSCRIBE names a share group. The answer to it waits until the group knows the member.
+    pub(crate) fn subscribe_shared(
+        &mut self,
+        id: ConnId,
+        filter: &str,
+        grant: Grant,
+        token: u32,
+    ) -> Result<(), ReasonCode> {
+        let groups_max = self.shared.share.groups_max as usize;
+        let name: Arc<str> = filter.into();
+        let known = self.open(id).and_then(|open| open.shares.get(filter).copied());
+        let acquire = || self.shared.shares.acquire(&name, groups_max);
+        let group = known.or_else(acquire).ok_or(ReasonCode::QUOTA_EXCEEDED)?;
+        let Some(open) = self.open(id) else { return Err(ReasonCode::UNSPECIFIED_ERROR) };
+        open.shares.insert(filter.into(), group);
+        let (client_id, is_durable) = (Arc::clone(&open.client_id), open.is_durable());
+        if is_durable {
+            self.put_member_row(group, &client_id, true);
+        }
+        self.join(id, group, name, grant, Some(token));
+        Ok(())
+    }
+
+    /// Groups of a session that was taken up again.
+    pub(crate) fn join_groups(&mut self, id: ConnId) {
+        let Some(open) = self.open(id) else { return };
+        let mut groups = Vec::new();
+        for (filter, group) in &open.shares {
+            if let Some(subscription) = open.subscriptions.get(filter) {
+                groups.push((Arc::<str>::from(&**filter), *group, subscription.grant));
+            }
+        }
+        for (filter, group, grant) in groups {
+            self.join(id, group, filter, grant, None);
+        }
+    }
+
+    fn join(
+        &mut self,
+        id: ConnId,
+        group: GroupId,
+        filter: Arc<str>,
+        grant: Grant,
+        token: Option<u32>,
+    ) {
+        let core = self.index;
+        let Some(open) = self.open(id) else { return };
+        let (member, is_durable) = (Arc::clone(&open.client_id), open.is_durable());
+        let limit = u32::from(open.terms.receive_max);
+        let address = Address { core, conn: id, grant };
+        let join = Join { filter, is_durable, address, limit, token };
+        self.post.for_group(group, &member, Notice::Join(join));
+        self.end_turn_soon();
+    }
+
+    fn on_joined(&mut self, id: ConnId, token: u32) {
+        let Some(open) = self.open(id) else { return };
+        let Some(at) = open.joining.iter().position(|one| one.token == token) else { return };
+        open.joining[at].left -= 1;
+        if open.joining[at].left > 0 {
+            return;
+        }
+        let done = open.joining.remove(at);
+        self.turn.waiting.push(Waiting::Suback(id, done.suback, done.feeds));
+        self.end_turn_soon();
+    }
+
+    /// The session gives up a shared subscription.
+    pub(crate) fn unsubscribe_shared(&mut self, id: ConnId, filter: &str) {
+        let Some(open) = self.open(id) else { return };
+        let Some(group) = open.shares.remove(filter) else { return };
+        let (client_id, is_durable) = (Arc::clone(&open.client_id), open.is_durable());
+        if is_durable {
+            self.put_member_row(group, &client_id, false);
+        }
+        self.shared.shares.release(filter);
+        self.post.for_group(group, &client_id, Notice::Leave);
+    }
+
+    fn put_member_row(&mut self, group: GroupId, client_id: &str, is_member: bool) {
+        let key = Key::Member(group, client_id).encode();
+        let row = is_member.then(|| MEMBER_ROW.into());
+        self.turn.changes.push(TableChange::new(Table::Shares, key, row));
+    }
+
+    fn on_deal(&mut self, deal: &Deal) {
+        let record = deal.record.record();
+        let Some(message) = record.as_ref().and_then(Message::of) else { return };
+        let Some(open) = self.open(deal.conn) else { return };
+        let is_ready = open.is_announced && open.resends.is_empty();
+        let sent = if is_ready {
+            self.scratch.templates.used = 0;
+            let target = Target::new(SessionKey(deal.conn.key), deal.grant);
+            self.deliver(deal.conn, &target, &message, deal.place, Way::Group(deal.group))
+        } else {
+            Sent::NoRoom
+        };
+        match (sent, deal.place) {
+            (Sent::Yes, _) | (Sent::Skipped, None) => (),
+            (Sent::NoRoom, None) => {
+                let slow = (DropReason::Slow, Quality::AtMostOnce);
+                self.counters.messages_dropped.add(slow, 1);
+            }
+            (Sent::Skipped, Some(place)) => {
+                self.tell_ended(deal.conn, deal.group, place, (Fate::Done, None));
+            }
+            (Sent::NoRoom, Some(place)) => self.give_back(deal.conn, deal.group, place),
+        }
+    }
+
+    fn give_back(&mut self, id: ConnId, group: GroupId, place: Place) {
+        let Some(open) = self.open(id) else { return };
+        if !open.stalled.contains(&group) {
+            open.stalled.push(group);
+        }
+        let member = Arc::clone(&open.client_id);
+        self.post.for_group(group, &member, Notice::Returned(place, true));
+        self.end_turn_soon();
+    }
+
+    /// Groups whose message found no room hear that there is some.
+    pub(crate) fn tell_room(&mut self, id: ConnId) {
+        let room = self.shared.limits.outbound_buffer_bytes_max as usize;
+        let Some(conn) = self.conn(id).filter(|conn| conn.out.len() <= room) else { return };
+        let Phase::Open(open) = &mut conn.phase else { return };
+        if open.stalled.is_empty() || !open.window.has_room() || open.held.len() > room {
+            return;
+        }
+        let (groups, member) = (std::mem::take(&mut open.stalled), Arc::clone(&open.client_id));
+        for group in groups {
+            self.post.for_group(group, &member, Notice::Room(id.serial));
+        }
+        self.end_turn_soon();
+    }
+
+    /// Whether an exchange came from a share group: which, and where its message lies.
+    pub(crate) fn shared_exchange(
+        &mut self,
+        id: ConnId,
+        packet_id: PacketId,
+    ) -> Option<(GroupId, Place)> {
+        let exchange = self.open(id)?.window.get(packet_id)?;
+        Some((exchange.group?, exchange.place)).filter(|_| exchange.step == Step::Published)
+    }
+
+    /// A member says how a message ended.
+    pub(crate) fn tell_ended(
+        &mut self,
+        id: ConnId,
+        group: GroupId,
+        place: Place,
+        (fate, confirm): (Fate, Option<Confirm>),
+    ) {
+        let Some(open) = self.open(id) else { return };
+        let member = Arc::clone(&open.client_id);
+        self.post.for_group(group, &member, Notice::Ended(place, fate, confirm));
+        self.end_turn_soon();
+    }
+
+    /// PUBREC for a message of a share group. True when the rest of it must wait: a session that
+    /// lives on forgets the message only after the group has written down that it is over, or
+    /// a crash in between would hand it out once more.
+    pub(crate) fn tell_received(&mut self, id: ConnId, ack: &Ack<'_>) -> bool {
+        let Some((group, place)) = self.shared_exchange(id, ack.packet_id) else { return false };
+        let core = self.index;
+        let Some(open) = self.open(id) else { return false };
+        let is_refused = ack.reason.is_error();
+        let confirm = Confirm { core, conn: id, packet_id: ack.packet_id, is_refused };
+        let must_wait = open.is_durable();
+        self.tell_ended(id, group, place, (fate(ack.reason), must_wait.then_some(confirm)));
+        must_wait
+    }
+
+    /// The connection ends: what it has at QoS 1 goes to other members.
+    pub(crate) fn leave_groups(&mut self, id: ConnId, open: &mut Open) {
+        let mut groups: Vec<GroupId> = open.shares.values().copied().collect();
+        groups.extend(open.window.give_up_shared());
+        groups.sort_unstable();
+        groups.dedup();
+        for group in groups {
+            self.post.for_group(group, &open.client_id, Notice::Lost(id.serial));
+        }
+        open.is_changed = true;
+        if !open.is_durable() {
+            for filter in open.shares.keys() {
+                self.shared.shares.release(filter);
+            }
+        }
+    }
+
+    /// A session that outlived its connections is over.
+    pub(crate) fn end_membership(&mut self, client_id: &str, filter: &str) {
+        let Some(group) = self.shared.shares.release(filter) else { return };
+        self.put_member_row(group, client_id, false);
+        self.post.for_group(group, &client_id.into(), Notice::SessionEnded);
+    }
+}
+
+/// What a reason code says about a message.
+pub(crate) fn fate(reason: ReasonCode) -> Fate {
+    if reason.is_error() { Fate::Refused(reason) } else { Fate::Done }
+}
