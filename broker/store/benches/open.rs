@@ -1,7 +1,8 @@
 //! How long a store takes to open, and what memory it takes then, as the log grows: after a clean
-//! stop, and after its process was killed in the middle of commits.
+//! stop, and after its process was killed in the middle of commits. And how much a reader of one
+//! topic out of many has to read.
 //!
-//! The program runs itself again as the process that fills, is killed, or opens.
+//! The program runs itself again as the process that fills, is killed, opens, or finds.
 
 use std::env;
 use std::error::Error;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::{Batch, BatchBuilder};
+use tidewire_proto::topic::TopicFilter;
 use tidewire_store::{
     Append, Commit, Outcome, RealDisk, Reply, Store, StoreOptions, Table, TableChange,
 };
@@ -25,6 +27,8 @@ const TOPICS: u64 = 100_000;
 const PARTITIONS: u32 = 4;
 /// What a core's turn brings.
 const RECORDS_PER_BATCH: u64 = 64;
+/// Topics that are read, one after the other.
+const READERS: u64 = 50;
 const UNDER_WAY_MAX: u64 = 64;
 /// One commit in so many moves the cursors of sessions.
 const CURSORS_EVERY: u64 = 16;
@@ -38,6 +42,7 @@ fn main() -> Outcomes {
         ["fill", folder, from, to] => fill(folder.as_ref(), from.parse()?, to.parse()?),
         ["crash", folder, from] => fill(folder.as_ref(), from.parse()?, u64::MAX),
         ["open", folder] => open_and_report(folder.as_ref()),
+        ["find", folder] => find_and_report(folder.as_ref()),
         _ => all(),
     }
 }
@@ -53,11 +58,12 @@ fn all() -> Outcomes {
         run("fill", &work, &[filled, records])?.wait()?;
         filled = records;
         let seconds = started.elapsed().as_secs_f64();
-        let bytes = bytes_in(&work)?;
+        let bytes = bytes_of(&work, "")?;
         println!("{records} records over {TOPICS} topics in {seconds:.1} s, {bytes} bytes on disk");
         for _ in 0..3 {
             run("open", &work, &[])?.wait()?;
         }
+        run("find", &work, &[])?.wait()?;
         for _ in 0..3 {
             kill_in_the_middle(&work, filled)?;
             run("open", &work, &[])?.wait()?;
@@ -108,6 +114,50 @@ fn open_and_report(folder: &Path) -> Outcomes {
     Ok(())
 }
 
+/// Readers of one topic each, from the beginning of every partition to its end.
+fn find_and_report(folder: &Path) -> Outcomes {
+    let (store, _) = open(folder)?;
+    let stored = bytes_of(&folder.join("streams"), "seg")?;
+    let (mut most, mut all, mut messages) = (0, 0, 0);
+    let started = Instant::now();
+    for number in 0..READERS {
+        let before = store.segment_bytes_read();
+        messages += read_topic(&store, &topic(number * 7_919 % TOPICS))?;
+        let read = store.segment_bytes_read() - before;
+        all += read;
+        most = most.max(read);
+    }
+    let share = |read: u64| 100.0 * read as f64 / stored as f64;
+    println!(
+        "find one topic: {} messages each, {:.2} % of {stored} bytes read (at most {:.2} %), \
+         {:.1} ms, resident {} KiB",
+        messages / READERS,
+        share(all / READERS),
+        share(most),
+        started.elapsed().as_secs_f64() * 1e3 / READERS as f64,
+        resident_kib()?,
+    );
+    store.shutdown()?;
+    Ok(())
+}
+
+fn read_topic(store: &Store, topic: &str) -> Outcomes<u64> {
+    let filter = TopicFilter::parse(topic)?;
+    let mut messages = 0;
+    for id in (0..PARTITIONS).map(PartitionId) {
+        let (mut from, end) = store.bounds(id).ok_or("the partition is there")?;
+        while from < end {
+            let slice = store.read_matching(id, &filter, from, 256 << 10)?;
+            for stored in &slice.batches {
+                let keys = stored.batch.records().filter_map(|record| record.key);
+                messages += keys.filter(|key| *key == topic.as_bytes()).count() as u64;
+            }
+            from = slice.next;
+        }
+    }
+    Ok(messages)
+}
+
 fn open(folder: &Path) -> Outcomes<(Store, tidewire_store::RecoveryReport)> {
     Ok(Store::open(Arc::new(RealDisk::new(folder)), StoreOptions::default())?)
 }
@@ -118,23 +168,31 @@ fn resident_kib() -> Outcomes<u64> {
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
-fn bytes_in(folder: &Path) -> Outcomes<u64> {
+/// Of all files in a folder and below, or of one kind.
+fn bytes_of(folder: &Path, kind: &str) -> Outcomes<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let metadata = entry.metadata()?;
-        bytes += if metadata.is_dir() { bytes_in(&entry.path())? } else { metadata.len() };
+        let (path, metadata) = (entry.path(), entry.metadata()?);
+        if metadata.is_dir() {
+            bytes += bytes_of(&path, kind)?;
+        } else if kind.is_empty() || path.extension().is_some_and(|found| found == kind) {
+            bytes += metadata.len();
+        }
     }
     Ok(bytes)
+}
+
+/// Neighbours in number are not neighbours by name.
+fn topic(number: u64) -> String {
+    let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % TOPICS;
+    format!("plant/{}/line/{}/temp", number / 100, number % 100)
 }
 
 fn batch(from: u64) -> Batch {
     let mut builder = BatchBuilder::new();
     for n in from..from + RECORDS_PER_BATCH {
-        // Neighbours in time are not neighbours by name.
-        let topic = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % TOPICS;
-        let name = format!("plant/{}/line/{}/temp", topic / 100, topic % 100);
-        builder.push(n.cast_signed(), Some(name.as_bytes()), Some(&PAYLOAD), &[]);
+        builder.push(n.cast_signed(), Some(topic(n).as_bytes()), Some(&PAYLOAD), &[]);
     }
     builder.finish()
 }

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use loaded::{loaded, pays};
+use tidewire_proto::id::PartitionId;
 
 use crate::background;
 use crate::engine::{Engine, FullFile};
+use crate::partition::Segment;
+use crate::resieve;
 use crate::segment::{self, Sources};
 use crate::tables::{DatabaseFailure, Manifest, PartitionRow, SegmentRow};
 use crate::wal::is_full;
@@ -80,6 +83,7 @@ fn checkpoint(engine: &Engine, full: &FullFile) -> Result<(), Stop> {
     let _arranging = engine.sealer.arranging();
     let epoch = full.file.epoch;
     let ahead = loaded(&full.file);
+    let sift = engine.has_room_for_sieves();
     let mut manifest = Manifest::default();
     let mut moved = Vec::new();
     for partition in engine.catalog.partitions() {
@@ -89,28 +93,35 @@ fn checkpoint(engine: &Engine, full: &FullFile) -> Result<(), Stop> {
             disk: &*engine.disk,
             wal: if pays(&placed) { &ahead } else { &full.file },
             segment_bytes_max: engine.options.segment_bytes_max,
+            sift,
         };
-        let segments = segment::append(sources, &partition, &placed)?;
+        let grown = segment::append(sources, &partition, &placed)?;
         let (id, (start, _)) = (partition.id, partition.bounds());
         manifest.partitions.push(PartitionRow { id, start, end: last.next });
-        manifest.segments.extend(segments.iter().map(|segment| SegmentRow {
-            partition: id,
-            base: segment.base,
-            next: segment.next,
-            bytes: segment.bytes,
-            max_timestamp: segment.max_timestamp,
-            sealed: segment.sealed,
-        }));
-        moved.push((partition, segments));
+        manifest.segments.extend(grown.iter().map(|grown| row(id, &grown.segment)));
+        moved.push((partition, grown));
     }
     engine.tables.database().advance(&full.layer, &manifest, full.then)?;
-    for (partition, segments) in moved {
+    for (partition, grown) in moved {
+        let segments: Vec<Segment> = grown.iter().map(|grown| grown.segment).collect();
         partition.checkpointed(epoch, &segments);
+        resieve::take_up(&partition, grown);
     }
     engine.sealer.wake();
     engine.tables.forget_oldest();
     engine.wal_files.write().remove(&epoch);
     Ok(())
+}
+
+fn row(partition: PartitionId, segment: &Segment) -> SegmentRow {
+    SegmentRow {
+        partition,
+        base: segment.base,
+        next: segment.next,
+        bytes: segment.bytes,
+        max_timestamp: segment.max_timestamp,
+        sealed: segment.sealed,
+    }
 }
 
 impl From<segment::AppendError> for Stop {

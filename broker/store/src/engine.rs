@@ -15,6 +15,7 @@ use crate::partition::{Partition, Segment};
 use crate::queue::Queue;
 use crate::sealer::Sealer;
 use crate::segment::{Archive, Located};
+use crate::sieve::SIEVE_BYTES_MAX;
 use crate::tables::{Checkpoint, Layer, Tables};
 use crate::wal::{Supply, WalFile};
 
@@ -45,6 +46,14 @@ impl Engine {
         segment: &'a Segment,
     ) -> Located<'a> {
         Located { disk: &*self.disk, archive: &self.archive, partition, segment }
+    }
+}
+
+impl Engine {
+    /// Is there memory for more sieves?
+    pub(crate) fn has_room_for_sieves(&self) -> bool {
+        let partitions = self.catalog.partitions();
+        partitions.iter().map(|one| one.sieve_bytes()).sum::<usize>() < SIEVE_BYTES_MAX
     }
 }
 

@@ -1,5 +1,6 @@
 //! Finds the records of an MQTT filter in a partition: through the topic indexes of sealed
-//! segments, by reading the rest. Always in the order of offsets.
+//! segments, for a single topic through the sieves of the others, by reading the rest. Always in
+//! the order of offsets.
 
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::topic::{TopicFilter, matches};
@@ -7,6 +8,7 @@ use tidewire_proto::topic::{TopicFilter, matches};
 use crate::engine::Engine;
 use crate::partition::{Partition, Segment};
 use crate::read::{Found, ReadError, Slice, StoredBatch};
+use crate::sieve::{Sifted, topic_hash};
 use crate::{reader, segment};
 
 /// What has no topic index is read this much at a time.
@@ -24,6 +26,7 @@ pub(crate) fn find(
 ) -> Result<Found, ReadError> {
     let partition = engine.catalog.partition(id).ok_or(ReadError::UnknownPartition)?;
     let filter = filter.without_share();
+    let topic = only_topic(filter);
     let mut found = Found { offsets: Vec::new(), next: from };
     let mut scanned = 0;
     while found.offsets.len() < limit && scanned < SCAN_BYTES_MAX {
@@ -40,7 +43,10 @@ pub(crate) fn find(
             found.next = if lookup.is_complete { segment.next } else { last + 1 };
             continue;
         }
-        let slice = reader::read(engine, id, found.next, STEP_BYTES)?;
+        let slice = match topic.and_then(|topic| sift(engine, &partition, topic, found.next)) {
+            Some(slice) => slice,
+            None => reader::read(engine, id, found.next, STEP_BYTES)?,
+        };
         if slice.next == found.next {
             break;
         }
@@ -60,6 +66,7 @@ pub(crate) fn read_matching(
 ) -> Result<Slice, ReadError> {
     let partition = engine.catalog.partition(id).ok_or(ReadError::UnknownPartition)?;
     let filter = filter.without_share();
+    let topic = only_topic(filter);
     let mut from = from;
     let mut scanned = 0;
     loop {
@@ -77,7 +84,10 @@ pub(crate) fn read_matching(
             from = stretch.next;
             continue;
         }
-        let mut slice = reader::read(engine, id, from, bytes_max.min(STEP_BYTES))?;
+        let mut slice = match topic.and_then(|topic| sift(engine, &partition, topic, from)) {
+            Some(slice) => slice,
+            None => reader::read(engine, id, from, bytes_max.min(STEP_BYTES))?,
+        };
         let is_end = slice.next == from;
         scanned += slice.batches.iter().map(|stored| stored.batch.bytes().len()).sum::<usize>();
         slice.batches.retain(|stored| holds(stored, filter));
@@ -86,6 +96,29 @@ pub(crate) fn read_matching(
         }
         from = slice.next;
     }
+}
+
+/// The hash of the one topic that can match, if there is only one.
+fn only_topic(filter: &str) -> Option<u64> {
+    (!filter.contains(['+', '#'])).then(|| topic_hash(filter.as_bytes()))
+}
+
+/// The next batches that may hold a topic, or none and where to go on. `None` where no sieve says,
+/// or the segment went away meanwhile.
+fn sift(engine: &Engine, partition: &Partition, topic: u64, from: u64) -> Option<Slice> {
+    let (segment, sifted) = partition.sift(from, topic)?;
+    let stretch = match sifted {
+        Sifted::Nothing { next } => return Some(passed(partition, next)),
+        Sifted::Block(block) => {
+            segment::read_block(engine.located(partition, &segment), block, from).ok()?
+        }
+    };
+    let slice = partition.slice(stretch.batches, from);
+    Some(Slice { next: stretch.next, ..slice })
+}
+
+fn passed(partition: &Partition, next: u64) -> Slice {
+    Slice { next, ..partition.slice(Vec::new(), next) }
 }
 
 /// A topic index that cannot be read is no answer: the segment is read instead.

@@ -29,6 +29,7 @@ mod read;
 mod reader;
 mod recovery;
 mod replies;
+mod resieve;
 mod retain;
 mod retention;
 mod roll;
@@ -36,6 +37,7 @@ pub mod rows;
 mod seal;
 mod sealer;
 mod segment;
+mod sieve;
 #[cfg(any(test, feature = "sim"))]
 pub mod simulate;
 mod store;

@@ -31,6 +31,14 @@ pub(crate) fn replays_twice() -> bool {
     false
 }
 
+/// Do sieves forget a topic of each block?
+pub(crate) fn sieves_lose_topics() -> bool {
+    #[cfg(any(test, feature = "sim"))]
+    return Mutation::SievesLoseTopics.is_chosen();
+    #[cfg(not(any(test, feature = "sim")))]
+    false
+}
+
 /// Are folders never synced?
 #[cfg(any(test, feature = "sim"))]
 pub(crate) fn syncs_no_folder() -> bool {

@@ -1,7 +1,8 @@
 //! One partition in memory: where each batch is, and the newest batches themselves. Never reads a
 //! file.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
@@ -9,6 +10,7 @@ use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::Batch;
 
 use crate::read::{ReadError, Slice, StoredBatch};
+use crate::sieve::{Block, Sieves, Sifted};
 use crate::stream::Durability;
 
 /// A batch that lies in a file of the write-ahead log.
@@ -100,6 +102,8 @@ struct State {
     recent: VecDeque<StoredBatch>,
     placed: VecDeque<Placed>,
     segments: Vec<Segment>,
+    /// Of segments without a topic index, by base.
+    sieves: BTreeMap<u64, Arc<Sieves>>,
 }
 
 impl Partition {
@@ -188,6 +192,7 @@ impl Partition {
     pub(crate) fn start_at(&self, start: u64) {
         let mut state = self.state.write();
         state.segments.retain(|segment| segment.next > start);
+        state.drop_sieves();
         state.start = state.start.max(start);
     }
 
@@ -204,7 +209,43 @@ impl Partition {
         let mut state = self.state.write();
         if let Ok(index) = state.segments.binary_search_by_key(&segment.base, |known| known.base) {
             state.segments[index] = segment;
+            state.drop_sieves();
         }
+    }
+
+    /// The segments that have no topic index yet, oldest first.
+    pub(crate) fn unrefined_segments(&self) -> Vec<Segment> {
+        let state = self.state.read();
+        state.segments.iter().filter(|segment| segment.refined.is_none()).copied().collect()
+    }
+
+    /// The sieves of the segment with this base.
+    pub(crate) fn sieves(&self, base: u64) -> Option<Arc<Sieves>> {
+        self.state.read().sieves.get(&base).cloned()
+    }
+
+    /// From now on a segment without a topic index has these.
+    pub(crate) fn set_sieves(&self, base: u64, sieves: Sieves) {
+        let mut state = self.state.write();
+        state.sieves.insert(base, Arc::new(sieves));
+        state.drop_sieves();
+    }
+
+    /// What the sieves take in memory.
+    pub(crate) fn sieve_bytes(&self) -> usize {
+        self.state.read().sieves.values().map(|sieves| sieves.memory()).sum()
+    }
+
+    /// Where a topic may be, from this offset on, in a segment that has sieves for it.
+    pub(crate) fn sift(&self, from: u64, hash: u64) -> Option<(Segment, Sifted)> {
+        let (segment, sieves) = self.state.read().sieves_at(from)?;
+        Some((segment, sieves.sift(from, hash)?))
+    }
+
+    /// The block with an offset, in a segment that has sieves for it.
+    pub(crate) fn block_at(&self, offset: u64) -> Option<(Segment, Block)> {
+        let (segment, sieves) = self.state.read().sieves_at(offset)?;
+        Some((segment, sieves.block_at(offset)?))
     }
 
     /// The checkpoint holds what lay in that file; `segments` are new or have grown.
@@ -267,6 +308,23 @@ impl Partition {
 }
 
 impl State {
+    fn sieves_at(&self, offset: u64) -> Option<(Segment, Arc<Sieves>)> {
+        let index = self.segments.partition_point(|segment| segment.next <= offset);
+        let segment = self.segments.get(index).filter(|segment| segment.base <= offset)?;
+        Some((*segment, Arc::clone(self.sieves.get(&segment.base)?)))
+    }
+
+    /// Only segments without a topic index need them.
+    fn drop_sieves(&mut self) {
+        let Self { segments, sieves, .. } = self;
+        sieves.retain(|base, _| {
+            let index = segments.partition_point(|segment| segment.base < *base);
+            segments
+                .get(index)
+                .is_some_and(|segment| segment.base == *base && segment.refined.is_none())
+        });
+    }
+
     fn recent_slice(&self, from: u64, bytes_max: usize) -> Option<Slice> {
         if from == self.end {
             return Some(self.slice(Vec::new(), from));

@@ -23,6 +23,7 @@ use crate::frame::Entry;
 use crate::mutation;
 use crate::options::StoreOptions;
 use crate::partition::{Placed, Refined, Segment};
+use crate::resieve;
 use crate::table::Table;
 use crate::tables::{Checkpoint, Database, DatabaseError, Manifest, SealedRow, Tables};
 use crate::wal::{Found, ReplayError, Replayed, Supply, WAL_DIR, WalFile, replay};
@@ -97,6 +98,7 @@ pub(crate) fn recover(
         }
         rebuild.take_up(&found)
     })?;
+    resieve::load(&engine);
     let mut report = rebuild.report;
     report.frames = replayed.frames;
     report.bytes = replayed.bytes;

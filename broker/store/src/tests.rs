@@ -10,6 +10,7 @@ mod log;
 mod real;
 mod retention;
 mod seal;
+mod sieves;
 mod simulated;
 mod time;
 mod topics;

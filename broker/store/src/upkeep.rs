@@ -1,7 +1,7 @@
 //! The thread that works on sealed segments. Decides the order of its work, does none itself.
 
 use crate::engine::Engine;
-use crate::{compact, seal};
+use crate::{compact, resieve, seal};
 
 /// The thread: until closed.
 pub(crate) fn run(engine: &Engine) {
@@ -17,5 +17,6 @@ pub(crate) fn run(engine: &Engine) {
 /// Everything that can be done now, on the caller's thread.
 pub(crate) fn run_pending(engine: &Engine) {
     seal::run_pending(engine);
+    resieve::run_pending(engine);
     compact::run_pending(engine);
 }

@@ -9,12 +9,14 @@ use super::finding::{Hole, Mend};
 use super::view::{CACHE_BYTES, names_in};
 use crate::disk::{Disk, File, OpenMode};
 use crate::options::StoreOptions;
-use crate::segment::{index_name, rebuild_index, segment_name};
+use crate::segment::{index_name, is_sieves, rebuild_index, segment_name, sieves_name};
 use crate::tables::{Database, Layer, Manifest, SegmentRow};
 use crate::wal::{WAL_DIR, WalFile, create_dir, epoch_of, name_of};
 
 /// Zeros are written this many at once.
 const BLANK_BYTES: usize = 1 << 20;
+/// Streams have their folders here.
+const STREAMS_DIR: &str = "streams";
 /// Up to this length, a hole is filled with one gap of its length.
 const GAP_BYTES_MAX: u64 = 64 << 20;
 
@@ -48,6 +50,7 @@ pub(super) fn mend(disk: &Arc<dyn Disk>, mend: &Mend, backup: Option<&str>) -> i
 /// The log ends at this byte of this file; nothing behind it is left.
 fn cut_log(keeper: &Keeper<'_>, (epoch, position): (u64, u64), is_first: bool) -> io::Result<()> {
     let disk = keeper.disk;
+    forget_sieves(disk)?;
     let mut file_bytes = StoreOptions::default().wal_file_bytes;
     for name in names_in(disk, WAL_DIR)? {
         let Some(found) = epoch_of(&name).filter(|found| *found != epoch) else { continue };
@@ -72,6 +75,24 @@ fn cut_log(keeper: &Keeper<'_>, (epoch, position): (u64, u64), is_first: bool) -
     Ok(())
 }
 
+/// Some may speak of records that were in the log and go now. They are made again.
+fn forget_sieves(disk: &dyn Disk) -> io::Result<()> {
+    for stream in names_in(disk, STREAMS_DIR)? {
+        for partition in names_in(disk, &format!("{STREAMS_DIR}/{stream}"))? {
+            let folder = format!("{STREAMS_DIR}/{stream}/{partition}");
+            let names = names_in(disk, &folder)?;
+            let sieves: Vec<_> = names.iter().filter(|name| is_sieves(name)).collect();
+            for name in &sieves {
+                disk.remove(&format!("{folder}/{name}"))?;
+            }
+            if !sieves.is_empty() {
+                disk.sync_dir(&folder)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn blank(file: &dyn File, mut from: u64, to: u64) -> io::Result<()> {
     let zeros = vec![0; BLANK_BYTES];
     while from < to {
@@ -91,6 +112,7 @@ fn lengthen(disk: &dyn Disk, epoch: u64) -> io::Result<()> {
 /// Put a gap where the hole is. At the end of a segment it may be shorter than what it replaces.
 fn fill(disk: &Arc<dyn Disk>, keeper: &Keeper<'_>, hole: &Hole) -> io::Result<Mended> {
     let name = segment_name(&hole.folder, &hole.segment);
+    keeper.set_aside(&sieves_name(&hole.folder, &hole.segment))?;
     let offsets = hole.offsets.1 - hole.offsets.0;
     let length = hole.bytes.1 - hole.bytes.0;
     if hole.is_tail {

@@ -11,7 +11,7 @@ use super::view::{CACHE_BYTES, LookError, View, names_in, stable};
 use crate::disk::{Disk, OpenMode};
 use crate::error::OpenError;
 use crate::folder;
-use crate::segment::{index_name, segment_name, topics_name};
+use crate::segment::{index_name, segment_name, sieves_name, topics_name};
 use crate::tables::{DATABASE_FILE, Database};
 
 /// A broker may be writing what looks damaged: only what looks the same twice is.
@@ -175,13 +175,13 @@ fn notes(view: &View, placed: &[Placed]) -> Vec<String> {
         .iter()
         .flat_map(|one| {
             let (folder, segment) = (&one.folder, &one.segment);
-            [segment_name, index_name, topics_name].map(|name| name(folder, segment))
+            [segment_name, index_name, topics_name, sieves_name].map(|name| name(folder, segment))
         })
         .collect();
     for partition in view.engine.catalog.partitions() {
         for name in names_in(&*view.disk, &partition.folder).unwrap_or_default() {
             let file = format!("{}/{name}", partition.folder);
-            let is_ours = [".seg", ".idx", ".top"].iter().any(|end| name.ends_with(end));
+            let is_ours = [".seg", ".idx", ".top", ".siv"].iter().any(|end| name.ends_with(end));
             if is_ours && !known.contains(&file) {
                 notes.push(format!("{file}: not part of the log (yet); it is written over"));
             }

@@ -19,16 +19,19 @@ pub enum Mutation {
     NoFolderSync,
     /// The checkpoint advances over segments that are not synced.
     NoSegmentSync,
+    /// Sieves forget a topic of each block.
+    SievesLoseTopics,
 }
 
 impl Mutation {
     /// All of them, each by the name it is asked for with.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 6] = [
         ("acknowledge-before-sync", Self::AcknowledgeBeforeSync),
         ("no-checksum", Self::NoChecksum),
         ("replay-twice", Self::ReplayTwice),
         ("no-folder-sync", Self::NoFolderSync),
         ("no-segment-sync", Self::NoSegmentSync),
+        ("sieves-lose-topics", Self::SievesLoseTopics),
     ];
 
     pub(crate) fn is_chosen(self) -> bool {

@@ -9,8 +9,10 @@ use tidewire_proto::record::Batch;
 
 use super::index::SparseIndex;
 use super::name::{BATCHES, file_name};
+use super::sieves::save_run;
 use crate::disk::{Disk, File, OpenMode};
 use crate::partition::{Partition, Placed, Segment};
+use crate::sieve::{Run, RunBuilder, Sieves};
 use crate::wal::WalFile;
 
 /// Written and synced at once. The disk takes it bit by bit: a sync of a whole file would keep the
@@ -23,6 +25,16 @@ pub(crate) struct Sources<'a> {
     pub(crate) disk: &'a dyn Disk,
     pub(crate) wal: &'a WalFile,
     pub(crate) segment_bytes_max: u64,
+    /// Make sieves of what moves.
+    pub(crate) sift: bool,
+}
+
+/// A segment that is new or has grown.
+#[derive(Debug)]
+pub(crate) struct Grown {
+    pub(crate) segment: Segment,
+    /// The sieves of what was added, and how long the file of them is.
+    pub(crate) sieves: Option<(Run, Option<u64>)>,
 }
 
 /// Why batches did not move.
@@ -39,11 +51,11 @@ pub(crate) fn append(
     sources: Sources<'_>,
     partition: &Partition,
     placed: &[Placed],
-) -> Result<Vec<Segment>, AppendError> {
-    let mut touched = Vec::new();
+) -> Result<Vec<Grown>, AppendError> {
+    let mut touched: Vec<Grown> = Vec::new();
     let mut open: Option<OpenSegment> = None;
     for one in placed {
-        let bytes = fetch(sources.wal, one)?;
+        let batch = fetch(sources.wal, one)?;
         let room =
             |segment: &Segment| segment.bytes + u64::from(one.bytes) <= sources.segment_bytes_max;
         if let Some(full) = open.take_if(|open| !room(&open.segment)) {
@@ -52,16 +64,18 @@ pub(crate) fn append(
         let target = match &mut open {
             Some(target) => target,
             None => {
-                let last = touched.last().copied().or_else(|| partition.last_segment());
+                let last = touched.last().map(|grown| grown.segment);
+                let last = last.or_else(|| partition.last_segment());
                 let mut last = last.filter(|segment| !segment.sealed);
                 if let Some(full) = last.take_if(|last| !room(last)) {
                     let full = OpenSegment::open(sources.disk, &partition.folder, Some(full), 0)?;
                     touched.push(full.finish(sources.disk, &partition.folder, true)?);
                 }
-                open.insert(OpenSegment::open(sources.disk, &partition.folder, last, one.base)?)
+                let fresh = OpenSegment::open(sources.disk, &partition.folder, last, one.base)?;
+                open.insert(if sources.sift { fresh.sifting(partition) } else { fresh })
             }
         };
-        target.push(one, &bytes)?;
+        target.push(one, &batch)?;
     }
     if let Some(open) = open {
         touched.push(open.finish(sources.disk, &partition.folder, false)?);
@@ -73,17 +87,18 @@ pub(crate) fn append(
 pub(crate) fn close(disk: &dyn Disk, folder: &str, segment: Segment) -> io::Result<Segment> {
     let file = disk.open(&file_name(folder, &segment, BATCHES), OpenMode::Write)?;
     let written = segment.bytes;
-    let open = OpenSegment { segment, file, temporary: None, chunk: Vec::new(), written };
-    open.finish(disk, folder, true)
+    let chunk = Vec::new();
+    let open = OpenSegment { segment, file, temporary: None, chunk, written, sieves: None };
+    Ok(open.finish(disk, folder, true)?.segment)
 }
 
 /// The batch as it lies in the write-ahead log, checked: damage must not move on.
-fn fetch(wal: &WalFile, placed: &Placed) -> Result<Bytes, AppendError> {
+fn fetch(wal: &WalFile, placed: &Placed) -> Result<Batch, AppendError> {
     let mut bytes = vec![0; placed.bytes as usize];
     wal.file.read_exact_at(&mut bytes, placed.position)?;
     let bytes = Bytes::from(bytes);
     let what = match Batch::parse(bytes.clone()) {
-        Ok(_) if Batch::base_offset_in(&bytes) == Some(placed.base) => return Ok(bytes),
+        Ok(batch) if Batch::base_offset_in(&bytes) == Some(placed.base) => return Ok(batch),
         Ok(_) => format!("the batch at offset {} has another offset", placed.base),
         Err(error) => error.to_string(),
     };
@@ -97,6 +112,8 @@ struct OpenSegment {
     temporary: Option<String>,
     chunk: Vec<u8>,
     written: u64,
+    /// Of what is added, and how long the file of the earlier ones is.
+    sieves: Option<(RunBuilder, Option<u64>)>,
 }
 
 impl OpenSegment {
@@ -109,7 +126,8 @@ impl OpenSegment {
         if let Some(segment) = last {
             let file = disk.open(&file_name(folder, &segment, BATCHES), OpenMode::Write)?;
             let written = segment.bytes;
-            return Ok(Self { segment, file, temporary: None, chunk: Vec::new(), written });
+            let (temporary, chunk) = (None, Vec::new());
+            return Ok(Self { segment, file, temporary, chunk, written, sieves: None });
         }
         create_folder(disk, folder)?;
         let temporary = format!("{folder}/{base:020}.tmp");
@@ -122,10 +140,26 @@ impl OpenSegment {
             sealed: false,
             refined: None,
         };
-        Ok(Self { segment, file, temporary: Some(temporary), chunk: Vec::new(), written: 0 })
+        let (temporary, chunk) = (Some(temporary), Vec::new());
+        Ok(Self { segment, file, temporary, chunk, written: 0, sieves: None })
     }
 
-    fn push(&mut self, placed: &Placed, bytes: &[u8]) -> Result<(), AppendError> {
+    /// Make sieves of what is added, if there are some of all that is there.
+    fn sifting(mut self, partition: &Partition) -> Self {
+        let Segment { base, next, bytes, .. } = self.segment;
+        let known = match partition.sieves(base) {
+            Some(known) => Some(known.file_bytes()).filter(|_| known.reach(bytes)),
+            None => (bytes == 0).then(|| Sieves::new().file_bytes()),
+        };
+        self.sieves = known.map(|file_bytes| (RunBuilder::new(next, bytes), file_bytes));
+        self
+    }
+
+    fn push(&mut self, placed: &Placed, batch: &Batch) -> Result<(), AppendError> {
+        let bytes = batch.bytes();
+        if let Some((sieves, _)) = &mut self.sieves {
+            sieves.add(batch, placed.next);
+        }
         self.chunk.extend_from_slice(bytes);
         self.segment.bytes += bytes.len() as u64;
         self.segment.next = placed.next;
@@ -144,7 +178,7 @@ impl OpenSegment {
         Ok(())
     }
 
-    fn finish(mut self, disk: &dyn Disk, folder: &str, seal: bool) -> io::Result<Segment> {
+    fn finish(mut self, disk: &dyn Disk, folder: &str, seal: bool) -> io::Result<Grown> {
         self.flush()?;
         self.file.sync_data()?;
         if let Some(temporary) = &self.temporary {
@@ -157,7 +191,13 @@ impl OpenSegment {
         if seal || self.temporary.is_some() {
             disk.sync_dir(folder)?;
         }
-        Ok(self.segment)
+        let segment = self.segment;
+        let sieves = self.sieves.and_then(|(builder, file_bytes)| {
+            let run = builder.finish()?;
+            let file_bytes = save_run(disk, folder, &segment, (&run, file_bytes));
+            Some((run, file_bytes))
+        });
+        Ok(Grown { segment, sieves })
     }
 }
 

@@ -47,6 +47,11 @@ impl SparseIndex {
         self.covered >= bytes
     }
 
+    /// Bytes of the segment that it speaks of.
+    pub(super) fn covered(&self) -> u64 {
+        self.covered
+    }
+
     /// Offset and position of the batch with `offset`, or of some batch before it. `base` is the
     /// segment's first offset.
     pub(super) fn place_of(&self, offset: u64, base: u64) -> (u64, u64) {

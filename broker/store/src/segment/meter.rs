@@ -14,6 +14,11 @@ impl Meter {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Count what was read without [`read_at`](Self::read_at).
+    pub(super) fn count(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Read and count.
     pub(super) fn read_at(&self, file: &dyn File, length: usize, at: u64) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length];

@@ -10,6 +10,9 @@ pub(super) const INDEX: &str = "idx";
 /// The topic index.
 pub(super) const TOPICS: &str = "top";
 
+/// The sieves of one that has no topic index yet.
+pub(super) const SIEVES: &str = "siv";
+
 /// The name of one of a segment's files.
 pub(super) fn file_name(folder: &str, segment: &Segment, kind: &str) -> String {
     let base = segment.base;
@@ -32,6 +35,16 @@ pub(crate) fn index_name(folder: &str, segment: &Segment) -> String {
 /// Where the topic index of a segment that was written anew is.
 pub(crate) fn topics_name(folder: &str, segment: &Segment) -> String {
     file_name(folder, segment, TOPICS)
+}
+
+/// Where the sieves of a segment without a topic index are.
+pub(crate) fn sieves_name(folder: &str, segment: &Segment) -> String {
+    file_name(folder, segment, SIEVES)
+}
+
+/// Is this the name of a file of sieves?
+pub(crate) fn is_sieves(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, kind)| kind == SIEVES)
 }
 
 /// Base and generation in the name of a segment's file, temporary ones included.

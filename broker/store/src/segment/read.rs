@@ -11,6 +11,7 @@ use super::index::SparseIndex;
 use super::window::{AHEAD_BYTES, Window, open};
 use crate::disk::File;
 use crate::read::StoredBatch;
+use crate::sieve::Block;
 
 /// What a segment gave.
 #[derive(Debug, Default)]
@@ -22,8 +23,13 @@ pub(crate) struct Stretch {
 
 /// Batches from the one that holds `from` on, up to about `bytes_max` and the segment's end.
 pub(crate) fn read(located: Located<'_>, from: u64, bytes_max: usize) -> io::Result<Stretch> {
-    let (file, index) = indexed(located)?;
-    let place = index.place_of(from, located.segment.base);
+    let file = open(located)?;
+    let place = match located.partition.block_at(from) {
+        Some((segment, block)) if segment.base == located.segment.base => {
+            (block.base, block.position)
+        }
+        _ => index(located, &*file)?.place_of(from, located.segment.base),
+    };
     let mut window = Window::open(located, file, place, AHEAD_BYTES)?;
     window.load(bytes_max as u64 + AHEAD_BYTES)?;
     let mut stretch = Stretch::default();
@@ -43,6 +49,25 @@ pub(crate) fn read(located: Located<'_>, from: u64, bytes_max: usize) -> io::Res
             stretch.batches.push(stored);
         }
     }
+}
+
+/// The batches of a block from the one that holds `from` on.
+pub(crate) fn read_block(located: Located<'_>, block: Block, from: u64) -> io::Result<Stretch> {
+    let place = (block.base, block.position);
+    let mut window = Window::open(located, open(located)?, place, 0)?;
+    window.load(block.end - block.position)?;
+    let mut stretch = Stretch { batches: Vec::new(), next: from };
+    while window.next_offset() < block.next
+        && let Some(stored) = window.batch()?
+    {
+        stretch.next = window.next_offset().max(from);
+        if stored.next_offset() > from {
+            stretch.batches.push(stored);
+        }
+    }
+    // Damage may end it early, or take it further.
+    stretch.next = stretch.next.max(window.next_offset()).max(block.next);
+    Ok(stretch)
 }
 
 /// Every record for readers, in order. False if some are damaged.
@@ -90,6 +115,7 @@ fn index(located: Located<'_>, file: &dyn File) -> io::Result<Arc<SparseIndex>> 
         Some(index) if index.covers(segment.bytes) => index,
         Some(shorter) => {
             let mut longer = SparseIndex::clone(&shorter);
+            located.archive.meter.count(segment.bytes.saturating_sub(longer.covered()));
             longer.extend(file, segment.bytes)?;
             Arc::new(longer)
         }
@@ -99,7 +125,10 @@ fn index(located: Located<'_>, file: &dyn File) -> io::Result<Arc<SparseIndex>> 
             let load = || SparseIndex::load(located.disk, folder, segment, meter);
             match segment.sealed.then(load).flatten() {
                 Some(index) => Arc::new(index),
-                None => Arc::new(SparseIndex::build(file, segment)?),
+                None => {
+                    meter.count(segment.bytes);
+                    Arc::new(SparseIndex::build(file, segment)?)
+                }
             }
         }
     };

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::io;
 
-use super::name::{BATCHES, INDEX, TOPICS, file_name, parse};
+use super::name::{BATCHES, INDEX, SIEVES, TOPICS, file_name, parse};
 use crate::disk::Disk;
 use crate::partition::{Partition, Segment};
 
 /// Remove the files of a segment. One that stays behind is only space: the next start finds it.
 pub(crate) fn remove(disk: &dyn Disk, partition: &Partition, segment: &Segment) {
-    for kind in [BATCHES, INDEX, TOPICS] {
+    for kind in [BATCHES, INDEX, TOPICS, SIEVES] {
         let name = file_name(&partition.folder, segment, kind);
         match disk.remove(&name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

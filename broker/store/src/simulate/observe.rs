@@ -6,10 +6,12 @@ use std::ops::{Bound, ControlFlow};
 use bytes::Bytes;
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::Batch;
+use tidewire_proto::topic::TopicFilter;
 
 use super::model::Contents;
 use super::traffic::{Record, TABLES};
 use crate::disk::sim::SimRandom;
+use crate::read::ReadError;
 use crate::store::Store;
 
 /// Everything that the store holds.
@@ -29,6 +31,7 @@ pub(super) fn contents(
         while (records.len() as u64) < end {
             records.extend(read(store, id, records.len() as u64, random)?);
         }
+        search(store, id, &records, random)?;
         contents.partitions.push(records);
     }
     if let Some(damage) = store.quarantined().1.first() {
@@ -75,6 +78,35 @@ pub(super) fn glance(
         }
     }
     Ok(())
+}
+
+/// Every record of a topic is found, and of no other.
+fn search(
+    store: &Store,
+    id: u32,
+    records: &[Record],
+    random: &mut SimRandom,
+) -> Result<(), String> {
+    let topic = format!("a/{}", random.below(8));
+    let is_wanted = |record: &Record| record.key.as_deref() == Some(topic.as_bytes());
+    let places = (0..).zip(records).filter(|(_, record)| is_wanted(record));
+    let expected: Vec<u64> = places.map(|(offset, _)| offset).collect();
+    let filter = TopicFilter::parse(&topic).expect("a topic is a filter");
+    let failed = |error: ReadError| format!("partition {id}, {topic}: {error}");
+    let (mut from, end) = (0, records.len() as u64);
+    let mut found = Vec::new();
+    while from < end {
+        let more = store.find(PartitionId(id), &filter, from, 1_000).map_err(failed)?;
+        if more.next <= from {
+            return Err(format!("partition {id} finds nothing from {from} on and does not move"));
+        }
+        found.extend(more.offsets);
+        from = more.next;
+    }
+    if found == expected {
+        return Ok(());
+    }
+    Err(format!("partition {id} has {topic} at {expected:?} and finds {found:?}"))
 }
 
 /// The records of one read, from exactly `from` on; at least one.

@@ -11,10 +11,10 @@ use super::harness::{open, options};
 use crate::disk::sim::SimDisk;
 use crate::{Append, Commit, RealDisk, Store, StoreOptions};
 
-const ID: PartitionId = PartitionId(0);
+pub(super) const ID: PartitionId = PartitionId(0);
 
 /// Batches of `per_batch` records with these topics, one after the other.
-fn publish(store: &Store, topics: &[String], per_batch: usize, payload: usize) {
+pub(super) fn publish(store: &Store, topics: &[String], per_batch: usize, payload: usize) {
     let value = vec![b'x'; payload];
     for some in topics.chunks(per_batch) {
         let mut builder = BatchBuilder::new();
@@ -26,7 +26,7 @@ fn publish(store: &Store, topics: &[String], per_batch: usize, payload: usize) {
     }
 }
 
-fn filter(text: &str) -> TopicFilter {
+pub(super) fn filter(text: &str) -> TopicFilter {
     TopicFilter::parse(text).expect("valid")
 }
 
@@ -67,7 +67,7 @@ fn read(store: &Store, filter: &TopicFilter, bytes_max: usize) -> Vec<u64> {
 }
 
 #[track_caller]
-fn check(store: &Store, topics: &[String], text: &str) {
+pub(super) fn check(store: &Store, topics: &[String], text: &str) {
     let filter = filter(text);
     let matching = (0..).zip(topics).filter(|(_, topic)| filter.matches(topic));
     let expected: Vec<u64> = matching.map(|(offset, _)| offset).collect();
