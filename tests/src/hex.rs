@@ -1,7 +1,8 @@
 //! Bytes as people write them in a table: hex pairs and quoted text. Knows nothing of MQTT.
 
 /// Reads `10 0c 'MQTT' 05`: hex digits in pairs, spaces anywhere, text in single quotes,
-/// and `xN(…)` for N times what stands in the brackets.
+/// and `xN(…)` for N times what stands in the brackets. `$'MQTT'` has its two-byte length before
+/// it, `[21 00 0a]` the length that properties have before them.
 ///
 /// # Errors
 /// Says what is not understood.
@@ -12,6 +13,8 @@ pub fn parse(text: &str) -> Result<Vec<u8>, String> {
         rest = match first {
             '\'' => quoted(rest, &mut bytes)?,
             'x' => repeated(rest, &mut bytes)?,
+            '$' => counted(rest, &mut bytes)?,
+            '[' => properties(rest, &mut bytes)?,
             _ => pair(rest, &mut bytes)?,
         };
         rest = rest.trim_start();
@@ -31,6 +34,39 @@ fn quoted<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Result<&'a str, String> {
     let (literal, rest) = inner.split_once('\'').ok_or(format!("no closing quote: {text}"))?;
     bytes.extend_from_slice(literal.as_bytes());
     Ok(rest)
+}
+
+fn counted<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Result<&'a str, String> {
+    let mut field = Vec::new();
+    let rest = quoted(text.get(1..).unwrap_or_default(), &mut field)?;
+    let length = u16::try_from(field.len()).map_err(|_| format!("too long: {text}"))?;
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend(field);
+    Ok(rest)
+}
+
+/// Texts in it may not hold the closing bracket.
+fn properties<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Result<&'a str, String> {
+    let inner = text.get(1..).unwrap_or_default();
+    let (inner, rest) = inner.split_once(']').ok_or(format!("no closing bracket: {text}"))?;
+    let inner = parse(inner)?;
+    bytes.extend(varint(inner.len()));
+    bytes.extend(inner);
+    Ok(rest)
+}
+
+/// A variable byte integer: seven bits a byte, low ones first.
+#[must_use]
+pub fn varint(value: usize) -> Vec<u8> {
+    let (mut bytes, mut left) = (Vec::new(), value);
+    loop {
+        let low = u8::try_from(left & 0x7f).expect("seven bits");
+        left >>= 7;
+        bytes.push(if left == 0 { low } else { low | 0x80 });
+        if left == 0 {
+            return bytes;
+        }
+    }
 }
 
 fn repeated<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Result<&'a str, String> {
@@ -61,6 +97,9 @@ mod tests {
             ("C000", &[0xc0, 0]),
             ("00 04 'MQTT' 05", b"\x00\x04MQTT\x05"),
             ("01 x3(ff 'a') 02", b"\x01\xffa\xffa\xffa\x02"),
+            ("$'MQTT' 05", b"\x00\x04MQTT\x05"),
+            ("[] 01", b"\x00\x01"),
+            ("[26 $'k' $''] 'x'", b"\x06\x26\x00\x01k\x00\x00x"),
         ] {
             assert_eq!(parse(text).as_deref(), Ok(bytes), "{text}");
         }
@@ -68,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_an_error() {
-        for text in ["1", "zz", "'open", "x(00)", "x2(00", "é"] {
+        for text in ["1", "zz", "'open", "x(00)", "x2(00", "é", "$00", "[00"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -3,13 +3,16 @@
 
 mod frames;
 mod packet;
+mod properties;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-pub use frames::{Publish, Version, Will, connect, frame, publish, subscribe, unsubscribe};
+pub use frames::{
+    Publish, Version, Will, connect, frame, publish, spelled, subscribe, unsubscribe,
+};
 pub use packet::{Packet, kind};
 
 use crate::hex;
@@ -64,6 +67,43 @@ impl Wire {
         wire.send(&connect(version, client_id, false, 60, None));
         let present = wire.connected();
         (wire, present)
+    }
+
+    /// Connects with MQTT 5: connect flags, keep alive of a minute, and the rest as `hex::parse`
+    /// reads it, from the properties on. Gives the answer as well, whatever it is.
+    #[must_use]
+    pub fn connect5(address: SocketAddr, flags: u8, rest: &str) -> (Self, Packet) {
+        let mut wire = Self::open(address, Version::V5);
+        wire.say(0x10, &format!("$'MQTT' 05 {flags:02x} 00 3c {rest}"));
+        let answer = wire.packet_of(kind::CONNACK);
+        (wire, answer)
+    }
+
+    /// Sends a packet whose body is written as `hex::parse` reads it.
+    pub fn say(&mut self, first: u8, body: &str) {
+        self.send(&spelled(first, body));
+    }
+
+    /// Awaits a packet with exactly this body, written as `hex::parse` reads it.
+    pub fn hear(&mut self, first: u8, body: &str) {
+        self.expect(&spelled(first, body));
+    }
+
+    /// Asks for a filter with an option byte of MQTT 5 and takes whatever is granted.
+    pub fn subscribe5(&mut self, filter: &str, options: u8) {
+        self.say(0x82, &format!("00 01 [] $'{filter}' {options:02x}"));
+        self.packet_of(kind::SUBACK);
+    }
+
+    /// Awaits that nothing comes for this long.
+    ///
+    /// # Panics
+    /// When something does.
+    pub fn silent_for(&mut self, time: Duration) {
+        self.be_patient_for(time);
+        let heard = self.try_packet();
+        self.be_patient_for(PATIENCE);
+        assert!(heard.is_err(), "nothing was awaited, got {heard:?}");
     }
 
     /// Sends bytes as they are.
@@ -257,6 +297,18 @@ impl Wire {
         self.send(&[0xc0, 0]);
         let packet = self.packet();
         assert_eq!(packet.kind(), kind::PINGRESP, "nothing was awaited, got {packet}");
+    }
+
+    /// Awaits the end with the reason that MQTT 5 clients are told.
+    ///
+    /// # Panics
+    /// When another packet or reason comes, or anything after it.
+    pub fn ended_for(&mut self, reason: u8) {
+        if self.version == Version::V5 {
+            let last = self.packet_of(kind::DISCONNECT);
+            assert_eq!(last.reason(), reason, "{last}");
+        }
+        self.expect_closed();
     }
 
     /// Leaves in good order, and waits until the broker has heard so.

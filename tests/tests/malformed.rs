@@ -1,9 +1,12 @@
 //! Does the broker end what is malformed, say why where it can, and live on?
 
+use std::collections::HashSet;
 use std::fs;
+use std::net::SocketAddr;
+use std::thread;
 
 use tidewire_tests::broker::Broker;
-use tidewire_tests::malformed::Case;
+use tidewire_tests::malformed::{Case, generated, read_table};
 use tidewire_tests::places;
 use tidewire_tests::wire::{Publish, Version, Wire};
 
@@ -11,13 +14,30 @@ use tidewire_tests::wire::{Publish, Version, Wire};
 fn check(file: &str) {
     let path = places::source_root().join("tests/malformed").join(file);
     let text = fs::read_to_string(path).expect("the table is in the source tree");
-    let cases = Case::read_table(&text).expect("the table is well written");
+    let cases = read_table(&text).expect("the table is well written");
     assert!(cases.len() > 20, "a table that reads as empty proves nothing");
+    play_all(&cases);
+}
+
+/// All on one broker, by a few clients at a time.
+fn play_all(cases: &[Case]) {
+    const FAULTS_SHOWN: usize = 100;
     let broker = Broker::start();
-    let faults: Vec<String> =
-        cases.iter().filter_map(|case| case.play(broker.address()).err()).collect();
-    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    let address = broker.address();
+    let faults: Vec<String> = thread::scope(|scope| {
+        let parts = cases.chunks(cases.len().div_ceil(4));
+        let players: Vec<_> = parts.map(|part| scope.spawn(|| play(part, address))).collect();
+        let joined = players.into_iter().map(|player| player.join().expect("players only tell"));
+        joined.flatten().collect()
+    });
+    let shown = faults.iter().take(FAULTS_SHOWN).map(String::as_str);
+    let shown: Vec<&str> = shown.collect();
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), shown.join("\n"));
     still_serves(&broker);
+}
+
+fn play(cases: &[Case], broker: SocketAddr) -> Vec<String> {
+    cases.iter().filter_map(|case| case.play(broker).err()).collect()
 }
 
 /// The one behind the hostile client is served as if nothing had been.
@@ -59,4 +79,14 @@ fn a_packet_cut_at_any_byte_is_put_together() {
             wire.answered(tidewire_tests::wire::kind::PUBACK, 9);
         }
     }
+}
+
+/// Thousands: every packet, field and rule. The number is of use to those who compare.
+#[test]
+fn every_fault_of_every_field_is_answered_by_the_rules() {
+    let cases = generated();
+    let names: HashSet<_> = cases.iter().map(|case| format!("{case:?}")).collect();
+    println!("malformed: {} cases, {} of them different", cases.len(), names.len());
+    assert!(names.len() >= 2_500, "the description has lost its packets");
+    play_all(&cases);
 }

@@ -392,19 +392,19 @@ fn subscribe_carries_filters_with_options() {
 #[test]
 fn subscribe_refuses_what_cannot_be() {
     use DecodeErrorKind::{
-        Filter, NoFilters, NoLocalOnShared, PacketIdZero, QosReserved, RetainHandlingReserved,
-        SubscribeOptionsReserved, Truncated,
+        Filter, NoFilters, NoLocalOnShared, PacketIdZero, RetainHandlingReserved,
+        SubscribeOptionsReserved, SubscribeQos, Truncated,
     };
     check_refused(V5, "82 03 0001 00", NoFilters(PacketKind::Subscribe));
     check_refused(V311, "82 02 0001", NoFilters(PacketKind::Subscribe));
     check_refused(V5, "82 07 0000 00 0001 61 00", PacketIdZero);
     check_refused(V5, "82 06 0001 00 0001 61", Truncated);
-    check_refused(V5, "82 07 0001 00 0001 61 03", QosReserved);
+    check_refused(V5, "82 07 0001 00 0001 61 03", SubscribeQos);
     check_refused(V5, "82 07 0001 00 0001 61 30", RetainHandlingReserved);
     check_refused(V5, "82 07 0001 00 0001 61 40", SubscribeOptionsReserved);
     check_refused(V5, "82 07 0001 00 0001 61 80", SubscribeOptionsReserved);
     check_refused(V311, "82 06 0001 0001 61 04", SubscribeOptionsReserved);
-    check_refused(V311, "82 06 0001 0001 61 03", QosReserved);
+    check_refused(V311, "82 06 0001 0001 61 03", SubscribeQos);
     check_refused(V5, "82 06 0001 00 0000 00", Filter(FilterError::Empty));
     check_refused(V5, "82 0a 0001 00 0003 612f23 04 00", Truncated);
     check_refused(V5, "82 08 0001 00 0002 6123 00", Filter(FilterError::MisplacedHash));

@@ -175,6 +175,8 @@ impl Core {
                 self.mark_changed(id, false);
                 self.feed_soon(id);
             }
+            // Who refuses a message awaits no PUBREL for it.
+            OnPubrec::Unknown if is_refused => (),
             OnPubrec::Unknown => self.send_pubrel(id, packet_id, false),
         }
     }

@@ -1,5 +1,7 @@
 //! MQTT packets as bytes, written out by hand: independent of the codec under test on purpose.
 
+use crate::hex;
+
 /// The protocol levels that the raw client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -85,19 +87,19 @@ impl<'a> Publish<'a> {
 /// When the body is longer than the protocol allows.
 #[must_use]
 pub fn frame(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    let mut left = body.len();
-    loop {
-        let low = u8::try_from(left & 0x7f).expect("seven bits");
-        left >>= 7;
-        bytes.push(if left == 0 { low } else { low | 0x80 });
-        if left == 0 {
-            break;
-        }
-    }
-    assert!(bytes.len() <= 5, "the remaining length has at most four bytes");
-    bytes.extend_from_slice(body);
-    bytes
+    let length = hex::varint(body.len());
+    assert!(length.len() <= 4, "the remaining length has at most four bytes");
+    [&[first], length.as_slice(), body].concat()
+}
+
+/// A packet whose body is written as `hex::parse` reads it.
+///
+/// # Panics
+/// When it is not well written.
+#[must_use]
+pub fn spelled(first: u8, body: &str) -> Vec<u8> {
+    let body = hex::parse(body).unwrap_or_else(|problem| panic!("{problem}"));
+    frame(first, &body)
 }
 
 /// CONNECT. Not clean means in MQTT 5 too that the session never expires.

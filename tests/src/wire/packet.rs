@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use super::frames::Version;
+use super::frames::{Version, frame};
+use super::properties;
 use crate::hex;
 
 /// The packet types that tests name.
@@ -28,6 +29,8 @@ pub mod kind {
     pub const PINGRESP: u8 = 13;
     /// The broker ends an MQTT 5 connection.
     pub const DISCONNECT: u8 = 14;
+    /// One step of an enhanced authentication.
+    pub const AUTH: u8 = 15;
 }
 
 /// First byte and body of a packet.
@@ -53,6 +56,12 @@ impl Packet {
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// All of it, as it came but for the form of its length.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        frame(self.first, &self.body)
     }
 
     /// Of a PUBLISH.
@@ -107,21 +116,35 @@ impl Packet {
     /// When the packet ends before it.
     #[must_use]
     pub fn payload_text(&self) -> String {
-        let mut at = self.after_topic() + if self.qos() > 0 { 2 } else { 0 };
-        if self.version == Version::V5 {
-            let mut length = 0;
-            for shift in [0, 7, 14, 21] {
-                let byte = *self.body.get(at).expect("MQTT 5 has a property length");
-                length |= usize::from(byte & 0x7f) << shift;
-                at += 1;
-                if byte & 0x80 == 0 {
-                    break;
-                }
-            }
-            at += length;
-        }
-        let payload = self.body.get(at..).expect("the payload follows");
+        let at = self.after_topic() + if self.qos() > 0 { 2 } else { 0 };
+        let behind = self.body.get(at..).expect("the packet id is there");
+        let payload = match self.version {
+            Version::V4 => behind,
+            Version::V5 => properties::split(behind).expect("MQTT 5 has a property length").1,
+        };
         String::from_utf8_lossy(payload).into_owned()
+    }
+
+    /// The properties of a CONNACK, PUBLISH, DISCONNECT or AUTH of MQTT 5: number and value bytes.
+    /// A text's length is part of its value.
+    ///
+    /// # Panics
+    /// When they are no properties.
+    #[must_use]
+    pub fn properties(&self) -> Vec<(u8, Vec<u8>)> {
+        let at = match self.kind() {
+            kind::CONNACK => 2,
+            kind::PUBLISH => self.after_topic() + if self.qos() > 0 { 2 } else { 0 },
+            _ => 1,
+        };
+        let behind = self.body.get(at..).unwrap_or_default();
+        properties::read(behind).unwrap_or_else(|| panic!("no properties: {self}"))
+    }
+
+    /// The value of the first property with this number.
+    #[must_use]
+    pub fn property(&self, number: u8) -> Option<Vec<u8>> {
+        self.properties().into_iter().find(|(found, _)| *found == number).map(|(_, value)| value)
     }
 
     fn after_topic(&self) -> usize {

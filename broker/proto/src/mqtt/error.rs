@@ -47,6 +47,9 @@ pub enum DecodeErrorKind {
     /// QoS 3, wherever a QoS stands.
     #[error("QoS 3 does not exist")]
     QosReserved,
+    /// QoS 3 in subscription options: well formed, says the specification, but not allowed.
+    #[error("QoS 3 cannot be subscribed to")]
+    SubscribeQos,
     /// A QoS 0 message is never sent again.
     #[error("DUP is set on a QoS 0 message")]
     DupWithoutQos,
@@ -152,6 +155,7 @@ impl DecodeErrorKind {
             Self::PacketIdZero
             | Self::TopicEmpty
             | Self::NoFilters(_)
+            | Self::SubscribeQos
             | Self::RetainHandlingReserved
             | Self::NoLocalOnShared
             | Self::PropertyRepeated(_)

@@ -114,7 +114,7 @@ impl SubscribeOptions {
             return Err(DecodeErrorKind::SubscribeOptionsReserved.into());
         }
         Ok(Self {
-            qos: Qos::from_bits(bits & 0b11).ok_or(DecodeErrorKind::QosReserved)?,
+            qos: Qos::from_bits(bits & 0b11).ok_or(DecodeErrorKind::SubscribeQos)?,
             no_local: bits & 0b100 != 0,
             retain_as_published: bits & 0b1000 != 0,
             retain_handling: match bits >> 4 {
