@@ -16,9 +16,16 @@ use crate::core::state::{Core, Deferred};
 use crate::metrics::RefuseReason;
 use crate::registry::Owner;
 
+/// A CONNACK without properties.
+const REFUSAL_BYTES: u32 = 5;
+
 impl Core {
     pub(crate) fn on_connect(&mut self, id: ConnId, connect: &Connect<'_>) {
         if let Err(reason) = self.check_connect(connect) {
+            let bytes_max = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
+            if bytes_max < REFUSAL_BYTES {
+                return self.turn_away(id, RefuseReason::Malformed);
+            }
             return self.refuse(id, connect.version, reason);
         }
         let is_assigned = connect.client_id.is_empty();
@@ -26,11 +33,17 @@ impl Core {
             true => self.assigned_client_id(id.serial),
             false => connect.client_id.into(),
         };
+        let terms = self.terms(connect, is_assigned);
+        let connack = self.connack(connect.version, &client_id, &terms, false);
+        if connack.len() > terms.packet_bytes_max as usize {
+            // The client would have to refuse our first word.
+            return self.turn_away(id, RefuseReason::Malformed);
+        }
         let claim = Claim {
             client_id: Arc::clone(&client_id),
             version: connect.version,
             clean_start: connect.clean_start,
-            terms: self.terms(connect, is_assigned),
+            terms,
             will: connect.will.as_ref().map(|will| Will {
                 topic: will.topic.into(),
                 payload: will.payload.into(),

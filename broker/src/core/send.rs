@@ -6,7 +6,7 @@ use tidewire_proto::qos::Qos;
 
 use crate::core::open::{ConnId, Open, Phase};
 use crate::core::state::Core;
-use crate::metrics::{Direction, PacketType, Quality};
+use crate::metrics::{CloseReason, Direction, PacketType, Quality};
 
 fn ack(packet_id: PacketId, reason: ReasonCode) -> Ack<'static> {
     Ack { packet_id, reason, properties: Properties::EMPTY }
@@ -56,6 +56,18 @@ impl Core {
         put(packet, open.version, &mut conn.out);
         self.counters.packets.add((packet_type(packet.kind()), Direction::Out), 1);
         self.mark_dirty(id);
+    }
+
+    /// Whether the client takes a packet of this size. An answer that it does not take cannot be
+    /// left out as a message can: the connection ends instead. (All other answers are smaller than
+    /// the CONNACK that it took.)
+    pub(crate) fn fits(&mut self, id: ConnId, size: usize) -> bool {
+        let Some(open) = self.open(id) else { return false };
+        let is_small = size <= open.terms.packet_bytes_max as usize;
+        if !is_small {
+            self.close(id, CloseReason::Limit, Some(ReasonCode::PACKET_TOO_LARGE));
+        }
+        is_small
     }
 
     pub(crate) fn send_puback(&mut self, id: ConnId, packet_id: PacketId, reason: ReasonCode) {

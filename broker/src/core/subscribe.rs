@@ -42,6 +42,9 @@ impl Core {
             SubAck { packet_id: subscribe.packet_id, properties: Properties::EMPTY, codes: &codes };
         let mut bytes = Vec::new();
         put(&Packet::SubAck(ack), open.version, &mut bytes);
+        if !self.fits(id, bytes.len()) {
+            return;
+        }
         self.mark_changed(id, true);
         // Also a session without rows waits for a commit: whatever was accepted before is then
         // in the log and in the retained table, and what comes later comes from the log.
@@ -128,6 +131,9 @@ impl Core {
         };
         let mut bytes = Vec::new();
         put(&Packet::UnsubAck(ack), open.version, &mut bytes);
+        if !self.fits(id, bytes.len()) {
+            return;
+        }
         self.turn.waiting.push(Waiting::Send(id, bytes));
         self.end_turn_soon();
     }
