@@ -4,6 +4,7 @@
 pub mod broker;
 pub mod clients;
 pub mod configured;
+pub mod conformance;
 pub mod hex;
 pub mod malformed;
 pub mod places;

@@ -50,7 +50,8 @@ fn report(failed_steps: &[String], tally: &Tally) -> bool {
     failed_steps.is_empty() && tally.is_green()
 }
 
-fn cargo(places: &Places, words: &str) -> Command {
+/// Cargo with these words, in the root.
+pub(crate) fn cargo(places: &Places, words: &str) -> Command {
     let mut command = Command::new(places.cargo());
     command.args(words.split(' ')).current_dir(places.root());
     command

@@ -2,6 +2,7 @@
 //! Never does the work itself.
 
 mod check;
+mod conformance;
 mod output;
 mod places;
 mod setup;
@@ -23,6 +24,7 @@ The commands of this workspace:
                            a mutation, of a store that is wrong on purpose
   cargo xtask simulate --every-byte
                            one short history, the power cut after every byte of it
+  cargo xtask conformance  writes docs/conformance.md from the tables of statements
   cargo xtask help         this text
 ";
 
@@ -32,7 +34,8 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test"] => test(None),
         ["test", name] if !name.starts_with('-') => test(Some(name)),
-        ["simulate", words @ ..] => simulate(words),
+        ["conformance"] => ended(conformance::write(&Places::find())),
+        ["simulate", words @ ..] => ended(simulate::all(&Places::find(), words)),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             ExitCode::SUCCESS
@@ -44,8 +47,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn simulate(words: &[&str]) -> ExitCode {
-    match simulate::all(&Places::find(), words) {
+fn ended(result: Result<(), String>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("\nxtask: {problem}");
