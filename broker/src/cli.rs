@@ -11,13 +11,17 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
-use crate::{server, telemetry};
+use crate::error::StopError;
+use crate::serve::{self, ServeError};
+use crate::telemetry;
 
 use flags::Flags;
 use log::LogCommand;
 
 /// Failed while running: exit code 1.
 const FAILED: u8 = 1;
+/// After a panic, "internal software error": exit code 70.
+const PANICKED: u8 = 70;
 /// Wrong usage or configuration, nothing was started: exit code 2 (also clap's).
 const REFUSED: u8 = 2;
 
@@ -56,18 +60,19 @@ pub fn run(cli: &Cli) -> ExitCode {
         Err(errors) => return complain(&errors, REFUSED),
     };
     match &cli.command {
-        None | Some(Command::Serve) => serve(config),
+        None | Some(Command::Serve) => serve(&config),
         Some(Command::Check) => check(&config),
         Some(Command::Log { command }) => ExitCode::from(log::run(command, &config.data.dir)),
     }
 }
 
-fn serve(config: Config) -> ExitCode {
+fn serve(config: &Config) -> ExitCode {
     telemetry::init(&config.log);
     let data = config.data.dir.display();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %data, "Starting.");
-    match server::run(config) {
+    match serve::run(config) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error @ ServeError::Stop(StopError::Panicked)) => complain(&error, PANICKED),
         Err(error) => complain(&error, FAILED),
     }
 }

@@ -84,6 +84,17 @@ impl Config {
         if problems.is_empty() { Ok(config) } else { Err(fail(problems)) }
     }
 
+    /// The settings that a program made, held to the same ranges and rules as those of a file.
+    pub(crate) fn checked(self) -> Result<Self, ConfigErrors> {
+        let settings = Value::serialize(&self).expect("plain data serializes");
+        let layers = Layers::of_program(&settings);
+        let (mut config, mut problems): (Self, _) = gather::gather(&layers, &Self::settings());
+        config.complete_streams();
+        config.file = self.file;
+        problems.extend(broken_rules(&config, &layers, &problems));
+        if problems.is_empty() { Ok(config) } else { Err(ConfigErrors::new(problems, None)) }
+    }
+
     /// The paths of all settings: `mqtt.receive_max`. A list such as `stream` counts as one.
     #[must_use]
     pub fn settings() -> Vec<String> {

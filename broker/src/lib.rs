@@ -1,14 +1,25 @@
-//! The process: configuration, listeners, dispatch.
+//! An MQTT broker whose storage is a persistent log, as a library and as a program.
+//!
+//! [`Broker`] is the whole of it for a program that wants one inside: see its example.
 
 pub mod banner;
+mod broker;
 pub mod cli;
 pub mod config;
 mod core;
+mod error;
+mod link;
 mod listener;
 pub mod metrics;
 mod registry;
-pub mod server;
+mod serve;
+mod server;
 mod shares;
 mod store_options;
 pub mod telemetry;
 mod upkeep;
+
+pub use broker::{Broker, Builder, Message, Received, Subscribe, Subscription, SubscriptionEnd};
+pub use error::{PublishError, StartError, StopError, SubscribeError};
+pub use tidewire_proto::mqtt::ReasonCode;
+pub use tidewire_proto::qos::Qos;

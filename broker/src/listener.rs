@@ -3,14 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
-use crate::core::inbox::Event;
 use crate::core::shared::Shared;
+use crate::link::{Accepted, Peer, Seat, Unbound};
 use crate::metrics::RefuseReason;
 
 /// Connections that the kernel keeps for us while we are busy.
@@ -29,9 +28,8 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts for ever; cores take turns.
+/// Accepts for ever.
 pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let mut turn = 0;
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -41,20 +39,15 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                 continue;
             }
         };
-        let open = shared.connections.fetch_add(1, Ordering::Relaxed);
-        if open >= shared.limits.connections_max as usize {
-            shared.connections.fetch_sub(1, Ordering::Relaxed);
+        let max = shared.limits.connections_max as usize;
+        let Some(seat) = Seat::take(&shared.connections, max) else {
             shared.metrics.connections_refused.add(RefuseReason::Limit, 1);
             continue;
-        }
-        let ready = stream.set_nodelay(true).and_then(|()| stream.into_std());
-        match ready {
-            Ok(stream) => {
-                shared.inboxes[turn].push(Event::Accepted(stream, peer));
-                turn = (turn + 1) % shared.inboxes.len();
-            }
-            // The client is gone already.
-            Err(_) => drop(shared.connections.fetch_sub(1, Ordering::Relaxed)),
+        };
+        // Without a stream the client is gone already.
+        if let Ok(stream) = stream.set_nodelay(true).and_then(|()| stream.into_std()) {
+            let peer = Peer::Net(peer);
+            shared.seat(Accepted { link: Unbound::Tcp(stream), peer, seat });
         }
     }
 }

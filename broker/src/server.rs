@@ -1,9 +1,7 @@
 //! Builds all parts of the broker, lets them run, and takes them down in order.
 
-use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,14 +9,14 @@ use std::time::Duration;
 use tidewire_proto::routing::placement::{Placement, Shelf};
 use tidewire_proto::session::cursor::Positions;
 use tidewire_proto::topic::TopicFilter;
-use tidewire_store::{CloseError, OpenError, ReadError, RealDisk, Store, StreamError};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tidewire_store::{RealDisk, Store};
 use tokio::sync::oneshot;
 
-use crate::banner::{self, BannerFacts, BoundListener, Protocol};
+use crate::banner::{BoundListener, Protocol};
 use crate::config::{Config, StreamConfig};
 use crate::core::inbox::{Event, Inbox};
 use crate::core::shared::{Shared, wall_clock_ms};
+use crate::error::{StartError, StopError};
 use crate::metrics::Metrics;
 use crate::upkeep::Upkeep;
 use crate::{core, listener, store_options};
@@ -26,70 +24,8 @@ use crate::{core, listener, store_options};
 /// How long clients may take to let a stopping broker go.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Why the broker could not start, or stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data folder cannot be used.
-    #[error("the data folder {} cannot be opened", .0.display())]
-    Store(PathBuf, #[source] OpenError),
-    /// A stream cannot be what the configuration says.
-    #[error("stream {0:?} cannot be changed to what the configuration says")]
-    Stream(String, #[source] StreamError),
-    /// The share groups cannot be read.
-    #[error("the tables of the data folder cannot be read")]
-    Shares(#[source] ReadError),
-    /// The last writes could not be finished.
-    #[error("the data folder could not be closed cleanly; what was acknowledged is safe")]
-    Close(#[source] CloseError),
-    /// A port is taken or may not be used.
-    #[error("cannot listen on {0} for {1}; is another broker running, or try --mqtt with a port")]
-    Bind(SocketAddr, &'static str, #[source] io::Error),
-    /// The system refuses threads, handles or signals.
-    #[error("the system refuses {0}")]
-    System(&'static str, #[source] io::Error),
-}
-
-/// Runs the broker until it is told to stop (SIGTERM, SIGINT).
-///
-/// # Errors
-/// When it cannot start, or cannot close its data folder.
-pub fn run(config: Config) -> Result<(), StartError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| StartError::System("a runtime", error))?;
-    runtime.block_on(async {
-        let mut stop = StopSignals::new()?;
-        let server = Server::start(&config)?;
-        server.greet(&config);
-        stop.wait().await;
-        server.stop().await
-    })
-}
-
-struct StopSignals {
-    term: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn new() -> Result<Self, StartError> {
-        let failed = |error| StartError::System("signals", error);
-        Ok(Self {
-            term: signal(SignalKind::terminate()).map_err(failed)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-        })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => (),
-            _ = self.interrupt.recv() => (),
-        }
-    }
-}
-
-struct Server {
+/// All parts of a running broker.
+pub(crate) struct Server {
     shared: Arc<Shared>,
     cores: Vec<JoinHandle<()>>,
     accepting: Vec<tokio::task::JoinHandle<()>>,
@@ -101,7 +37,7 @@ struct Server {
 impl Server {
     /// Opens the store, binds every port, starts every core: in this order, so that nobody
     /// connects to a broker that cannot keep a message.
-    fn start(config: &Config) -> Result<Self, StartError> {
+    pub(crate) fn start(config: &Config, metrics: Metrics) -> Result<Self, StartError> {
         let dir = &config.data.dir;
         let is_new = !dir.exists();
         let failed = |error| StartError::Store(dir.clone(), error);
@@ -118,7 +54,7 @@ impl Server {
         let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
         let shares = core::stored_shares(&store).map_err(StartError::Shares)?;
         let limits = (config.mqtt.clone(), config.share.clone());
-        let shared = Arc::new(Shared::new(store, shares, inboxes, limits, Metrics::register()));
+        let shared = Arc::new(Shared::new(store, shares, inboxes, limits, metrics));
         let cores = start_cores(&shared, config)?;
         let upkeep = Upkeep::start(shared.store.clone())
             .map_err(|error| StartError::System("a thread", error))?;
@@ -131,24 +67,21 @@ impl Server {
         Ok(Self { shared, cores, accepting, listeners, upkeep, is_new })
     }
 
-    fn greet(&self, config: &Config) {
-        let facts = BannerFacts {
-            version: env!("CARGO_PKG_VERSION"),
-            config: config.file.clone(),
-            data: config.data.dir.clone(),
-            data_is_new: self.is_new,
-            durability: config.durability_weakest(),
-            listeners: self.listeners.clone(),
-            colours: io::stdout().is_terminal(),
-        };
-        // Nobody may be reading; the broker runs all the same.
-        let _ = write!(io::stdout(), "{}", banner::render(&facts));
-        let _ = io::stdout().flush();
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
-    /// No new connections, then no old ones, then no writes.
-    async fn stop(self) -> Result<(), StartError> {
-        tracing::info!("Stopping.");
+    pub(crate) fn listeners(&self) -> &[BoundListener] {
+        &self.listeners
+    }
+
+    /// Whether this start made the data folder.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Takes no more connections and lets go of those that there are.
+    pub(crate) fn close(&self) -> Vec<oneshot::Receiver<()>> {
         for task in &self.accepting {
             task.abort();
         }
@@ -158,13 +91,24 @@ impl Server {
             inbox.push(Event::Stop(done));
             ended.push(over);
         }
+        ended
+    }
+
+    /// No new connections, then no old ones, then no writes.
+    pub(crate) async fn stop(self) -> Result<(), StopError> {
+        tracing::info!("Stopping.");
+        let ended = self.close();
+        let has_failed = *self.shared.failed.borrow();
         let drained = async {
             for over in ended {
                 // A core that is gone has ended too.
                 let _ = over.await;
             }
         };
-        if tokio::time::timeout(DRAIN, drained).await.is_ok() {
+        if has_failed {
+            // A core that panicked lets nobody go any more.
+            tracing::error!("a part of the broker had ended in a panic");
+        } else if tokio::time::timeout(DRAIN, drained).await.is_ok() {
             for core in self.cores {
                 if core.join().is_err() {
                     tracing::error!("a core ended in a panic");
@@ -174,9 +118,9 @@ impl Server {
             tracing::warn!("some clients did not let go in time");
         }
         self.upkeep.stop();
-        self.shared.store.shutdown().map_err(StartError::Close)?;
+        self.shared.store.shutdown().map_err(StopError::Close)?;
         tracing::info!("Stopped.");
-        Ok(())
+        if has_failed { Err(StopError::Panicked) } else { Ok(()) }
     }
 }
 

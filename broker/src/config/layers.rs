@@ -30,6 +30,9 @@ pub struct Flag {
     pub value: String,
 }
 
+/// What a layer is called that comes from a program.
+const PROGRAM: &str = "program";
+
 /// The layers in one stack. Each variable and each flag is a layer of its own, so that the
 /// stack itself knows the culprit.
 pub(super) struct Layers {
@@ -57,6 +60,13 @@ impl Layers {
         Ok(Self { figment, document })
     }
 
+    /// Settings that a program made.
+    pub(super) fn of_program(settings: &Value) -> Self {
+        let settings = settings.clone().into_dict().unwrap_or_default();
+        let figment = Figment::new().merge(Layer { origin: Metadata::named(PROGRAM), settings });
+        Self { figment, document: None }
+    }
+
     /// What the layers say together, each value still knowing its layer.
     pub(super) fn merged(&self) -> Value {
         // The empty path is the whole tree; no layer of ours can fail to give its part.
@@ -69,6 +79,7 @@ impl Layers {
         let name = origin.name.as_ref();
         match &self.document {
             _ if name.starts_with(VARIABLE_PREFIX) => Place::Variable(name.into()),
+            _ if name == PROGRAM => Place::Program,
             _ if name.starts_with("--") => Place::Flag(name.into()),
             Some(document) => document.place(setting, aim),
             None => Place::Default,

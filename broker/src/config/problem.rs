@@ -12,6 +12,8 @@ pub(super) enum Place {
     File(PathBuf),
     Variable(String),
     Flag(String),
+    /// The program that the broker is a part of.
+    Program,
     /// Nobody set it: the default.
     Default,
 }
@@ -69,6 +71,7 @@ impl fmt::Display for Problem {
             Place::File(path) => write!(f, "{}: ", path.display())?,
             Place::Variable(name) => write!(f, "environment variable {name}: ")?,
             Place::Flag(name) => write!(f, "flag {name}: ")?,
+            Place::Program => f.write_str("the program: ")?,
             Place::Default => f.write_str("default: ")?,
         }
         f.write_str(&self.message)?;
@@ -122,6 +125,9 @@ impl fmt::Display for ConfigErrors {
         writeln!(f, "{} {mistakes} in the configuration", self.problems.len())?;
         for problem in &self.problems {
             writeln!(f, "{problem}")?;
+        }
+        if self.problems.iter().all(|problem| problem.place == Place::Program) {
+            return Ok(());
         }
         f.write_str("correct and try again: tidewire check")?;
         match &self.file {

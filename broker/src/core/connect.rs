@@ -13,6 +13,7 @@ use crate::core::inbox::{Event, Release};
 use crate::core::open::{Claim, ConnId, Phase, Terms, Will};
 use crate::core::send::put;
 use crate::core::state::{Core, Deferred};
+use crate::link::{IN_PROCESS, Peer};
 use crate::metrics::RefuseReason;
 use crate::registry::Owner;
 
@@ -21,7 +22,9 @@ const REFUSAL_BYTES: u32 = 5;
 
 impl Core {
     pub(crate) fn on_connect(&mut self, id: ConnId, connect: &Connect<'_>) {
-        if let Err(reason) = self.check_connect(connect) {
+        let Some(conn) = self.conn(id) else { return };
+        let is_inside = conn.peer == Peer::InProcess;
+        if let Err(reason) = self.check_connect(connect, is_inside) {
             let bytes_max = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
             if bytes_max < REFUSAL_BYTES {
                 return self.turn_away(id, RefuseReason::Malformed);
@@ -33,7 +36,7 @@ impl Core {
             true => self.assigned_client_id(id.serial),
             false => connect.client_id.into(),
         };
-        let terms = self.terms(connect, is_assigned);
+        let terms = self.terms(connect, is_assigned, is_inside);
         let connack = self.connack(connect.version, &client_id, &terms, false);
         if connack.len() > terms.packet_bytes_max as usize {
             // The client would have to refuse our first word.
@@ -64,9 +67,12 @@ impl Core {
         }
     }
 
-    fn check_connect(&self, connect: &Connect<'_>) -> Result<(), ReasonCode> {
+    fn check_connect(&self, connect: &Connect<'_>, is_inside: bool) -> Result<(), ReasonCode> {
         let limits = &self.shared.limits;
         if connect.client_id.len() > limits.client_id_bytes_max as usize {
+            return Err(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
+        }
+        if connect.client_id.starts_with(IN_PROCESS) && !is_inside {
             return Err(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
         }
         // Without a name, an older client cannot come back to a session.
@@ -87,7 +93,7 @@ impl Core {
         }
     }
 
-    fn terms(&self, connect: &Connect<'_>, is_assigned: bool) -> Terms {
+    fn terms(&self, connect: &Connect<'_>, is_assigned: bool, is_inside: bool) -> Terms {
         let limits = &self.shared.limits;
         let properties = &connect.properties;
         let wanted_s = match connect.version {
@@ -96,8 +102,10 @@ impl Core {
             Version::V31 | Version::V311 => u32::MAX,
         };
         let expiry_s = wanted_s.min(limits.session_expiry_s_max);
-        // Only MQTT 5 lets us ask for a shorter one; 0 means never.
+        // Only MQTT 5 lets us ask for a shorter one; 0 means never. Within the process nobody can
+        // be lost without our knowing.
         let is_keep_alive_cut = connect.version == Version::V5
+            && !is_inside
             && limits.keep_alive_s_max < u16::MAX
             && !(1..=limits.keep_alive_s_max).contains(&connect.keep_alive_s);
         Terms {

@@ -24,7 +24,7 @@ impl Core {
             Event::ToGroups(letters) => self.on_group_letters(letters),
             Event::ToMembers(letters) => self.on_member_letters(letters),
             Event::Stop(done) => self.stop(done),
-            Event::Accepted(..) | Event::Look => (),
+            Event::Accepted(_) | Event::Look => (),
         }
     }
 

@@ -1,6 +1,5 @@
 //! What reaches a core from other threads: in batches, one wake for many.
 
-use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,11 +10,12 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::core::letters::{ToGroup, ToMember};
 use crate::core::open::ConnId;
+use crate::link::Accepted;
 
 /// Something for a core to do.
 pub(crate) enum Event {
     /// A new connection is yours.
-    Accepted(TcpStream, SocketAddr),
+    Accepted(Accepted),
     /// Commits of yours are durable, or failed.
     Outcomes(Vec<Outcome>),
     /// Somebody's commits are durable. Comes to every core, in commit order.

@@ -16,6 +16,7 @@ use tidewire_proto::session::window::Window;
 use tokio::sync::oneshot;
 
 use crate::core::socket::Socket;
+use crate::link::{Peer, Seat};
 
 /// A connection of this core; its serial number guards against a key that was used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,9 @@ pub(crate) struct ConnId {
 pub(crate) struct Conn {
     pub(crate) serial: u64,
     pub(crate) socket: Rc<Socket>,
-    pub(crate) peer: std::net::SocketAddr,
+    pub(crate) peer: Peer,
+    /// Held as long as the connection is.
+    pub(crate) _seat: Seat,
     /// Bytes for the client that the socket has not taken.
     pub(crate) out: Vec<u8>,
     /// Bytes from the client that are not yet a whole packet.

@@ -35,7 +35,7 @@ impl Core {
     fn read_with(&mut self, id: ConnId, buffer: &mut [u8]) -> ReadEnd {
         let now_ms = self.uptime_ms;
         let Some(conn) = self.conn(id) else { return ReadEnd::Gone };
-        let count = match conn.socket.stream.try_read(buffer) {
+        let count = match conn.socket.link.try_read(buffer) {
             Ok(0) => return ReadEnd::Gone,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return ReadEnd::Drained,

@@ -4,11 +4,9 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -27,13 +25,11 @@ use crate::core::socket::Socket;
 use crate::core::state::{Core, Deferred, READ_BYTES_MAX};
 use crate::core::stored::READ_LOG_BYTES;
 use crate::core::tick::TICK_MS;
+use crate::link::Accepted;
 use crate::metrics::CloseReason;
 
 /// How long a client is read after our last byte, so that it can read that byte.
 const LINGER_MS: u64 = 1_000;
-
-/// Exit code after a panic: 70, "internal software error".
-const PANICKED: i32 = 70;
 
 /// Commits of one core that may wait for the store before it stops to read.
 const COMMITS_WAITING_MAX: usize = 1_024;
@@ -50,21 +46,51 @@ pub(crate) fn start(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("core-{index}")).spawn(move || {
         let inbox = Arc::clone(&shared.inboxes[index]);
+        let told = Arc::clone(&shared);
         let mut core = Core::new(index, shared, Arc::clone(&inbox), placement, positions);
         core.restore_groups();
         let shell = Rc::new(RefCell::new(core));
         let running = || LocalSet::new().block_on(&runtime, run(shell, inbox));
         if catch_unwind(AssertUnwindSafe(running)).is_err() {
-            // A broker without one of its cores would take connections and never answer them.
-            tracing::error!(core = index, "a core ended in a panic: the broker ends with it");
-            std::process::exit(PANICKED);
+            alarm(&told, index);
         }
     })
 }
 
+/// A broker without one of its cores would take connections and never answer them.
+fn alarm(shared: &Shared, core: usize) {
+    tracing::error!(core, "a core ended in a panic: the broker ends with it");
+    shared.failed.send_replace(true);
+}
+
+/// Tells of a panic in a task, which its runtime would swallow.
+struct Watched {
+    shared: Arc<Shared>,
+    core: usize,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            alarm(&self.shared, self.core);
+        }
+    }
+}
+
+fn spawn(shell: &Shell, task: impl Future<Output = ()> + 'static) {
+    let watched = {
+        let core = shell.borrow();
+        Watched { shared: Arc::clone(&core.shared), core: core.index }
+    };
+    spawn_local(async move {
+        let _watched = watched;
+        task.await;
+    });
+}
+
 async fn run(shell: Shell, inbox: Arc<Inbox>) {
-    spawn_local(end_turns(Rc::clone(&shell)));
-    spawn_local(tick(Rc::clone(&shell)));
+    spawn(&shell, end_turns(Rc::clone(&shell)));
+    spawn(&shell, tick(Rc::clone(&shell)));
     let mut events = VecDeque::new();
     let mut taken = Vec::new();
     loop {
@@ -73,14 +99,15 @@ async fn run(shell: Shell, inbox: Arc<Inbox>) {
         shell.borrow_mut().refresh_clock();
         while let Some(event) = events.pop_front() {
             match event {
-                Event::Accepted(stream, peer) => accept(&shell, stream, peer),
+                Event::Accepted(accepted) => accept(&shell, accepted),
                 other => shell.borrow_mut().on_event(other),
             }
         }
         end_turn(&shell);
         if shell.borrow().is_over() {
-            let done = shell.borrow_mut().stopping.take();
-            let _ = done.map(|done| done.send(()));
+            let mut core = shell.borrow_mut();
+            core.flush_counters();
+            let _ = core.stopping.take().map(|done| done.send(()));
             return;
         }
     }
@@ -100,7 +127,7 @@ fn end_turn(shell: &Shell) {
     shell.borrow_mut().end_turn();
     let deferred = std::mem::take(&mut shell.borrow_mut().deferred);
     for one in deferred {
-        spawn_local(wait_for(Rc::clone(shell), one));
+        spawn(shell, wait_for(Rc::clone(shell), one));
     }
 }
 
@@ -146,23 +173,22 @@ async fn tick(shell: Shell) {
     }
 }
 
-fn accept(shell: &Shell, stream: TcpStream, peer: SocketAddr) {
+fn accept(shell: &Shell, accepted: Accepted) {
+    let Accepted { link, peer, seat } = accepted;
     let mut core = shell.borrow_mut();
     if core.stopping.is_some() {
-        return core.disconnected();
+        return;
     }
-    let socket = match tokio::net::TcpStream::from_std(stream) {
-        Ok(stream) => Rc::new(Socket::new(stream)),
-        Err(error) => {
-            tracing::warn!(%peer, %error, "a new connection cannot be used");
-            return core.disconnected();
-        }
+    let socket = match link.bind() {
+        Ok(link) => Rc::new(Socket::new(link)),
+        Err(error) => return tracing::warn!(%peer, %error, "a new connection cannot be used"),
     };
     let serial = core.shared.next_serial();
     let conn = Conn {
         serial,
         socket: Rc::clone(&socket),
         peer,
+        _seat: seat,
         out: Vec::new(),
         partial: Vec::new(),
         is_dirty: false,
@@ -173,9 +199,10 @@ fn accept(shell: &Shell, stream: TcpStream, peer: SocketAddr) {
     let key = core.conns.insert(conn);
     let Ok(key) = u32::try_from(key) else {
         core.conns.remove(key);
-        return core.disconnected();
+        return;
     };
-    spawn_local(serve(Rc::clone(shell), ConnId { key, serial }, socket));
+    drop(core);
+    spawn(shell, serve(Rc::clone(shell), ConnId { key, serial }, socket));
 }
 
 async fn serve(shell: Shell, id: ConnId, socket: Rc<Socket>) {
@@ -201,7 +228,7 @@ async fn step(shell: &Shell, id: ConnId, socket: &Socket) -> bool {
         return true;
     };
     let ready = tokio::select! {
-        ready = socket.stream.ready(interest) => ready,
+        ready = socket.link.ready(interest) => ready,
         () = socket.wake.notified() => return true,
     };
     let Ok(ready) = ready else { return false };
@@ -236,18 +263,17 @@ async fn read(shell: &Shell, id: ConnId, socket: &Socket) -> bool {
 
 /// Closing a socket that holds unread bytes would take our last packet from the client.
 async fn linger(socket: &Socket) {
-    let stream = socket2::SockRef::from(&socket.stream);
-    if stream.shutdown(std::net::Shutdown::Write).is_err() {
+    if socket.link.end_writing().is_err() {
         return;
     }
     let mut waste = vec![0; READ_BYTES_MAX / 8];
     let drain = async {
         loop {
-            let is_over = match socket.stream.try_read(&mut waste) {
+            let is_over = match socket.link.try_read(&mut waste) {
                 Ok(count) => count == 0,
                 Err(error) => error.kind() != io::ErrorKind::WouldBlock,
             };
-            if is_over || socket.stream.readable().await.is_err() {
+            if is_over || socket.link.ready(Interest::READABLE).await.is_err() {
                 return;
             }
         }
@@ -296,10 +322,6 @@ impl Core {
         true
     }
 
-    fn disconnected(&self) {
-        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-
     /// The socket's task is over.
     fn on_lost(&mut self, id: ConnId) {
         self.end_session(id, CloseReason::Lost);
@@ -315,7 +337,6 @@ impl Core {
     pub(crate) fn forget(&mut self, id: ConnId) {
         if self.conn(id).is_some() {
             self.conns.remove(id.key as usize);
-            self.disconnected();
         }
         if self.stopping.is_some() {
             self.inbox.push(Event::Look);

@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tidewire_store::Store;
+use tokio::sync::watch;
 
 use crate::config::{MqttConfig, ShareConfig};
+use crate::core::inbox::Event;
 use crate::core::inbox::Inbox;
+use crate::link::Accepted;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::shares::Shares;
@@ -24,7 +27,10 @@ pub(crate) struct Shared {
     pub(crate) shares: Shares,
     pub(crate) metrics: Metrics,
     /// Connections now open, over all cores.
-    pub(crate) connections: AtomicUsize,
+    pub(crate) connections: Arc<AtomicUsize>,
+    /// A core ended in a panic: nothing is served any more.
+    pub(crate) failed: watch::Sender<bool>,
+    turns: AtomicUsize,
     serials: AtomicU64,
 }
 
@@ -45,9 +51,17 @@ impl Shared {
             share,
             shares,
             metrics,
-            connections: AtomicUsize::new(0),
+            connections: Arc::new(AtomicUsize::new(0)),
+            failed: watch::Sender::new(false),
+            turns: AtomicUsize::new(0),
             serials: AtomicU64::new(1),
         }
+    }
+
+    /// Gives a new connection to a core; cores take turns.
+    pub(crate) fn seat(&self, accepted: Accepted) {
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed) % self.inboxes.len();
+        self.inboxes[turn].push(Event::Accepted(accepted));
     }
 
     /// A number that no other connection of this process has.

@@ -3,12 +3,13 @@
 use std::cell::Cell;
 use std::io;
 
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
+
+use crate::link::Link;
 
 /// The socket and what its task must know.
 pub(crate) struct Socket {
-    pub(crate) stream: TcpStream,
+    pub(crate) link: Link,
     /// Something below changed.
     pub(crate) wake: Notify,
     /// Bytes wait for the socket to take them.
@@ -22,9 +23,9 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(link: Link) -> Self {
         Self {
-            stream,
+            link,
             wake: Notify::new(),
             wants_write: Cell::new(false),
             is_paused: Cell::new(false),
@@ -38,7 +39,7 @@ impl Socket {
     pub(crate) fn write(&self, out: &mut Vec<u8>, room: usize) -> io::Result<usize> {
         let mut written = 0;
         while written < out.len() {
-            match self.stream.try_write(&out[written..]) {
+            match self.link.try_write(&out[written..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,

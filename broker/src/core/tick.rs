@@ -32,8 +32,12 @@ impl Core {
             }
             self.groups.urgent.push(id);
         }
-        self.counters.flush(&self.shared.metrics);
+        self.flush_counters();
         self.end_turn_soon();
+    }
+
+    pub(crate) fn flush_counters(&mut self) {
+        self.counters.flush(&self.shared.metrics);
     }
 
     fn close_silent(&mut self) {

@@ -1,0 +1,179 @@
+//! The broker as a part of another program: start it, publish, subscribe, shut it down. All that
+//! it does for the program goes the way of any client; see docs/decisions/0008-embedding.md.
+
+mod builder;
+mod door;
+mod message;
+mod pipe;
+mod publisher;
+mod subscribe;
+mod subscription;
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::banner::BoundListener;
+use crate::error::{PublishError, StartError, StopError};
+
+pub use builder::Builder;
+pub use message::Message;
+pub use subscribe::Subscribe;
+pub use subscription::{Received, Subscription, SubscriptionEnd};
+
+use door::Door;
+use publisher::{Job, Publisher};
+
+/// A running broker.
+///
+/// It has threads and a runtime of its own: its futures can be awaited on any executor, and
+/// nothing of the program around it can hold it up. Several may run in one process, each with its
+/// own data folder. It installs no signal handler, no logger, no recorder of metrics, and never
+/// ends the process.
+///
+/// Dropped, it stops by itself a little later; [`shutdown`](Self::shutdown) waits for that.
+///
+/// ```
+/// use tidewire::{Broker, Message, Qos};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let broker = Broker::builder().temporary_data().start().await?;
+/// let mut readings = broker.subscribe("plant/+/temperature").await?;
+///
+/// let reading = Message::new("plant/1/temperature", "20.5").qos(Qos::AtLeastOnce);
+/// broker.publish(reading).await?; // It is on disk now.
+///
+/// let received = readings.next().await.expect("the broker runs");
+/// assert_eq!(&received.message.payload[..], b"20.5");
+/// broker.shutdown().await?;
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+pub struct Broker {
+    door: Door,
+    publisher: Mutex<Option<Publisher>>,
+}
+
+impl Broker {
+    /// A broker that listens nowhere and keeps its messages where it is told.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// The ports that are open, as the system gave them.
+    #[must_use]
+    pub fn listeners(&self) -> &[BoundListener] {
+        &self.door.listeners
+    }
+
+    /// Where MQTT clients can connect, if anywhere.
+    #[must_use]
+    pub fn mqtt_address(&self) -> Option<SocketAddr> {
+        self.door.listeners.first().map(|listener| listener.address)
+    }
+
+    /// Whether this start made the data folder.
+    #[must_use]
+    pub fn data_is_new(&self) -> bool {
+        self.door.is_new
+    }
+
+    /// Publishes a message. At QoS 1 and 2 it is durable when this returns without an error; at
+    /// QoS 0 it was handed to the broker. Waits while the broker is behind.
+    ///
+    /// Many may wait at a time: they share commits. Cancelled, the message may be published or not.
+    ///
+    /// # Errors
+    /// When the message is not valid, the broker refuses it, or stops before it answers.
+    pub async fn publish(&self, message: Message) -> Result<(), PublishError> {
+        let jobs = self.publisher_jobs()?;
+        let (answer, answered) = oneshot::channel();
+        let job = Job { message, answer };
+        jobs.send(job).await.map_err(|_| PublishError::Stopped)?;
+        answered.await.unwrap_or(Err(PublishError::Stopped))
+    }
+
+    /// Messages that match a filter, shared (`$share/…`) or not; await what this returns.
+    ///
+    /// ```no_run
+    /// # async fn example(broker: tidewire::Broker) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// let hour = Duration::from_secs(3600);
+    /// let mut orders = broker
+    ///     .subscribe("orders/#")
+    ///     .durable("billing", hour)
+    ///     .manual_acknowledgement()
+    ///     .await?;
+    /// while let Some(order) = orders.next().await {
+    ///     // Book it, then say that it need not come again.
+    ///     orders.acknowledge(&order);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn subscribe(&self, filter: impl Into<String>) -> Subscribe<'_> {
+        Subscribe::new(&self.door.shared, &self.door.runtime, filter.into())
+    }
+
+    /// Waits until the broker ends without being asked to: a part of it panicked. It serves nobody
+    /// then, and nothing acknowledged is lost.
+    pub async fn failed(&self) {
+        let mut failed = self.door.shared.failed.subscribe();
+        if failed.wait_for(|failed| *failed).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Ends it: no new connections, the answers to what was published, clients told and let go,
+    /// then the data folder closed.
+    ///
+    /// # Errors
+    /// When the data folder could not be closed cleanly, or a part of the broker had panicked.
+    pub async fn shutdown(self) -> Result<(), StopError> {
+        let publisher = self.publisher.lock().take();
+        if let Some(Publisher { jobs, task }) = publisher {
+            drop(jobs);
+            // A failed broker answers nobody.
+            tokio::select! {
+                _ = task => (),
+                () = self.failed() => (),
+            }
+        }
+        self.door.shut().await
+    }
+
+    /// The publisher is made when it is first needed, and again when its connection was ended.
+    fn publisher_jobs(&self) -> Result<mpsc::Sender<Job>, PublishError> {
+        let mut publisher = self.publisher.lock();
+        if let Some(Publisher { jobs, .. }) = publisher.as_ref().filter(|it| !it.jobs.is_closed()) {
+            return Ok(jobs.clone());
+        }
+        let made = Publisher::start(&self.door.shared, &self.door.runtime)
+            .map_err(|_| PublishError::Stopped)?;
+        let jobs = made.jobs.clone();
+        *publisher = Some(made);
+        Ok(jobs)
+    }
+}
+
+impl Builder {
+    /// Starts the broker: its store is open, its ports are bound when this returns.
+    ///
+    /// # Errors
+    /// When a setting is wrong, there is no data folder or another broker has it, or a port cannot
+    /// be bound.
+    pub async fn start(self) -> Result<Broker, StartError> {
+        let door = Door::open(self.plan()?).await?;
+        Ok(Broker { door, publisher: Mutex::new(None) })
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Broker").field("listeners", &self.listeners()).finish_non_exhaustive()
+    }
+}

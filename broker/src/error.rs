@@ -1,0 +1,96 @@
+//! Why the broker could not start, stop, or do what the program around it asked for. Says what
+//! was being done and what to change; decides nothing.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tidewire_proto::mqtt::{EncodeError, ReasonCode};
+use tidewire_store::{CloseError, OpenError, ReadError, StreamError};
+
+use crate::config::ConfigErrors;
+
+/// Why the broker could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings are wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// Nobody said where to keep messages.
+    #[error("no data folder: name one with `data_folder`, or ask for `temporary_data`")]
+    NoDataFolder,
+    /// The data folder cannot be used.
+    #[error("the data folder {} cannot be opened", .0.display())]
+    Store(PathBuf, #[source] OpenError),
+    /// A stream cannot be what the configuration says.
+    #[error("stream {0:?} cannot be changed to what the configuration says")]
+    Stream(String, #[source] StreamError),
+    /// The share groups cannot be read.
+    #[error("the tables of the data folder cannot be read")]
+    Shares(#[source] ReadError),
+    /// A port is taken or may not be used.
+    #[error("cannot listen on {0} for {1}; is another broker running, or try --mqtt with a port")]
+    Bind(SocketAddr, &'static str, #[source] io::Error),
+    /// The system refuses threads, handles, a folder or signals.
+    #[error("the system refuses {0}")]
+    System(&'static str, #[source] io::Error),
+}
+
+/// Why a broker did not end as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// The last writes could not be finished.
+    #[error("the data folder could not be closed cleanly; what was acknowledged is safe")]
+    Close(#[source] CloseError),
+    /// A part of the broker panicked. What was acknowledged is safe.
+    #[error("a part of the broker ended in a panic; what was acknowledged is safe")]
+    Panicked,
+}
+
+/// Why a message was not published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// It is no valid message: a wildcard in the topic, a property that is too long.
+    #[error("the message is not valid")]
+    Invalid(#[from] EncodeError),
+    /// It is larger than `mqtt.packet_bytes_max`.
+    #[error("the message is a packet of {bytes} bytes; mqtt.packet_bytes_max is {bytes_max}")]
+    TooLarge {
+        /// Its size as a packet.
+        bytes: usize,
+        /// The limit.
+        bytes_max: u32,
+    },
+    /// The broker refuses it, with the reason that any client would get.
+    #[error("the broker refused the message: {}", words(*.0))]
+    Refused(ReasonCode),
+    /// The broker stopped, or closed the connection, before it answered: the message may be stored.
+    #[error("the broker stopped before it answered; the message may be stored")]
+    Stopped,
+}
+
+/// Why a subscription could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SubscribeError {
+    /// A filter or a name is not valid.
+    #[error("the subscription is not valid")]
+    Invalid(#[from] EncodeError),
+    /// The broker refuses the session or a filter.
+    #[error("the broker refused {what:?}: {}", words(*.reason))]
+    Refused {
+        /// The filter, or the client id of the session.
+        what: String,
+        /// What any client would hear.
+        reason: ReasonCode,
+    },
+    /// The broker stopped before it answered.
+    #[error("the broker stopped before it answered")]
+    Stopped,
+}
+
+fn words(reason: ReasonCode) -> String {
+    match reason.name() {
+        Some(words) => words.into(),
+        None => format!("reason 0x{:02x}", reason.0),
+    }
+}

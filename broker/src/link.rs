@@ -1,0 +1,136 @@
+//! The two ends that bytes of a client come through: a TCP socket, or a pair of sockets inside
+//! this process. Never knows what the bytes mean.
+
+use std::fmt;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{Interest, Ready};
+use tokio::net::{TcpStream, UnixStream};
+
+/// How client ids within this process begin; nobody on the network may have one.
+pub(crate) const IN_PROCESS: &str = "$in-process/";
+
+/// Whom we speak with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// Somebody on the network.
+    Net(SocketAddr),
+    /// A part of the program that the broker lives in.
+    InProcess,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Net(address) => address.fmt(out),
+            Self::InProcess => out.write_str("in-process"),
+        }
+    }
+}
+
+/// A new connection on its way to a core: not yet bound to any runtime.
+pub(crate) struct Accepted {
+    pub(crate) link: Unbound,
+    pub(crate) peer: Peer,
+    pub(crate) seat: Seat,
+}
+
+/// A socket that belongs to no runtime yet.
+pub(crate) enum Unbound {
+    Tcp(std::net::TcpStream),
+    Pair(StdUnixStream),
+}
+
+impl Unbound {
+    /// Makes it a link of the runtime that is running.
+    pub(crate) fn bind(self) -> io::Result<Link> {
+        match self {
+            Self::Tcp(stream) => TcpStream::from_std(stream).map(Link::Tcp),
+            Self::Pair(stream) => UnixStream::from_std(stream).map(Link::Pair),
+        }
+    }
+}
+
+/// A client's bytes, read and written without waiting.
+pub(crate) enum Link {
+    Tcp(TcpStream),
+    Pair(UnixStream),
+}
+
+impl Link {
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Pair(stream) => stream.try_read(buffer),
+        }
+    }
+
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Pair(stream) => stream.try_write(bytes),
+        }
+    }
+
+    pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        match self {
+            Self::Tcp(stream) => stream.ready(interest).await,
+            Self::Pair(stream) => stream.ready(interest).await,
+        }
+    }
+
+    /// We write no more; what was written is still read.
+    pub(crate) fn end_writing(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => socket2::SockRef::from(stream).shutdown(Shutdown::Write),
+            Self::Pair(stream) => socket2::SockRef::from(stream).shutdown(Shutdown::Write),
+        }
+    }
+}
+
+/// A connection's place among those that are open; free again when it is dropped.
+pub(crate) struct Seat(Option<Arc<AtomicUsize>>);
+
+impl Seat {
+    /// `None` when all places are taken.
+    pub(crate) fn take(open: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        let seat = Self(Some(Arc::clone(open)));
+        // Counted first: two that come together must not both take the last place.
+        (open.fetch_add(1, Ordering::Relaxed) < max).then_some(seat)
+    }
+
+    /// For a connection that is not counted: one within this process.
+    pub(crate) const fn uncounted() -> Self {
+        Self(None)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(open) = &self.0 {
+            open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::Seat;
+
+    #[test]
+    fn a_seat_is_free_again_when_it_is_left() {
+        let open = Arc::new(AtomicUsize::new(0));
+        let first = Seat::take(&open, 1).expect("one place");
+        assert!(Seat::take(&open, 1).is_none());
+        assert_eq!(open.load(Ordering::Relaxed), 1, "who was turned away left no trace");
+        drop(first);
+        assert!(Seat::take(&open, 1).is_some());
+    }
+}

@@ -1,0 +1,75 @@
+//! A client on the network that speaks raw MQTT 5: enough to see what it is answered.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// One connection.
+pub(crate) struct Device(TcpStream);
+
+impl Device {
+    /// Connects with a session that ends with the connection; the answer is for the caller.
+    pub(crate) fn open(broker: SocketAddr, client_id: &str) -> Self {
+        let stream = TcpStream::connect(broker).expect("the broker listens");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout above zero");
+        let mut device = Self(stream);
+        let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0];
+        body.extend(text(client_id));
+        device.send(0x10, &body);
+        device
+    }
+
+    /// Connects, and insists on being let in.
+    pub(crate) fn connect(broker: SocketAddr, client_id: &str) -> Self {
+        let mut device = Self::open(broker, client_id);
+        let (first, body) = device.packet().expect("an answer");
+        assert_eq!((first, body[1]), (0x20, 0), "{body:02x?}");
+        device
+    }
+
+    /// Sends a PUBLISH at QoS 1.
+    pub(crate) fn publish(&mut self, topic: &str, payload: &str, id: u16, is_retained: bool) {
+        let mut body = text(topic);
+        body.extend(id.to_be_bytes());
+        body.push(0);
+        body.extend(payload.bytes());
+        self.send(0x32 | u8::from(is_retained), &body);
+    }
+
+    /// Sends a SUBSCRIBE to one filter at QoS 1.
+    pub(crate) fn subscribe(&mut self, filter: &str, id: u16) {
+        let mut body = id.to_be_bytes().to_vec();
+        body.push(0);
+        body.extend(text(filter));
+        body.push(1);
+        self.send(0x82, &body);
+    }
+
+    /// The next packet: its first byte and its body. `None` at the end of the connection.
+    pub(crate) fn packet(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut head = [0; 2];
+        self.0.read_exact(&mut head).ok()?;
+        assert!(head[1] < 0x80, "answers in these tests are short");
+        let mut body = vec![0; usize::from(head[1])];
+        self.0.read_exact(&mut body).ok()?;
+        Some((head[0], body))
+    }
+
+    /// Sends a packet.
+    pub(crate) fn send(&mut self, first: u8, body: &[u8]) {
+        let mut packet = vec![first];
+        let mut left = body.len();
+        while left > 0x7f {
+            packet.push(u8::try_from(left & 0x7f).expect("seven bits") | 0x80);
+            left >>= 7;
+        }
+        packet.push(u8::try_from(left).expect("seven bits"));
+        packet.extend(body);
+        self.0.write_all(&packet).expect("the broker reads");
+    }
+}
+
+fn text(value: &str) -> Vec<u8> {
+    let length = u16::try_from(value.len()).expect("test texts are short");
+    [&length.to_be_bytes(), value.as_bytes()].concat()
+}

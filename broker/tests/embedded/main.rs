@@ -1,0 +1,5 @@
+//! Is the broker a good part of another program? Everything here happens in this process.
+
+mod counts;
+mod device;
+mod inside;
