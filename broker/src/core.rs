@@ -19,6 +19,7 @@ mod member;
 mod open;
 mod packets;
 mod publish;
+mod refuse;
 mod restore;
 mod run;
 mod send;

@@ -22,12 +22,12 @@ pub enum StartError {
     /// The data folder cannot be used.
     #[error("the data folder {} cannot be opened", .0.display())]
     Store(PathBuf, #[source] OpenError),
+    /// What the data folder holds cannot be read.
+    #[error("the tables of the data folder cannot be read")]
+    Tables(#[source] ReadError),
     /// A stream cannot be what the configuration says.
     #[error("stream {0:?} cannot be changed to what the configuration says")]
     Stream(String, #[source] StreamError),
-    /// The share groups cannot be read.
-    #[error("the tables of the data folder cannot be read")]
-    Shares(#[source] ReadError),
     /// A port is taken or may not be used.
     #[error("cannot listen on {0} for {1}; is another broker running, or try --mqtt with a port")]
     Bind(SocketAddr, &'static str, #[source] io::Error),

@@ -52,11 +52,12 @@ impl Server {
         };
         let count = core_count(config);
         let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
-        let shares = core::stored_shares(&store).map_err(StartError::Shares)?;
+        let shares = core::stored_shares(&store).map_err(StartError::Tables)?;
         let limits = (config.mqtt.clone(), config.share.clone());
         let shared = Arc::new(Shared::new(store, shares, inboxes, limits, metrics));
+        shared.retained.load(&shared.store).map_err(StartError::Tables)?;
         let cores = start_cores(&shared, config)?;
-        let upkeep = Upkeep::start(shared.store.clone())
+        let upkeep = Upkeep::start(Arc::clone(&shared))
             .map_err(|error| StartError::System("a thread", error))?;
         let mut listeners = Vec::new();
         let mut accepting = Vec::new();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tidewire_proto::topic::is_shared;
 use tidewire_store::rows::{bounds_of, cursor, share, subscription};
 use tidewire_store::{ReadError, RetentionReport, Store, Table};
 
-use crate::core::shared::wall_clock_ms;
+use crate::core::shared::{Shared, wall_clock_ms};
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -27,11 +28,13 @@ pub(crate) struct Upkeep {
 
 impl Upkeep {
     /// Begins at once, then goes on at intervals.
-    pub(crate) fn start(store: Store) -> std::io::Result<Self> {
+    pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new().name("upkeep".into()).spawn(move || {
             loop {
-                run(&store, wall_clock_ms());
+                let now_ms = wall_clock_ms();
+                run(&shared.store, now_ms);
+                sweep(&shared, now_ms);
                 match stopped.recv_timeout(INTERVAL) {
                     Err(RecvTimeoutError::Timeout) => (),
                     Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
@@ -60,6 +63,15 @@ fn run(store: &Store, now_ms: i64) {
         }
     }
     store.retain(now_ms).iter().for_each(report);
+}
+
+/// Retained messages that nobody gets any more.
+fn sweep(shared: &Shared, now_ms: i64) {
+    match shared.retained.sweep(&shared.store, now_ms) {
+        Ok(0) => (),
+        Ok(count) => tracing::info!(count, "stale retained messages deleted"),
+        Err(error) => tracing::error!(%error, "retained messages cannot be read"),
+    }
 }
 
 /// The lowest offset per partition that some session has not read, or not acknowledged.

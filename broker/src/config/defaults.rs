@@ -29,6 +29,9 @@ pub(super) const SUBSCRIPTIONS_PER_SESSION_MAX: u32 = 10_000;
 pub(super) const FILTERS_PER_SUBSCRIBE_MAX: u32 = 1000;
 pub(super) const CLIENT_ID_BYTES_MAX: u16 = 1024;
 pub(super) const CONNECTIONS_MAX: u32 = 100_000;
+// Counting them takes some 30 bytes of memory each.
+pub(super) const RETAINED_MESSAGES_MAX: u64 = 1_000_000;
+pub(super) const RETAINED_BYTES_MAX: u64 = 4 * GIB;
 pub(super) const OUTBOUND_BUFFER_BYTES_MAX: u32 = 1024 * 1024;
 
 pub(super) const WAL_FILE_BYTES: u64 = 64 * MIB;

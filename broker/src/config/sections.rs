@@ -98,6 +98,12 @@ pub struct MqttConfig {
     /// Open connections, over all listeners.
     #[serde(deserialize_with = "count::<_, _, 1, 10_000_000>")]
     pub connections_max: u32,
+    /// Messages that may be retained, over all clients; beyond them new ones are refused.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub retained_messages_max: u64,
+    /// Bytes that retained messages may take, with their topics, over all clients.
+    #[serde(deserialize_with = "bytes::<_, _, 0, { 1024 * 1024 * GIB }>")]
+    pub retained_bytes_max: u64,
     /// Bytes waiting for one connection's socket; beyond them it reads from the log.
     #[serde(deserialize_with = "bytes::<_, _, { 4 * KIB }, { GIB }>")]
     pub outbound_buffer_bytes_max: u32,
@@ -119,6 +125,8 @@ impl Default for MqttConfig {
             filters_per_subscribe_max: defaults::FILTERS_PER_SUBSCRIBE_MAX,
             client_id_bytes_max: defaults::CLIENT_ID_BYTES_MAX,
             connections_max: defaults::CONNECTIONS_MAX,
+            retained_messages_max: defaults::RETAINED_MESSAGES_MAX,
+            retained_bytes_max: defaults::RETAINED_BYTES_MAX,
             outbound_buffer_bytes_max: defaults::OUTBOUND_BUFFER_BYTES_MAX,
         }
     }

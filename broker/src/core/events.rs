@@ -86,6 +86,11 @@ impl Core {
                 self.on_opened(id);
             }
             Waiting::Ended(client_id, id) => self.on_session_ended(&client_id, id),
+            Waiting::Retained(claims) if result.is_err() => {
+                let undo = |claimed| self.shared.retained.take_back(claimed);
+                claims.into_iter().rev().for_each(undo);
+            }
+            Waiting::Retained(_) => (),
         }
     }
 

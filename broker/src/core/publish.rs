@@ -12,7 +12,7 @@ use crate::core::open::{ConnId, Phase, Will};
 use crate::core::send::quality;
 use crate::core::state::{Core, TURN_BYTES_MAX};
 use crate::core::turn::Waiting;
-use crate::metrics::CloseReason;
+use crate::metrics::{CloseReason, DropReason};
 
 impl Core {
     pub(crate) fn on_publish(&mut self, id: ConnId, publish: &Publish<'_>) {
@@ -36,6 +36,9 @@ impl Core {
             return self.close(id, CloseReason::Limit, reason);
         };
         let message = Published::new(publish, topic, origin);
+        if publish.retain && !self.turn.admit(&message, &self.shared.retained, self.now_ms) {
+            return self.refuse_publish(id, publish, DropReason::RetainedLimit);
+        }
         match (publish.qos, publish.packet_id) {
             (Qos::AtMostOnce, _) | (_, None) => {
                 if publish.retain {
@@ -90,7 +93,7 @@ impl Core {
 
     /// Publishes what a lost client left.
     pub(crate) fn publish_will(&mut self, will: &Will, client_id: &str) {
-        let message = Published {
+        let mut message = Published {
             topic: &will.topic,
             payload: &will.payload,
             qos: will.qos,
@@ -102,7 +105,10 @@ impl Core {
         // Its levels were counted at CONNECT.
         let placed = self.placement.place(&will.topic, client_id, message.properties);
         let Some(placed) = placed else { return };
-        if will.qos == Qos::AtMostOnce && !will.retain {
+        // What cannot be kept is still worth saying.
+        message.retain =
+            message.retain && self.turn.admit(&message, &self.shared.retained, self.now_ms);
+        if will.qos == Qos::AtMostOnce && !message.retain {
             self.turn.append_live(&message, placed, self.now_ms);
         } else {
             self.turn.append(&message, placed, self.now_ms);

@@ -13,6 +13,7 @@ use crate::core::inbox::Inbox;
 use crate::link::Accepted;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
+use crate::retained::{RetainedIndex, RetainedLimits};
 use crate::shares::Shares;
 
 /// Shared by all cores of a broker.
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) notes_publisher: bool,
     pub(crate) shares: Shares,
     pub(crate) metrics: Metrics,
+    pub(crate) retained: RetainedIndex,
     /// Connections now open, over all cores.
     pub(crate) connections: Arc<AtomicUsize>,
     /// A core ended in a panic: nothing is served any more.
@@ -42,6 +44,10 @@ impl Shared {
         (limits, share): (MqttConfig, ShareConfig),
         metrics: Metrics,
     ) -> Self {
+        let retained = RetainedIndex::new(RetainedLimits {
+            messages_max: limits.retained_messages_max,
+            bytes_max: limits.retained_bytes_max,
+        });
         Self {
             store,
             registry: Registry::default(),
@@ -51,6 +57,7 @@ impl Shared {
             share,
             shares,
             metrics,
+            retained,
             connections: Arc::new(AtomicUsize::new(0)),
             failed: watch::Sender::new(false),
             turns: AtomicUsize::new(0),

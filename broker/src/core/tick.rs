@@ -37,7 +37,13 @@ impl Core {
     }
 
     pub(crate) fn flush_counters(&mut self) {
-        self.counters.flush(&self.shared.metrics);
+        let metrics = &self.shared.metrics;
+        self.counters.flush(metrics);
+        if self.index == 0 {
+            let (messages, bytes) = self.shared.retained.totals();
+            metrics.retained.set(messages as f64);
+            metrics.retained_bytes.set(bytes as f64);
+        }
     }
 
     fn close_silent(&mut self) {

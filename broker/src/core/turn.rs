@@ -10,6 +10,7 @@ use tidewire_store::rows::retained;
 use tidewire_store::{Append, Commit, OffsetOf, Table, TableChange};
 
 use crate::core::open::{ConnId, RetainedFeed};
+use crate::retained::{Claimed, Footprint, RetainedIndex};
 
 /// Marks a batch whose messages were handed out when they came: all of them are QoS 0.
 pub(crate) const HANDED_OUT: u8 = 1;
@@ -27,6 +28,8 @@ pub(crate) enum Waiting {
     Connack(ConnId, Vec<u8>),
     /// A session's last rows are written: it can be taken up elsewhere.
     Ended(Arc<str>, ConnId),
+    /// Retained messages that were counted.
+    Retained(Vec<Claimed>),
 }
 
 /// What a record or a row costs besides what its publisher gives.
@@ -48,6 +51,9 @@ pub(crate) struct Turn {
     live_touched: Vec<(PartitionId, bool)>,
     retained: Vec<RetainedRow>,
     single: BatchBuilder,
+    /// The message that was admitted last, in the form in which it is kept.
+    form: Option<Batch>,
+    claims: Vec<Claimed>,
     pub(crate) changes: Vec<TableChange>,
     pub(crate) waiting: Vec<Waiting>,
     bytes: usize,
@@ -56,6 +62,27 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
+    /// Finds out whether there is room for one more message to be kept; it is appended next.
+    pub(crate) fn admit(
+        &mut self,
+        message: &Published<'_>,
+        retained: &RetainedIndex,
+        now_ms: i64,
+    ) -> bool {
+        let form = (!message.payload.is_empty()).then(|| self.form_of(message, now_ms));
+        let footprint = form.as_ref().map(|form| Footprint::of(message.topic, form));
+        let claimed = retained.claim(message.topic, footprint);
+        let is_granted = claimed.is_some();
+        self.claims.extend(claimed);
+        self.form = form.filter(|_| is_granted);
+        is_granted
+    }
+
+    fn form_of(&mut self, message: &Published<'_>, now_ms: i64) -> Batch {
+        message.push_to(&mut self.single, now_ms);
+        self.single.finish()
+    }
+
     /// Takes a message at QoS 1 or 2, or one that is retained.
     pub(crate) fn append(&mut self, message: &Published<'_>, placed: Placed, now_ms: i64) {
         let index = builder_of(&mut self.builders, placed.partition, &mut |partition| {
@@ -82,8 +109,8 @@ impl Turn {
         let kept = if message.payload.is_empty() {
             None
         } else {
-            message.push_to(&mut self.single, now);
-            Some((index, self.single.finish()))
+            let form = self.form.take().unwrap_or_else(|| self.form_of(message, now));
+            Some((index, form))
         };
         self.retained.push(RetainedRow { topic: message.topic.into(), partition, message: kept });
     }
@@ -118,6 +145,9 @@ impl Turn {
         let mut changes = std::mem::take(&mut self.changes);
         for row in self.retained.drain(..) {
             changes.push(retained_change(row, &appends));
+        }
+        if !self.claims.is_empty() {
+            self.waiting.push(Waiting::Retained(std::mem::take(&mut self.claims)));
         }
         let mut live = Vec::with_capacity(self.live_touched.len());
         for (partition, is_logged) in self.live_touched.drain(..) {

@@ -31,7 +31,7 @@ pub struct Metrics {
     pub messages_delivered: CounterFamily<Quality>,
     /// Messages that a share group handed out again.
     pub messages_redelivered: Counter,
-    /// Messages that a reader did not get.
+    /// Messages that a reader did not get, or that were refused.
     pub messages_dropped: CounterFamily<(DropReason, Quality)>,
     /// Commits made durable.
     pub commits: Counter,
@@ -45,6 +45,8 @@ pub struct Metrics {
     pub subscriptions: GaugeFamily<SubscriptionKind>,
     /// Topics with a retained message.
     pub retained: Gauge,
+    /// What retained messages take.
+    pub retained_bytes: Gauge,
 }
 
 impl Metrics {
@@ -82,6 +84,7 @@ impl Metrics {
                 sessions: GaugeFamily::register(&series::SESSIONS, &[], to),
                 subscriptions: GaugeFamily::register(&series::SUBSCRIPTIONS, &[], to),
                 retained: series::RETAINED.gauge(to, &[]),
+                retained_bytes: series::RETAINED_BYTES.gauge(to, &[]),
             }
         })
     }

@@ -98,7 +98,7 @@ labels! {
 }
 
 labels! {
-    /// Why a reader did not get a message.
+    /// Why a reader did not get a message, or it was refused.
     DropReason as "reason" {
         /// The reader did not keep up (QoS 0 only).
         Slow = "slow",
@@ -116,6 +116,8 @@ labels! {
         Refused = "refused",
         /// No member of its share group acknowledged it.
         Attempts = "attempts",
+        /// As many messages are retained as may be.
+        RetainedLimit = "retained_limit",
     }
 }
 

@@ -23,8 +23,8 @@ pub struct CoreCounters {
     pub messages_delivered: Tally<Quality, 3>,
     /// Messages that a share group handed out again.
     pub messages_redelivered: u64,
-    /// Messages that a reader did not get.
-    pub messages_dropped: Tally<(DropReason, Quality), 24>,
+    /// Messages that a reader did not get, or that were refused.
+    pub messages_dropped: Tally<(DropReason, Quality), 27>,
 }
 
 impl CoreCounters {

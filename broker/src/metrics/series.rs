@@ -43,6 +43,7 @@ pub const SERIES: &[&Series] = &[
     &SESSIONS,
     &SUBSCRIPTIONS,
     &RETAINED,
+    &RETAINED_BYTES,
 ];
 
 pub(super) const CONNECTIONS: Series = counter(
@@ -79,7 +80,7 @@ pub(super) const REDELIVERED: Series = counter(
 pub(super) const DROPPED: Series = counter(
     "tidewire_messages_dropped_total",
     Unit::Count,
-    "Messages that a reader did not get, by reason and QoS.",
+    "Messages that a reader did not get, or that were refused, by reason and QoS.",
 );
 pub(super) const COMMITS: Series =
     counter("tidewire_commits_total", Unit::Count, "Commits made durable.");
@@ -96,6 +97,8 @@ pub(super) const SUBSCRIPTIONS: Series =
     gauge("tidewire_subscriptions", Unit::Count, "Subscriptions of all sessions, by kind.");
 pub(super) const RETAINED: Series =
     gauge("tidewire_retained_messages", Unit::Count, "Topics with a retained message.");
+pub(super) const RETAINED_BYTES: Series =
+    gauge("tidewire_retained_bytes", Unit::Bytes, "Topics and rows of retained messages.");
 
 const fn counter(name: &'static str, unit: Unit, help: &'static str) -> Series {
     Series { name, kind: Kind::Counter, unit, help }

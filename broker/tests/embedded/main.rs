@@ -3,3 +3,4 @@
 mod counts;
 mod device;
 mod inside;
+mod retained;

@@ -1,0 +1,359 @@
+//! How many retained messages there are and how much they take: counted at the start, kept up
+//! with every claim. Never holds a topic or a payload; the messages are in the store's table.
+
+use std::ops::{Bound, ControlFlow};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use ahash::{AHashMap, AHashSet, RandomState};
+use parking_lot::Mutex;
+use tidewire_proto::message::Message;
+use tidewire_proto::record::Batch;
+use tidewire_store::rows::retained;
+use tidewire_store::{Commit, ReadError, Store, Table, TableChange};
+
+/// Parts of the count that cores can change at the same time.
+const SHARDS: usize = 64;
+/// A stale message is deleted only this long after: no commit that renews it is still on its way.
+const GRACE_MS: i64 = 60_000;
+
+/// What all retained messages may take together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RetainedLimits {
+    pub(crate) messages_max: u64,
+    pub(crate) bytes_max: u64,
+}
+
+/// What is known of one retained message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Footprint {
+    /// Its topic and its row.
+    bytes: u32,
+    /// When it is stale, in milliseconds of the Unix epoch; `i64::MAX`: never.
+    stale_ms: i64,
+}
+
+impl Footprint {
+    /// Of a message in the form in which it is kept.
+    pub(crate) fn of(topic: &str, kept: &Batch) -> Self {
+        let bytes = topic.len() + kept.bytes().len();
+        let record = kept.records().next();
+        let message = record.as_ref().and_then(Message::of);
+        let stale_ms = message.and_then(|message| {
+            let lives_ms = i64::from(message.expiry_s?) * 1000;
+            Some(message.received_ms.saturating_add(lives_ms))
+        });
+        Self {
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            stale_ms: stale_ms.unwrap_or(i64::MAX),
+        }
+    }
+}
+
+/// A claim that was granted, and how to take it back when its commit failed.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    topic: u64,
+    before: Option<Footprint>,
+}
+
+/// The retained messages by the hash of their topic. Two topics of one hash would be counted as
+/// one: with a million topics that happens once in millions of brokers.
+pub(crate) struct RetainedIndex {
+    hasher: RandomState,
+    shards: [Mutex<AHashMap<u64, Footprint>>; SHARDS],
+    messages: AtomicU64,
+    bytes: AtomicU64,
+    limits: RetainedLimits,
+    /// Some may become stale.
+    may_expire: AtomicBool,
+    /// The limit was told about and is still in the way.
+    is_full: AtomicBool,
+}
+
+impl RetainedIndex {
+    pub(crate) fn new(limits: RetainedLimits) -> Self {
+        Self {
+            hasher: RandomState::new(),
+            shards: std::array::from_fn(|_| Mutex::default()),
+            messages: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            limits,
+            may_expire: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
+        }
+    }
+
+    /// Counts what the store holds.
+    pub(crate) fn load(&self, store: &Store) -> Result<(), ReadError> {
+        let (from, to) = (Bound::Unbounded, Bound::Unbounded);
+        store.scan(Table::Retained, from, to, &mut |topic, row| {
+            if let (Ok(topic), Ok((_, kept))) = (std::str::from_utf8(topic), retained::decode(row))
+            {
+                self.put(topic, Some(Footprint::of(topic, &kept)));
+            }
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// How many there are, and how many bytes they take.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (self.messages.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+
+    /// A message is to be kept for this topic, or (`None`) the one that is kept is to go. The
+    /// answer is `None` when that would be too much. What takes nothing more is always granted.
+    pub(crate) fn claim(&self, topic: &str, kept: Option<Footprint>) -> Option<Claimed> {
+        let claimed = self.put(topic, kept);
+        let (messages, bytes) = self.totals();
+        let grows =
+            kept.is_some_and(|kept| claimed.before.is_none_or(|before| kept.bytes > before.bytes));
+        let is_over = messages > self.limits.messages_max && claimed.before.is_none();
+        if grows && (is_over || bytes > self.limits.bytes_max) {
+            self.take_back(claimed);
+            if !self.is_full.swap(true, Ordering::Relaxed) {
+                let RetainedLimits { messages_max, bytes_max } = self.limits;
+                tracing::warn!(
+                    messages,
+                    messages_max,
+                    bytes,
+                    bytes_max,
+                    "no more messages are retained; raise mqtt.retained_messages_max or \
+                     mqtt.retained_bytes_max, or clear some"
+                );
+            }
+            return None;
+        }
+        if kept.is_none() {
+            self.is_full.store(false, Ordering::Relaxed);
+        }
+        Some(claimed)
+    }
+
+    /// Like `claim`, for what cannot be refused any more.
+    pub(crate) fn put(&self, topic: &str, kept: Option<Footprint>) -> Claimed {
+        let topic = self.hasher.hash_one(topic);
+        Claimed { topic, before: self.replace(topic, kept) }
+    }
+
+    /// The commit of the claim failed.
+    pub(crate) fn take_back(&self, claimed: Claimed) {
+        self.replace(claimed.topic, claimed.before);
+    }
+
+    fn replace(&self, topic: u64, kept: Option<Footprint>) -> Option<Footprint> {
+        let mut shard = self.shard(topic).lock();
+        let before = match kept {
+            Some(kept) => shard.insert(topic, kept),
+            None => shard.remove(&topic),
+        };
+        if kept.is_some_and(|kept| kept.stale_ms != i64::MAX) {
+            self.may_expire.store(true, Ordering::Relaxed);
+        }
+        // Added first: a sum that others see in between is never below zero.
+        self.messages.fetch_add(u64::from(kept.is_some()), Ordering::Relaxed);
+        self.messages.fetch_sub(u64::from(before.is_some()), Ordering::Relaxed);
+        let bytes = |footprint: Option<Footprint>| footprint.map_or(0, |it| u64::from(it.bytes));
+        self.bytes.fetch_add(bytes(kept), Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes(before), Ordering::Relaxed);
+        before
+    }
+
+    fn shard(&self, topic: u64) -> &Mutex<AHashMap<u64, Footprint>> {
+        let part = usize::try_from(topic % SHARDS as u64).unwrap_or(0);
+        &self.shards[part]
+    }
+
+    /// Deletes what is stale from the store; says how many there were.
+    pub(crate) fn sweep(&self, store: &Store, now_ms: i64) -> Result<usize, ReadError> {
+        let stale = self.stale(now_ms - GRACE_MS);
+        if stale.is_empty() {
+            return Ok(0);
+        }
+        let mut topics: Vec<Box<[u8]>> = Vec::new();
+        let (from, to) = (Bound::Unbounded, Bound::Unbounded);
+        store.scan(Table::Retained, from, to, &mut |topic, _| {
+            let hash = std::str::from_utf8(topic).map(|topic| self.hasher.hash_one(topic));
+            if hash.is_ok_and(|hash| stale.contains(&hash)) {
+                topics.push(topic.into());
+            }
+            ControlFlow::Continue(())
+        })?;
+        for topic in &topics {
+            self.delete_stale(store, topic, now_ms - GRACE_MS);
+        }
+        Ok(topics.len())
+    }
+
+    fn stale(&self, before_ms: i64) -> AHashSet<u64> {
+        let mut stale = AHashSet::new();
+        if !self.may_expire.swap(false, Ordering::Relaxed) {
+            return stale;
+        }
+        let mut others = false;
+        for shard in &self.shards {
+            for (topic, footprint) in &*shard.lock() {
+                if footprint.stale_ms < before_ms {
+                    stale.insert(*topic);
+                } else {
+                    others |= footprint.stale_ms != i64::MAX;
+                }
+            }
+        }
+        if others {
+            self.may_expire.store(true, Ordering::Relaxed);
+        }
+        stale
+    }
+
+    /// The deletion is handed over while nobody else can claim the topic: a message that is
+    /// published from now on is committed after it, and stays.
+    fn delete_stale(&self, store: &Store, topic: &[u8], before_ms: i64) {
+        let Ok(text) = std::str::from_utf8(topic) else { return };
+        let hash = self.hasher.hash_one(text);
+        let mut shard = self.shard(hash).lock();
+        if shard.get(&hash).is_none_or(|footprint| footprint.stale_ms >= before_ms) {
+            return;
+        }
+        let change = TableChange::new(Table::Retained, topic.into(), None);
+        store.submit(Commit { appends: Vec::new(), changes: vec![change] }, None);
+        if let Some(gone) = shard.remove(&hash) {
+            self.messages.fetch_sub(1, Ordering::Relaxed);
+            self.bytes.fetch_sub(u64::from(gone.bytes), Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tidewire_proto::id::PartitionId;
+    use tidewire_proto::message::Published;
+    use tidewire_proto::mqtt::{PropertiesBuilder, PropertyId, PropertyValue};
+    use tidewire_proto::qos::Qos;
+    use tidewire_proto::record::BatchBuilder;
+    use tidewire_store::rows::retained;
+    use tidewire_store::{Commit, RealDisk, Store, StoreOptions, Table, TableChange};
+
+    use super::{Footprint, GRACE_MS, RetainedIndex, RetainedLimits};
+
+    const fn footprint(bytes: u32) -> Option<Footprint> {
+        Some(Footprint { bytes, stale_ms: i64::MAX })
+    }
+
+    fn index(messages_max: u64, bytes_max: u64) -> RetainedIndex {
+        RetainedIndex::new(RetainedLimits { messages_max, bytes_max })
+    }
+
+    #[test]
+    fn the_count_is_exact_through_overwrites_and_clears() {
+        let index = index(10, 1000);
+        for (topic, kept, expected) in [
+            ("a", footprint(10), (1, 10)),
+            ("a", footprint(30), (1, 30)),
+            ("b", footprint(5), (2, 35)),
+            ("a", None, (1, 5)),
+            ("a", None, (1, 5)),
+            ("b", None, (0, 0)),
+        ] {
+            assert!(index.claim(topic, kept).is_some());
+            assert_eq!(index.totals(), expected, "{topic} {kept:?}");
+        }
+    }
+
+    #[test]
+    fn at_the_limit_only_what_takes_no_more_is_granted() {
+        let index = index(2, 100);
+        assert!(index.claim("a", footprint(60)).is_some());
+        assert!(index.claim("b", footprint(50)).is_none(), "bytes");
+        assert!(index.claim("b", footprint(40)).is_some());
+        assert!(index.claim("c", footprint(0)).is_none(), "messages");
+        assert!(index.claim("a", footprint(61)).is_none(), "an overwrite that grows");
+        assert_eq!(index.totals(), (2, 100));
+        assert!(index.claim("a", footprint(60)).is_some());
+        assert!(index.claim("a", footprint(10)).is_some());
+        assert!(index.claim("a", None).is_some());
+        assert!(index.claim("c", footprint(60)).is_some());
+    }
+
+    #[test]
+    fn a_lowered_limit_still_lets_messages_be_renewed() {
+        let index = index(1, 10);
+        for topic in ["a", "b"] {
+            // As they are found at the start.
+            let _ = index.put(topic, footprint(20));
+        }
+        assert!(index.claim("a", footprint(20)).is_some());
+        assert!(index.claim("a", footprint(21)).is_none());
+        assert!(index.claim("c", footprint(1)).is_none());
+    }
+
+    #[test]
+    fn a_claim_whose_commit_failed_leaves_no_trace() {
+        let index = index(10, 1000);
+        let first = index.claim("a", footprint(10)).expect("room");
+        let second = index.claim("a", footprint(30)).expect("room");
+        index.take_back(second);
+        assert_eq!(index.totals(), (1, 10));
+        index.take_back(first);
+        assert_eq!(index.totals(), (0, 0));
+    }
+
+    /// Keeps a message that was received at 0 and is stale after a second.
+    fn keep_for_a_second(store: &Store, topic: &str) {
+        let mut properties = PropertiesBuilder::new();
+        properties.push(PropertyId::MessageExpiry, PropertyValue::FourByte(1)).expect("valid");
+        let message = Published {
+            topic,
+            payload: b"x",
+            qos: Qos::AtLeastOnce,
+            retain: true,
+            properties: properties.as_properties(),
+            origin: None,
+        };
+        let mut builder = BatchBuilder::new();
+        message.push_to(&mut builder, 0);
+        let row = retained::encode(PartitionId(0), 0, &builder.finish());
+        let change = TableChange::new(Table::Retained, topic.as_bytes().into(), Some(row));
+        let commit = Commit { appends: Vec::new(), changes: vec![change] };
+        store.commit(commit).expect("the disk takes it");
+    }
+
+    #[test]
+    fn what_is_stale_is_deleted_unless_it_was_renewed_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::new(folder.path().join("data")));
+        let (store, _) = Store::open(disk, StoreOptions::default()).unwrap();
+        for topic in ["stale", "renewed"] {
+            keep_for_a_second(&store, topic);
+        }
+        let index = index(10, 1000);
+        index.load(&store).unwrap();
+        assert_eq!(index.totals().0, 2);
+        assert_eq!(index.sweep(&store, GRACE_MS).unwrap(), 0, "too early");
+        assert!(index.claim("renewed", footprint(10)).is_some());
+        assert_eq!(index.sweep(&store, GRACE_MS + 1001).unwrap(), 1);
+        assert_eq!(index.totals(), (1, 10));
+        // Commits are in order: behind this one the deletion is done.
+        store.commit(Commit::default()).unwrap();
+        assert!(store.get(Table::Retained, b"stale").unwrap().is_none());
+        assert!(store.get(Table::Retained, b"renewed").unwrap().is_some());
+        store.shutdown().unwrap();
+    }
+
+    #[test]
+    fn cores_that_claim_at_a_time_never_get_more_than_there_is() {
+        let index = Arc::new(index(100, u64::MAX));
+        let claims = (0..4).map(|core| {
+            let index = Arc::clone(&index);
+            std::thread::spawn(move || {
+                let claim = |n: &u32| index.claim(&format!("{core}/{n}"), footprint(1)).is_some();
+                (0..100_u32).filter(claim).count()
+            })
+        });
+        let threads: Vec<_> = claims.collect();
+        let granted: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert!(granted <= 100 && granted > 90, "{granted}");
+        assert_eq!(index.totals().0, granted as u64);
+    }
+}
