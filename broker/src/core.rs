@@ -5,7 +5,9 @@
 mod bury;
 mod close;
 mod connect;
+mod delayed;
 mod dispatch;
+mod due;
 mod events;
 mod feed;
 mod flush;
@@ -29,7 +31,10 @@ mod state;
 mod stored;
 mod subscribe;
 mod tick;
+pub(crate) mod timers;
 mod turn;
+pub(crate) mod waiting_room;
+mod will;
 
 pub(crate) use group_restore::stored_shares;
 pub(crate) use run::start;

@@ -12,6 +12,7 @@ mod link;
 mod listener;
 pub mod metrics;
 mod registry;
+mod restart;
 mod retained;
 mod serve;
 mod server;

@@ -27,6 +27,16 @@ impl Registry {
         self.owners.lock().insert(Arc::clone(client_id), owner)
     }
 
+    /// Makes `owner` the owner if there is none.
+    pub(crate) fn claim_if_free(&self, client_id: &Arc<str>, owner: Owner) -> bool {
+        let mut owners = self.owners.lock();
+        let is_free = !owners.contains_key(client_id);
+        if is_free {
+            owners.insert(Arc::clone(client_id), owner);
+        }
+        is_free
+    }
+
     /// Lets go, unless somebody else has claimed the client id since.
     pub(crate) fn release(&self, client_id: &str, owner: Owner) {
         let mut owners = self.owners.lock();
@@ -51,5 +61,8 @@ mod tests {
         assert_eq!(registry.claim(&"c".into(), first), Some(second));
         registry.release("c", first);
         assert_eq!(registry.claim(&"c".into(), second), None);
+        assert!(!registry.claim_if_free(&"c".into(), first));
+        registry.release("c", second);
+        assert!(registry.claim_if_free(&"c".into(), first));
     }
 }

@@ -19,7 +19,7 @@ use crate::core::shared::{Shared, wall_clock_ms};
 use crate::error::{StartError, StopError};
 use crate::metrics::Metrics;
 use crate::upkeep::Upkeep;
-use crate::{core, listener, store_options};
+use crate::{core, listener, restart, store_options};
 
 /// How long clients may take to let a stopping broker go.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -56,7 +56,11 @@ impl Server {
         let limits = (config.mqtt.clone(), config.share.clone());
         let shared = Arc::new(Shared::new(store, shares, inboxes, limits, metrics));
         shared.retained.load(&shared.store).map_err(StartError::Tables)?;
+        let waiting = restart::take_up(&shared).map_err(StartError::Tables)?;
         let cores = start_cores(&shared, config)?;
+        for (inbox, due) in shared.inboxes.iter().zip(waiting) {
+            inbox.push(Event::Due(due));
+        }
         let upkeep = Upkeep::start(Arc::clone(&shared))
             .map_err(|error| StartError::System("a thread", error))?;
         let mut listeners = Vec::new();

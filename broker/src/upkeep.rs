@@ -1,24 +1,32 @@
-//! What the broker does for its log now and then: says what its sessions still have to read, and
-//! lets retention take the rest. Decides nothing itself.
+//! What the broker does for its log now and then: has expired sessions dropped, says what the
+//! others still have to read, and lets retention take the rest. Decides nothing itself.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::topic::is_shared;
+use tidewire_store::rows::session::SessionRow;
 use tidewire_store::rows::{bounds_of, cursor, share, subscription};
 use tidewire_store::{ReadError, RetentionReport, Store, Table};
 
+use crate::core::inbox::Event;
 use crate::core::shared::{Shared, wall_clock_ms};
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// Under which name the store knows what sessions have not read.
 const SESSIONS: &str = "sessions";
+/// Expired sessions that are dropped at one time; the rest the next time.
+const EXPIRED_MAX: usize = 100_000;
+/// Expired sessions that a core looks after before it serves others.
+const EXPIRED_AT_A_TIME: usize = 32;
+/// How often we look whether we are to stop while a core has them.
+const VISIT_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The thread that does it; ends when told to.
 pub(crate) struct Upkeep {
@@ -32,6 +40,10 @@ impl Upkeep {
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new().name("upkeep".into()).spawn(move || {
             loop {
+                let now_ms = wall_clock_ms();
+                run(&shared.store, now_ms);
+                sweep(&shared, now_ms);
+                drop_expired(&shared, &stopped);
                 let now_ms = wall_clock_ms();
                 run(&shared.store, now_ms);
                 sweep(&shared, now_ms);
@@ -50,6 +62,40 @@ impl Upkeep {
         if self.thread.join().is_err() {
             tracing::error!("the upkeep of the log ended in a panic");
         }
+    }
+}
+
+/// Has the cores drop sessions whose clients stayed away too long. Only a core can: it knows
+/// whether a client is coming back this moment.
+fn drop_expired(shared: &Shared, stopped: &Receiver<()>) {
+    let now_ms = wall_clock_ms();
+    let mut expired: Vec<Arc<str>> = Vec::new();
+    let (from, to) = (Bound::Unbounded, Bound::Unbounded);
+    let scanned = shared.store.scan(Table::Sessions, from, to, &mut |key, row| {
+        let is_expired = SessionRow::decode(row).is_ok_and(|row| row.is_expired(now_ms));
+        if let (true, Ok(client_id)) = (is_expired, std::str::from_utf8(key)) {
+            expired.push(client_id.into());
+        }
+        match expired.len() < EXPIRED_MAX {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    });
+    if let Err(error) = scanned {
+        tracing::error!(%error, "sessions cannot be read; expired ones stay");
+    }
+    let cores = shared.inboxes.iter().cycle();
+    for (client_ids, inbox) in expired.chunks(EXPIRED_AT_A_TIME).zip(cores) {
+        let (done, is_done) = channel();
+        inbox.push(Event::Visit(client_ids.to_vec(), done));
+        while is_done.recv_timeout(VISIT_PATIENCE).is_err() {
+            if stopped.try_recv() != Err(TryRecvError::Empty) {
+                return;
+            }
+        }
+    }
+    if !expired.is_empty() {
+        tracing::info!(sessions = expired.len(), "Dropped sessions whose time was over.");
     }
 }
 

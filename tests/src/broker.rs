@@ -42,6 +42,19 @@ impl Broker {
         Self::launch(data, flags.iter().map(ToString::to_string).collect(), Some(fresh))
     }
 
+    /// Like `start`, with a config file of this content.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_configured(toml: &str) -> Self {
+        let fresh = TempDir::new().expect("a folder for the data");
+        let (data, file) = (fresh.path().join("data"), fresh.path().join("config.toml"));
+        std::fs::write(&file, toml).expect("the config file");
+        let flags = vec!["--config".into(), file.display().to_string()];
+        Self::launch(data, flags, Some(fresh))
+    }
+
     /// On a data folder that the test owns.
     ///
     /// # Panics
@@ -94,6 +107,14 @@ impl Broker {
     #[must_use]
     pub fn output(&self) -> String {
         self.program.output()
+    }
+
+    /// Waits until it has said this.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn await_output(&self, text: &str) {
+        self.program.await_output(text);
     }
 
     fn launch(data: PathBuf, flags: Vec<String>, fresh: Option<TempDir>) -> Self {

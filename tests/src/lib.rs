@@ -3,6 +3,7 @@
 
 pub mod broker;
 pub mod clients;
+pub mod clock;
 pub mod configured;
 pub mod conformance;
 pub mod hex;

@@ -4,7 +4,7 @@
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,14 @@ pub struct Program {
     name: String,
     child: Child,
     lines: Receiver<String>,
-    heard: Arc<Mutex<Vec<String>>>,
+    heard: Arc<Heard>,
+}
+
+/// All that was said, and a call when there is more.
+#[derive(Debug, Default)]
+struct Heard {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
 }
 
 impl Program {
@@ -37,7 +44,7 @@ impl Program {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {name}: {e}"));
         let (to_us, lines) = channel();
-        let heard = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::new(Heard::default());
         let errors = child.stderr.take().expect("piped");
         let output = child.stdout.take().expect("piped");
         listen(errors, Arc::clone(&heard), None);
@@ -138,7 +145,19 @@ impl Program {
     /// Never in practice: the lock is held by nobody that can panic.
     #[must_use]
     pub fn output(&self) -> String {
-        self.heard.lock().expect("a listener only pushes").join("\n")
+        self.heard.lines.lock().expect("a listener only pushes").join("\n")
+    }
+
+    /// Waits until it has said this, on either output.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn await_output(&self, text: &str) {
+        let lines = self.heard.lines.lock().expect("a listener only pushes");
+        let is_missing = |lines: &mut Vec<String>| !lines.iter().any(|line| line.contains(text));
+        let waited = self.heard.more.wait_timeout_while(lines, PATIENCE, is_missing);
+        let (lines, end) = waited.expect("a listener only pushes");
+        assert!(!end.timed_out(), "{} never said {text:?}\n{}", self.name, lines.join("\n"));
     }
 }
 
@@ -153,15 +172,12 @@ impl Drop for Program {
     }
 }
 
-fn listen(
-    source: impl Read + Send + 'static,
-    heard: Arc<Mutex<Vec<String>>>,
-    to: Option<Sender<String>>,
-) {
+fn listen(source: impl Read + Send + 'static, heard: Arc<Heard>, to: Option<Sender<String>>) {
     thread::spawn(move || {
         for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
-            heard.lock().expect("nobody panics with it").push(line.clone());
+            heard.lines.lock().expect("nobody panics with it").push(line.clone());
+            heard.more.notify_all();
             if let Some(to) = &to {
                 // The test may have let go of the program; its output still counts.
                 let _ = to.send(line);

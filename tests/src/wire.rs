@@ -2,6 +2,7 @@
 //! insists on each answer. Keeps no state that could hide a fault of the broker.
 
 mod frames;
+mod hello;
 mod packet;
 mod properties;
 
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 pub use frames::{
     Publish, Version, Will, connect, frame, publish, spelled, subscribe, unsubscribe,
 };
+pub use hello::{Hello, LastWill, property};
 pub use packet::{Packet, kind};
 
 use crate::hex;
@@ -204,6 +206,18 @@ impl Wire {
         let connack = self.packet_of(kind::CONNACK);
         assert_eq!(connack.body().get(1), Some(&0), "refused: {connack}");
         connack.body().first() == Some(&1)
+    }
+
+    /// Connects an MQTT 5 client that says what `hello` says; tells whether its session was there.
+    ///
+    /// # Panics
+    /// When it is refused.
+    #[must_use]
+    pub fn greet(address: SocketAddr, hello: &Hello<'_>) -> (Self, bool) {
+        let mut wire = Self::open(address, Version::V5);
+        wire.send(&hello.bytes());
+        let present = wire.connected();
+        (wire, present)
     }
 
     /// Subscribes and awaits that each filter got the level that it asked for.

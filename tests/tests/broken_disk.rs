@@ -3,7 +3,9 @@
 //! after its word would have to win a race.
 
 use tidewire_tests::broker::Broker;
-use tidewire_tests::wire::{Publish, Version, Wire, connect, frame, kind, subscribe, unsubscribe};
+use tidewire_tests::wire::{
+    Hello, LastWill, Publish, Version, Wire, connect, frame, kind, subscribe, unsubscribe,
+};
 
 /// Success at what needed the disk must not be heard: an error, or the end.
 fn not_promised(wire: &mut Wire, promise: u8) {
@@ -71,6 +73,31 @@ fn a_session_that_is_not_on_disk_is_not_opened() {
         wire.send(&connect(version, "late", false, 60, None));
         let said = wire.packet_or_end();
         assert!(said.as_ref().is_none_or(|answer| answer.reason() != 0), "{said:?}");
+    }
+}
+
+/// It would be lost with the next crash, and its client would not know.
+#[test]
+fn a_will_that_is_not_on_disk_is_not_taken() {
+    let broker = Broker::start();
+    let mut wire = Wire::open(broker.address(), Version::V5);
+    broker.break_disk();
+    let hello = Hello { will: Some(LastWill::new("lost/a", "gone")), ..Hello::new("late") };
+    wire.send(&hello.bytes());
+    let said = wire.packet_or_end();
+    assert!(said.as_ref().is_none_or(|answer| answer.reason() != 0), "{said:?}");
+}
+
+#[test]
+fn a_delayed_message_that_is_not_on_disk_is_not_acknowledged() {
+    for version in Version::ALL {
+        for (qos, promise) in [(1, kind::PUBACK), (2, kind::PUBREC)] {
+            let broker = Broker::start();
+            let mut writer = Wire::clean(broker.address(), version, "writer");
+            broker.break_disk();
+            writer.publish(&Publish::new("$delayed/9/lost/a", "nowhere", qos, 1));
+            not_promised(&mut writer, promise);
+        }
     }
 }
 

@@ -83,6 +83,10 @@ impl Template {
     }
 }
 
+/// Puts the properties of a message behind those in `out`, its expiry as of now; then `ids`.
+///
+/// # Errors
+/// When a value is longer than MQTT allows; `out` may hold some of them then.
 fn write_properties(
     out: &mut PropertiesBuilder,
     message: &Message<'_>,

@@ -118,6 +118,19 @@ impl<'a> Message<'a> {
             || self.user.clone().next().is_some()
     }
 
+    /// The message to be published anew: one that was kept until its time came.
+    #[must_use]
+    pub fn published<'b>(&'b self, properties: Properties<'b>) -> Published<'b> {
+        Published {
+            topic: self.topic,
+            payload: self.payload,
+            qos: self.qos,
+            retain: self.retain,
+            properties,
+            origin: self.origin,
+        }
+    }
+
     /// Seconds left until the message is stale: `None` when it never is, `Some(0)` when it is.
     #[must_use]
     pub fn seconds_left(&self, now_ms: i64) -> Option<u32> {

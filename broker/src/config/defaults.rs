@@ -33,6 +33,10 @@ pub(super) const CONNECTIONS_MAX: u32 = 100_000;
 pub(super) const RETAINED_MESSAGES_MAX: u64 = 1_000_000;
 pub(super) const RETAINED_BYTES_MAX: u64 = 4 * GIB;
 pub(super) const OUTBOUND_BUFFER_BYTES_MAX: u32 = 1024 * 1024;
+pub(super) const WILL_GRACE_AFTER_RESTART_S: u32 = 10;
+pub(super) const DELAY_S_MAX: u32 = 30 * 24 * 60 * 60;
+pub(super) const DELAYED_MESSAGES_MAX: u32 = 100_000;
+pub(super) const DELAYED_BYTES_MAX: u64 = 256 * MIB;
 
 pub(super) const WAL_FILE_BYTES: u64 = 64 * MIB;
 pub(super) const SEGMENT_BYTES_MAX: u64 = 256 * MIB;

@@ -107,6 +107,19 @@ pub struct MqttConfig {
     /// Bytes waiting for one connection's socket; beyond them it reads from the log.
     #[serde(deserialize_with = "bytes::<_, _, { 4 * KIB }, { GIB }>")]
     pub outbound_buffer_bytes_max: u32,
+    /// How long clients may take to come back after a restart of ours before their wills are
+    /// sent, in seconds.
+    #[serde(deserialize_with = "seconds::<_, _, 0, 86_400>")]
+    pub will_grace_after_restart_s: u32,
+    /// Longest delay of a message published to `$delayed/<seconds>/<topic>`, in seconds.
+    #[serde(deserialize_with = "seconds::<_, _, 0, 4_294_967_295>")]
+    pub delay_s_max: u32,
+    /// Messages that may wait for their time; 0 takes none.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
+    pub delayed_messages_max: u32,
+    /// Bytes of messages that may wait for their time.
+    #[serde(deserialize_with = "bytes::<_, _, 0, { 1024 * GIB }>")]
+    pub delayed_bytes_max: u64,
 }
 
 impl Default for MqttConfig {
@@ -128,6 +141,10 @@ impl Default for MqttConfig {
             retained_messages_max: defaults::RETAINED_MESSAGES_MAX,
             retained_bytes_max: defaults::RETAINED_BYTES_MAX,
             outbound_buffer_bytes_max: defaults::OUTBOUND_BUFFER_BYTES_MAX,
+            will_grace_after_restart_s: defaults::WILL_GRACE_AFTER_RESTART_S,
+            delay_s_max: defaults::DELAY_S_MAX,
+            delayed_messages_max: defaults::DELAYED_MESSAGES_MAX,
+            delayed_bytes_max: defaults::DELAYED_BYTES_MAX,
         }
     }
 }

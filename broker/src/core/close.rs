@@ -30,7 +30,7 @@ impl Core {
             }
         }
         if let Some(open) = self.open(id).filter(|_| disconnect.reason == ReasonCode::SUCCESS) {
-            open.will = None;
+            open.drops_will = true;
         }
         self.close(id, CloseReason::Disconnect, None);
     }
@@ -102,9 +102,7 @@ impl Core {
             self.trie.remove(filter, SessionKey(id.key));
         }
         self.leave_groups(id, &mut open);
-        if let Some(will) = open.will.take().filter(|_| self.stopping.is_none()) {
-            self.publish_will(&will, &open.client_id);
-        }
+        self.settle_will(&mut open);
         if open.ends_at_once {
             if let Err(error) = self.delete_session(&open.client_id) {
                 tracing::error!(%error, "rows of an ended session cannot be read");

@@ -6,11 +6,12 @@ use tidewire_proto::mqtt::{
     ConnAck, Connect, Packet, Properties, PropertiesBuilder, PropertyId, PropertyValue, ReasonCode,
     Version,
 };
-use tidewire_proto::topic;
+use tidewire_proto::{delayed, topic};
 use tokio::sync::oneshot;
 
 use crate::core::inbox::{Event, Release};
 use crate::core::open::{Claim, ConnId, Phase, Terms, Will};
+use crate::core::publish::is_ours;
 use crate::core::send::put;
 use crate::core::state::{Core, Deferred};
 use crate::link::{IN_PROCESS, Peer};
@@ -47,13 +48,7 @@ impl Core {
             version: connect.version,
             clean_start: connect.clean_start,
             terms,
-            will: connect.will.as_ref().map(|will| Will {
-                topic: will.topic.into(),
-                payload: will.payload.into(),
-                qos: will.qos,
-                retain: will.retain,
-                properties: will.properties.raw().into(),
-            }),
+            will: connect.will.as_ref().map(|will| Will::of(will, self.now_ms)),
             releases: Vec::new(),
             is_abandoned: false,
         };
@@ -86,9 +81,14 @@ impl Core {
             return Err(ReasonCode::BAD_AUTHENTICATION_METHOD);
         }
         match &connect.will {
-            Some(will) if topic::levels(will.topic) > usize::from(limits.topic_levels_max) => {
+            // A will has a delay of its own.
+            Some(will)
+                if topic::levels(will.topic) > usize::from(limits.topic_levels_max)
+                    || will.topic.starts_with(delayed::PREFIX) =>
+            {
                 Err(ReasonCode::TOPIC_NAME_INVALID)
             }
+            Some(will) if is_ours(will.topic) => Err(ReasonCode::NOT_AUTHORIZED),
             _ => Ok(()),
         }
     }

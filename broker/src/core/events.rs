@@ -23,6 +23,14 @@ impl Core {
             Event::Release(release) => self.on_release(release),
             Event::ToGroups(letters) => self.on_group_letters(letters),
             Event::ToMembers(letters) => self.on_member_letters(letters),
+            Event::Due(more) => {
+                more.into_iter().for_each(|due| self.wait_until_due(due));
+                self.on_due();
+            }
+            Event::Visit(client_ids, done) => {
+                self.visit_all(&client_ids);
+                let _ = done.send(());
+            }
             Event::Stop(done) => self.stop(done),
             Event::Accepted(_) | Event::Look => (),
         }
@@ -85,12 +93,19 @@ impl Core {
                 self.send_held(id, &bytes, result);
                 self.on_opened(id);
             }
-            Waiting::Ended(client_id, id) => self.on_session_ended(&client_id, id),
             Waiting::Retained(claims) if result.is_err() => {
                 let undo = |claimed| self.shared.retained.take_back(claimed);
                 claims.into_iter().rev().for_each(undo);
             }
             Waiting::Retained(_) => (),
+            Waiting::Ended(client_id, id) => {
+                self.on_session_ended(&client_id, id);
+                if result.is_err() {
+                    self.visit_later(client_id);
+                }
+            }
+            Waiting::DelayedTaken(taken) => self.on_delayed_taken(&taken, result.is_ok()),
+            Waiting::DelayedSent(key, bytes) => self.on_delayed_sent(key, bytes, result.is_ok()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What reaches a core from other threads: in batches, one wake for many.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 
 use parking_lot::Mutex;
 use tidewire_proto::record::Batch;
@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::core::letters::{ToGroup, ToMember};
 use crate::core::open::ConnId;
+use crate::core::timers::Due;
 use crate::link::Accepted;
 
 /// Something for a core to do.
@@ -28,6 +29,10 @@ pub(crate) enum Event {
     ToGroups(Vec<ToGroup>),
     /// From share groups that sessions of yours are members of.
     ToMembers(Vec<ToMember>),
+    /// Look after these; then do what is due.
+    Due(Vec<Due>),
+    /// These clients are away and their sessions may be over; say when they were looked at.
+    Visit(Vec<Arc<str>>, mpsc::Sender<()>),
     /// Look whether a stop is complete.
     Look,
     /// End all connections, then yourself.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use tidewire_proto::id::{GroupId, PacketId};
 use tidewire_proto::mqtt::Version;
-use tidewire_proto::qos::Qos;
+use tidewire_proto::record::Batch;
 use tidewire_proto::routing::grant::Grant;
 use tidewire_proto::session::cursor::{Cursor, Positions};
 use tidewire_proto::session::inbound::Inbound;
@@ -86,12 +86,10 @@ pub(crate) struct Terms {
 
 /// A message that the client left for the case that it is lost.
 pub(crate) struct Will {
-    pub(crate) topic: Box<str>,
-    pub(crate) payload: Box<[u8]>,
-    pub(crate) qos: Qos,
-    pub(crate) retain: bool,
-    /// Properties as they came, validated.
-    pub(crate) properties: Box<[u8]>,
+    /// How long it waits for the client to come back, in seconds.
+    pub(crate) delay_s: u32,
+    /// As a batch of one record.
+    pub(crate) message: Batch,
 }
 
 /// A connected session.
@@ -123,6 +121,8 @@ pub(crate) struct Open {
     pub(crate) is_changed: bool,
     /// The client asked for the end of the session with the end of the connection.
     pub(crate) ends_at_once: bool,
+    /// The client took its leave: its will is forgotten.
+    pub(crate) drops_will: bool,
     /// The end of this turn looks whether more can be sent.
     pub(crate) is_hungry: bool,
     /// Its rows go into the commit of this turn.

@@ -1,14 +1,15 @@
 //! PUBLISH and PUBREL from a client: into the turn, and answered when durable.
 
+use tidewire_proto::delayed;
 use tidewire_proto::message::Published;
-use tidewire_proto::mqtt::{Ack, Properties, PropertyPlace, Publish, ReasonCode};
+use tidewire_proto::mqtt::{Ack, Publish, ReasonCode};
 use tidewire_proto::qos::Qos;
 use tidewire_proto::session::inbound::Verdict;
 use tidewire_proto::session::receipts::Release;
 use tidewire_store::rows::receipt;
 use tidewire_store::{Table, TableChange};
 
-use crate::core::open::{ConnId, Phase, Will};
+use crate::core::open::{ConnId, Phase};
 use crate::core::send::quality;
 use crate::core::state::{Core, TURN_BYTES_MAX};
 use crate::core::turn::Waiting;
@@ -19,7 +20,6 @@ impl Core {
         self.counters.messages_received.add(quality(publish.qos), 1);
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
         let Phase::Open(open) = &mut conn.phase else { return };
-        let is_durable = open.is_durable();
         let is_asked = open.subscriptions.has_no_local() || self.shared.notes_publisher;
         let origin = is_asked.then_some(&*open.client_id);
         let topic = match open.inbound.on_publish(publish) {
@@ -31,39 +31,29 @@ impl Core {
             }
             Err(reason) => return self.close(id, CloseReason::Protocol, Some(reason)),
         };
+        if topic.starts_with('$') && (is_ours(topic) || topic.starts_with(delayed::PREFIX)) {
+            let topic = topic.to_owned();
+            return self.on_special(id, publish, &topic);
+        }
         let Some(placed) = self.placement.place(topic, &open.client_id, publish.properties) else {
-            let reason = Some(ReasonCode::TOPIC_NAME_INVALID);
-            return self.close(id, CloseReason::Limit, reason);
+            return self.refuse_publish(
+                id,
+                publish,
+                (ReasonCode::TOPIC_NAME_INVALID, DropReason::Invalid),
+            );
         };
         let message = Published::new(publish, topic, origin);
         if publish.retain && !self.turn.admit(&message, &self.shared.retained, self.now_ms) {
-            return self.refuse_publish(id, publish, DropReason::RetainedLimit);
+            let why = (ReasonCode::QUOTA_EXCEEDED, DropReason::RetainedLimit);
+            return self.refuse_publish(id, publish, why);
         }
-        match (publish.qos, publish.packet_id) {
-            (Qos::AtMostOnce, _) | (_, None) => {
-                if publish.retain {
-                    self.turn.append(&message, placed, self.now_ms);
-                } else {
-                    self.turn.append_live(&message, placed, self.now_ms);
-                }
+        match publish.qos {
+            Qos::AtMostOnce if !publish.retain => {
+                self.turn.append_live(&message, placed, self.now_ms);
             }
-            (Qos::AtLeastOnce, Some(packet_id)) => {
-                self.turn.append(&message, placed, self.now_ms);
-                self.turn.waiting.push(Waiting::Puback(id, packet_id));
-            }
-            (Qos::ExactlyOnce, Some(packet_id)) => {
-                self.turn.append(&message, placed, self.now_ms);
-                self.turn.waiting.push(Waiting::Pubrec(id, packet_id));
-                if is_durable {
-                    let key = receipt::key(&open.client_id, packet_id);
-                    self.turn.changes.push(TableChange::new(
-                        Table::Inbound,
-                        key,
-                        Some(receipt::ROW.into()),
-                    ));
-                }
-            }
+            _ => self.turn.append(&message, placed, self.now_ms),
         }
+        self.await_publish(id, publish);
         if self.turn.bytes() >= TURN_BYTES_MAX {
             self.submit();
         }
@@ -91,28 +81,35 @@ impl Core {
         }
     }
 
-    /// Publishes what a lost client left.
-    pub(crate) fn publish_will(&mut self, will: &Will, client_id: &str) {
-        let mut message = Published {
-            topic: &will.topic,
-            payload: &will.payload,
-            qos: will.qos,
-            retain: will.retain,
-            properties: Properties::parse(&will.properties, PropertyPlace::Will)
-                .unwrap_or_default(),
-            origin: None,
-        };
-        // Its levels were counted at CONNECT.
-        let placed = self.placement.place(&will.topic, client_id, message.properties);
-        let Some(placed) = placed else { return };
-        // What cannot be kept is still worth saying.
-        message.retain =
-            message.retain && self.turn.admit(&message, &self.shared.retained, self.now_ms);
-        if will.qos == Qos::AtMostOnce && !message.retain {
-            self.turn.append_live(&message, placed, self.now_ms);
-        } else {
-            self.turn.append(&message, placed, self.now_ms);
+    /// The answer leaves when the commit of this turn is durable.
+    pub(crate) fn await_publish(&mut self, id: ConnId, publish: &Publish<'_>) {
+        let Some(packet_id) = publish.packet_id else { return };
+        match publish.qos {
+            Qos::AtMostOnce => (),
+            Qos::AtLeastOnce => self.turn.waiting.push(Waiting::Puback(id, packet_id)),
+            Qos::ExactlyOnce => {
+                self.turn.waiting.push(Waiting::Pubrec(id, packet_id));
+                let Some(open) = self.open(id).filter(|open| open.is_durable()) else { return };
+                let key = receipt::key(&open.client_id, packet_id);
+                let row = Some(receipt::ROW.into());
+                self.turn.changes.push(TableChange::new(Table::Inbound, key, row));
+            }
         }
-        self.end_turn_soon();
     }
+
+    /// A topic that we give a meaning of its own.
+    fn on_special(&mut self, id: ConnId, publish: &Publish<'_>, topic: &str) {
+        match is_ours(topic) {
+            true => {
+                let why = (ReasonCode::NOT_AUTHORIZED, DropReason::NotAuthorized);
+                self.refuse_publish(id, publish, why);
+            }
+            false => self.on_delayed(id, publish, topic),
+        }
+    }
+}
+
+/// Topics in which only the broker speaks.
+pub(crate) fn is_ours(topic: &str) -> bool {
+    topic == "$SYS" || topic.starts_with("$SYS/")
 }

@@ -10,21 +10,34 @@ use crate::core::state::Core;
 use crate::metrics::{CloseReason, DropReason};
 
 impl Core {
-    /// Ends the exchange of a PUBLISH that was judged and not taken. QoS 0 is dropped; before
-    /// MQTT 5 an acknowledgement cannot say no, so the connection is closed.
-    pub(crate) fn refuse_publish(&mut self, id: ConnId, publish: &Publish<'_>, why: DropReason) {
-        self.counters.messages_dropped.add((why, quality(publish.qos)), 1);
-        let Some(packet_id) = publish.packet_id else { return };
+    /// Does not take a PUBLISH that was judged to be new, and says why if the protocol can: before
+    /// MQTT 5 an acknowledgement cannot say no, and at QoS 0 there is none.
+    pub(crate) fn refuse_publish(
+        &mut self,
+        id: ConnId,
+        publish: &Publish<'_>,
+        (reason, counted): (ReasonCode, DropReason),
+    ) {
+        self.counters.messages_dropped.add((counted, quality(publish.qos)), 1);
         let Some(open) = self.open(id) else { return };
-        match publish.qos {
-            Qos::ExactlyOnce => open.inbound.receipts.on_stored(packet_id, false),
-            _ => open.inbound.receipts.qos1_answered(),
+        let is_v5 = open.version == Version::V5;
+        match (publish.qos, publish.packet_id) {
+            (Qos::AtLeastOnce, Some(packet_id)) => {
+                open.inbound.receipts.qos1_answered();
+                if is_v5 {
+                    return self.send_puback(id, packet_id, reason);
+                }
+            }
+            (Qos::ExactlyOnce, Some(packet_id)) => {
+                open.inbound.receipts.on_stored(packet_id, false);
+                if is_v5 {
+                    return self.send_pubrec(id, packet_id, reason);
+                }
+            }
+            // Nothing was promised, and the next one may be taken.
+            _ if reason != ReasonCode::TOPIC_NAME_INVALID => return,
+            _ => (),
         }
-        let reason = ReasonCode::QUOTA_EXCEEDED;
-        match (open.version, publish.qos) {
-            (Version::V5, Qos::ExactlyOnce) => self.send_pubrec(id, packet_id, reason),
-            (Version::V5, _) => self.send_puback(id, packet_id, reason),
-            _ => self.close(id, CloseReason::Limit, Some(reason)),
-        }
+        self.close(id, CloseReason::Limit, Some(reason));
     }
 }

@@ -60,6 +60,7 @@ impl Core {
         if old.is_some() && !is_kept {
             self.delete_session(&client_id)?;
         }
+        let old_will = self.will_row(&client_id)?;
         let mut open = self.new_session(claim);
         if is_kept {
             self.restore(&mut open)?;
@@ -75,6 +76,7 @@ impl Core {
             }
             self.delete_session(&client_id)?;
         }
+        self.change_will(&client_id, old_will, is_kept, open.will.as_ref());
         let connack = self.connack(version, &client_id, &open.terms, is_kept);
         open.is_changed = open.is_durable();
         self.counters.connections_accepted += 1;
@@ -118,6 +120,7 @@ impl Core {
             is_urgent: false,
             is_listed: false,
             ends_at_once: false,
+            drops_will: false,
             is_announced: false,
             terms: claim.terms,
         }

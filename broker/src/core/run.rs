@@ -288,7 +288,7 @@ impl Core {
         }
     }
 
-    fn is_behind(&self) -> bool {
+    pub(crate) fn is_behind(&self) -> bool {
         self.shared.store.is_busy()
             || self.commits.len() >= COMMITS_WAITING_MAX
             || self.shared.inboxes.iter().any(|inbox| inbox.is_full())

@@ -1,8 +1,8 @@
 //! What all cores share: the store, the registry, the ways to each other, the limits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tidewire_store::Store;
 use tokio::sync::watch;
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::config::{MqttConfig, ShareConfig};
 use crate::core::inbox::Event;
 use crate::core::inbox::Inbox;
+use crate::core::waiting_room::Delayed;
 use crate::link::Accepted;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
@@ -33,6 +34,11 @@ pub(crate) struct Shared {
     /// A core ended in a panic: nothing is served any more.
     pub(crate) failed: watch::Sender<bool>,
     turns: AtomicUsize,
+    /// Messages that wait for their time.
+    pub(crate) delayed: Delayed,
+    /// When this run of the broker began.
+    pub(crate) started_ms: i64,
+    pub(crate) clock: Clock,
     serials: AtomicU64,
 }
 
@@ -61,6 +67,9 @@ impl Shared {
             connections: Arc::new(AtomicUsize::new(0)),
             failed: watch::Sender::new(false),
             turns: AtomicUsize::new(0),
+            delayed: Delayed::default(),
+            started_ms: wall_clock_ms(),
+            clock: Clock::new(),
             serials: AtomicU64::new(1),
         }
     }
@@ -74,6 +83,44 @@ impl Shared {
     /// A number that no other connection of this process has.
     pub(crate) fn next_serial(&self) -> u64 {
         self.serials.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Time that does not jump, in the terms of the wall clock: what waits is measured with it.
+pub(crate) struct Clock {
+    started: Instant,
+    /// Wall-clock time at the start, as far as we know.
+    began_ms: AtomicI64,
+}
+
+/// Beyond that the wall clock was set, and what is yet to come is counted from its new time.
+const JUMP_MS: i64 = 1_000;
+
+impl Clock {
+    fn new() -> Self {
+        Self { started: Instant::now(), began_ms: AtomicI64::new(wall_clock_ms()) }
+    }
+
+    /// Milliseconds since the start.
+    pub(crate) fn elapsed_ms(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Milliseconds of the Unix epoch.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.began_ms.load(Ordering::Relaxed).saturating_add(self.elapsed_ms())
+    }
+
+    /// When that is, in milliseconds since the start.
+    pub(crate) fn since_start(&self, at_ms: i64) -> i64 {
+        at_ms.saturating_sub(self.began_ms.load(Ordering::Relaxed))
+    }
+
+    /// Takes over what the wall clock was set to.
+    pub(crate) fn follow(&self, wall_ms: i64) {
+        if (wall_ms - self.now_ms()).abs() > JUMP_MS {
+            self.began_ms.store(wall_ms.saturating_sub(self.elapsed_ms()), Ordering::Relaxed);
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::core::inbox::Inbox;
 use crate::core::letters::Post;
 use crate::core::open::{Conn, ConnId, Open, Phase};
 use crate::core::shared::{Shared, wall_clock_ms};
+use crate::core::timers::Timers;
 use crate::core::turn::{Turn, Waiting};
 use crate::metrics::CoreCounters;
 use crate::registry::Owner;
@@ -63,6 +64,8 @@ pub(crate) struct Core {
     pub(crate) paused: Vec<ConnId>,
     /// Sessions whose last rows are on their way, and who waits to take them up.
     pub(crate) ending: AHashMap<u64, Vec<oneshot::Sender<()>>>,
+    /// What waits for its time.
+    pub(crate) timers: Timers,
     pub(crate) scratch: Scratch,
     /// Wakes the end of the turn.
     pub(crate) turn_end: Arc<Notify>,
@@ -136,6 +139,7 @@ impl Core {
             hungry: Vec::new(),
             paused: Vec::new(),
             ending: AHashMap::new(),
+            timers: Timers::default(),
             scratch: Scratch { read: vec![0; READ_BYTES_MAX], templates: Templates::default() },
             turn_end: Arc::new(Notify::new()),
             is_turn_due: false,

@@ -18,8 +18,10 @@ impl Core {
     pub(crate) fn on_tick(&mut self) {
         self.now_ms = wall_clock_ms();
         self.uptime_ms = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.shared.clock.follow(self.now_ms);
         self.resume_paused();
         self.close_silent();
+        self.on_due();
         for id in std::mem::take(&mut self.changed) {
             if let Some(open) = self.open(id) {
                 open.is_listed = false;

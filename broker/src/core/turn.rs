@@ -6,10 +6,12 @@ use tidewire_proto::id::{PacketId, PartitionId};
 use tidewire_proto::message::Published;
 use tidewire_proto::record::{Batch, BatchBuilder};
 use tidewire_proto::routing::placement::Placed;
+use tidewire_store::rows::delayed::DelayedKey;
 use tidewire_store::rows::retained;
 use tidewire_store::{Append, Commit, OffsetOf, Table, TableChange};
 
 use crate::core::open::{ConnId, RetainedFeed};
+use crate::core::waiting_room::DelayedTaken;
 use crate::retained::{Claimed, Footprint, RetainedIndex};
 
 /// Marks a batch whose messages were handed out when they came: all of them are QoS 0.
@@ -30,6 +32,10 @@ pub(crate) enum Waiting {
     Ended(Arc<str>, ConnId),
     /// Retained messages that were counted.
     Retained(Vec<Claimed>),
+    /// A message that is to be published later.
+    DelayedTaken(DelayedTaken),
+    /// It was published, and takes so many bytes no longer.
+    DelayedSent(DelayedKey, u64),
 }
 
 /// What a record or a row costs besides what its publisher gives.

@@ -47,6 +47,8 @@ pub struct Metrics {
     pub retained: Gauge,
     /// What retained messages take.
     pub retained_bytes: Gauge,
+    /// Sessions whose time was over.
+    pub sessions_expired: Counter,
 }
 
 impl Metrics {
@@ -85,6 +87,7 @@ impl Metrics {
                 subscriptions: GaugeFamily::register(&series::SUBSCRIPTIONS, &[], to),
                 retained: series::RETAINED.gauge(to, &[]),
                 retained_bytes: series::RETAINED_BYTES.gauge(to, &[]),
+                sessions_expired: series::EXPIRED.counter(to, &[]),
             }
         })
     }

@@ -118,6 +118,10 @@ labels! {
         Attempts = "attempts",
         /// As many messages are retained as may be.
         RetainedLimit = "retained_limit",
+        /// As many messages wait for their time as may.
+        DelayedLimit = "delayed_limit",
+        /// Its topic is not one that may be published to.
+        Invalid = "invalid",
     }
 }
 

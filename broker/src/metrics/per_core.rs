@@ -24,7 +24,9 @@ pub struct CoreCounters {
     /// Messages that a share group handed out again.
     pub messages_redelivered: u64,
     /// Messages that a reader did not get, or that were refused.
-    pub messages_dropped: Tally<(DropReason, Quality), 27>,
+    pub messages_dropped: Tally<(DropReason, Quality), 33>,
+    /// Sessions whose time was over.
+    pub sessions_expired: u64,
 }
 
 impl CoreCounters {
@@ -41,6 +43,7 @@ impl CoreCounters {
             messages_delivered,
             messages_redelivered,
             messages_dropped,
+            sessions_expired,
         } = self;
         flush(connections_accepted, &to.connections_accepted);
         connections_refused.flush(&to.connections_refused);
@@ -51,5 +54,6 @@ impl CoreCounters {
         messages_delivered.flush(&to.messages_delivered);
         flush(messages_redelivered, &to.messages_redelivered);
         messages_dropped.flush(&to.messages_dropped);
+        flush(sessions_expired, &to.sessions_expired);
     }
 }

@@ -44,6 +44,7 @@ pub const SERIES: &[&Series] = &[
     &SUBSCRIPTIONS,
     &RETAINED,
     &RETAINED_BYTES,
+    &EXPIRED,
 ];
 
 pub(super) const CONNECTIONS: Series = counter(
@@ -99,6 +100,12 @@ pub(super) const RETAINED: Series =
     gauge("tidewire_retained_messages", Unit::Count, "Topics with a retained message.");
 pub(super) const RETAINED_BYTES: Series =
     gauge("tidewire_retained_bytes", Unit::Bytes, "Topics and rows of retained messages.");
+
+pub(super) const EXPIRED: Series = counter(
+    "tidewire_sessions_expired_total",
+    Unit::Count,
+    "Sessions dropped because their client stayed away too long.",
+);
 
 const fn counter(name: &'static str, unit: Unit, help: &'static str) -> Series {
     Series { name, kind: Kind::Counter, unit, help }

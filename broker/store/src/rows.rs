@@ -2,12 +2,14 @@
 //! version of its form, so that a later build can read what an earlier one wrote.
 
 pub mod cursor;
+pub mod delayed;
 mod field;
 pub mod receipt;
 pub mod retained;
 pub mod session;
 pub mod share;
 pub mod subscription;
+pub mod will;
 
 pub use field::RowError;
 

@@ -20,7 +20,7 @@ pub enum Table {
     Inbound = 6,
     /// Retained messages.
     Retained = 7,
-    /// Wills that wait.
+    /// Wills, and messages that wait for their time.
     Wills = 8,
     /// Consumer groups.
     Groups = 9,

@@ -1,0 +1,205 @@
+//! What has its time: wills of clients that stayed away, sessions that expired, messages that
+//! were published with a delay. Each is done and forgotten in one commit.
+
+use std::sync::Arc;
+
+use tidewire_proto::delivery::copy_properties;
+use tidewire_proto::message::Message;
+use tidewire_proto::mqtt::PropertiesBuilder;
+use tidewire_proto::record::Batch;
+use tidewire_store::rows::delayed::{DelayedKey, DelayedRow};
+use tidewire_store::rows::session::SessionRow;
+use tidewire_store::rows::will::WillState;
+use tidewire_store::{ReadError, Table, TableChange};
+
+use crate::core::inbox::Event;
+use crate::core::open::ConnId;
+use crate::core::send::quality;
+use crate::core::state::{Core, TURN_BYTES_MAX};
+use crate::core::timers::Due;
+use crate::core::turn::Waiting;
+use crate::core::waiting_room::DelayedTaken;
+use crate::metrics::DropReason;
+
+/// So much is done before others get their turn.
+const DUE_AT_A_TIME: usize = 256;
+/// How long we wait when something could not be done.
+const RETRY_MS: i64 = 5_000;
+/// Stands for a connection that claims a client id and is none.
+const NOBODY: u32 = u32::MAX;
+
+impl Core {
+    /// Does it when its time has come.
+    pub(crate) fn wait_until_due(&mut self, due: Due) {
+        self.timers.set(self.shared.clock.since_start(due.due_ms()), due);
+    }
+
+    /// Does what is due, some of it; the rest after others had their turn.
+    pub(crate) fn on_due(&mut self) {
+        if self.stopping.is_some() || self.is_behind() {
+            return;
+        }
+        let elapsed_ms = self.shared.clock.elapsed_ms();
+        for _ in 0..DUE_AT_A_TIME {
+            match self.timers.pop(elapsed_ms) {
+                None => return,
+                Some(Due::Will(client_id, due_ms)) => self.visit(&client_id, Some(due_ms)),
+                Some(Due::Message(key)) => self.publish_delayed(key),
+            }
+            self.submit_if_large();
+        }
+        if self.timers.is_due(elapsed_ms) {
+            self.inbox.push(Event::Due(Vec::new()));
+        }
+    }
+
+    /// Looks after clients that are away and whose session may be over.
+    pub(crate) fn visit_all(&mut self, client_ids: &[Arc<str>]) {
+        for client_id in client_ids {
+            self.visit(client_id, None);
+            self.submit_if_large();
+        }
+    }
+
+    fn submit_if_large(&mut self) {
+        if self.turn.bytes() >= TURN_BYTES_MAX {
+            self.submit();
+        }
+        self.end_turn_soon();
+    }
+
+    /// Tries again later what could not be written.
+    pub(crate) fn visit_later(&mut self, client_id: Arc<str>) {
+        let at_ms = self.shared.clock.elapsed_ms() + RETRY_MS;
+        self.timers.set(at_ms, Due::Will(client_id, self.now_ms));
+    }
+
+    /// Does what is due for a client that is away. Its id is claimed meanwhile, so that it cannot
+    /// come back in between; is it back, there is nothing to do.
+    fn visit(&mut self, client_id: &Arc<str>, due_ms: Option<i64>) {
+        let id = ConnId { key: NOBODY, serial: self.shared.next_serial() };
+        if !self.shared.registry.claim_if_free(client_id, self.owner(id)) {
+            return;
+        }
+        let is_changed = self.settle(client_id, due_ms).unwrap_or_else(|error| {
+            tracing::error!(%error, "the rows of a session cannot be read");
+            self.visit_later(Arc::clone(client_id));
+            false
+        });
+        if !is_changed {
+            return self.shared.registry.release(client_id, self.owner(id));
+        }
+        self.ending.insert(id.serial, Vec::new());
+        self.turn.waiting.push(Waiting::Ended(Arc::clone(client_id), id));
+    }
+
+    fn settle(&mut self, client_id: &Arc<str>, timer_ms: Option<i64>) -> Result<bool, ReadError> {
+        let now_ms = self.now_ms;
+        let row = self.shared.store.get(Table::Sessions, client_id.as_bytes())?;
+        let session = row.and_then(|row| SessionRow::decode(&row).ok());
+        let is_over = session.is_none_or(|session| session.is_expired(now_ms));
+        let mut is_changed = false;
+        if let Some(will) = self.will_row(client_id)? {
+            let is_due = match will.state {
+                WillState::Connected => true,
+                WillState::Waiting { due_ms, by_broker } => {
+                    due_ms <= now_ms || timer_ms == Some(due_ms) || (is_over && !by_broker)
+                }
+            };
+            match will.state {
+                WillState::Waiting { due_ms, .. } if !is_due => {
+                    self.wait_until_due(Due::Will(Arc::clone(client_id), due_ms));
+                }
+                _ => {
+                    self.publish_will(&will.message, client_id);
+                    self.delete_will_row(client_id);
+                    is_changed = true;
+                }
+            }
+        }
+        match session {
+            Some(_) if is_over => {
+                self.delete_session(client_id)?;
+                self.counters.sessions_expired += 1;
+                is_changed = true;
+            }
+            // The end of its connection could not be written.
+            Some(session) if session.ended_ms.is_none() => {
+                let row = SessionRow { ended_ms: Some(now_ms), ..session };
+                self.put_session_row(client_id, row);
+                is_changed = true;
+            }
+            _ => (),
+        }
+        Ok(is_changed)
+    }
+
+    fn publish_delayed(&mut self, key: DelayedKey) {
+        let bytes = key.encode();
+        let row = match self.shared.store.get(Table::Wills, &bytes) {
+            Ok(Some(row)) => row,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(%error, "a delayed message cannot be read");
+                return self.retry_delayed(key);
+            }
+        };
+        match DelayedRow::decode(&row) {
+            Ok(delayed) => {
+                let now_ms = self.now_ms;
+                self.publish_kept(&delayed.message, &delayed.client_id, Some(now_ms));
+            }
+            Err(error) => tracing::error!(%error, "a delayed message is lost"),
+        }
+        self.turn.changes.push(TableChange::new(Table::Wills, bytes, None));
+        self.turn.waiting.push(Waiting::DelayedSent(key, row.len() as u64));
+    }
+
+    fn retry_delayed(&mut self, key: DelayedKey) {
+        self.timers.set(self.shared.clock.elapsed_ms() + RETRY_MS, Due::Message(key));
+    }
+
+    /// A delayed message is taken, or could not be.
+    pub(crate) fn on_delayed_taken(&mut self, taken: &DelayedTaken, is_ok: bool) {
+        match is_ok {
+            true => self.shared.inboxes[taken.core].push(Event::Due(vec![Due::Message(taken.key)])),
+            false => self.shared.delayed.give_back(taken.bytes),
+        }
+    }
+
+    /// A delayed message is published, or could not be.
+    pub(crate) fn on_delayed_sent(&mut self, key: DelayedKey, bytes: u64, is_ok: bool) {
+        match is_ok {
+            true => self.shared.delayed.give_back(bytes),
+            false => self.retry_delayed(key),
+        }
+    }
+
+    /// Publishes a message that was kept until now. Its expiry counts from when it was received,
+    /// as of `now_ms`, or begins anew.
+    pub(crate) fn publish_kept(&mut self, batch: &Batch, client_id: &str, now_ms: Option<i64>) {
+        let record = batch.records().next();
+        let Some(message) = record.as_ref().and_then(Message::of) else {
+            return tracing::error!(client_id, "a message that was kept is damaged");
+        };
+        let counted_ms = now_ms.unwrap_or(message.received_ms);
+        if message.seconds_left(counted_ms) == Some(0) && now_ms.is_some() {
+            let label = (DropReason::Expired, quality(message.qos));
+            return self.counters.messages_dropped.add(label, 1);
+        }
+        let mut properties = PropertiesBuilder::new();
+        if let Err(error) = copy_properties(&mut properties, &message, counted_ms) {
+            return tracing::error!(%error, client_id, "a message that was kept is damaged");
+        }
+        let mut published = message.published(properties.as_properties());
+        let placed = self.placement.place(message.topic, client_id, published.properties);
+        let Some(placed) = placed else {
+            return tracing::warn!(client_id, "a message that was kept has too many levels now");
+        };
+        // What cannot be kept is still worth saying.
+        published.retain =
+            published.retain && self.turn.admit(&published, &self.shared.retained, self.now_ms);
+        self.turn.append(&published, placed, self.now_ms);
+        self.end_turn_soon();
+    }
+}

@@ -1,0 +1,115 @@
+//! Wills: kept in a row while the client is connected, published or forgotten in the commit that
+//! ends it. When a client is away, its will waits for its time.
+
+use std::sync::Arc;
+
+use tidewire_proto::message::Published;
+use tidewire_proto::mqtt;
+use tidewire_proto::record::{Batch, BatchBuilder};
+use tidewire_store::rows::will::{WillRow, WillState};
+use tidewire_store::{ReadError, Table, TableChange};
+
+use crate::core::open::{Open, Will};
+use crate::core::state::Core;
+use crate::core::timers::Due;
+
+impl Will {
+    pub(crate) fn of(will: &mqtt::Will<'_>, now_ms: i64) -> Self {
+        let mut batch = BatchBuilder::new();
+        let message = Published {
+            topic: will.topic,
+            payload: will.payload,
+            qos: will.qos,
+            retain: will.retain,
+            properties: will.properties,
+            origin: None,
+        };
+        message.push_to(&mut batch, now_ms);
+        let delay_s = will.properties.will_delay().unwrap_or(0);
+        Self { delay_s, message: batch.finish() }
+    }
+
+    fn row(&self, state: WillState) -> WillRow {
+        WillRow { state, delay_s: self.delay_s, message: self.message.clone() }
+    }
+}
+
+impl Core {
+    /// The will that a client id left, if it is not settled.
+    pub(crate) fn will_row(&self, client_id: &str) -> Result<Option<WillRow>, ReadError> {
+        let row = self.shared.store.get(Table::Wills, client_id.as_bytes())?;
+        Ok(row.and_then(|row| {
+            let decoded = WillRow::decode(&row);
+            decoded.inspect_err(|error| tracing::error!(client_id, %error, "a will is lost")).ok()
+        }))
+    }
+
+    /// A client id connects: what it left before is settled, and what it brings is kept.
+    pub(crate) fn change_will(
+        &mut self,
+        client_id: &Arc<str>,
+        old: Option<WillRow>,
+        is_resumed: bool,
+        new: Option<&Will>,
+    ) {
+        self.timers.forget(client_id);
+        let had_one = old.is_some();
+        if let Some(old) = old.filter(|old| is_sent_at_return(old, is_resumed, self.now_ms)) {
+            self.publish_will(&old.message, client_id);
+        }
+        match new {
+            Some(will) => self.put_will_row(client_id, &will.row(WillState::Connected)),
+            None if had_one => self.delete_will_row(client_id),
+            None => (),
+        }
+    }
+
+    /// The connection ended. Nothing is promised to a client that never got its CONNACK.
+    pub(crate) fn settle_will(&mut self, open: &mut Open) {
+        let Some(will) = open.will.take() else { return };
+        if open.drops_will || !open.is_announced {
+            return self.delete_will_row(&open.client_id);
+        }
+        if self.stopping.is_some() {
+            // We go, not the client: the next start waits for it to come back.
+            return;
+        }
+        let wait_s = if open.ends_at_once { 0 } else { will.delay_s.min(open.terms.expiry_s) };
+        if wait_s == 0 {
+            self.publish_will(&will.message, &open.client_id);
+            return self.delete_will_row(&open.client_id);
+        }
+        let due_ms = self.shared.clock.now_ms() + i64::from(wait_s) * 1000;
+        let state = WillState::Waiting { due_ms, by_broker: false };
+        self.put_will_row(&open.client_id, &will.row(state));
+        self.wait_until_due(Due::Will(Arc::clone(&open.client_id), due_ms));
+    }
+
+    /// Publishes a will; the caller's commit removes its row.
+    pub(crate) fn publish_will(&mut self, message: &Batch, client_id: &str) {
+        // What it may live begins now.
+        self.publish_kept(message, client_id, None);
+    }
+
+    fn put_will_row(&mut self, client_id: &str, row: &WillRow) {
+        let key = client_id.as_bytes().into();
+        self.turn.changes.push(TableChange::new(Table::Wills, key, Some(row.encode())));
+    }
+
+    pub(crate) fn delete_will_row(&mut self, client_id: &str) {
+        let key = client_id.as_bytes().into();
+        self.turn.changes.push(TableChange::new(Table::Wills, key, None));
+    }
+}
+
+/// Whether the return of a client comes too late for its will, or ends the session it belongs to.
+fn is_sent_at_return(will: &WillRow, is_resumed: bool, now_ms: i64) -> bool {
+    match will.state {
+        // The end of its connection could not be written.
+        WillState::Connected => !is_resumed,
+        WillState::Waiting { due_ms, .. } if due_ms <= now_ms => true,
+        // It was we who were away: a client that is back is not lost.
+        WillState::Waiting { by_broker: true, .. } => false,
+        WillState::Waiting { by_broker: false, .. } => !is_resumed,
+    }
+}
