@@ -22,6 +22,7 @@ mod open;
 mod packets;
 mod publish;
 mod refuse;
+mod replay;
 mod restore;
 mod run;
 mod send;

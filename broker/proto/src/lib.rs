@@ -7,6 +7,7 @@ pub mod message;
 pub mod mqtt;
 pub mod qos;
 pub mod record;
+pub mod replay;
 pub mod routing;
 pub mod session;
 pub mod share;

@@ -120,6 +120,11 @@ impl Core {
             // What it catches up with includes this message.
             Some(open) if qos != Qos::AtMostOnce && !open.cursor.is_live() => return Sent::Skipped,
             Some(open) if qos != Qos::AtMostOnce && waits(open) => return Sent::NoRoom,
+            Some(open) if open.subscriptions.is_replaying(message.topic) => {
+                // Older ones are on their way: it comes after them, from the log.
+                open.left_to_log += 1;
+                return Sent::Skipped;
+            }
             Some(_) => (),
         }
         self.deliver(id, target, message, place, Way::Own)

@@ -82,10 +82,11 @@ impl Core {
                 }
             }
             Waiting::Send(id, bytes) => self.send_held(id, &bytes, result),
-            Waiting::Suback(id, bytes, feeds) => {
-                self.send_held(id, &bytes, result);
+            Waiting::Suback(id, suback) => {
+                self.send_held(id, &suback.bytes, result);
                 if let Some(open) = self.open(id) {
-                    open.take_feeds(feeds);
+                    open.seeking -= suback.replays;
+                    open.take_feeds(suback.feeds);
                 }
                 self.feed(id);
             }

@@ -63,10 +63,12 @@ impl Core {
         let Some(open) = self.open(id) else { return };
         open.cursor.set_reading(true);
         // One filter can be looked up; more than one is as good as reading everything.
-        let filter = match open.subscriptions.len() {
-            1 => open.subscriptions.iter().next().and_then(|(f, _)| TopicFilter::parse(f).ok()),
-            _ => None,
-        };
+        let Reading { partition, from, .. } = reading;
+        let only = open.subscriptions.only_one_at(partition, from);
+        let only = only.and_then(|(filter, until)| Some((TopicFilter::parse(filter).ok()?, until)));
+        let (filter, until) =
+            only.map_or((None, u64::MAX), |(filter, until)| (Some(filter), until));
+        let reading = Reading { to: reading.to.min(until), ..reading };
         self.deferred.push(Deferred::Read(id, reading, filter));
         self.end_turn_soon();
     }
@@ -80,10 +82,16 @@ impl Core {
             let core = &self.positions;
             let Some(conn) = self.conns.get_mut(id.key as usize) else { return Need::Nothing };
             let Phase::Open(open) = &mut conn.phase else { return Need::Nothing };
-            if conn.serial != id.serial || !open.is_announced || !open.window.has_room() {
+            if conn.serial != id.serial || !open.is_announced || open.seeking > 0 {
+                return Need::Nothing;
+            }
+            if !open.window.has_room() {
                 return Need::Nothing;
             }
             let Some(reading) = open.cursor.next_read(core, &self.barriers) else {
+                if open.cursor.is_live() {
+                    self.on_caught_up(id);
+                }
                 return Need::Nothing;
             };
             let Reading { partition, from, .. } = reading;
@@ -138,20 +146,37 @@ impl Core {
         let Some(message) = message else { return Sent::Skipped };
         let session = SessionKey(id.key);
         let Some(open) = self.open(id) else { return Sent::Skipped };
-        let target = if open.subscriptions.has_beginnings() {
-            open.subscriptions.target(session, message.topic, (place.partition, place.offset))
+        let at = (place.partition, place.offset);
+        let target = if message.qos == Qos::AtMostOnce && !open.subscriptions.has_replays() {
+            None
+        } else if message.qos == Qos::AtMostOnce {
+            open.subscriptions.replay_target(session, message.topic, at)
+        } else if open.subscriptions.has_beginnings() {
+            open.subscriptions.target(session, message.topic, at)
         } else {
             let route = self.routes.find(&self.trie, message.topic);
             Routes::part_of(&route, session).cloned()
         };
-        // QoS 0 is live or not at all.
-        match target.filter(|target| target.qos.min(message.qos) != Qos::AtMostOnce) {
-            None => Sent::Skipped,
-            Some(target) => {
-                self.scratch.templates.used = 0;
-                self.deliver(id, &target, &message, Some(place), Way::Own)
-            }
+        let Some(target) = target else { return Sent::Skipped };
+        if target.qos.min(message.qos) == Qos::AtMostOnce && !self.is_owed_qos0(id, &message, at) {
+            // Live or not at all.
+            return Sent::Skipped;
         }
+        self.scratch.templates.used = 0;
+        self.deliver(id, &target, &message, Some(place), Way::Own)
+    }
+
+    /// Whether a message at QoS 0 comes from the log because a replay asked for it.
+    fn is_owed_qos0(&mut self, id: ConnId, message: &Message<'_>, at: (PartitionId, u64)) -> bool {
+        let session = SessionKey(id.key);
+        let Some(open) = self.open(id) else { return false };
+        if open.subscriptions.replay_target(session, message.topic, at).is_none() {
+            return false;
+        }
+        if at.1 >= open.live_since.get(at.0) {
+            open.left_to_log = open.left_to_log.saturating_sub(1);
+        }
+        true
     }
 
     /// Sends again what is in flight since an earlier connection. False when room ran out.

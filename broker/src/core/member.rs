@@ -86,7 +86,7 @@ impl Core {
         self.end_turn_soon();
     }
 
-    fn on_joined(&mut self, id: ConnId, token: u32) {
+    pub(crate) fn on_joined(&mut self, id: ConnId, token: u32) {
         let Some(open) = self.open(id) else { return };
         let Some(at) = open.joining.iter().position(|one| one.token == token) else { return };
         open.joining[at].left -= 1;
@@ -94,7 +94,7 @@ impl Core {
             return;
         }
         let done = open.joining.remove(at);
-        self.turn.waiting.push(Waiting::Suback(id, done.suback, done.feeds));
+        self.turn.waiting.push(Waiting::Suback(id, done.suback));
         self.end_turn_soon();
     }
 

@@ -111,6 +111,12 @@ pub(crate) struct Open {
     /// SUBSCRIBEs that wait for something outside this core.
     pub(crate) joining: Vec<Joining>,
     pub(crate) last_token: u32,
+    /// Subscriptions that begin in the past and are not answered yet.
+    pub(crate) seeking: usize,
+    /// Live messages at QoS 0 that are to come from the log, because a replay is there first.
+    pub(crate) left_to_log: u64,
+    /// Where its core was when the last replay began.
+    pub(crate) live_since: Positions,
     /// Share groups whose message found no room.
     pub(crate) stalled: Vec<GroupId>,
     /// Packets that leave when the session's rows are durable.
@@ -165,6 +171,24 @@ pub(crate) struct Joining {
     pub(crate) token: u32,
     /// How many answers are missing.
     pub(crate) left: usize,
-    pub(crate) suback: Vec<u8>,
+    pub(crate) suback: Suback,
+}
+
+/// The answer to a SUBSCRIBE, and what follows it.
+#[derive(Default)]
+pub(crate) struct Suback {
+    pub(crate) bytes: Vec<u8>,
+    /// Retained messages.
     pub(crate) feeds: Vec<RetainedFeed>,
+    /// Subscriptions that begin in the past.
+    pub(crate) replays: usize,
+}
+
+/// A beginning that is being looked up.
+pub(crate) struct Seek {
+    pub(crate) conn: ConnId,
+    pub(crate) filter: Box<str>,
+    pub(crate) start: Start,
+    /// The SUBSCRIBE that waits for it.
+    pub(crate) token: u32,
 }

@@ -8,7 +8,7 @@ use ahash::AHashMap;
 use tidewire_proto::mqtt::{ReasonCode, Version};
 use tidewire_proto::qos::Qos;
 use tidewire_proto::session::alias::Aliases;
-use tidewire_proto::session::cursor::Cursor;
+use tidewire_proto::session::cursor::{Cursor, Positions};
 use tidewire_proto::session::inbound::Inbound;
 use tidewire_proto::session::receipts::Receipts;
 use tidewire_proto::session::subscription::Subscriptions;
@@ -113,6 +113,9 @@ impl Core {
             shares: AHashMap::new(),
             joining: Vec::new(),
             last_token: 0,
+            seeking: 0,
+            left_to_log: 0,
+            live_since: Positions::default(),
             stalled: Vec::new(),
             held: Vec::new(),
             is_changed: false,
@@ -132,7 +135,7 @@ impl Core {
             if let (Ok(filter), Ok(found)) =
                 (subscription::filter(client_id, key), subscription::decode(row))
             {
-                open.subscriptions.insert(filter, found);
+                open.subscriptions.restore(filter, found);
             }
         })?;
         self.restore_shares(open);

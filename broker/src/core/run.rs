@@ -20,6 +20,7 @@ use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 use crate::core::inbox::{Event, Inbox};
 use crate::core::open::{Conn, ConnId, Phase};
 use crate::core::packets::ReadEnd;
+use crate::core::replay::find_start;
 use crate::core::shared::{Shared, wall_clock_ms};
 use crate::core::socket::Socket;
 use crate::core::state::{Core, Deferred, READ_BYTES_MAX};
@@ -141,6 +142,13 @@ async fn wait_for(shell: Shell, deferred: Deferred) {
         Deferred::Read(id, reading, filter) => {
             let slice = read_log(&shell, reading, filter).await;
             shell.borrow_mut().on_read(id, reading, slice);
+        }
+        Deferred::Seek(seek) => {
+            let store = shell.borrow().shared.store.clone();
+            let start = seek.start;
+            let sought = spawn_blocking(move || find_start(&store, start)).await;
+            let found = sought.unwrap_or_else(|panic| Err(ReadError::Io(panic.to_string())));
+            shell.borrow_mut().on_sought(seek, found);
         }
         Deferred::GroupRead(id, reading, filter) => {
             let slice = read_log(&shell, reading, filter).await;

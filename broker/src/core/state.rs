@@ -20,7 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::core::groups::Groups;
 use crate::core::inbox::Inbox;
 use crate::core::letters::Post;
-use crate::core::open::{Conn, ConnId, Open, Phase};
+use crate::core::open::{Conn, ConnId, Open, Phase, Seek};
 use crate::core::shared::{Shared, wall_clock_ms};
 use crate::core::timers::Timers;
 use crate::core::turn::{Turn, Waiting};
@@ -90,7 +90,9 @@ pub(crate) enum Deferred {
     /// A part of the log that is not in memory.
     /// With a filter, only what matches it.
     Read(ConnId, Reading, Option<TopicFilter>),
-    /// The same for a share group.
+    /// Where a subscription begins.
+    Seek(Seek),
+    /// The same as `Read` for a share group.
     GroupRead(GroupId, Reading, Option<TopicFilter>),
 }
 

@@ -6,6 +6,7 @@ use tidewire_proto::mqtt::{
     Packet, Properties, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeOptions, UnsubAck,
     Unsubscribe,
 };
+use tidewire_proto::replay::{PROPERTY, parse_start, split_start};
 use tidewire_proto::routing::grant::{Grant, SessionKey};
 use tidewire_proto::session::subscription::Subscription;
 use tidewire_proto::topic::{self, is_shared};
@@ -13,7 +14,7 @@ use tidewire_store::rows::subscription;
 use tidewire_store::{Table, TableChange};
 
 use crate::config::MqttConfig;
-use crate::core::open::{ConnId, Joining, Open, Phase, RetainedFeed};
+use crate::core::open::{ConnId, Joining, Open, Phase, RetainedFeed, Suback};
 use crate::core::send::put;
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
@@ -22,36 +23,38 @@ impl Core {
     pub(crate) fn on_subscribe(&mut self, id: ConnId, subscribe: &Subscribe<'_>) {
         let sub_id = subscribe.properties.subscription_ids().next().unwrap_or(0);
         let filters_max = self.shared.limits.filters_per_subscribe_max as usize;
+        let from = subscribe.properties.user_properties().find(|(name, _)| *name == PROPERTY);
+        let from = from.map(|(_, value)| value);
         let mut codes = Vec::new();
-        let mut made = Made { sub_id, feeds: Vec::new(), joins: 0, token: self.next_token(id) };
+        let token = self.next_token(id);
+        let mut made = Made { sub_id, suback: Suback::default(), joins: 0, token };
         for (filter, options) in subscribe.filters() {
             let code = match codes.len() < filters_max {
-                true => self.subscribe(id, &canonical(filter), options, &mut made),
+                true => self.subscribe_from(id, (filter, from), options, &mut made),
                 false => ReasonCode::QUOTA_EXCEEDED,
             };
             codes.push(code.0);
         }
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
         let Phase::Open(open) = &mut conn.phase else { return };
-        let Made { feeds, joins, token, .. } = made;
-        if !feeds.is_empty() {
+        let Made { mut suback, joins, token, .. } = made;
+        if !suback.feeds.is_empty() {
             // What is published from here on comes after the retained messages, from the log.
             open.cursor.fall_behind(&self.positions);
         }
         let ack =
             SubAck { packet_id: subscribe.packet_id, properties: Properties::EMPTY, codes: &codes };
-        let mut bytes = Vec::new();
-        put(&Packet::SubAck(ack), open.version, &mut bytes);
-        if !self.fits(id, bytes.len()) {
+        put(&Packet::SubAck(ack), open.version, &mut suback.bytes);
+        if !self.fits(id, suback.bytes.len()) {
             return;
         }
         self.mark_changed(id, true);
         // Also a session without rows waits for a commit: whatever was accepted before is then
         // in the log and in the retained table, and what comes later comes from the log.
         if joins == 0 {
-            self.turn.waiting.push(Waiting::Suback(id, bytes, feeds));
+            self.turn.waiting.push(Waiting::Suback(id, suback));
         } else if let Some(open) = self.open(id) {
-            open.joining.push(Joining { token, left: joins, suback: bytes, feeds });
+            open.joining.push(Joining { token, left: joins, suback });
         }
         self.end_turn_soon();
     }
@@ -60,6 +63,42 @@ impl Core {
         let Some(open) = self.open(id) else { return 0 };
         open.last_token = open.last_token.wrapping_add(1);
         open.last_token
+    }
+
+    /// A filter that may say where it begins, or be another name of one that does not.
+    fn subscribe_from(
+        &mut self,
+        id: ConnId,
+        (filter, from): (&str, Option<&str>),
+        options: SubscribeOptions,
+        made: &mut Made,
+    ) -> ReasonCode {
+        let (start, plain) = match (split_start(filter), from.map(parse_start)) {
+            (Err(_), _) => return ReasonCode::TOPIC_FILTER_INVALID,
+            (_, Some(None)) => return ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
+            (Ok(Some((start, plain))), _) => (Some(start), plain),
+            (Ok(None), from) => (from.flatten(), filter),
+        };
+        let name = canonical(plain);
+        // A group has one position: a member cannot begin elsewhere.
+        match start {
+            None => self.subscribe(id, &name, options, made),
+            Some(_) if is_shared(&name) => ReasonCode::TOPIC_FILTER_INVALID,
+            Some(start) => {
+                let unasked = SubscribeOptions {
+                    // What is retained comes with the rest.
+                    retain_handling: RetainHandling::DoNotSend,
+                    ..options
+                };
+                let code = self.subscribe(id, &name, unasked, made);
+                if !code.is_error() {
+                    made.joins += 1;
+                    made.suback.replays += 1;
+                    self.seek(id, &name, start, made.token);
+                }
+                code
+            }
+        }
     }
 
     fn subscribe(
@@ -87,11 +126,16 @@ impl Core {
                 return reason;
             }
             made.joins += 1;
-            self.put_subscription(id, filter, Subscription { grant, since: None });
+            self.put_subscription(
+                id,
+                filter,
+                Subscription { grant, since: None, is_replay: false },
+            );
             return ReasonCode(options.qos.bits());
         }
         let since = (!open.cursor.is_live()).then(|| self.positions.clone());
-        let is_new = self.put_subscription(id, filter, Subscription { grant, since });
+        let is_new =
+            self.put_subscription(id, filter, Subscription { grant, since, is_replay: false });
         self.trie.insert(filter, SessionKey(id.key), grant);
         let wants_retained = match options.retain_handling {
             RetainHandling::Send => true,
@@ -100,28 +144,38 @@ impl Core {
         };
         if wants_retained {
             let since = self.positions.clone();
-            made.feeds.push(RetainedFeed { filter: filter.into(), grant, since, after: None });
+            made.suback.feeds.push(RetainedFeed {
+                filter: filter.into(),
+                grant,
+                since,
+                after: None,
+            });
         }
         ReasonCode(options.qos.bits())
     }
 
+    /// The row of a subscription, as it stands.
+    pub(crate) fn write_subscription(&mut self, id: ConnId, filter: &str) {
+        let Some(open) = self.open(id).filter(|open| open.is_durable()) else { return };
+        let Some(subscription) = open.subscriptions.get(filter) else { return };
+        let key = subscription::key(&open.client_id, filter);
+        let row = Some(subscription::encode(subscription));
+        self.turn.changes.push(TableChange::new(Table::Subscriptions, key, row));
+    }
+
     /// Notes down a subscription; whether its filter is new to the session.
     fn put_subscription(&mut self, id: ConnId, filter: &str, new: Subscription) -> bool {
-        let Some(conn) = self.conns.get_mut(id.key as usize) else { return false };
-        let Phase::Open(open) = &mut conn.phase else { return false };
-        let (now, is_new) = open.subscriptions.insert(filter, new);
-        if open.is_durable() {
-            let key = subscription::key(&open.client_id, filter);
-            let row = Some(subscription::encode(&now));
-            self.turn.changes.push(TableChange::new(Table::Subscriptions, key, row));
-        }
+        let Some(open) = self.open(id) else { return false };
+        let (_, is_new) = open.subscriptions.insert(filter, new);
+        self.write_subscription(id, filter);
         is_new
     }
 
     pub(crate) fn on_unsubscribe(&mut self, id: ConnId, unsubscribe: &Unsubscribe<'_>) {
         let mut codes = Vec::new();
         for filter in unsubscribe.filters() {
-            codes.push(self.unsubscribe(id, &canonical(filter)).0);
+            let plain = split_start(filter).ok().flatten().map_or(filter, |(_, plain)| plain);
+            codes.push(self.unsubscribe(id, &canonical(plain)).0);
         }
         let Some(open) = self.open(id) else { return };
         let ack = UnsubAck {
@@ -154,11 +208,10 @@ impl Core {
     }
 }
 
-/// What a SUBSCRIBE leads to besides its answer.
+/// What a SUBSCRIBE leads to.
 struct Made {
     sub_id: u32,
-    /// Retained messages that follow it.
-    feeds: Vec<RetainedFeed>,
+    suback: Suback,
     /// Share groups that must know of it first.
     joins: usize,
     token: u32,

@@ -10,7 +10,7 @@ use tidewire_store::rows::delayed::DelayedKey;
 use tidewire_store::rows::retained;
 use tidewire_store::{Append, Commit, OffsetOf, Table, TableChange};
 
-use crate::core::open::{ConnId, RetainedFeed};
+use crate::core::open::{ConnId, Suback};
 use crate::core::waiting_room::DelayedTaken;
 use crate::retained::{Claimed, Footprint, RetainedIndex};
 
@@ -25,7 +25,7 @@ pub(crate) enum Waiting {
     /// Bytes that were held back until now.
     Send(ConnId, Vec<u8>),
     /// SUBACK, then the retained messages.
-    Suback(ConnId, Vec<u8>, Vec<RetainedFeed>),
+    Suback(ConnId, Suback),
     /// CONNACK; the session is open.
     Connack(ConnId, Vec<u8>),
     /// A session's last rows are written: it can be taken up elsewhere.

@@ -22,6 +22,20 @@ impl Positions {
         self.0[index] = self.0[index].max(next);
     }
 
+    /// Goes back to `other` wherever that lies before.
+    pub fn fall_back(&mut self, other: &Self) {
+        for (mine, other) in self.0.iter_mut().zip(&other.0) {
+            *mine = (*mine).min(*other);
+        }
+    }
+
+    /// Goes on to `other` wherever that lies behind.
+    pub fn advance_to(&mut self, other: &Self) {
+        for (partition, next) in other.iter() {
+            self.advance(partition, next);
+        }
+    }
+
     /// Partitions and their next offsets.
     pub fn iter(&self) -> impl Iterator<Item = (PartitionId, u64)> + '_ {
         (0u32..).map(PartitionId).zip(self.0.iter().copied())
@@ -133,6 +147,15 @@ impl Cursor {
         if self.is_live() {
             *self = Self::from_positions(core.clone());
         }
+    }
+
+    /// Goes back to read again from there. Answers where it stood.
+    pub fn rewind(&mut self, core: &Positions, start: &Positions) -> Positions {
+        let stood = self.positions(core).clone();
+        let mut positions = stood.clone();
+        positions.fall_back(start);
+        *self = Self::from_positions(positions);
+        stood
     }
 
     /// Where the session stands, given where its core does.

@@ -15,6 +15,8 @@ pub struct Subscription {
     /// Where it begins, when it was made while the session lagged behind: what lies before was
     /// published before this subscription.
     pub since: Option<Positions>,
+    /// It began in the past and has not caught up: messages at QoS 0 come from the log too.
+    pub is_replay: bool,
 }
 
 /// All subscriptions of one session, by filter.
@@ -22,6 +24,7 @@ pub struct Subscription {
 pub struct Subscriptions {
     by_filter: BTreeMap<Box<str>, Subscription>,
     with_beginning: usize,
+    replays: usize,
     no_local: usize,
 }
 
@@ -56,12 +59,95 @@ impl Subscriptions {
         let old = self.by_filter.get(filter);
         let is_new = old.is_none();
         let since = old.map_or(new.since, |old| old.since.clone());
-        let in_force = Subscription { grant: new.grant, since };
-        self.count_out(filter);
-        self.with_beginning += usize::from(in_force.since.is_some());
-        self.no_local += usize::from(in_force.grant.no_local);
-        self.by_filter.insert(filter.into(), in_force.clone());
+        let is_replay = old.is_some_and(|old| old.is_replay);
+        let in_force = Subscription { grant: new.grant, since, is_replay };
+        self.put(filter, in_force.clone());
         (in_force, is_new)
+    }
+
+    /// Takes up what was stored.
+    pub fn restore(&mut self, filter: &str, stored: Subscription) {
+        self.put(filter, stored);
+    }
+
+    fn put(&mut self, filter: &str, subscription: Subscription) {
+        self.count_out(filter);
+        self.with_beginning += usize::from(subscription.since.is_some());
+        self.replays += usize::from(subscription.is_replay);
+        self.no_local += usize::from(subscription.grant.no_local);
+        self.by_filter.insert(filter.into(), subscription);
+    }
+
+    /// A subscription begins anew at `start`, in the past, and the session goes back for it from
+    /// where it `stood`: the others must not see again what they have seen.
+    pub fn replay(&mut self, filter: &str, start: Positions, stood: &Positions) {
+        let others = self.by_filter.iter().filter(|(other, _)| &***other != filter);
+        let filters: Vec<Box<str>> = others.map(|(other, _)| other.clone()).collect();
+        for other in filters {
+            let Some(mut subscription) = self.by_filter.get(&other).cloned() else { continue };
+            let mut since = subscription.since.take().unwrap_or_default();
+            since.advance_to(stood);
+            subscription.since = Some(since);
+            self.put(&other, subscription);
+        }
+        if let Some(mut subscription) = self.by_filter.get(filter).cloned() {
+            subscription.since = Some(start);
+            subscription.is_replay = true;
+            self.put(filter, subscription);
+        }
+    }
+
+    /// What is live waits for what a replay brings first.
+    pub fn hold_live(&mut self, filter: &str) {
+        if let Some(mut subscription) = self.by_filter.get(filter).cloned() {
+            subscription.is_replay = true;
+            self.put(filter, subscription);
+        }
+    }
+
+    /// The session has caught up: beginnings lie behind it. Answers which subscriptions were
+    /// replayed until now.
+    pub fn caught_up(&mut self) -> Vec<Box<str>> {
+        let mut replayed = Vec::new();
+        for (filter, subscription) in &mut self.by_filter {
+            subscription.since = None;
+            if std::mem::take(&mut subscription.is_replay) {
+                replayed.push(filter.clone());
+            }
+        }
+        (self.with_beginning, self.replays) = (0, 0);
+        replayed
+    }
+
+    /// Whether any subscription is being replayed.
+    #[must_use]
+    pub fn has_replays(&self) -> bool {
+        self.replays > 0
+    }
+
+    /// Whether messages on this topic reach the session from the log, also at QoS 0.
+    #[must_use]
+    pub fn is_replaying(&self, topic: &str) -> bool {
+        let mut replays = self.by_filter.iter().filter(|(_, s)| s.is_replay);
+        self.has_replays() && replays.any(|(filter, _)| topic::matches(filter, topic))
+    }
+
+    /// The only filter that has begun at this place, and the offset at which others begin too.
+    #[must_use]
+    pub fn only_one_at(&self, partition: PartitionId, offset: u64) -> Option<(&str, u64)> {
+        let (mut only, mut until) = (None, u64::MAX);
+        for (filter, subscription) in &self.by_filter {
+            let begins = subscription.since.as_ref().map_or(0, |since| since.get(partition));
+            if topic::is_shared(filter) {
+                continue;
+            }
+            if begins > offset {
+                until = until.min(begins);
+            } else if only.replace(&**filter).is_some() {
+                return None;
+            }
+        }
+        only.map(|filter| (filter, until))
     }
 
     /// Takes one away. False when there was none.
@@ -73,6 +159,7 @@ impl Subscriptions {
     fn count_out(&mut self, filter: &str) {
         if let Some(old) = self.by_filter.get(filter) {
             self.with_beginning -= usize::from(old.since.is_some());
+            self.replays -= usize::from(old.is_replay);
             self.no_local -= usize::from(old.grant.no_local);
         }
     }
@@ -103,11 +190,32 @@ impl Subscriptions {
         topic: &str,
         at: (PartitionId, u64),
     ) -> Option<Target> {
+        self.target_of(session, topic, at, |_| true)
+    }
+
+    /// The same, of subscriptions that are being replayed.
+    #[must_use]
+    pub fn replay_target(
+        &self,
+        session: SessionKey,
+        topic: &str,
+        at: (PartitionId, u64),
+    ) -> Option<Target> {
+        self.target_of(session, topic, at, |subscription| subscription.is_replay)
+    }
+
+    fn target_of(
+        &self,
+        session: SessionKey,
+        topic: &str,
+        at: (PartitionId, u64),
+        counts: impl Fn(&Subscription) -> bool,
+    ) -> Option<Target> {
         let begun = |s: &Subscription| s.since.as_ref().is_none_or(|from| from.get(at.0) <= at.1);
         let mut matching = self
             .by_filter
             .iter()
-            .filter(|(filter, s)| begun(s) && topic::matches(filter, topic))
+            .filter(|(filter, s)| counts(s) && begun(s) && topic::matches(filter, topic))
             .map(|(_, subscription)| subscription.grant);
         let mut target = Target::new(session, matching.next()?);
         matching.for_each(|grant| target.join(grant));
@@ -133,7 +241,7 @@ mod tests {
 
     fn subscription(qos: Qos, since: Option<Positions>) -> Subscription {
         let grant = Grant { qos, no_local: false, retain_as_published: false, id: 0 };
-        Subscription { grant, since }
+        Subscription { grant, since, is_replay: false }
     }
 
     #[test]
@@ -158,5 +266,22 @@ mod tests {
         assert!(subscriptions.has_beginnings());
         assert!(subscriptions.remove("b"));
         assert!(!subscriptions.has_beginnings());
+    }
+
+    #[test]
+    fn a_replay_begins_in_the_past_and_the_others_where_the_session_stood() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.insert("a", subscription(Qos::AtLeastOnce, None));
+        subscriptions.insert("b", subscription(Qos::AtMostOnce, None));
+        let (start, stood) = (since(3).expect("some"), since(10).expect("some"));
+        subscriptions.replay("b", start, &stood);
+        let target = |topic, offset| subscriptions.target(SessionKey(0), topic, (P, offset));
+        assert!(target("b", 2).is_none() && target("b", 3).is_some());
+        assert!(target("a", 9).is_none() && target("a", 10).is_some());
+        assert!(subscriptions.is_replaying("b") && !subscriptions.is_replaying("a"));
+        assert_eq!(subscriptions.only_one_at(P, 3), Some(("b", 10)));
+        assert_eq!(subscriptions.only_one_at(P, 10), None);
+        assert_eq!(subscriptions.caught_up(), ["b".into()]);
+        assert!(!subscriptions.has_beginnings() && !subscriptions.is_replaying("b"));
     }
 }

@@ -12,6 +12,7 @@ const VERSION: u8 = 1;
 const NO_LOCAL: u8 = 0b100;
 const RETAIN_AS_PUBLISHED: u8 = 0b1000;
 const HAS_BEGINNING: u8 = 0b1_0000;
+const IS_REPLAY: u8 = 0b10_0000;
 
 /// The key of a subscription in `Table::Subscriptions`.
 #[must_use]
@@ -37,6 +38,7 @@ pub fn encode(subscription: &Subscription) -> Box<[u8]> {
         (grant.no_local, NO_LOCAL),
         (grant.retain_as_published, RETAIN_AS_PUBLISHED),
         (subscription.since.is_some(), HAS_BEGINNING),
+        (subscription.is_replay, IS_REPLAY),
     ] {
         flags |= if is_set { flag } else { 0 };
     }
@@ -71,7 +73,7 @@ pub fn decode(row: &[u8]) -> Result<Subscription, RowError> {
         false => None,
     };
     fields.end()?;
-    Ok(Subscription { grant, since })
+    Ok(Subscription { grant, since, is_replay: flags & IS_REPLAY != 0 })
 }
 
 #[cfg(test)]
@@ -90,7 +92,8 @@ mod tests {
         for since in [None, Some(positions)] {
             let grant =
                 Grant { qos: Qos::ExactlyOnce, no_local: true, retain_as_published: false, id: 9 };
-            let subscription = Subscription { grant, since };
+            let is_replay = since.is_some();
+            let subscription = Subscription { grant, since, is_replay };
             assert_eq!(decode(&encode(&subscription)), Ok(subscription));
         }
         assert_eq!(filter("c", &key("c", "a/+")), Ok("a/+"));
