@@ -10,6 +10,7 @@ mod quantity;
 mod rules;
 mod sections;
 mod text;
+mod topics;
 
 use std::path::PathBuf;
 
@@ -23,6 +24,7 @@ pub use sections::{
     MqttConfig, MqttListener, ShareConfig, ShareGroupConfig, ShareStrategy, StoreConfig,
     StreamConfig, ThreadsConfig,
 };
+pub use topics::{AutoRetained, AutoSubscribeConfig, RewriteConfig, RewriteOn, TopicsConfig};
 
 use document::Aim;
 use layers::Layers;
@@ -46,6 +48,8 @@ pub struct Config {
     /// The parts of the log. The stream `mqtt` is always among them.
     #[serde(rename = "stream")]
     pub streams: Vec<StreamConfig>,
+    /// Rules for topics and filters.
+    pub topics: TopicsConfig,
     /// How many cores we use.
     pub threads: ThreadsConfig,
     /// What we tell about ourselves.
@@ -64,6 +68,7 @@ impl Default for Config {
             share: ShareConfig::default(),
             store: StoreConfig::default(),
             streams: vec![StreamConfig::catch_all()],
+            topics: TopicsConfig::default(),
             threads: ThreadsConfig::default(),
             log: LogConfig::default(),
             file: None,
@@ -126,6 +131,7 @@ fn broken_rules(config: &Config, layers: &Layers, known: &[Problem]) -> Vec<Prob
     let settings = layers.merged();
     let mut breaches = rules::check_sizes(&config.mqtt, &config.store);
     breaches.extend(rules::check_streams(&config.streams));
+    breaches.extend(topics::check_topics(&config.topics));
     breaches.retain(|breach| !breach.settings.iter().any(covered));
     breaches.into_iter().map(|breach| locate(breach, &settings, layers)).collect()
 }

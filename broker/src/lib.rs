@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 mod core;
 mod error;
+mod exclusive;
 mod link;
 mod listener;
 pub mod metrics;
@@ -19,6 +20,7 @@ mod server;
 mod shares;
 mod store_options;
 pub mod telemetry;
+mod topic_rules;
 mod upkeep;
 
 pub use broker::{Broker, Builder, Message, Received, Subscribe, Subscription, SubscriptionEnd};

@@ -53,9 +53,9 @@ impl Server {
         let count = core_count(config);
         let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
         let shares = core::stored_shares(&store).map_err(StartError::Tables)?;
-        let limits = (config.mqtt.clone(), config.share.clone());
-        let shared = Arc::new(Shared::new(store, shares, inboxes, limits, metrics));
+        let shared = Arc::new(Shared::new(store, shares, inboxes, config, metrics));
         shared.retained.load(&shared.store).map_err(StartError::Tables)?;
+        shared.exclusives.load(&shared.store).map_err(StartError::Tables)?;
         let waiting = restart::take_up(&shared).map_err(StartError::Tables)?;
         let cores = start_cores(&shared, config)?;
         for (inbox, due) in shared.inboxes.iter().zip(waiting) {

@@ -201,3 +201,22 @@ fn a_mangled_file_is_answered_not_tripped_over() {
     }
     assert!(refused > 1000, "only {refused} were refused");
 }
+
+#[test]
+fn a_wrong_rule_for_topics_is_shown_where_it_stands() {
+    check(
+        "[[topics.rewrite]]\nfrom = \"old/+\"\nto = \"new/$2\"\n",
+        "t.toml:3:6: \"new/$2\" makes no rewrite rule: $2 stands for no wildcard: there are 1, \
+         counted from $1
+    3 | to = \"new/$2\"
+      |      ^^^^^^^^",
+    );
+    check(
+        "[topics]\nauto_subscribe = [{ filter = \"d/%c#\" }]\n",
+        "t.toml:2:30: \"d/%c#\" cannot be subscribed to: '#' must be the whole last level",
+    );
+    check(
+        "[[topics.rewrite]]\nfrom = \"a\"\nto = \"b\"\non = \"sub\"\n",
+        "one of publish, subscribe",
+    );
+}

@@ -2,5 +2,6 @@
 
 pub mod grant;
 pub mod placement;
+pub mod rewrite;
 pub mod routes;
 pub mod trie;

@@ -13,12 +13,12 @@ pub(super) struct Breach {
 }
 
 impl Breach {
-    fn new(settings: &[&str], message: String) -> Self {
+    pub(super) fn new(settings: &[&str], message: String) -> Self {
         let path = |setting: &&str| setting.split('.').map(str::to_owned).collect();
         Self { settings: settings.iter().map(path).collect(), message, hint: None }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }

@@ -102,6 +102,9 @@ impl Core {
             self.trie.remove(filter, SessionKey(id.key));
         }
         self.leave_groups(id, &mut open);
+        if !open.is_durable() {
+            self.shared.exclusives.release_all(&open.client_id);
+        }
         self.settle_will(&mut open);
         if open.ends_at_once {
             if let Err(error) = self.delete_session(&open.client_id) {

@@ -48,6 +48,7 @@ impl Core {
             version: connect.version,
             clean_start: connect.clean_start,
             terms,
+            user: connect.user_name.map(Into::into),
             will: connect.will.as_ref().map(|will| Will::of(will, self.now_ms)),
             releases: Vec::new(),
             is_abandoned: false,

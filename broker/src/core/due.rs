@@ -192,7 +192,8 @@ impl Core {
             return tracing::error!(%error, client_id, "a message that was kept is damaged");
         }
         let mut published = message.published(properties.as_properties());
-        let placed = self.placement.place(message.topic, client_id, published.properties);
+        published.topic = self.rewriter.topic(message.topic);
+        let placed = self.placement.place(published.topic, client_id, published.properties);
         let Some(placed) = placed else {
             return tracing::warn!(client_id, "a message that was kept has too many levels now");
         };

@@ -8,6 +8,7 @@ use ahash::AHashMap;
 use tidewire_proto::id::{GroupId, PacketId};
 use tidewire_proto::mqtt::Version;
 use tidewire_proto::record::Batch;
+use tidewire_proto::replay::Start;
 use tidewire_proto::routing::grant::Grant;
 use tidewire_proto::session::cursor::{Cursor, Positions};
 use tidewire_proto::session::inbound::Inbound;
@@ -62,6 +63,8 @@ pub(crate) struct Claim {
     pub(crate) version: Version,
     pub(crate) clean_start: bool,
     pub(crate) terms: Terms,
+    /// Who it says it is.
+    pub(crate) user: Option<Box<str>>,
     pub(crate) will: Option<Will>,
     /// Others that claimed the client id meanwhile and wait for us to let go.
     pub(crate) releases: Vec<oneshot::Sender<()>>,

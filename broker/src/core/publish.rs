@@ -35,6 +35,7 @@ impl Core {
             let topic = topic.to_owned();
             return self.on_special(id, publish, &topic);
         }
+        let topic = self.rewriter.topic(topic);
         let Some(placed) = self.placement.place(topic, &open.client_id, publish.properties) else {
             return self.refuse_publish(
                 id,

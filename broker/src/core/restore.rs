@@ -21,6 +21,7 @@ use tidewire_store::{ReadError, Table, TableChange};
 use crate::core::open::{Claim, ConnId, Open, Phase};
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
+use crate::link::Peer;
 
 /// Tables whose rows belong to sessions, by client id and a name within it.
 const OF_SESSIONS: [Table; 2] = [Table::Subscriptions, Table::Inbound];
@@ -51,7 +52,7 @@ impl Core {
         }
     }
 
-    fn take_up(&mut self, id: ConnId, claim: Claim) -> Result<(), ReadError> {
+    fn take_up(&mut self, id: ConnId, mut claim: Claim) -> Result<(), ReadError> {
         let version = claim.version;
         let client_id = claim.client_id.clone();
         let row = self.shared.store.get(Table::Sessions, client_id.as_bytes())?;
@@ -61,9 +62,14 @@ impl Core {
             self.delete_session(&client_id)?;
         }
         let old_will = self.will_row(&client_id)?;
+        let is_inside = self.conn(id).is_some_and(|conn| conn.peer == Peer::InProcess);
+        let user = claim.user.take();
         let mut open = self.new_session(claim);
         if is_kept {
             self.restore(&mut open)?;
+        }
+        if !is_inside {
+            self.auto_subscribe(&mut open, user.as_deref());
         }
         if open.is_durable() {
             let row = SessionRow { expiry_s: open.terms.expiry_s, ended_ms: None };
@@ -75,6 +81,9 @@ impl Core {
                 self.shared.shares.acquire(&(&**filter).into(), groups_max);
             }
             self.delete_session(&client_id)?;
+            for (filter, _) in open.subscriptions.iter().filter(|(_, it)| it.is_exclusive) {
+                self.shared.exclusives.claim(filter, &client_id);
+            }
         }
         self.change_will(&client_id, old_will, is_kept, open.will.as_ref());
         let connack = self.connack(version, &client_id, &open.terms, is_kept);
@@ -195,6 +204,7 @@ impl Core {
 
     /// Puts the deletion of all rows of a session into this turn's commit.
     pub(crate) fn delete_session(&mut self, client_id: &str) -> Result<(), ReadError> {
+        self.shared.exclusives.release_all(client_id);
         let (mut changes, mut shared) = (Vec::new(), Vec::new());
         for table in OF_SESSIONS {
             self.rows_of(table, client_id, &mut |key, _| {

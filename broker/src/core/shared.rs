@@ -7,15 +7,17 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tidewire_store::Store;
 use tokio::sync::watch;
 
-use crate::config::{MqttConfig, ShareConfig};
+use crate::config::{Config, MqttConfig, ShareConfig};
 use crate::core::inbox::Event;
 use crate::core::inbox::Inbox;
 use crate::core::waiting_room::Delayed;
+use crate::exclusive::Exclusives;
 use crate::link::Accepted;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::retained::{RetainedIndex, RetainedLimits};
 use crate::shares::Shares;
+use crate::topic_rules::TopicRules;
 
 /// Shared by all cores of a broker.
 pub(crate) struct Shared {
@@ -29,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) shares: Shares,
     pub(crate) metrics: Metrics,
     pub(crate) retained: RetainedIndex,
+    pub(crate) rules: TopicRules,
+    pub(crate) exclusives: Exclusives,
     /// Connections now open, over all cores.
     pub(crate) connections: Arc<AtomicUsize>,
     /// A core ended in a panic: nothing is served any more.
@@ -47,9 +51,10 @@ impl Shared {
         store: Store,
         shares: Shares,
         inboxes: Vec<Arc<Inbox>>,
-        (limits, share): (MqttConfig, ShareConfig),
+        config: &Config,
         metrics: Metrics,
     ) -> Self {
+        let (limits, share) = (config.mqtt.clone(), config.share.clone());
         let retained = RetainedIndex::new(RetainedLimits {
             messages_max: limits.retained_messages_max,
             bytes_max: limits.retained_bytes_max,
@@ -64,6 +69,8 @@ impl Shared {
             shares,
             metrics,
             retained,
+            rules: TopicRules::of(&config.topics),
+            exclusives: Exclusives::default(),
             connections: Arc::new(AtomicUsize::new(0)),
             failed: watch::Sender::new(false),
             turns: AtomicUsize::new(0),

@@ -10,6 +10,7 @@ use tidewire_proto::delivery::{Shape, Template};
 use tidewire_proto::id::GroupId;
 use tidewire_proto::routing::grant::SessionKey;
 use tidewire_proto::routing::placement::Placement;
+use tidewire_proto::routing::rewrite::Rewriter;
 use tidewire_proto::routing::routes::Routes;
 use tidewire_proto::routing::trie::Trie;
 use tidewire_proto::session::cursor::{Barrier, Positions, Reading};
@@ -41,6 +42,7 @@ pub(crate) struct Core {
     pub(crate) trie: Trie,
     pub(crate) routes: Routes,
     pub(crate) placement: Placement,
+    pub(crate) rewriter: Rewriter,
     /// The next offset per partition that this core has not handed out.
     pub(crate) positions: Positions,
     /// Where streams grew, oldest first.
@@ -119,12 +121,14 @@ impl Core {
         positions: Positions,
     ) -> Self {
         let barriers = barriers(&shared.store);
+        let rewriter = Rewriter::new(Arc::clone(&shared.rules.on_publish));
         let post = Post::new(shared.inboxes.len());
         Self {
             index,
             shared,
             inbox,
             placement,
+            rewriter,
             positions,
             barriers,
             conns: Slab::new(),

@@ -1,6 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE. The answer leaves when the rows are durable.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use tidewire_proto::mqtt::{
     Packet, Properties, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeOptions, UnsubAck,
@@ -18,6 +19,7 @@ use crate::core::open::{ConnId, Joining, Open, Phase, RetainedFeed, Suback};
 use crate::core::send::put;
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
+use crate::topic_rules::EXCLUSIVE;
 
 impl Core {
     pub(crate) fn on_subscribe(&mut self, id: ConnId, subscribe: &Subscribe<'_>) {
@@ -79,7 +81,8 @@ impl Core {
             (Ok(Some((start, plain))), _) => (Some(start), plain),
             (Ok(None), from) => (from.flatten(), filter),
         };
-        let name = canonical(plain);
+        let plain = self.shared.rules.filter(plain);
+        let name = canonical(&plain);
         // A group has one position: a member cannot begin elsewhere.
         match start {
             None => self.subscribe(id, &name, options, made),
@@ -94,7 +97,7 @@ impl Core {
                 if !code.is_error() {
                     made.joins += 1;
                     made.suback.replays += 1;
-                    self.seek(id, &name, start, made.token);
+                    self.seek(id, without_exclusive(&name).0, start, made.token);
                 }
                 code
             }
@@ -112,8 +115,12 @@ impl Core {
             return ReasonCode::UNSPECIFIED_ERROR;
         };
         let Phase::Open(open) = &mut conn.phase else { return ReasonCode::UNSPECIFIED_ERROR };
+        let (filter, is_exclusive) = without_exclusive(filter);
         if let Err(reason) = check(open, filter, &self.shared.limits) {
             return reason;
+        }
+        if is_exclusive && !self.shared.exclusives.claim(filter, &open.client_id) {
+            return ReasonCode::QUOTA_EXCEEDED;
         }
         let grant = Grant {
             qos: options.qos,
@@ -126,16 +133,13 @@ impl Core {
                 return reason;
             }
             made.joins += 1;
-            self.put_subscription(
-                id,
-                filter,
-                Subscription { grant, since: None, is_replay: false },
-            );
+            let subscription = Subscription { grant, since: None, is_replay: false, is_exclusive };
+            self.put_subscription(id, filter, subscription);
             return ReasonCode(options.qos.bits());
         }
         let since = (!open.cursor.is_live()).then(|| self.positions.clone());
-        let is_new =
-            self.put_subscription(id, filter, Subscription { grant, since, is_replay: false });
+        let subscription = Subscription { grant, since, is_replay: false, is_exclusive };
+        let is_new = self.put_subscription(id, filter, subscription);
         self.trie.insert(filter, SessionKey(id.key), grant);
         let wants_retained = match options.retain_handling {
             RetainHandling::Send => true,
@@ -175,7 +179,8 @@ impl Core {
         let mut codes = Vec::new();
         for filter in unsubscribe.filters() {
             let plain = split_start(filter).ok().flatten().map_or(filter, |(_, plain)| plain);
-            codes.push(self.unsubscribe(id, &canonical(plain)).0);
+            let plain = self.shared.rules.filter(plain);
+            codes.push(self.unsubscribe(id, &canonical(&plain)).0);
         }
         let Some(open) = self.open(id) else { return };
         let ack = UnsubAck {
@@ -193,15 +198,18 @@ impl Core {
     }
 
     fn unsubscribe(&mut self, id: ConnId, filter: &str) -> ReasonCode {
+        let (filter, _) = without_exclusive(filter);
         let Some(open) = self.open(id) else { return ReasonCode::UNSPECIFIED_ERROR };
         open.feeds.retain(|feed| &*feed.filter != filter);
         if !open.subscriptions.remove(filter) {
             return ReasonCode::NO_SUBSCRIPTION_EXISTED;
         }
+        let client_id = Arc::clone(&open.client_id);
         if open.is_durable() {
-            let key = subscription::key(&open.client_id, filter);
+            let key = subscription::key(&client_id, filter);
             self.turn.changes.push(TableChange::new(Table::Subscriptions, key, None));
         }
+        self.shared.exclusives.release(filter, &client_id);
         self.trie.remove(filter, SessionKey(id.key));
         self.unsubscribe_shared(id, filter);
         ReasonCode::SUCCESS
@@ -222,6 +230,14 @@ fn canonical(filter: &str) -> Cow<'_, str> {
     match filter.starts_with("$queue/") {
         true => format!("$share/{filter}").into(),
         false => filter.into(),
+    }
+}
+
+/// The filter that messages are compared with, and whether one session alone may have it.
+fn without_exclusive(filter: &str) -> (&str, bool) {
+    match filter.strip_prefix(EXCLUSIVE) {
+        Some(plain) => (plain, true),
+        None => (filter, false),
     }
 }
 

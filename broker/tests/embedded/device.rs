@@ -10,21 +10,49 @@ pub(crate) struct Device(TcpStream);
 impl Device {
     /// Connects with a session that ends with the connection; the answer is for the caller.
     pub(crate) fn open(broker: SocketAddr, client_id: &str) -> Self {
-        let stream = TcpStream::connect(broker).expect("the broker listens");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout above zero");
-        let mut device = Self(stream);
+        let mut device = Self::socket(broker);
         let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0];
         body.extend(text(client_id));
         device.send(0x10, &body);
         device
     }
 
+    /// Connects with a session that waits for an hour, and insists on being let in.
+    pub(crate) fn resume(broker: SocketAddr, client_id: &str) -> Self {
+        let mut device = Self::socket(broker);
+        let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 5, 0, 0, 60, 5, 0x11, 0, 0, 14, 16];
+        body.extend(text(client_id));
+        device.send(0x10, &body);
+        device.let_in()
+    }
+
+    fn socket(broker: SocketAddr) -> Self {
+        let stream = TcpStream::connect(broker).expect("the broker listens");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout above zero");
+        Self(stream)
+    }
+
     /// Connects, and insists on being let in.
     pub(crate) fn connect(broker: SocketAddr, client_id: &str) -> Self {
-        let mut device = Self::open(broker, client_id);
-        let (first, body) = device.packet().expect("an answer");
+        Self::open(broker, client_id).let_in()
+    }
+
+    fn let_in(mut self) -> Self {
+        let (first, body) = self.packet().expect("an answer");
         assert_eq!((first, body[1]), (0x20, 0), "{body:02x?}");
-        device
+        self
+    }
+
+    /// Leaves in good order, and waits for the end.
+    pub(crate) fn leave(mut self) {
+        self.send(0xe0, &[]);
+        assert_eq!(self.packet(), None);
+    }
+
+    /// Sends the PUBACK for a PUBLISH.
+    pub(crate) fn acknowledge(&mut self, publish: &[u8]) {
+        let at = 2 + usize::from(u16::from_be_bytes([publish[0], publish[1]]));
+        self.send(0x40, &publish[at..at + 2]);
     }
 
     /// Sends a PUBLISH at QoS 1.
@@ -43,6 +71,14 @@ impl Device {
         body.extend(text(filter));
         body.push(1);
         self.send(0x82, &body);
+    }
+
+    /// Sends an UNSUBSCRIBE from one filter.
+    pub(crate) fn unsubscribe(&mut self, filter: &str, id: u16) {
+        let mut body = id.to_be_bytes().to_vec();
+        body.push(0);
+        body.extend(text(filter));
+        self.send(0xa2, &body);
     }
 
     /// The next packet: its first byte and its body. `None` at the end of the connection.

@@ -4,3 +4,4 @@ mod counts;
 mod device;
 mod inside;
 mod retained;
+mod topics;

@@ -17,6 +17,8 @@ pub struct Subscription {
     pub since: Option<Positions>,
     /// It began in the past and has not caught up: messages at QoS 0 come from the log too.
     pub is_replay: bool,
+    /// No other session may have one at this very filter by the same name.
+    pub is_exclusive: bool,
 }
 
 /// All subscriptions of one session, by filter.
@@ -60,7 +62,7 @@ impl Subscriptions {
         let is_new = old.is_none();
         let since = old.map_or(new.since, |old| old.since.clone());
         let is_replay = old.is_some_and(|old| old.is_replay);
-        let in_force = Subscription { grant: new.grant, since, is_replay };
+        let in_force = Subscription { since, is_replay, ..new };
         self.put(filter, in_force.clone());
         (in_force, is_new)
     }
@@ -241,7 +243,7 @@ mod tests {
 
     fn subscription(qos: Qos, since: Option<Positions>) -> Subscription {
         let grant = Grant { qos, no_local: false, retain_as_published: false, id: 0 };
-        Subscription { grant, since, is_replay: false }
+        Subscription { grant, since, is_replay: false, is_exclusive: false }
     }
 
     #[test]

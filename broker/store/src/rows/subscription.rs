@@ -13,6 +13,7 @@ const NO_LOCAL: u8 = 0b100;
 const RETAIN_AS_PUBLISHED: u8 = 0b1000;
 const HAS_BEGINNING: u8 = 0b1_0000;
 const IS_REPLAY: u8 = 0b10_0000;
+const EXCLUSIVE: u8 = 0b100_0000;
 
 /// The key of a subscription in `Table::Subscriptions`.
 #[must_use]
@@ -39,6 +40,7 @@ pub fn encode(subscription: &Subscription) -> Box<[u8]> {
         (grant.retain_as_published, RETAIN_AS_PUBLISHED),
         (subscription.since.is_some(), HAS_BEGINNING),
         (subscription.is_replay, IS_REPLAY),
+        (subscription.is_exclusive, EXCLUSIVE),
     ] {
         flags |= if is_set { flag } else { 0 };
     }
@@ -73,7 +75,8 @@ pub fn decode(row: &[u8]) -> Result<Subscription, RowError> {
         false => None,
     };
     fields.end()?;
-    Ok(Subscription { grant, since, is_replay: flags & IS_REPLAY != 0 })
+    let (is_replay, is_exclusive) = (flags & IS_REPLAY != 0, flags & EXCLUSIVE != 0);
+    Ok(Subscription { grant, since, is_replay, is_exclusive })
 }
 
 #[cfg(test)]
@@ -93,7 +96,7 @@ mod tests {
             let grant =
                 Grant { qos: Qos::ExactlyOnce, no_local: true, retain_as_published: false, id: 9 };
             let is_replay = since.is_some();
-            let subscription = Subscription { grant, since, is_replay };
+            let subscription = Subscription { grant, since, is_replay, is_exclusive: !is_replay };
             assert_eq!(decode(&encode(&subscription)), Ok(subscription));
         }
         assert_eq!(filter("c", &key("c", "a/+")), Ok("a/+"));

@@ -1,0 +1,48 @@
+//! Subscriptions that a session has without asking, as the configuration says.
+
+use tidewire_proto::mqtt::RetainHandling;
+use tidewire_proto::session::subscription::Subscription;
+use tidewire_proto::topic;
+use tidewire_store::rows::subscription;
+use tidewire_store::{Table, TableChange};
+
+use crate::core::open::{Open, RetainedFeed};
+use crate::core::state::Core;
+
+impl Core {
+    /// Adds what the session does not have yet. Their rows are in the commit that CONNACK waits
+    /// for; retained messages follow it.
+    pub(crate) fn auto_subscribe(&mut self, open: &mut Open, user: Option<&str>) {
+        let limits = &self.shared.limits;
+        for automatic in &self.shared.rules.automatic {
+            let Some(filter) = automatic.filter_for(&open.client_id, user) else { continue };
+            let is_too_much = topic::levels(&filter) > usize::from(limits.topic_levels_max)
+                || open.subscriptions.len() >= limits.subscriptions_per_session_max as usize;
+            if open.subscriptions.contains(&filter) || is_too_much {
+                continue;
+            }
+            let grant = automatic.grant;
+            let since = (!open.cursor.is_live()).then(|| self.positions.clone());
+            let new = Subscription { grant, since, is_replay: false, is_exclusive: false };
+            if open.is_durable() {
+                let key = subscription::key(&open.client_id, &filter);
+                let row = Some(subscription::encode(&new));
+                self.turn.changes.push(TableChange::new(Table::Subscriptions, key, row));
+            }
+            open.subscriptions.insert(&filter, new);
+            if automatic.retained != RetainHandling::DoNotSend {
+                let since = self.positions.clone();
+                open.feeds.push_back(RetainedFeed {
+                    filter: filter.into(),
+                    grant,
+                    since,
+                    after: None,
+                });
+            }
+        }
+        if !self.shared.rules.automatic.is_empty() {
+            // What is published before CONNACK leaves comes from the log.
+            open.cursor.fall_behind(&self.positions);
+        }
+    }
+}
