@@ -7,6 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::fuzz::resident_bytes;
 use crate::places;
 use crate::program::Program;
 
@@ -74,6 +75,15 @@ impl Broker {
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// What it holds in memory.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        resident_bytes(self.program.id()).expect("the broker runs")
     }
 
     /// SIGKILL, as the kernel does it when memory is short.

@@ -1,11 +1,12 @@
 //! The harness of the whole-system tests: starts the real programs and speaks to them from
-//! outside. Never looks into the broker.
+//! outside. Never looks into the broker; only the fuzzer looks at a part of it, the codec.
 
 pub mod broker;
 pub mod clients;
 pub mod clock;
 pub mod configured;
 pub mod conformance;
+pub mod fuzz;
 pub mod hex;
 pub mod malformed;
 pub mod places;

@@ -29,3 +29,12 @@ pub fn generated() -> Vec<Case> {
     }
     cases
 }
+
+/// The bytes of every valid packet of the description.
+#[must_use]
+pub fn valid_packets() -> Vec<Vec<u8>> {
+    let all = Dialect::ALL
+        .into_iter()
+        .flat_map(|dialect| [packets::all(dialect), packets::of_servers(dialect)].concat());
+    all.map(|packet| packet.bytes()).collect()
+}

@@ -139,6 +139,12 @@ impl Program {
         self.rest().0
     }
 
+    /// By which the kernel knows it.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All that it has said on either output.
     ///
     /// # Panics

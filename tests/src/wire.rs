@@ -8,7 +8,7 @@ mod properties;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 pub use frames::{
@@ -120,6 +120,24 @@ impl Wire {
     pub fn send_if_open(&mut self, bytes: &[u8]) {
         // A refusal is one of the answers that the caller looks for next.
         let _ = self.stream.write_all(bytes);
+    }
+
+    /// Says that nothing more will be sent; what the broker says can still be heard.
+    pub fn shut_down(&mut self) {
+        // An error means that the broker has closed already.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Says that nothing more will be sent, and throws away what comes up to the end.
+    ///
+    /// # Errors
+    /// When the end does not come in time.
+    pub fn drain(&mut self) -> Result<(), String> {
+        self.shut_down();
+        match io::copy(&mut self.stream, &mut io::sink()) {
+            Err(error) if !is_end(&error) => Err(format!("the end did not come: {error}")),
+            _ => Ok(()),
+        }
     }
 
     /// Reads exactly these bytes.

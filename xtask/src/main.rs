@@ -3,6 +3,7 @@
 
 mod check;
 mod conformance;
+mod fuzz;
 mod output;
 mod places;
 mod setup;
@@ -24,6 +25,9 @@ The commands of this workspace:
                            a mutation, of a store that is wrong on purpose
   cargo xtask simulate --every-byte
                            one short history, the power cut after every byte of it
+  cargo xtask fuzz [codec|session] [--minutes N] [--seed S]
+                           random bytes against the codec and a whole broker, one minute each;
+                           what was found goes into tests/fuzz/corpus
   cargo xtask conformance  writes docs/conformance.md from the tables of statements
   cargo xtask help         this text
 ";
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
         ["test"] => test(None),
         ["test", name] if !name.starts_with('-') => test(Some(name)),
         ["conformance"] => ended(conformance::write(&Places::find())),
+        ["fuzz", words @ ..] => ended(fuzz::all(&Places::find(), words)),
         ["simulate", words @ ..] => ended(simulate::all(&Places::find(), words)),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
