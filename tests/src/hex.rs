@@ -31,7 +31,8 @@ pub fn show(bytes: &[u8]) -> String {
 
 fn quoted<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Result<&'a str, String> {
     let inner = text.get(1..).unwrap_or_default();
-    let (literal, rest) = inner.split_once('\'').ok_or(format!("no closing quote: {text}"))?;
+    let (literal, rest) =
+        inner.split_once('\'').ok_or_else(|| format!("no closing quote: {text}"))?;
     bytes.extend_from_slice(literal.as_bytes());
     Ok(rest)
 }
@@ -48,7 +49,8 @@ fn counted<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Result<&'a str, String> {
 /// Texts in it may not hold the closing bracket.
 fn properties<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Result<&'a str, String> {
     let inner = text.get(1..).unwrap_or_default();
-    let (inner, rest) = inner.split_once(']').ok_or(format!("no closing bracket: {text}"))?;
+    let (inner, rest) =
+        inner.split_once(']').ok_or_else(|| format!("no closing bracket: {text}"))?;
     let inner = parse(inner)?;
     bytes.extend(varint(inner.len()));
     bytes.extend(inner);
