@@ -2,6 +2,7 @@
 //! outside. Never looks into the broker; only the fuzzer looks at a part of it, the codec.
 
 pub mod broker;
+pub mod chaos;
 pub mod clients;
 pub mod clock;
 pub mod configured;
