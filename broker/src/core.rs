@@ -25,6 +25,7 @@ mod publish;
 mod refuse;
 mod replay;
 mod restore;
+mod retained_feed;
 mod run;
 mod send;
 pub(crate) mod shared;

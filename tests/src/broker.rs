@@ -86,6 +86,12 @@ impl Broker {
         resident_bytes(self.program.id()).expect("the broker runs")
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.program.id()
+    }
+
     /// SIGKILL, as the kernel does it when memory is short.
     pub fn kill9(&mut self) {
         self.program.kill9();

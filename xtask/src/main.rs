@@ -9,6 +9,7 @@ mod places;
 mod setup;
 mod simulate;
 mod tally;
+mod trials;
 
 use std::env;
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ The commands of this workspace:
   cargo xtask fuzz [codec|session] [--minutes N] [--seed S]
                            random bytes against the codec and a whole broker, one minute each;
                            what was found goes into tests/fuzz/corpus
+  cargo xtask kill [N]     kills the broker 200 times (or N) under load, then counts
+  cargo xtask scale        many idle connections, offline sessions and retained messages
   cargo xtask conformance  writes docs/conformance.md from the tables of statements
   cargo xtask help         this text
 ";
@@ -39,6 +42,9 @@ fn main() -> ExitCode {
         ["test"] => test(None),
         ["test", name] if !name.starts_with('-') => test(Some(name)),
         ["conformance"] => ended(conformance::write(&Places::find())),
+        ["kill"] => ended(trials::kill(&Places::find(), "200")),
+        ["kill", kills] => ended(trials::kill(&Places::find(), kills)),
+        ["scale"] => ended(trials::scale(&Places::find())),
         ["fuzz", words @ ..] => ended(fuzz::all(&Places::find(), words)),
         ["simulate", words @ ..] => ended(simulate::all(&Places::find(), words)),
         [] | ["help" | "--help" | "-h"] => {

@@ -25,6 +25,11 @@ impl Places {
         &self.root
     }
 
+    /// The broker as it is released, once it is built.
+    pub(crate) fn released_broker(&self) -> PathBuf {
+        self.target.join("release/tidewire")
+    }
+
     /// The cargo that started us.
     pub(crate) fn cargo(&self) -> OsString {
         env::var_os("CARGO").unwrap_or_else(|| "cargo".into())

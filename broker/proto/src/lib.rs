@@ -12,3 +12,4 @@ pub mod routing;
 pub mod session;
 pub mod share;
 pub mod topic;
+pub mod topic_walk;

@@ -1,8 +1,6 @@
 //! What a session gets besides live delivery, as room appears: first what an earlier connection
 //! did not finish, then retained messages, then the log from its cursor on.
 
-use std::ops::{Bound, ControlFlow};
-
 use tidewire_proto::delivery::{Shape, Template};
 use tidewire_proto::id::{PacketId, PartitionId};
 use tidewire_proto::message::Message;
@@ -11,22 +9,15 @@ use tidewire_proto::routing::grant::{SessionKey, Target};
 use tidewire_proto::routing::routes::Routes;
 use tidewire_proto::session::cursor::Reading;
 use tidewire_proto::session::window::{Exchange, Place, Step};
-use tidewire_proto::topic::{self, TopicFilter};
-use tidewire_store::rows::retained;
-use tidewire_store::{Slice, Table};
+use tidewire_proto::topic::TopicFilter;
+use tidewire_store::Slice;
 
 use crate::core::dispatch::{Sent, Way};
-use crate::core::open::{ConnId, Phase, RetainedFeed};
+use crate::core::open::{ConnId, Phase};
 use crate::core::send::quality;
 use crate::core::state::{Core, Deferred};
 use crate::core::stored::{READ_LOG_BYTES, message_at};
 use crate::metrics::DropReason;
-
-/// Bytes of retained messages that are taken from the table in one go, and one message more.
-const RETAINED_BYTES_MAX: usize = 64 * 1024;
-
-/// A topic and the row of its retained message.
-type RetainedBytes = (Box<[u8]>, Vec<u8>);
 
 /// What the feed must wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,104 +239,5 @@ impl Core {
         let ids = target.into_iter().flat_map(Target::ids);
         let written = template.write(&message, shape, ids, now_ms);
         written.is_ok() && template.len() <= open.terms.packet_bytes_max as usize
-    }
-
-    /// Sends retained messages of new subscriptions. False when room ran out.
-    fn feed_retained(&mut self, id: ConnId) -> bool {
-        loop {
-            let Some(open) = self.open(id) else { return false };
-            let Some(mut feed) = open.feeds.pop_front() else { return true };
-            let is_done = self.feed_retained_page(id, &mut feed);
-            if !is_done {
-                let Some(open) = self.open(id) else { return false };
-                open.feeds.push_front(feed);
-                return false;
-            }
-        }
-    }
-
-    fn feed_retained_page(&mut self, id: ConnId, feed: &mut RetainedFeed) -> bool {
-        loop {
-            let (rows, is_last) = self.retained_rows(feed);
-            for (topic, row) in rows {
-                if self.feed_retained_row(id, feed, &row) == Sent::NoRoom {
-                    return false;
-                }
-                feed.after = Some(topic);
-            }
-            if is_last {
-                return true;
-            }
-        }
-    }
-
-    fn feed_retained_row(&mut self, id: ConnId, feed: &RetainedFeed, row: &[u8]) -> Sent {
-        let Ok((place, batch)) = retained::decode(row) else {
-            tracing::error!("a row of the retained table is damaged");
-            return Sent::Skipped;
-        };
-        // From here on the message reaches the session as a live one.
-        if place.offset >= feed.since.get(place.partition) {
-            return Sent::Skipped;
-        }
-        let target = Target::new(SessionKey(id.key), feed.grant);
-        let record = batch.records().next();
-        let Some(message) = record.as_ref().and_then(Message::of) else { return Sent::Skipped };
-        self.scratch.templates.used = 0;
-        self.deliver(id, &target, &message, Some(place), Way::Retained)
-    }
-
-    /// Some of the rows that a feed still has to look at, those that match, and whether these are
-    /// the last.
-    fn retained_rows(&self, feed: &RetainedFeed) -> (Vec<RetainedBytes>, bool) {
-        let (mut rows, mut bytes) = (Vec::new(), 0);
-        let prefix = literal_prefix(&feed.filter).as_bytes();
-        let from = match &feed.after {
-            Some(after) => Bound::Excluded(&**after),
-            None => Bound::Included(prefix),
-        };
-        let scanned =
-            self.shared.store.scan(Table::Retained, from, Bound::Unbounded, &mut |key, row| {
-                if !key.starts_with(prefix) {
-                    return ControlFlow::Break(());
-                }
-                let is_match =
-                    std::str::from_utf8(key).is_ok_and(|key| topic::matches(&feed.filter, key));
-                if is_match {
-                    bytes += key.len() + row.len();
-                    rows.push((key.into(), row.to_vec()));
-                }
-                if bytes < RETAINED_BYTES_MAX {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
-                }
-            });
-        if let Err(error) = scanned {
-            tracing::error!(%error, filter = &*feed.filter, "retained messages cannot be read");
-        }
-        (rows, bytes < RETAINED_BYTES_MAX)
-    }
-}
-
-/// The part of a filter before its first wildcard: every topic that matches begins with it.
-fn literal_prefix(filter: &str) -> &str {
-    let end = filter.find(['+', '#']).unwrap_or(filter.len());
-    let prefix = &filter[..end];
-    // `a/#` matches `a` too.
-    if filter[end..].starts_with('#') { prefix.strip_suffix('/').unwrap_or(prefix) } else { prefix }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::literal_prefix;
-
-    #[test]
-    fn every_matching_topic_begins_with_the_literal_prefix() {
-        for (filter, prefix) in
-            [("a/b", "a/b"), ("a/+/c", "a/"), ("a/#", "a"), ("#", ""), ("+/a", ""), ("/#", "")]
-        {
-            assert_eq!(literal_prefix(filter), prefix, "{filter}");
-        }
     }
 }

@@ -18,7 +18,7 @@ pub(crate) use database::{
 pub(crate) use overlay::Layer;
 
 use database::Snapshot;
-use overlay::{Part, Range, merge};
+use overlay::{Merged, Part, Range, merge};
 
 use crate::commit::TableChange;
 use crate::read::VisitRow;
@@ -91,23 +91,22 @@ impl Tables {
         range: Range<'_>,
         visit: &mut VisitRow<'_>,
     ) -> Result<(), DatabaseError> {
-        let (mut changed, parts, snapshot) = self.collect(table, range)?;
-        let newest = std::mem::take(&mut changed);
-        for part in parts.iter().map(Arc::as_ref).chain([&newest]) {
-            changed.copy_range(part, table, range);
-        }
+        let (newest, parts, snapshot) = self.collect(table, range)?;
         self.tidy();
-        let mut changed = changed.into_rows(table).peekable();
+        let parts = parts.iter().map(Arc::as_ref).chain([&newest]);
+        let mut changed = Merged::of(parts, table, range);
         let mut on_disk = |key: &[u8], value: &[u8]| {
-            while let Some((before, row)) = changed.next_if(|(changed, _)| **changed < *key) {
-                if let Some(row) = row {
-                    visit(&before, &row)?;
+            while changed.peek_key().is_some_and(|changed| changed < key) {
+                if let Some((before, Some(row))) = changed.next() {
+                    visit(before, row)?;
                 }
             }
-            match changed.next_if(|(changed, _)| **changed == *key) {
-                Some((_, Some(row))) => visit(key, &row),
-                Some((_, None)) => ControlFlow::Continue(()),
-                None => visit(key, value),
+            if changed.peek_key() != Some(key) {
+                return visit(key, value);
+            }
+            match changed.next() {
+                Some((_, Some(row))) => visit(key, row),
+                _ => ControlFlow::Continue(()),
             }
         };
         if snapshot.scan(table, range, &mut on_disk)?.is_break() {
@@ -115,7 +114,7 @@ impl Tables {
         }
         for (key, row) in changed {
             if let Some(row) = row
-                && visit(&key, &row).is_break()
+                && visit(key, row).is_break()
             {
                 break;
             }

@@ -1,8 +1,8 @@
 //! Changes to tables, newest per row. Never knows whether they are on disk.
 
 use std::array;
-use std::collections::BTreeMap;
-use std::iter;
+use std::collections::{BTreeMap, btree_map};
+use std::iter::{self, Peekable};
 use std::mem;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -50,9 +50,44 @@ impl Part {
         self.tables[usize::from(table.id())]
             .extend(rows.map(|(key, row)| (key.clone(), row.clone())));
     }
+}
 
-    pub(super) fn into_rows(mut self, table: Table) -> impl Iterator<Item = (Box<[u8]>, Row)> {
-        mem::take(&mut self.tables[usize::from(table.id())]).into_iter()
+/// The newest row of each key over several parts, in the order of keys; looks no further than it
+/// is asked to.
+pub(super) struct Merged<'a> {
+    /// Oldest first.
+    parts: Vec<Peekable<btree_map::Range<'a, Box<[u8]>, Row>>>,
+}
+
+impl<'a> Merged<'a> {
+    /// Of these parts, oldest first.
+    pub(super) fn of(
+        parts: impl Iterator<Item = &'a Part>,
+        table: Table,
+        range: Range<'_>,
+    ) -> Self {
+        let parts = parts.filter(|_| !is_inverted(range));
+        Self { parts: parts.map(|p| p.rows(table).range::<[u8], _>(range).peekable()).collect() }
+    }
+
+    /// The key that comes next.
+    pub(super) fn peek_key(&mut self) -> Option<&'a [u8]> {
+        self.parts.iter_mut().filter_map(|part| part.peek().map(|(key, _)| &***key)).min()
+    }
+}
+
+impl<'a> Iterator for Merged<'a> {
+    type Item = (&'a [u8], Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.peek_key()?;
+        let mut newest = None;
+        for part in &mut self.parts {
+            if let Some((_, row)) = part.next_if(|(key, _)| ***key == *next) {
+                newest = row.as_deref();
+            }
+        }
+        Some((next, newest))
     }
 }
 

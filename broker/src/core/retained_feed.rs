@@ -1,0 +1,149 @@
+//! The greeting of a new subscription: its retained messages, page by page, as room appears.
+
+use std::ops::{Bound, ControlFlow};
+
+use tidewire_proto::message::Message;
+use tidewire_proto::routing::grant::{SessionKey, Target};
+use tidewire_proto::topic;
+use tidewire_proto::topic_walk::next_candidate;
+use tidewire_store::rows::retained;
+use tidewire_store::{ReadError, Table};
+
+use crate::core::dispatch::{Sent, Way};
+use crate::core::open::{ConnId, RetainedFeed};
+use crate::core::state::Core;
+
+/// Bytes of retained messages that are taken from the table in one go, and one message more.
+const RETAINED_BYTES_MAX: usize = 64 * 1024;
+/// Rows in a row that may miss before the walk jumps: a jump costs more than a few steps.
+const MISSES_MAX: usize = 4;
+
+/// A topic and the row of its retained message.
+type RetainedBytes = (Box<[u8]>, Vec<u8>);
+
+/// Rows that match.
+#[derive(Default)]
+struct Page {
+    rows: Vec<RetainedBytes>,
+    bytes: usize,
+}
+
+impl Core {
+    /// Sends retained messages of new subscriptions. False when room ran out.
+    pub(crate) fn feed_retained(&mut self, id: ConnId) -> bool {
+        loop {
+            let Some(open) = self.open(id) else { return false };
+            let Some(mut feed) = open.feeds.pop_front() else { return true };
+            let is_done = self.feed_retained_page(id, &mut feed);
+            if !is_done {
+                let Some(open) = self.open(id) else { return false };
+                open.feeds.push_front(feed);
+                return false;
+            }
+        }
+    }
+
+    fn feed_retained_page(&mut self, id: ConnId, feed: &mut RetainedFeed) -> bool {
+        loop {
+            let (rows, is_last) = self.retained_rows(feed);
+            for (topic, row) in rows {
+                if self.feed_retained_row(id, feed, &row) == Sent::NoRoom {
+                    return false;
+                }
+                feed.after = Some(topic);
+            }
+            if is_last {
+                return true;
+            }
+        }
+    }
+
+    fn feed_retained_row(&mut self, id: ConnId, feed: &RetainedFeed, row: &[u8]) -> Sent {
+        let Ok((place, batch)) = retained::decode(row) else {
+            tracing::error!("a row of the retained table is damaged");
+            return Sent::Skipped;
+        };
+        // From here on the message reaches the session as a live one.
+        if place.offset >= feed.since.get(place.partition) {
+            return Sent::Skipped;
+        }
+        let target = Target::new(SessionKey(id.key), feed.grant);
+        let record = batch.records().next();
+        let Some(message) = record.as_ref().and_then(Message::of) else { return Sent::Skipped };
+        self.scratch.templates.used = 0;
+        self.deliver(id, &target, &message, Some(place), Way::Retained)
+    }
+
+    /// Some of the rows that a feed still has to look at, those that match, and whether these are
+    /// the last.
+    fn retained_rows(&self, feed: &RetainedFeed) -> (Vec<RetainedBytes>, bool) {
+        let mut page = Page::default();
+        let mut from = match &feed.after {
+            Some(after) => Bound::Excluded(after.to_vec()),
+            None => Bound::Included(literal_start(&feed.filter).into()),
+        };
+        loop {
+            match self.retained_stretch(&feed.filter, from, &mut page) {
+                Ok(Some(next)) => from = Bound::Included(next.into()),
+                Ok(None) => return (page.rows, page.bytes < RETAINED_BYTES_MAX),
+                Err(error) => {
+                    let filter = &*feed.filter;
+                    tracing::error!(%error, filter, "retained messages cannot be read");
+                    return (page.rows, true);
+                }
+            }
+        }
+    }
+
+    /// Walks rows until too many miss: then the answer is where to go on. `None` when the page is
+    /// full or nothing is left.
+    fn retained_stretch(
+        &self,
+        filter: &str,
+        from: Bound<Vec<u8>>,
+        page: &mut Page,
+    ) -> Result<Option<String>, ReadError> {
+        let (mut misses, mut next) = (0, None);
+        let from = from.as_ref().map(Vec::as_slice);
+        let visit = &mut |key: &[u8], row: &[u8]| {
+            let Ok(topic) = std::str::from_utf8(key) else { return ControlFlow::Continue(()) };
+            if topic::matches(filter, topic) {
+                misses = 0;
+                page.bytes += key.len() + row.len();
+                page.rows.push((key.into(), row.to_vec()));
+                let is_full = page.bytes >= RETAINED_BYTES_MAX;
+                return if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+            }
+            misses += 1;
+            if misses < MISSES_MAX {
+                return ControlFlow::Continue(());
+            }
+            next = next_candidate(filter, topic);
+            ControlFlow::Break(())
+        };
+        self.shared.store.scan(Table::Retained, from, Bound::Unbounded, visit)?;
+        Ok(next)
+    }
+}
+
+/// No topic that matches lies before this.
+fn literal_start(filter: &str) -> &str {
+    let end = filter.find(['+', '#']).unwrap_or(filter.len());
+    let start = &filter[..end];
+    // `a/#` matches `a` too.
+    if filter[end..].starts_with('#') { start.strip_suffix('/').unwrap_or(start) } else { start }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::literal_start;
+
+    #[test]
+    fn every_matching_topic_begins_with_the_literal_start() {
+        for (filter, prefix) in
+            [("a/b", "a/b"), ("a/+/c", "a/"), ("a/#", "a"), ("#", ""), ("+/a", ""), ("/#", "")]
+        {
+            assert_eq!(literal_start(filter), prefix, "{filter}");
+        }
+    }
+}

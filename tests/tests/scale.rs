@@ -1,0 +1,201 @@
+//! Does what nobody uses cost nothing? Idle connections, offline sessions, retained messages.
+//!
+//! Small sizes are part of the tests; `cargo xtask scale` runs the sizes that are promised, with
+//! the program as it is released, and asserts the promises.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tidewire_tests::broker::Broker;
+use tidewire_tests::configured::Configured;
+use tidewire_tests::wire::{Publish, Version, Wire, connect, kind, publish, subscribe};
+
+/// Whether the promised sizes are asked for.
+fn is_full() -> bool {
+    std::env::var_os("TIDEWIRE_SCALE").is_some_and(|scale| scale == "full")
+}
+
+fn sized(full: usize, small: usize) -> usize {
+    if is_full() { full } else { small }
+}
+
+/// Resident memory of the broker, in bytes.
+fn resident_bytes(broker: &Broker) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", broker.id())).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line of it");
+    let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("KiB");
+    kib * 1024
+}
+
+/// Processor time that the broker used, in seconds.
+fn processor_seconds(broker: &Broker) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", broker.id())).expect("it runs");
+    let fields = stat.rsplit(") ").next().expect("fields behind the name");
+    let ticks = |at: usize| fields.split(' ').nth(at).and_then(|f| f.parse::<f64>().ok());
+    (ticks(11).expect("user time") + ticks(12).expect("system time")) / 100.0
+}
+
+fn roomy() -> Broker {
+    Configured::new("[mqtt]\nretained_messages_max = 10000000\n").start()
+}
+
+fn connected(address: SocketAddr, packet: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("the broker listens");
+    stream.set_nodelay(true).expect("a live socket");
+    stream.write_all(packet).expect("the broker reads");
+    let mut connack = [0; 4];
+    stream.read_exact(&mut connack).expect("CONNACK");
+    assert_eq!((connack[0], connack[3]), (0x20, 0), "refused");
+    stream
+}
+
+#[test]
+fn an_idle_connection_costs_little_memory() {
+    let count = sized(10_000, 1_000);
+    let broker = Broker::start();
+    let warm: Vec<TcpStream> = (0..100).map(|n| idle(&broker, &format!("warm {n}"))).collect();
+    let before = resident_bytes(&broker);
+    let idle: Vec<TcpStream> = (0..count).map(|n| idle(&broker, &format!("idle {n}"))).collect();
+    let each = resident_bytes(&broker).saturating_sub(before) / count as u64;
+    println!("{count} idle connections: {each} bytes of memory each");
+    assert!(each <= 4096, "an idle connection costs {each} bytes");
+    drop((warm, idle));
+}
+
+fn idle(broker: &Broker, client_id: &str) -> TcpStream {
+    connected(broker.address(), &connect(Version::V4, client_id, true, 0, None))
+}
+
+/// Leaves sessions with three subscriptions each, from many threads.
+fn leave_sessions(address: SocketAddr, count: usize) {
+    const THREADS: usize = 32;
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || {
+                for n in (thread..count).step_by(THREADS) {
+                    leave_session(address, n);
+                }
+            });
+        }
+    });
+}
+
+fn leave_session(address: SocketAddr, n: usize) {
+    let client_id = format!("away {n}");
+    let mut stream = connected(address, &connect(Version::V4, &client_id, false, 0, None));
+    let own = format!("device/{n}/command");
+    let filters = [(own.as_str(), 1), ("news/#", 1), ("device/+/all", 1)];
+    stream.write_all(&subscribe(Version::V4, 1, &filters)).expect("the broker reads");
+    let mut suback = [0; 7];
+    stream.read_exact(&mut suback).expect("SUBACK");
+    assert_eq!(suback, [0x90, 5, 0, 1, 1, 1, 1], "subscribed");
+    stream.write_all(&[0xe0, 0]).expect("the broker reads");
+    let _ = stream.read(&mut suback);
+}
+
+/// What a start leaves to be filed is filed.
+fn wait_until_idle(broker: &Broker) {
+    let mut before = processor_seconds(broker);
+    loop {
+        thread::sleep(Duration::from_secs(1));
+        let now = processor_seconds(broker);
+        if now - before < 0.02 {
+            return;
+        }
+        before = now;
+    }
+}
+
+/// Processor time of the broker per message, in microseconds, at QoS 1.
+fn publish_cost(broker: &Broker, messages: usize) -> f64 {
+    const WINDOW: usize = 500;
+    let mut stream = connected(broker.address(), &connect(Version::V4, "publisher", true, 0, None));
+    let payload = "x".repeat(100);
+    let before = processor_seconds(broker);
+    let (mut sent, mut acknowledged, mut bytes) = (0, 0, [0; 8192]);
+    while acknowledged < messages {
+        let mut packets = Vec::new();
+        while sent < messages && sent - acknowledged < WINDOW {
+            let id = u16::try_from(sent % 60_000 + 1).expect("small");
+            packets.extend(publish(Version::V4, &Publish::new("load/a", &payload, 1, id)));
+            sent += 1;
+        }
+        stream.write_all(&packets).expect("the broker reads");
+        let count = stream.read(&mut bytes).expect("the broker answers");
+        assert!(count > 0, "the broker closed");
+        acknowledged += count / 4;
+        if count % 4 != 0 {
+            stream.read_exact(&mut bytes[..4 - count % 4]).expect("the rest of a PUBACK");
+            acknowledged += 1;
+        }
+    }
+    (processor_seconds(broker) - before) * 1e6 / messages as f64
+}
+
+#[test]
+fn sessions_that_are_away_cost_publishing_nothing_and_a_start_little() {
+    let count = sized(100_000, 2_000);
+    let messages = sized(2_000_000, 20_000);
+    let mut full = Broker::start();
+    let began = Instant::now();
+    leave_sessions(full.address(), count);
+    println!("{count} sessions left in {:?}", began.elapsed());
+    full.kill9();
+    let began = Instant::now();
+    full.restart();
+    let start = began.elapsed();
+    println!("start with {count} offline sessions after a kill: {start:?}");
+    assert!(start < Duration::from_secs(3), "the start took {start:?}");
+    let (_, present) = Wire::resume(full.address(), Version::V4, "away 7");
+    assert!(present, "a session is there");
+    let empty = Broker::start();
+    wait_until_idle(&full);
+    let mut ratios = Vec::new();
+    for _ in 0..5 {
+        let (none, many) = (publish_cost(&empty, messages), publish_cost(&full, messages));
+        println!("a message costs {none:.2} us with no session, {many:.2} us with {count}");
+        ratios.push(many / none);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("ratio of the costs: {:.2} (median of 5 pairs)", ratios[2]);
+    // Small runs are too short for the clock of processor time.
+    assert!(!is_full() || ratios[2] < 1.10, "sessions that are away cost publishing {ratios:?}");
+}
+
+#[test]
+fn a_hundred_of_very_many_retained_messages_come_at_once() {
+    let count = sized(1_000_000, 20_000);
+    let broker = roomy();
+    let mut writer = connected(broker.address(), &connect(Version::V4, "w", true, 0, None));
+    let mut packets = Vec::new();
+    for n in 0..count {
+        let topic = format!("plant/{}/sensor/{}", n / 100, n % 100);
+        packets.extend(publish(Version::V4, &Publish::new(&topic, "21.5", 0, 0).retained()));
+        if packets.len() > 60_000 || n + 1 == count {
+            writer.write_all(&packets).expect("the broker reads");
+            packets.clear();
+        }
+    }
+    writer.write_all(&publish(Version::V4, &Publish::new("done", "", 1, 1))).expect("it reads");
+    let mut puback = [0; 4];
+    writer.read_exact(&mut puback).expect("PUBACK");
+    wait_until_idle(&broker);
+    let mut times: Vec<Duration> = (0..11).map(|n| greeted(&broker, n)).collect();
+    times.sort();
+    println!("100 of {count} retained messages came in {:?} (median of 11)", times[5]);
+    assert!(times[5] < Duration::from_millis(20), "{times:?}");
+}
+
+fn greeted(broker: &Broker, n: usize) -> Duration {
+    let mut reader = Wire::clean(broker.address(), Version::V5, &format!("reader {n}"));
+    let began = Instant::now();
+    reader.send(&subscribe(Version::V5, 1, &[("plant/7/#", 1)]));
+    assert_eq!(reader.packet_of(kind::SUBACK).id(), 1);
+    for _ in 0..100 {
+        assert!(reader.packet_of(kind::PUBLISH).topic().starts_with("plant/7/"));
+    }
+    began.elapsed()
+}

@@ -1,0 +1,29 @@
+//! Runs the tests that are too long for every day, at their full size and with the program as it
+//! is released. Knows nothing of what they do.
+
+use std::process::Command;
+
+use crate::output::{announce, run};
+use crate::places::Places;
+
+/// `kill -9` this often in the middle of a load.
+pub(crate) fn kill(places: &Places, kills: &str) -> Result<(), String> {
+    let count: u32 = kills.parse().map_err(|_| format!("{kills:?} is not a number of kills"))?;
+    trial(places, "killed", ("TIDEWIRE_KILLS", &count.to_string()))
+}
+
+/// Idle connections, offline sessions and retained messages in the numbers that are promised.
+pub(crate) fn scale(places: &Places) -> Result<(), String> {
+    trial(places, "scale", ("TIDEWIRE_SCALE", "full"))
+}
+
+fn trial(places: &Places, test: &str, (name, value): (&str, &str)) -> Result<(), String> {
+    announce("build the broker as it is released");
+    let mut build = Command::new(places.cargo());
+    run(build.args(["build", "--release", "--package", "tidewire"]).current_dir(places.root()))?;
+    announce(test);
+    let mut trial = Command::new(places.cargo());
+    trial.args(["test", "--package", "tidewire-tests", "--test", test, "--"]);
+    trial.args(["--nocapture", "--test-threads", "1"]).current_dir(places.root());
+    run(trial.env(name, value).env("TIDEWIRE_BIN", places.released_broker()))
+}
