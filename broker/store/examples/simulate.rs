@@ -3,10 +3,11 @@
 use std::env;
 use std::io::{IsTerminal as _, Write as _, stderr};
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tidewire_store::Mutation;
-use tidewire_store::simulate::{Failure, Steps, Tally, every_byte, history};
+use tidewire_store::simulate::{Cuts, Failure, Share, Steps, Tally, every_byte, history};
 
 const USAGE: &str = "simulate [--histories N] [--seed S] [--mutation NAME] | --every-byte";
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
 /// written in place, are cut at fewer bytes.
 fn cut_everywhere() -> ExitCode {
     let started = Instant::now();
-    match every_byte(Steps { own: 1, tables: 61 }) {
+    match on_all_processors() {
         Ok(cuts) => {
             let time = started.elapsed().as_secs_f64();
             println!("{} places cut, {} opens compared, {time:.1} s", cuts.places, cuts.opens);
@@ -60,6 +61,20 @@ fn cut_everywhere() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn on_all_processors() -> Result<Cuts, String> {
+    let of = thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let steps = Steps { own: 1, tables: 61 };
+    let mut all = Cuts::default();
+    thread::scope(|scope| {
+        let cut = |part| scope.spawn(move || every_byte(steps, Share { part, of }));
+        let cutting: Vec<_> = (0..of).map(cut).collect();
+        for thread in cutting {
+            all += thread.join().map_err(|_| "a panic".to_owned())??;
+        }
+        Ok(all)
+    })
 }
 
 /// The first failure ends it.

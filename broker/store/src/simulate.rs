@@ -12,7 +12,7 @@ mod traffic;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub use every_byte::{Cuts, Steps, every_byte};
+pub use every_byte::{Cuts, Share, Steps, every_byte};
 pub use tally::Tally;
 
 use crate::disk::sim::{SimDisk, SimRandom};

@@ -72,6 +72,21 @@ impl Store {
         Ok((store, report))
     }
 
+    /// Only as far as recovery goes: to look at what is there. Writes nothing after, not even
+    /// when it goes.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn recovered(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<Self, OpenError> {
+        let (engine, writer, _) = recover(disk, options)?;
+        let is_missing = |wanted: &StreamOptions| engine.catalog.stream(&wanted.name).is_none();
+        let is_new = engine.options.streams.iter().any(is_missing);
+        let inline = is_new.then(|| Mutex::new(writer));
+        let (threads, layouts) = (Mutex::new(None), RwLock::new(0));
+        let store = Self { inner: Arc::new(Inner { engine, inline, threads, layouts }) };
+        store.turn();
+        store.create_missing_streams().map_err(OpenError::Streams)?;
+        Ok(store)
+    }
+
     /// Hand a commit to the writer. Never blocks; `reply` is called with the ticket when it is
     /// durable as its streams ask for, or refused.
     pub fn submit(&self, commit: Commit, reply: ReplyTo) {

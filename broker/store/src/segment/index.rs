@@ -70,8 +70,9 @@ impl SparseIndex {
     /// Hop from batch to batch. A header that makes no sense ends it: readers will meet the
     /// damage themselves and name it.
     pub(super) fn extend(&mut self, file: &dyn File, bytes: u64) -> io::Result<()> {
-        let mut chunk = vec![0; 1 << 18];
         let bytes = bytes.min(file.len()?);
+        let left = usize::try_from(bytes.saturating_sub(self.covered)).unwrap_or(usize::MAX);
+        let mut chunk = vec![0; left.min(1 << 18)];
         while self.covered < bytes {
             let length = (bytes - self.covered).min(chunk.len() as u64);
             let window = &mut chunk[..usize::try_from(length).expect("no longer than the chunk")];

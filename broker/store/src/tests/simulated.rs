@@ -1,7 +1,7 @@
 //! Random histories on the lying disk, and the proof that their checker is not blind.
 
 use crate::Mutation;
-use crate::simulate::{Steps, Tally, every_byte, history};
+use crate::simulate::{Share, Steps, Tally, every_byte, history};
 
 /// A mutation that is not noticed in so many histories is not noticed.
 const SEEDS_MAX: u64 = 200;
@@ -45,7 +45,7 @@ fn every_mutated_store_is_noticed() {
 #[test]
 fn a_power_cut_after_any_byte_of_a_short_history_leaves_a_prefix_with_all_that_was_promised() {
     let steps = Steps { own: 223, tables: 4093 };
-    let cuts = every_byte(steps).unwrap_or_else(|problem| panic!("{problem}"));
+    let cuts = every_byte(steps, Share::ALL).unwrap_or_else(|problem| panic!("{problem}"));
     println!("{cuts:?}");
     assert!(cuts.places > 1000, "{cuts:?}");
 }

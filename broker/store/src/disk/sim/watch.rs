@@ -9,6 +9,11 @@ impl Moment<'_> {
         self.write.map_or(0, |write| write.bytes.len())
     }
 
+    /// Nothing but zeros is about to be written.
+    pub fn is_blank(&self) -> bool {
+        self.write.is_some_and(|write| write.bytes.iter().all(|byte| *byte == 0))
+    }
+
     /// The file that is written and the first bytes of it, if a part of the write happened.
     pub(super) fn part(&self, written: usize) -> Option<(u64, Change)> {
         let write = self.write.filter(|_| written > 0)?;
