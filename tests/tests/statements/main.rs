@@ -5,6 +5,7 @@ mod close;
 mod connect;
 mod publish;
 mod qos;
+mod shares;
 mod subscribe;
 mod topics;
 mod wills;

@@ -51,6 +51,21 @@ fn a_qos2_message_is_delivered_once_however_often_it_is_sent() {
 }
 
 #[test]
+fn after_a_pubrec_that_refuses_a_packet_id_is_free() {
+    let broker = Broker::start();
+    let mut reader = Wire::clean(broker.address(), Version::V5, "reader");
+    reader.subscribe(1, &[("taken", 2)]);
+    let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
+    let deep = "/".repeat(1_000);
+    for payload in ["one", "two"] {
+        writer.publish(&Publish::new(&deep, payload, 2, 5));
+        writer.hear(0x50, "00 05 90");
+        writer.publish_acknowledged(&Publish::new("taken", payload, 2, 5));
+        reader.receive(payload);
+    }
+}
+
+#[test]
 fn a_message_that_a_client_refuses_is_over() {
     let broker = Broker::start();
     let (mut reader, _) = Wire::resume(broker.address(), Version::V5, "picky");
