@@ -1,5 +1,6 @@
 //! PUBLISH: flags, properties, aliases, identifiers, and how many may be on their way.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tidewire_tests::broker::Broker;
@@ -184,6 +185,34 @@ fn an_alias_stands_for_its_topic_until_its_connection_ends() {
     again.say(0x30, "$'' [23 00 02] 'of the connection before'");
     again.ended_for(0x82);
     reader.nothing_more();
+}
+
+/// Whether we send aliases is our choice; within which limit is the client's.
+#[test]
+fn no_alias_goes_beyond_what_the_client_takes() {
+    let broker = Broker::start();
+    for (properties, maximum) in [("[]", 0), ("[22 00 00]", 0), ("[22 00 02]", 2)] {
+        let (mut reader, _) =
+            Wire::connect5(broker.address(), 2, &format!("{properties} $'reader'"));
+        reader.subscribe(1, &[("out/#", 1)]);
+        let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
+        let mut topics: HashMap<Vec<u8>, String> = HashMap::new();
+        for round in 0..30_u16 {
+            let topic = format!("out/{}", [1, 2, 1, 3, 2][usize::from(round) % 5]);
+            writer.publish_acknowledged(&Publish::new(&topic, &topic, u8::from(round % 2 == 1), 1));
+            let message = reader.receive(&topic);
+            let alias = message.property(0x23);
+            let number = alias.as_ref().map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
+            assert!(number <= maximum && alias.is_none_or(|_| number > 0), "{message}");
+            let told = message.topic();
+            let known = message.property(0x23).and_then(|alias| match told.is_empty() {
+                true => topics.get(&alias).cloned(),
+                false => topics.insert(alias, told.clone()).map(|_| told.clone()),
+            });
+            assert_eq!(if told.is_empty() { known.unwrap_or_default() } else { told }, topic);
+        }
+        reader.disconnect();
+    }
 }
 
 /// Those of a message, in rising order.
