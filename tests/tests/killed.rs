@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidewire_tests::broker::Broker;
 use tidewire_tests::chaos::{Place, Publisher, Received, Sent, Subscriber};
+use tidewire_tests::program::PATIENCE;
 use tidewire_tests::wire::{Version, Wire, kind};
 
 /// Kills of a run that is part of the tests.
@@ -18,19 +20,21 @@ const KILLS: u32 = 12;
 /// How long nothing may come until all has come.
 const QUIET: Duration = Duration::from_millis(1_500);
 
-type Load = (Vec<JoinHandle<Sent>>, Vec<(&'static str, JoinHandle<Received>)>, Vec<Arc<AtomicU64>>);
+/// Threads that write, and those that read, by name.
+type Load = (Vec<JoinHandle<Sent>>, Vec<(&'static str, JoinHandle<Received>)>);
 
-fn start_load(place: &Place, writing: &Arc<AtomicBool>, reading: &Arc<AtomicBool>) -> Load {
-    let (mut readers, mut taken) = (Vec::new(), Vec::new());
+fn start_load(place: &Place, stops: &[Arc<AtomicBool>; 2], taken: &Sender<()>) -> Load {
+    let [writing, reading] = stops;
+    let mut readers = Vec::new();
     for (version, client_id, filter) in [
         (Version::V5, "alone", "load/#"),
         (Version::V4, "older", "load/#"),
         (Version::V5, "first of group", "$share/team/load/#"),
         (Version::V4, "second of group", "$share/team/load/#"),
     ] {
-        let mut reader = Subscriber::new(place.clone(), version, client_id, filter);
+        let who = (client_id, filter);
+        let mut reader = Subscriber::new(place.clone(), version, who, taken.clone());
         reader.subscribe();
-        taken.push(reader.taken());
         let stop = Arc::clone(reading);
         readers.push((client_id, thread::spawn(move || reader.run(&stop))));
     }
@@ -45,18 +49,7 @@ fn start_load(place: &Place, writing: &Arc<AtomicBool>, reading: &Arc<AtomicBool
         let stop = Arc::clone(writing);
         writers.push(thread::spawn(move || writer.run(&stop)));
     }
-    (writers, readers, taken)
-}
-
-fn wait_until_quiet(taken: &[Arc<AtomicU64>]) {
-    let count = || taken.iter().map(|taken| taken.load(Ordering::Relaxed)).sum::<u64>();
-    let (mut last, mut since) = (count(), Instant::now());
-    while since.elapsed() < QUIET {
-        thread::sleep(Duration::from_millis(20));
-        if count() != last {
-            (last, since) = (count(), Instant::now());
-        }
-    }
+    (writers, readers)
 }
 
 /// Every number of the topic came; at QoS 2 once; first arrivals in order if one reader had all.
@@ -95,19 +88,22 @@ fn kills_lose_nothing_repeat_nothing_at_qos2_and_keep_the_order_of_topics() {
     let kills: u32 = wanted.unwrap_or(KILLS);
     let mut broker = Broker::start();
     let place = Place::new(broker.address());
-    let (writing, reading) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-    let (writers, readers, taken) = start_load(&place, &writing, &reading);
+    let stops = [Arc::<AtomicBool>::default(), Arc::default()];
+    let (taken, takes) = channel();
+    let (writers, readers) = start_load(&place, &stops, &taken);
     for kill in 0..kills {
-        // A different moment each time; nothing is awaited here but time.
-        thread::sleep(Duration::from_millis(20 + u64::from(kill * 37 % 180)));
+        // Another moment each time.
+        for _ in 0..1 + kill * 379 % 2_000 {
+            takes.recv_timeout(PATIENCE).expect("messages come");
+        }
         broker.kill9();
         broker.restart();
         place.moved_to(broker.address());
     }
-    writing.store(true, Ordering::Relaxed);
+    stops[0].store(true, Ordering::Relaxed);
     let sent: Vec<Sent> = writers.into_iter().map(|w| w.join().expect("a publisher")).collect();
-    wait_until_quiet(&taken);
-    reading.store(true, Ordering::Relaxed);
+    while takes.recv_timeout(QUIET).is_ok() {}
+    stops[1].store(true, Ordering::Relaxed);
     let mut group: BTreeMap<String, Vec<u32>> = BTreeMap::new();
     let (mut repeated, mut received) = (0, 0);
     for (who, reader) in readers {

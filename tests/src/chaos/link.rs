@@ -3,8 +3,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use crate::wire::{Version, connect, kind};
@@ -16,13 +15,13 @@ const RETRY_WAIT: Duration = Duration::from_millis(5);
 
 /// Where the broker listens now; another port after each start.
 #[derive(Clone, Debug)]
-pub struct Place(Arc<Mutex<SocketAddr>>);
+pub struct Place(Arc<(Mutex<SocketAddr>, Condvar)>);
 
 impl Place {
     /// It listens here.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        Self(Arc::new(Mutex::new(address)))
+        Self(Arc::new((Mutex::new(address), Condvar::new())))
     }
 
     /// It listens elsewhere now.
@@ -30,11 +29,18 @@ impl Place {
     /// # Panics
     /// When another thread did.
     pub fn moved_to(&self, address: SocketAddr) {
-        *self.0.lock().expect("nobody panics with it") = address;
+        *self.0.0.lock().expect("nobody panics with it") = address;
+        self.0.1.notify_all();
     }
 
     fn get(&self) -> SocketAddr {
-        *self.0.lock().expect("nobody panics with it")
+        *self.0.0.lock().expect("nobody panics with it")
+    }
+
+    /// Waits until it moves, or may be back where it was.
+    fn wait(&self) {
+        let address = self.0.0.lock().expect("nobody panics with it");
+        let _ = self.0.1.wait_timeout(address, RETRY_WAIT);
     }
 }
 
@@ -85,7 +91,7 @@ impl Link {
         let attempt = self.try_open();
         if attempt.is_none() {
             self.stream = None;
-            thread::sleep(RETRY_WAIT);
+            self.place.wait();
         }
         attempt
     }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 
 use super::link::{Link, Packet, Place};
 use crate::wire::{self, Version, kind};
@@ -25,27 +26,26 @@ pub struct Subscriber {
     received: Received,
     /// QoS 2 exchanges that are not released.
     open: BTreeSet<u16>,
-    /// Messages taken, for those who wait until no more come.
-    taken: Arc<AtomicU64>,
+    /// Hears of each message that was taken.
+    taken: Sender<()>,
 }
 
 impl Subscriber {
-    /// One with this client id and filter, at QoS 2.
+    /// One with this client id and filter, at QoS 2; `taken` hears of each message.
     #[must_use]
-    pub fn new(place: Place, version: Version, client_id: &str, filter: &str) -> Self {
+    pub fn new(
+        place: Place,
+        version: Version,
+        (client_id, filter): (&str, &str),
+        taken: Sender<()>,
+    ) -> Self {
         Self {
             link: Link::new(place, version, client_id.into()),
             filter: filter.into(),
             received: Received::default(),
             open: BTreeSet::new(),
-            taken: Arc::default(),
+            taken,
         }
-    }
-
-    /// Counts up with each message.
-    #[must_use]
-    pub fn taken(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.taken)
     }
 
     /// Connects for the first time, and comes back when the subscription stands.
@@ -111,7 +111,8 @@ impl Subscriber {
             let number = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
             let number = number.expect("a number was published");
             self.received.by_topic.entry(topic).or_default().push(number);
-            self.taken.fetch_add(1, Ordering::Relaxed);
+            // Nobody may be waiting.
+            let _ = self.taken.send(());
         }
         let answer = if packet.first & 0x04 == 0 { kind::PUBACK } else { kind::PUBREC };
         self.link.acknowledge(answer, id);
