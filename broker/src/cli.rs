@@ -3,6 +3,7 @@
 mod check;
 mod flags;
 mod log;
+mod passwd;
 
 use std::error::Error;
 use std::io::Write;
@@ -17,6 +18,7 @@ use crate::telemetry;
 
 use flags::Flags;
 use log::LogCommand;
+use passwd::Passwd;
 
 /// Failed while running: exit code 1.
 const FAILED: u8 = 1;
@@ -45,6 +47,8 @@ enum Command {
     Serve,
     /// Check the configuration without starting: prints what would be served, or every mistake.
     Check,
+    /// Make a line for the file of users; the password is read from the standard input.
+    Passwd(Passwd),
     /// Look at a data folder: verify, dump, stats; and repair one whose broker is stopped.
     Log {
         #[command(subcommand)]
@@ -55,6 +59,9 @@ enum Command {
 /// Does what was asked. The exit code is 0, 1 (failed while running) or 2 (refused to start).
 #[must_use]
 pub fn run(cli: &Cli) -> ExitCode {
+    if let Some(Command::Passwd(passwd)) = &cli.command {
+        return make_line(passwd);
+    }
     let config = match Config::load(&cli.flags.sources()) {
         Ok(config) => config,
         Err(errors) => return complain(&errors, REFUSED),
@@ -62,7 +69,22 @@ pub fn run(cli: &Cli) -> ExitCode {
     match &cli.command {
         None | Some(Command::Serve) => serve(&config),
         Some(Command::Check) => check(&config),
+        // It needs no configuration: done above.
+        Some(Command::Passwd(passwd)) => make_line(passwd),
         Some(Command::Log { command }) => ExitCode::from(log::run(command, &config.data.dir)),
+    }
+}
+
+fn make_line(passwd: &Passwd) -> ExitCode {
+    match passwd::run(passwd) {
+        Ok(line) => {
+            say(std::io::stdout(), &line);
+            ExitCode::SUCCESS
+        }
+        Err(problem) => {
+            say(std::io::stderr(), &format!("tidewire: {problem}"));
+            ExitCode::from(REFUSED)
+        }
     }
 }
 

@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use layers::{Flag, Sources};
 pub use problem::ConfigErrors;
 pub use sections::{
-    AtHoldLimit, Compression, DataConfig, Durability, ListenerConfig, LogConfig, LogFormat,
-    MqttConfig, MqttListener, ShareConfig, ShareGroupConfig, ShareStrategy, StoreConfig,
+    AtHoldLimit, AuthConfig, Compression, DataConfig, Durability, ListenerConfig, LogConfig,
+    LogFormat, MqttConfig, MqttListener, ShareConfig, ShareGroupConfig, ShareStrategy, StoreConfig,
     StreamConfig, ThreadsConfig,
 };
 pub use topics::{AutoRetained, AutoSubscribeConfig, RewriteConfig, RewriteOn, TopicsConfig};
@@ -41,6 +41,8 @@ pub struct Config {
     pub listener: ListenerConfig,
     /// Limits of MQTT clients.
     pub mqtt: MqttConfig,
+    /// Who may connect.
+    pub auth: AuthConfig,
     /// Shared subscriptions.
     pub share: ShareConfig,
     /// Sizes of the log's files and memory.
@@ -65,6 +67,7 @@ impl Default for Config {
             data: DataConfig::default(),
             listener: ListenerConfig::default(),
             mqtt: MqttConfig::default(),
+            auth: AuthConfig::default(),
             share: ShareConfig::default(),
             store: StoreConfig::default(),
             streams: vec![StreamConfig::catch_all()],

@@ -2,6 +2,7 @@
 //!
 //! A connection lives and ends on one core. Cores meet in the log and in the registry only.
 
+mod auth;
 mod automatic;
 mod bury;
 mod close;

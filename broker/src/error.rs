@@ -9,6 +9,7 @@ use tidewire_proto::mqtt::{EncodeError, ReasonCode};
 use tidewire_store::{CloseError, OpenError, ReadError, StreamError};
 
 use crate::config::ConfigErrors;
+use crate::users::UsersFileError;
 
 /// Why the broker could not start.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,9 @@ pub enum StartError {
     /// What the data folder holds cannot be read.
     #[error("the tables of the data folder cannot be read")]
     Tables(#[source] ReadError),
+    /// The file of users cannot be used.
+    #[error("the users of SCRAM-SHA-256 cannot be read")]
+    Users(#[source] UsersFileError),
     /// A stream cannot be what the configuration says.
     #[error("stream {0:?} cannot be changed to what the configuration says")]
     Stream(String, #[source] StreamError),

@@ -22,6 +22,7 @@ mod store_options;
 pub mod telemetry;
 mod topic_rules;
 mod upkeep;
+mod users;
 
 pub use broker::{Broker, Builder, Message, Received, Subscribe, Subscription, SubscriptionEnd};
 pub use error::{PublishError, StartError, StopError, SubscribeError};

@@ -19,6 +19,7 @@ use crate::core::shared::{Shared, wall_clock_ms};
 use crate::error::{StartError, StopError};
 use crate::metrics::Metrics;
 use crate::upkeep::Upkeep;
+use crate::users;
 use crate::{core, listener, restart, store_options};
 
 /// How long clients may take to let a stopping broker go.
@@ -38,6 +39,8 @@ impl Server {
     /// Opens the store, binds every port, starts every core: in this order, so that nobody
     /// connects to a broker that cannot keep a message.
     pub(crate) fn start(config: &Config, metrics: Metrics) -> Result<Self, StartError> {
+        let users = config.auth.scram_file.as_ref().map(|file| users::load(file)).transpose();
+        let users = users.map_err(StartError::Users)?;
         let dir = &config.data.dir;
         let is_new = !dir.exists();
         let failed = |error| StartError::Store(dir.clone(), error);
@@ -53,7 +56,9 @@ impl Server {
         let count = core_count(config);
         let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
         let shares = core::stored_shares(&store).map_err(StartError::Tables)?;
-        let shared = Arc::new(Shared::new(store, shares, inboxes, config, metrics));
+        let mut shared = Shared::new(store, shares, inboxes, config, metrics);
+        shared.users = users;
+        let shared = Arc::new(shared);
         shared.retained.load(&shared.store).map_err(StartError::Tables)?;
         shared.exclusives.load(&shared.store).map_err(StartError::Tables)?;
         let waiting = restart::take_up(&shared).map_err(StartError::Tables)?;

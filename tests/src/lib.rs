@@ -12,5 +12,6 @@ pub mod hex;
 pub mod malformed;
 pub mod places;
 pub mod program;
+pub mod scram;
 pub mod tidy;
 pub mod wire;

@@ -9,6 +9,7 @@ pub mod qos;
 pub mod record;
 pub mod replay;
 pub mod routing;
+pub mod scram;
 pub mod session;
 pub mod share;
 pub mod topic;

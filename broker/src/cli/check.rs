@@ -1,5 +1,6 @@
 //! `tidewire check`: what can be known about a start without starting. Opens and makes nothing.
 
+use std::error::Error;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ use rustix::process::Resource;
 
 use crate::banner;
 use crate::config::{Config, StreamConfig};
+use crate::users;
 
 /// Files that we need besides one per connection.
 const OTHER_FILES: u64 = 256;
@@ -23,6 +25,7 @@ pub(super) struct Findings {
 pub(super) fn look(config: &Config) -> Findings {
     let mut findings = Findings::default();
     findings.problems.extend(look_at_folder(&config.data.dir));
+    findings.problems.extend(look_at_users(config));
     findings.warnings.extend(look_at_reach(config));
     findings.warnings.extend(look_at_files(config));
     findings
@@ -63,6 +66,12 @@ fn look_at_folder(dir: &Path) -> Option<String> {
     let needed = Access::WRITE_OK | Access::EXEC_OK;
     let error = rustix::fs::access(&here, needed).err()?;
     Some(format!("{what}: {} is not writable ({error}); {advice}", here.display()))
+}
+
+fn look_at_users(config: &Config) -> Option<String> {
+    let error = users::load(config.auth.scram_file.as_ref()?).err()?;
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    Some(format!("auth.scram_file: {error}{cause}"))
 }
 
 /// The folder itself, or the one in which the first missing part would be made.

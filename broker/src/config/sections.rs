@@ -12,8 +12,8 @@ use tidewire_store::KeyRule;
 use super::defaults::{self, GIB, KIB, MIB};
 use super::quantity::{bytes, count, millis, millis_out, seconds};
 use super::text::{
-    address_or_off, address_or_off_out, folder, key_rule, key_rule_out, log_filter, topic_or_off,
-    topic_or_off_out, word,
+    address_or_off, address_or_off_out, file_or_off, file_or_off_out, folder, key_rule,
+    key_rule_out, log_filter, topic_or_off, topic_or_off_out, word,
 };
 
 /// `[data]`: where everything durable lives.
@@ -147,6 +147,15 @@ impl Default for MqttConfig {
             delayed_bytes_max: defaults::DELAYED_BYTES_MAX,
         }
     }
+}
+
+/// `[auth]`: who may connect.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthConfig {
+    /// File with the users of SCRAM-SHA-256, or `off` (`None`): then no client can use it.
+    #[serde(deserialize_with = "file_or_off", serialize_with = "file_or_off_out")]
+    pub scram_file: Option<PathBuf>,
 }
 
 /// `[share]`: shared subscriptions.

@@ -56,6 +56,28 @@ where
     to.serialize_str(topic.as_deref().unwrap_or("off"))
 }
 
+/// The path of a file, or `off`.
+pub(super) fn file_or_off<'de, D>(from: D) -> Result<Option<PathBuf>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    read(from, "the path of a file, or \"off\"", |text| match text {
+        "off" => Some(None),
+        _ => (!text.trim().is_empty()).then(|| Some(text.into())),
+    })
+}
+
+/// The way back of [`file_or_off`].
+pub(super) fn file_or_off_out<S>(file: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error>
+where
+    S: Serializer,
+{
+    match file {
+        Some(file) => to.collect_str(&file.display()),
+        None => to.serialize_str("off"),
+    }
+}
+
 /// The path of a folder.
 pub(super) fn folder<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
     read(from, "the path of a folder", |text| (!text.trim().is_empty()).then(|| text.into()))

@@ -1,6 +1,8 @@
 //! How a connection ends: by the client, by us, by a lost socket, by takeover.
 
-use tidewire_proto::mqtt::{DecodeError, DecodeErrorKind, Disconnect, Packet, ReasonCode, Version};
+use tidewire_proto::mqtt::{
+    DecodeError, DecodeErrorKind, Disconnect, Packet, PacketKind, ReasonCode, Version,
+};
 use tidewire_proto::routing::grant::SessionKey;
 use tidewire_store::rows::session::SessionRow;
 
@@ -39,8 +41,14 @@ impl Core {
     pub(crate) fn on_malformed(&mut self, id: ConnId, error: DecodeError) {
         let reason = error.reason();
         tracing::debug!(%error, "malformed packet");
-        if !self.conn(id).is_some_and(|conn| matches!(conn.phase, Phase::Fresh)) {
-            return self.close(id, CloseReason::Protocol, Some(reason));
+        match self.conn(id).map(|conn| &conn.phase) {
+            Some(Phase::Fresh) => (),
+            Some(Phase::Authenticating(_)) => {
+                let is_sayable = reason.allowed_in(PacketKind::ConnAck);
+                let reason = if is_sayable { reason } else { ReasonCode::PROTOCOL_ERROR };
+                return self.refuse(id, Version::V5, reason);
+            }
+            _ => return self.close(id, CloseReason::Protocol, Some(reason)),
         }
         match error.kind() {
             // Another protocol altogether: no answer of ours would be understood.
@@ -93,7 +101,7 @@ impl Core {
                 claim.is_abandoned = true;
                 conn.phase = Phase::Claiming(claim);
             }
-            Phase::Fresh | Phase::Closing => (),
+            Phase::Fresh | Phase::Authenticating(_) | Phase::Closing => (),
         }
     }
 

@@ -6,6 +6,7 @@ use tidewire_proto::mqtt::{
     ConnAck, Connect, Packet, Properties, PropertiesBuilder, PropertyId, PropertyValue, ReasonCode,
     Version,
 };
+use tidewire_proto::scram::METHOD;
 use tidewire_proto::{delayed, topic};
 use tokio::sync::oneshot;
 
@@ -19,7 +20,7 @@ use crate::metrics::RefuseReason;
 use crate::registry::Owner;
 
 /// A CONNACK without properties.
-const REFUSAL_BYTES: u32 = 5;
+pub(crate) const REFUSAL_BYTES: u32 = 5;
 
 impl Core {
     pub(crate) fn on_connect(&mut self, id: ConnId, connect: &Connect<'_>) {
@@ -44,15 +45,32 @@ impl Core {
             return self.turn_away(id, RefuseReason::Malformed);
         }
         let claim = Claim {
-            client_id: Arc::clone(&client_id),
+            client_id,
             version: connect.version,
             clean_start: connect.clean_start,
             terms,
             user: connect.user_name.map(Into::into),
             will: connect.will.as_ref().map(|will| Will::of(will, self.now_ms)),
+            identity: None,
             releases: Vec::new(),
             is_abandoned: false,
         };
+        match connect.properties.authentication_method() {
+            None => self.claim(id, claim),
+            Some(_) => {
+                self.begin_login(id, claim, connect.properties.authentication_data());
+            }
+        }
+    }
+
+    /// All that can be judged without the session is: claim the client id.
+    pub(crate) fn claim(&mut self, id: ConnId, claim: Claim) {
+        let client_id = Arc::clone(&claim.client_id);
+        let connack = self.connack(claim.version, &client_id, &claim.terms, false);
+        if connack.len() > claim.terms.packet_bytes_max as usize {
+            // The client would have to refuse our first word.
+            return self.turn_away(id, RefuseReason::Malformed);
+        }
         let Some(conn) = self.conn(id) else { return };
         conn.phase = Phase::Claiming(Box::new(claim));
         conn.socket.pause(true);
@@ -78,7 +96,8 @@ impl Core {
         {
             return Err(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
         }
-        if connect.properties.authentication_method().is_some() {
+        let method = connect.properties.authentication_method();
+        if method.is_some_and(|method| !self.has_method(method)) {
             return Err(ReasonCode::BAD_AUTHENTICATION_METHOD);
         }
         match &connect.will {
@@ -120,6 +139,7 @@ impl Core {
             },
             is_keep_alive_cut,
             is_assigned,
+            authentication: None,
         }
     }
 
@@ -149,8 +169,10 @@ impl Core {
         let counted = match reason {
             ReasonCode::UNSUPPORTED_PROTOCOL_VERSION => RefuseReason::Version,
             ReasonCode::CLIENT_IDENTIFIER_NOT_VALID => RefuseReason::ClientId,
-            ReasonCode::BAD_AUTHENTICATION_METHOD => RefuseReason::NotAuthorized,
-            ReasonCode::TOPIC_NAME_INVALID => RefuseReason::Malformed,
+            ReasonCode::BAD_AUTHENTICATION_METHOD | ReasonCode::NOT_AUTHORIZED => {
+                RefuseReason::NotAuthorized
+            }
+            ReasonCode::TOPIC_NAME_INVALID | ReasonCode::PROTOCOL_ERROR => RefuseReason::Malformed,
             _ => RefuseReason::Unavailable,
         };
         self.turn_away(id, counted);
@@ -181,6 +203,11 @@ impl Core {
         }
         if terms.is_assigned {
             announced.push((PropertyId::AssignedClientId, PropertyValue::Text(client_id)));
+        }
+        if let Some(last_word) = &terms.authentication {
+            let data = PropertyValue::Binary(last_word.as_bytes());
+            announced.push((PropertyId::AuthenticationMethod, PropertyValue::Text(METHOD)));
+            announced.push((PropertyId::AuthenticationData, data));
         }
         for (property, value) in announced {
             if let Err(error) = properties.push(property, value) {

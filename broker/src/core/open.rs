@@ -10,6 +10,7 @@ use tidewire_proto::mqtt::Version;
 use tidewire_proto::record::Batch;
 use tidewire_proto::replay::Start;
 use tidewire_proto::routing::grant::Grant;
+use tidewire_proto::scram::Exchange;
 use tidewire_proto::session::cursor::{Cursor, Positions};
 use tidewire_proto::session::inbound::Inbound;
 use tidewire_proto::session::subscription::Subscriptions;
@@ -49,12 +50,36 @@ pub(crate) struct Conn {
 pub(crate) enum Phase {
     /// CONNECT is awaited.
     Fresh,
+    /// CONNECT came; the client shows who it is.
+    Authenticating(Box<Login>),
     /// The client id is claimed; its former connection is letting go, or rows are being written.
     Claiming(Box<Claim>),
     /// The session is taken up; CONNACK leaves when its rows are durable.
     Open(Box<Open>),
     /// Only what is in `out` is still sent.
     Closing,
+}
+
+/// A CONNECT that waits for a proof.
+pub(crate) struct Login {
+    pub(crate) claim: Claim,
+    pub(crate) proof: Proof,
+}
+
+/// How far an authentication is.
+pub(crate) enum Proof {
+    /// The client's first message is awaited.
+    Awaited,
+    /// The answer to our challenge is awaited.
+    Challenged(Box<Exchange>),
+}
+
+/// Who a client has shown to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) user: Box<str>,
+    /// The Authentication Method by which it has.
+    pub(crate) method: &'static str,
 }
 
 /// A CONNECT that waits for its session.
@@ -66,6 +91,8 @@ pub(crate) struct Claim {
     /// Who it says it is.
     pub(crate) user: Option<Box<str>>,
     pub(crate) will: Option<Will>,
+    /// `None`: it did not say who it is.
+    pub(crate) identity: Option<Identity>,
     /// Others that claimed the client id meanwhile and wait for us to let go.
     pub(crate) releases: Vec<oneshot::Sender<()>>,
     /// The socket was lost meanwhile.
@@ -85,6 +112,8 @@ pub(crate) struct Terms {
     pub(crate) is_keep_alive_cut: bool,
     /// The server chose the client id.
     pub(crate) is_assigned: bool,
+    /// The last word of an enhanced authentication, which CONNACK carries.
+    pub(crate) authentication: Option<Box<str>>,
 }
 
 /// A message that the client left for the case that it is lost.
@@ -101,6 +130,10 @@ pub(crate) struct Open {
     pub(crate) version: Version,
     pub(crate) terms: Terms,
     pub(crate) will: Option<Will>,
+    /// `None`: it did not say who it is.
+    pub(crate) identity: Option<Identity>,
+    /// It is authenticating anew.
+    pub(crate) proof: Option<Proof>,
     pub(crate) inbound: Inbound,
     pub(crate) window: Window,
     pub(crate) cursor: Cursor,

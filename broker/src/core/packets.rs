@@ -41,7 +41,7 @@ impl Core {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return ReadEnd::Drained,
             Err(_) => return ReadEnd::Gone,
         };
-        if !matches!(conn.phase, Phase::Fresh) {
+        if !matches!(conn.phase, Phase::Fresh | Phase::Authenticating(_)) {
             // A CONNECT that drips in has no more time than one that never comes.
             conn.heard_ms = now_ms;
         }
@@ -86,7 +86,9 @@ impl Core {
         while used < bytes.len() {
             let Some(conn) = self.conn(id) else { return bytes.len() };
             let (version, bytes_max) = match &conn.phase {
-                Phase::Fresh => (Version::V5, self.shared.limits.connect_bytes_max),
+                Phase::Fresh | Phase::Authenticating(_) => {
+                    (Version::V5, self.shared.limits.connect_bytes_max)
+                }
                 // No answer may come before CONNACK.
                 Phase::Open(open) if !open.is_announced => return used,
                 Phase::Open(open) => (open.version, self.shared.limits.packet_bytes_max),
@@ -115,6 +117,9 @@ impl Core {
     fn on_packet(&mut self, id: ConnId, packet: Packet<'_>) {
         self.counters.packets.add((packet_type(packet.kind()), Direction::In), 1);
         let is_fresh = self.conn(id).is_some_and(|conn| matches!(conn.phase, Phase::Fresh));
+        if self.conn(id).is_some_and(|conn| matches!(conn.phase, Phase::Authenticating(_))) {
+            return self.on_login_packet(id, &packet);
+        }
         match packet {
             Packet::Connect(connect) if is_fresh => self.on_connect(id, &connect),
             // A first packet that is not CONNECT gets no answer at all.
@@ -130,8 +135,8 @@ impl Core {
             Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(id, &unsubscribe),
             Packet::PingReq => self.send(id, &Packet::PingResp),
             Packet::Disconnect(disconnect) => self.on_disconnect(id, &disconnect),
-            Packet::Auth(_)
-            | Packet::Connect(_)
+            Packet::Auth(auth) => self.on_auth(id, &auth),
+            Packet::Connect(_)
             | Packet::ConnAck(_)
             | Packet::SubAck(_)
             | Packet::UnsubAck(_)
@@ -139,6 +144,15 @@ impl Core {
                 // A packet that is not due.
                 self.close(id, CloseReason::Protocol, Some(ReasonCode::PROTOCOL_ERROR));
             }
+        }
+    }
+
+    /// Between CONNECT and CONNACK of a client that authenticates.
+    fn on_login_packet(&mut self, id: ConnId, packet: &Packet<'_>) {
+        match packet {
+            Packet::Auth(auth) => self.on_login_auth(id, auth),
+            Packet::Disconnect(_) => self.turn_away(id, RefuseReason::NotAuthorized),
+            _ => self.refuse(id, Version::V5, ReasonCode::PROTOCOL_ERROR),
         }
     }
 

@@ -110,6 +110,8 @@ impl Core {
             client_id: claim.client_id,
             version: claim.version,
             will: claim.will,
+            identity: claim.identity,
+            proof: None,
             inbound: Inbound {
                 aliases: Aliases::new(limits.topic_alias_max),
                 receipts: Receipts::new(receive_max),

@@ -310,7 +310,7 @@ impl Core {
         let now_ms = self.uptime_ms;
         for id in std::mem::take(&mut self.paused) {
             let Some(conn) = self.conn(id) else { continue };
-            if matches!(conn.phase, Phase::Fresh | Phase::Open(_)) {
+            if matches!(conn.phase, Phase::Fresh | Phase::Authenticating(_) | Phase::Open(_)) {
                 // It could not be heard while it was not read.
                 conn.heard_ms = now_ms;
                 conn.socket.pause(false);

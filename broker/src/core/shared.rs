@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use tidewire_proto::scram::Users;
 use tidewire_store::Store;
 use tokio::sync::watch;
 
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) inboxes: Vec<Arc<Inbox>>,
     pub(crate) limits: MqttConfig,
+    /// Who may use SCRAM-SHA-256, if anybody may.
+    pub(crate) users: Option<Users>,
     pub(crate) share: ShareConfig,
     /// Some share group looks at who published a message.
     pub(crate) notes_publisher: bool,
@@ -64,6 +67,7 @@ impl Shared {
             registry: Registry::default(),
             inboxes,
             limits,
+            users: None,
             notes_publisher: share.asks_for_publisher(),
             share,
             shares,

@@ -62,7 +62,7 @@ impl Core {
                     Phase::Closing => silent_ms >= CLOSING_MS_MAX,
                     // It is we who do not listen.
                     _ if conn.socket.is_paused.get() => false,
-                    Phase::Fresh => silent_ms >= connect_ms_max,
+                    Phase::Fresh | Phase::Authenticating(_) => silent_ms >= connect_ms_max,
                     Phase::Claiming(_) => false,
                     Phase::Open(_) => conn.silence_ms_max > 0 && silent_ms >= conn.silence_ms_max,
                 }
@@ -84,7 +84,7 @@ impl Core {
                 conn.socket.wants_write.set(false);
                 conn.socket.close();
             }
-            Phase::Fresh => {
+            Phase::Fresh | Phase::Authenticating(_) => {
                 conn.heard_ms = now_ms;
                 self.turn_away(id, RefuseReason::Timeout);
             }
