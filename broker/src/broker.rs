@@ -1,6 +1,7 @@
 //! The broker as a part of another program: start it, publish, subscribe, shut it down. All that
 //! it does for the program goes the way of any client; see docs/decisions/0008-embedding.md.
 
+mod admin;
 mod builder;
 mod door;
 mod message;
@@ -15,8 +16,10 @@ use std::net::SocketAddr;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::ban::{Ban, BanTarget};
 use crate::banner::BoundListener;
-use crate::error::{PublishError, StartError, StopError};
+use crate::core::shared::wall_clock_ms;
+use crate::error::{AdminError, PublishError, StartError, StopError};
 
 pub use builder::Builder;
 pub use message::Message;
@@ -117,6 +120,42 @@ impl Broker {
     /// ```
     pub fn subscribe(&self, filter: impl Into<String>) -> Subscribe<'_> {
         Subscribe::new(&self.door.shared, &self.door.runtime, filter.into())
+    }
+
+    /// Ends the connection of a client; says whether it had one. Its session stays, its will is
+    /// published, and it may come back. MQTT 5 clients are told 0x98, administrative action.
+    ///
+    /// # Errors
+    /// When the broker stops meanwhile.
+    pub async fn kick(&self, client_id: &str) -> Result<bool, AdminError> {
+        let target = BanTarget::Client(client_id.into());
+        let count = admin::expel(&self.door.shared, target, "kicked".into()).await?;
+        Ok(count > 0)
+    }
+
+    /// Shuts clients out, durably: ends the connections of those that are meant, and refuses them
+    /// from now on (CONNACK 0x8A, code 5 before MQTT 5). Says how many connections were ended; as
+    /// the protocol knows no "banned" for an open connection, they hear 0x98 with the reason.
+    /// Clients within this process are never meant. A second ban of the same target replaces it.
+    ///
+    /// # Errors
+    /// When it cannot be made durable; then it is not in force.
+    pub async fn ban(&self, ban: Ban) -> Result<usize, AdminError> {
+        admin::ban(&self.door.shared, &self.door.runtime, &ban).await
+    }
+
+    /// Lifts a ban; says whether there was one.
+    ///
+    /// # Errors
+    /// When that cannot be made durable: after a restart the ban may be there again.
+    pub async fn unban(&self, target: &BanTarget) -> Result<bool, AdminError> {
+        admin::unban(&self.door.shared, &self.door.runtime, target).await
+    }
+
+    /// The bans that are in force, in no order.
+    #[must_use]
+    pub fn bans(&self) -> Vec<Ban> {
+        self.door.shared.bans.list(wall_clock_ms())
     }
 
     /// Waits until the broker ends without being asked to: a part of it panicked. It serves nobody

@@ -11,6 +11,7 @@ mod delayed;
 mod dispatch;
 mod due;
 mod events;
+mod expel;
 mod feed;
 mod flush;
 mod group_events;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tidewire_proto::mqtt::{EncodeError, ReasonCode};
-use tidewire_store::{CloseError, OpenError, ReadError, StreamError};
+use tidewire_store::{CloseError, CommitError, OpenError, ReadError, StreamError};
 
 use crate::config::ConfigErrors;
 use crate::users::UsersFileError;
@@ -87,6 +87,17 @@ pub enum SubscribeError {
         /// What any client would hear.
         reason: ReasonCode,
     },
+    /// The broker stopped before it answered.
+    #[error("the broker stopped before it answered")]
+    Stopped,
+}
+
+/// Why an order to the broker was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// It could not be made durable, and is not in force.
+    #[error("it could not be made durable")]
+    Commit(#[from] CommitError),
     /// The broker stopped before it answered.
     #[error("the broker stopped before it answered")]
     Stopped,

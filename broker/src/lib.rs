@@ -2,6 +2,7 @@
 //!
 //! [`Broker`] is the whole of it for a program that wants one inside: see its example.
 
+mod ban;
 pub mod banner;
 mod broker;
 pub mod cli;
@@ -24,7 +25,8 @@ mod topic_rules;
 mod upkeep;
 mod users;
 
+pub use ban::{AddressRange, AddressRangeError, Ban, BanTarget};
 pub use broker::{Broker, Builder, Message, Received, Subscribe, Subscription, SubscriptionEnd};
-pub use error::{PublishError, StartError, StopError, SubscribeError};
+pub use error::{AdminError, PublishError, StartError, StopError, SubscribeError};
 pub use tidewire_proto::mqtt::ReasonCode;
 pub use tidewire_proto::qos::Qos;

@@ -61,6 +61,7 @@ impl Server {
         let shared = Arc::new(shared);
         shared.retained.load(&shared.store).map_err(StartError::Tables)?;
         shared.exclusives.load(&shared.store).map_err(StartError::Tables)?;
+        shared.bans.load(&shared.store).map_err(StartError::Tables)?;
         let waiting = restart::take_up(&shared).map_err(StartError::Tables)?;
         let cores = start_cores(&shared, config)?;
         for (inbox, due) in shared.inboxes.iter().zip(waiting) {

@@ -111,8 +111,9 @@ fn run(store: &Store, now_ms: i64) {
     store.retain(now_ms).iter().for_each(report);
 }
 
-/// Retained messages that nobody gets any more.
+/// Retained messages that nobody gets any more, and bans that are over.
 fn sweep(shared: &Shared, now_ms: i64) {
+    shared.bans.sweep(&shared.store, now_ms);
     match shared.retained.sweep(&shared.store, now_ms) {
         Ok(0) => (),
         Ok(count) => tracing::info!(count, "stale retained messages deleted"),

@@ -25,8 +25,9 @@ pub(crate) const REFUSAL_BYTES: u32 = 5;
 impl Core {
     pub(crate) fn on_connect(&mut self, id: ConnId, connect: &Connect<'_>) {
         let Some(conn) = self.conn(id) else { return };
-        let is_inside = conn.peer == Peer::InProcess;
-        if let Err(reason) = self.check_connect(connect, is_inside) {
+        let peer = conn.peer;
+        let is_inside = peer == Peer::InProcess;
+        if let Err(reason) = self.check_connect(connect, peer) {
             let bytes_max = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
             if bytes_max < REFUSAL_BYTES {
                 return self.turn_away(id, RefuseReason::Malformed);
@@ -81,12 +82,15 @@ impl Core {
         }
     }
 
-    fn check_connect(&self, connect: &Connect<'_>, is_inside: bool) -> Result<(), ReasonCode> {
+    fn check_connect(&self, connect: &Connect<'_>, peer: Peer) -> Result<(), ReasonCode> {
         let limits = &self.shared.limits;
         if connect.client_id.len() > limits.client_id_bytes_max as usize {
             return Err(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
         }
-        if connect.client_id.starts_with(IN_PROCESS) && !is_inside {
+        if self.shared.bans.forbid(connect.client_id, peer, self.now_ms) {
+            return Err(ReasonCode::BANNED);
+        }
+        if connect.client_id.starts_with(IN_PROCESS) && peer != Peer::InProcess {
             return Err(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
         }
         // Without a name, an older client cannot come back to a session.
@@ -169,6 +173,7 @@ impl Core {
         let counted = match reason {
             ReasonCode::UNSUPPORTED_PROTOCOL_VERSION => RefuseReason::Version,
             ReasonCode::CLIENT_IDENTIFIER_NOT_VALID => RefuseReason::ClientId,
+            ReasonCode::BANNED => RefuseReason::Banned,
             ReasonCode::BAD_AUTHENTICATION_METHOD | ReasonCode::NOT_AUTHORIZED => {
                 RefuseReason::NotAuthorized
             }

@@ -31,6 +31,7 @@ impl Core {
                 self.visit_all(&client_ids);
                 let _ = done.send(());
             }
+            Event::Expel(order, done) => drop(done.send(self.expel(&order))),
             Event::Stop(done) => self.stop(done),
             Event::Accepted(_) | Event::Look => (),
         }

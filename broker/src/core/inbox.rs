@@ -8,6 +8,7 @@ use tidewire_proto::record::Batch;
 use tidewire_store::{Appended, Follower, Outcome, Reply};
 use tokio::sync::{Notify, oneshot};
 
+use crate::ban::Expulsion;
 use crate::core::letters::{ToGroup, ToMember};
 use crate::core::open::ConnId;
 use crate::core::timers::Due;
@@ -33,6 +34,8 @@ pub(crate) enum Event {
     Due(Vec<Due>),
     /// These clients are away and their sessions may be over; say when they were looked at.
     Visit(Vec<Arc<str>>, mpsc::Sender<()>),
+    /// End the connections that are meant; answer how many they were.
+    Expel(Arc<Expulsion>, oneshot::Sender<usize>),
     /// Look whether a stop is complete.
     Look,
     /// End all connections, then yourself.

@@ -8,6 +8,7 @@ use tidewire_proto::scram::Users;
 use tidewire_store::Store;
 use tokio::sync::watch;
 
+use crate::ban::Bans;
 use crate::config::{Config, MqttConfig, ShareConfig};
 use crate::core::inbox::Event;
 use crate::core::inbox::Inbox;
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) retained: RetainedIndex,
     pub(crate) rules: TopicRules,
     pub(crate) exclusives: Exclusives,
+    pub(crate) bans: Bans,
     /// Connections now open, over all cores.
     pub(crate) connections: Arc<AtomicUsize>,
     /// A core ended in a panic: nothing is served any more.
@@ -75,6 +77,7 @@ impl Shared {
             retained,
             rules: TopicRules::of(&config.topics),
             exclusives: Exclusives::default(),
+            bans: Bans::default(),
             connections: Arc::new(AtomicUsize::new(0)),
             failed: watch::Sender::new(false),
             turns: AtomicUsize::new(0),

@@ -70,6 +70,8 @@ labels! {
         ClientId = "client_id",
         /// Sign-in failed, or the client may not connect.
         NotAuthorized = "not_authorized",
+        /// An operator shut it out.
+        Banned = "banned",
         /// We are starting or stopping, or the store is not there.
         Unavailable = "unavailable",
     }
@@ -92,6 +94,8 @@ labels! {
         Limit = "limit",
         /// The client did not read what we wrote.
         Slow = "slow",
+        /// An operator sent it away.
+        Expelled = "expelled",
         /// We stop.
         Shutdown = "shutdown",
     }

@@ -10,9 +10,9 @@ pub struct CoreCounters {
     /// Connections whose CONNECT was accepted.
     pub connections_accepted: u64,
     /// Connections turned away.
-    pub connections_refused: Tally<RefuseReason, 7>,
+    pub connections_refused: Tally<RefuseReason, 8>,
     /// Accepted connections that ended.
-    pub connections_closed: Tally<CloseReason, 8>,
+    pub connections_closed: Tally<CloseReason, 9>,
     /// MQTT packets.
     pub packets: Tally<(PacketType, Direction), 30>,
     /// Bytes on MQTT sockets.

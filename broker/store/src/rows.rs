@@ -1,6 +1,7 @@
 //! What the rows of the tables hold: typed here, bytes everywhere below. Each begins with the
 //! version of its form, so that a later build can read what an earlier one wrote.
 
+pub mod ban;
 pub mod cursor;
 pub mod delayed;
 mod field;

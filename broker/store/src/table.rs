@@ -30,11 +30,13 @@ pub enum Table {
     Shares = 11,
     /// Users and what they may do.
     Users = 12,
+    /// Who may not connect.
+    Bans = 13,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Meta,
         Self::Streams,
         Self::Sessions,
@@ -48,6 +50,7 @@ impl Table {
         Self::GroupOffsets,
         Self::Shares,
         Self::Users,
+        Self::Bans,
     ];
 
     /// Its number on disk.
@@ -76,6 +79,7 @@ impl Table {
             Self::GroupOffsets => "group-offsets",
             Self::Shares => "shares",
             Self::Users => "users",
+            Self::Bans => "bans",
         }
     }
 }
@@ -90,6 +94,6 @@ mod tests {
             assert_eq!(usize::from(table.id()), number);
             assert_eq!(Table::from_id(table.id()), Some(table));
         }
-        assert_eq!(Table::from_id(13), None);
+        assert_eq!(Table::from_id(14), None);
     }
 }

@@ -17,6 +17,15 @@ impl Device {
         device
     }
 
+    /// The same in MQTT 3.1.1, for what is answered there.
+    pub(crate) fn open_v4(broker: SocketAddr, client_id: &str) -> Self {
+        let mut device = Self::socket(broker);
+        let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60];
+        body.extend(text(client_id));
+        device.send(0x10, &body);
+        device
+    }
+
     /// Connects with a session that waits for an hour, and insists on being let in.
     pub(crate) fn resume(broker: SocketAddr, client_id: &str) -> Self {
         let mut device = Self::socket(broker);

@@ -1,5 +1,6 @@
 //! Is the broker a good part of another program? Everything here happens in this process.
 
+mod bans;
 mod counts;
 mod device;
 mod inside;

@@ -270,7 +270,7 @@ impl Database {
 
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DatabaseError> {
         guarded(|| {
-            let table = self.snapshot()?.table(table)?;
+            let Some(table) = self.snapshot()?.table(table)? else { return Ok(None) };
             let row = table.get(key).map_err(DatabaseError::new)?;
             Ok(row.map(|row| row.value().to_vec()))
         })
@@ -330,15 +330,18 @@ impl Database {
     }
 }
 
+type RowTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+
 /// The rows at one moment.
 pub(crate) struct Snapshot(ReadTransaction);
 
 impl Snapshot {
-    fn table(
-        &self,
-        table: Table,
-    ) -> Result<redb::ReadOnlyTable<&'static [u8], &'static [u8]>, DatabaseError> {
-        self.0.open_table(definition(table)).map_err(DatabaseError::new)
+    /// `None` while the file is as an earlier build left it, which did not know the table.
+    fn table(&self, table: Table) -> Result<Option<RowTable>, DatabaseError> {
+        match self.0.open_table(definition(table)) {
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+            table => table.map(Some).map_err(DatabaseError::new),
+        }
     }
 
     /// An earlier build has no such table.
@@ -370,7 +373,7 @@ impl Snapshot {
         if is_inverted(range) {
             return Ok(ControlFlow::Continue(()));
         }
-        let table = self.table(table)?;
+        let Some(table) = self.table(table)? else { return Ok(ControlFlow::Continue(())) };
         let mut rows = guarded(|| table.range::<&[u8]>(range).map_err(DatabaseError::new))?;
         while let Some(row) = guarded(|| rows.next().transpose().map_err(DatabaseError::new))? {
             let (key, value) = guarded(|| Ok((row.0.value(), row.1.value())))?;

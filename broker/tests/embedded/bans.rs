@@ -1,0 +1,100 @@
+//! Who is sent away, and who may not come back.
+
+use std::time::Duration;
+
+use tidewire::{Ban, BanTarget, Broker, Builder, ReasonCode};
+
+use crate::counts::Counts;
+use crate::device::Device;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn builder() -> Builder {
+    let listen = "127.0.0.1:0".parse().expect("an address");
+    Broker::builder().listen_mqtt(listen)
+}
+
+/// The code in CONNACK, and that the connection ends behind it.
+fn answer(mut device: Device) -> u8 {
+    let (first, body) = device.packet().expect("an answer");
+    assert_eq!(first, 0x20);
+    assert_eq!(device.packet(), None, "refused");
+    body[1]
+}
+
+#[tokio::test]
+async fn a_kicked_client_is_told_and_may_come_back() {
+    let broker = builder().temporary_data().start().await.unwrap();
+    let address = broker.mqtt_address().unwrap();
+    let mut device = Device::connect(address, "esp");
+    assert!(!broker.kick("other").await.unwrap());
+    assert!(broker.kick("esp").await.unwrap());
+    let (first, body) = device.packet().unwrap();
+    assert_eq!((first, body[0]), (0xe0, ReasonCode::ADMINISTRATIVE_ACTION.0));
+    assert_eq!(device.packet(), None);
+    let _ = Device::connect(address, "esp");
+}
+
+#[tokio::test]
+async fn a_banned_client_is_sent_away_and_kept_out_until_the_ban_is_lifted() {
+    let counts = Counts::default();
+    let broker = builder().temporary_data().recorder(counts.clone()).start().await.unwrap();
+    let address = broker.mqtt_address().unwrap();
+    let mut device = Device::connect(address, "esp");
+    assert_eq!(broker.ban(Ban::client("esp").because("too loud")).await.unwrap(), 1);
+    let (first, body) = device.packet().unwrap();
+    assert_eq!((first, body[0]), (0xe0, ReasonCode::ADMINISTRATIVE_ACTION.0));
+    assert!(body.ends_with(b"banned: too loud"));
+    assert_eq!(answer(Device::open(address, "esp")), ReasonCode::BANNED.0);
+    assert_eq!(answer(Device::open_v4(address, "esp")), 5, "not authorized");
+    let _other = Device::connect(address, "other");
+    let banned = broker.bans();
+    assert_eq!((banned.len(), banned[0].reason.as_str()), (1, "too loud"));
+    let target = BanTarget::Client("esp".into());
+    assert!(broker.unban(&target).await.unwrap());
+    assert!(!broker.unban(&target).await.unwrap());
+    let _back = Device::connect(address, "esp");
+    broker.shutdown().await.unwrap();
+    assert_eq!(counts.of("tidewire_connections_total", &["reason=banned"]), 2);
+    assert_eq!(counts.of("tidewire_connections_closed_total", &["reason=expelled"]), 1);
+}
+
+#[tokio::test]
+async fn a_ban_of_addresses_means_everybody_there_but_nobody_in_the_process() {
+    let broker = builder().temporary_data().start().await.unwrap();
+    let address = broker.mqtt_address().unwrap();
+    let (mut one, mut two) = (Device::connect(address, "one"), Device::connect(address, "two"));
+    let mut inside = broker.subscribe("t").await.unwrap();
+    let network = "127.0.0.0/8".parse().unwrap();
+    assert_eq!(broker.ban(Ban::addresses(network)).await.unwrap(), 2);
+    for device in [&mut one, &mut two] {
+        assert_eq!(device.packet().unwrap().0, 0xe0);
+    }
+    assert_eq!(answer(Device::open(address, "three")), ReasonCode::BANNED.0);
+    broker.publish(tidewire::Message::new("t", "x")).await.unwrap();
+    assert!(inside.next().await.is_some());
+    assert!(broker.unban(&BanTarget::Address(network)).await.unwrap());
+    let _ = Device::connect(address, "three");
+}
+
+#[tokio::test]
+async fn a_ban_survives_a_restart_and_ends_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || builder().data_folder(folder.path()).start();
+    let broker = start().await.unwrap();
+    broker.ban(Ban::client("long").during(HOUR).because("test")).await.unwrap();
+    broker.ban(Ban::client("short").during(Duration::from_millis(1))).await.unwrap();
+    let before = broker.bans();
+    broker.shutdown().await.unwrap();
+
+    let broker = start().await.unwrap();
+    let address = broker.mqtt_address().unwrap();
+    assert_eq!(answer(Device::open(address, "long")), ReasonCode::BANNED.0);
+    let _ = Device::connect(address, "short");
+    let after = broker.bans();
+    assert_eq!(after.len(), 1);
+    let of_long = before.iter().find(|ban| ban.reason == "test").unwrap();
+    assert_eq!(after[0].target, of_long.target);
+    let since = |ban: &Ban| ban.since.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    assert_eq!(since(&after[0]), since(of_long));
+}
