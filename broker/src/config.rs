@@ -7,6 +7,7 @@ mod gather;
 mod layers;
 mod problem;
 mod quantity;
+mod rate;
 mod rules;
 mod sections;
 mod text;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use layers::{Flag, Sources};
 pub use problem::ConfigErrors;
+pub use rate::{AtRateLimit, RateConfig};
 pub use sections::{
     AtHoldLimit, AuthConfig, Compression, DataConfig, Durability, ListenerConfig, LogConfig,
     LogFormat, MqttConfig, MqttListener, ShareConfig, ShareGroupConfig, ShareStrategy, StoreConfig,

@@ -22,6 +22,7 @@ pub(crate) mod inbox;
 mod letters;
 mod member;
 mod open;
+mod paced;
 mod packets;
 mod publish;
 mod refuse;

@@ -13,6 +13,7 @@ mod exclusive;
 mod link;
 mod listener;
 pub mod metrics;
+mod pace;
 mod registry;
 mod restart;
 mod retained;

@@ -3,11 +3,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ahash::AHashMap;
+use parking_lot::Mutex;
 use tokio::io::{Interest, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -37,6 +39,8 @@ pub(crate) struct Accepted {
     pub(crate) link: Unbound,
     pub(crate) peer: Peer,
     pub(crate) seat: Seat,
+    /// What all clients of its listener may do together.
+    pub(crate) allowance: Option<crate::pace::Shared>,
 }
 
 /// A socket that belongs to no runtime yet.
@@ -92,37 +96,65 @@ impl Link {
     }
 }
 
+/// Open connections by address.
+pub(crate) type Addresses = Arc<Mutex<AHashMap<IpAddr, u32>>>;
+
 /// A connection's place among those that are open; free again when it is dropped.
-pub(crate) struct Seat(Option<Arc<AtomicUsize>>);
+pub(crate) struct Seat {
+    open: Option<Arc<AtomicUsize>>,
+    address: Option<(Addresses, IpAddr)>,
+}
 
 impl Seat {
     /// `None` when all places are taken.
     pub(crate) fn take(open: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
-        let seat = Self(Some(Arc::clone(open)));
+        let seat = Self { open: Some(Arc::clone(open)), address: None };
         // Counted first: two that come together must not both take the last place.
         (open.fetch_add(1, Ordering::Relaxed) < max).then_some(seat)
     }
 
     /// For a connection that is not counted: one within this process.
     pub(crate) const fn uncounted() -> Self {
-        Self(None)
+        Self { open: None, address: None }
+    }
+
+    /// False when as many as may come from this address are open.
+    pub(crate) fn count_address(&mut self, all: &Addresses, address: IpAddr, max: u32) -> bool {
+        let address = address.to_canonical();
+        let mut open = all.lock();
+        let count = open.entry(address).or_default();
+        if *count >= max {
+            return false;
+        }
+        *count += 1;
+        self.address = Some((Arc::clone(all), address));
+        true
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if let Some(open) = &self.0 {
+        if let Some(open) = &self.open {
             open.fetch_sub(1, Ordering::Relaxed);
+        }
+        let Some((all, address)) = &self.address else { return };
+        let mut open = all.lock();
+        if let Some(count) = open.get_mut(address) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(address);
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::Seat;
+    use super::{Addresses, Seat};
 
     #[test]
     fn a_seat_is_free_again_when_it_is_left() {
@@ -132,5 +164,20 @@ mod tests {
         assert_eq!(open.load(Ordering::Relaxed), 1, "who was turned away left no trace");
         drop(first);
         assert!(Seat::take(&open, 1).is_some());
+    }
+
+    #[test]
+    fn an_address_has_so_many_seats_and_is_forgotten_with_the_last() {
+        let (all, address) = (Addresses::default(), IpAddr::from(Ipv4Addr::LOCALHOST));
+        let seat = || {
+            let mut seat = Seat::uncounted();
+            seat.count_address(&all, address, 2).then_some(seat)
+        };
+        let (one, two) = (seat().expect("one of two"), seat().expect("two of two"));
+        assert!(seat().is_none());
+        drop(one);
+        let again = seat().expect("one left");
+        drop((two, again));
+        assert!(all.lock().is_empty());
     }
 }

@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
-use crate::core::shared::Shared;
-use crate::link::{Accepted, Peer, Seat, Unbound};
-use crate::metrics::RefuseReason;
+use crate::config::MqttListener;
+use crate::core::shared::{Clock, Shared};
+use crate::link::{Accepted, Addresses, Peer, Seat, Unbound};
+use crate::metrics::{RefuseReason, Throttled};
+use crate::pace::{self, Allowance, Bucket};
 
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: i32 = 4_096;
@@ -28,26 +31,77 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts for ever.
-pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept connections for a moment");
-                tokio::time::sleep(BACK_OFF).await;
-                continue;
-            }
-        };
-        let max = shared.limits.connections_max as usize;
-        let Some(seat) = Seat::take(&shared.connections, max) else {
-            shared.metrics.connections_refused.add(RefuseReason::Limit, 1);
-            continue;
-        };
-        // Without a stream the client is gone already.
-        if let Ok(stream) = stream.set_nodelay(true).and_then(|()| stream.into_std()) {
-            let peer = Peer::Net(peer);
-            shared.seat(Accepted { link: Unbound::Tcp(stream), peer, seat });
+/// A bound port and what holds for those who come there.
+pub(crate) struct Listener {
+    socket: TcpListener,
+    addresses: Addresses,
+    per_address_max: u32,
+    rate: Option<Bucket>,
+    allowance: Option<pace::Shared>,
+}
+
+impl Listener {
+    pub(crate) fn new(socket: TcpListener, config: &MqttListener, clock: &Clock) -> Self {
+        let now_ms = clock.elapsed_ms();
+        let (per_s, burst) = (config.connections_per_s_max, config.connections_burst_max);
+        let allowance = Allowance::of(&config.rate, now_ms);
+        Self {
+            socket,
+            addresses: Addresses::default(),
+            per_address_max: config.connections_per_address_max,
+            rate: Bucket::new(per_s.into(), burst.into(), now_ms),
+            allowance: allowance.map(|allowance| Arc::new(Mutex::new(allowance))),
         }
+    }
+
+    /// Accepts for ever.
+    pub(crate) async fn accept(mut self, shared: Arc<Shared>) {
+        loop {
+            self.wait_for_rate(&shared).await;
+            let (stream, peer) = match self.socket.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections for a moment");
+                    tokio::time::sleep(BACK_OFF).await;
+                    continue;
+                }
+            };
+            let seat = match self.seat(&shared, peer) {
+                Ok(seat) => seat,
+                Err(reason) => {
+                    shared.metrics.connections_refused.add(reason, 1);
+                    continue;
+                }
+            };
+            // Without a stream the client is gone already.
+            if let Ok(stream) = stream.set_nodelay(true).and_then(|()| stream.into_std()) {
+                let (link, peer) = (Unbound::Tcp(stream), Peer::Net(peer));
+                shared.seat(Accepted { link, peer, seat, allowance: self.allowance.clone() });
+            }
+        }
+    }
+
+    /// Too many in too short a time wait where the kernel keeps them.
+    async fn wait_for_rate(&mut self, shared: &Shared) {
+        let Some(rate) = &mut self.rate else { return };
+        let mut wait_ms = rate.wait_ms(shared.clock.elapsed_ms());
+        if wait_ms > 0 {
+            shared.metrics.throttled.add(Throttled::Connections, 1);
+        }
+        while wait_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(wait_ms.unsigned_abs())).await;
+            wait_ms = rate.wait_ms(shared.clock.elapsed_ms());
+        }
+        rate.take(1);
+    }
+
+    fn seat(&self, shared: &Shared, peer: SocketAddr) -> Result<Seat, RefuseReason> {
+        let max = shared.limits.connections_max as usize;
+        let mut seat = Seat::take(&shared.connections, max).ok_or(RefuseReason::Limit)?;
+        let per_address_max = self.per_address_max;
+        if per_address_max > 0 && !seat.count_address(&self.addresses, peer.ip(), per_address_max) {
+            return Err(RefuseReason::Address);
+        }
+        Ok(seat)
     }
 }

@@ -11,7 +11,7 @@ pub use family::{CounterFamily, GaugeFamily, Tally};
 pub use handles::Metrics;
 pub use label::{
     CloseReason, Direction, DropReason, Label, PacketType, Quality, RefuseReason, SessionState,
-    SubscriptionKind,
+    SubscriptionKind, Throttled,
 };
 pub use per_core::CoreCounters;
 pub use series::{Kind, SERIES, Series};

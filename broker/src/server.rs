@@ -17,10 +17,11 @@ use crate::config::{Config, StreamConfig};
 use crate::core::inbox::{Event, Inbox};
 use crate::core::shared::{Shared, wall_clock_ms};
 use crate::error::{StartError, StopError};
+use crate::listener::{self, Listener};
 use crate::metrics::Metrics;
 use crate::upkeep::Upkeep;
 use crate::users;
-use crate::{core, listener, restart, store_options};
+use crate::{core, restart, store_options};
 
 /// How long clients may take to let a stopping broker go.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -73,7 +74,8 @@ impl Server {
         let mut accepting = Vec::new();
         if let Some((socket, address)) = mqtt {
             listeners.push(BoundListener { protocol: Protocol::Mqtt, address });
-            accepting.push(tokio::spawn(listener::accept(socket, Arc::clone(&shared))));
+            let listener = Listener::new(socket, &config.listener.mqtt, &shared.clock);
+            accepting.push(tokio::spawn(listener.accept(Arc::clone(&shared))));
         }
         Ok(Self { shared, cores, accepting, listeners, upkeep, is_new })
     }

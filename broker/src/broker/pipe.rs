@@ -38,7 +38,12 @@ impl Pipe {
         let _runtime = runtime.enter();
         let stream = UnixStream::from_std(near)?;
         let seat = Seat::uncounted();
-        shared.seat(Accepted { link: Unbound::Pair(far), peer: Peer::InProcess, seat });
+        shared.seat(Accepted {
+            link: Unbound::Pair(far),
+            peer: Peer::InProcess,
+            seat,
+            allowance: None,
+        });
         Ok(Self { stream, input: Vec::new(), seen: 0, out: Vec::new() })
     }
 

@@ -11,6 +11,7 @@ use tidewire_store::KeyRule;
 
 use super::defaults::{self, GIB, KIB, MIB};
 use super::quantity::{bytes, count, millis, millis_out, seconds};
+use super::rate::{AtRateLimit, RateConfig};
 use super::text::{
     address_or_off, address_or_off_out, file_or_off, file_or_off_out, folder, key_rule,
     key_rule_out, log_filter, topic_or_off, topic_or_off_out, word,
@@ -46,11 +47,28 @@ pub struct MqttListener {
     /// Address and port, or `off` (`None`). The default is for this machine only.
     #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
     pub bind: Option<SocketAddr>,
+    /// New connections per second; 0: any number. Beyond it they wait to be accepted.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub connections_per_s_max: u32,
+    /// New connections at once after a pause; 0: as many as in one second.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub connections_burst_max: u32,
+    /// Open connections from one address; 0: any number.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
+    pub connections_per_address_max: u32,
+    /// How fast messages may come over all clients of this listener.
+    pub rate: RateConfig,
 }
 
 impl Default for MqttListener {
     fn default() -> Self {
-        Self { bind: Some((Ipv4Addr::LOCALHOST, defaults::MQTT_PORT).into()) }
+        Self {
+            bind: Some((Ipv4Addr::LOCALHOST, defaults::MQTT_PORT).into()),
+            connections_per_s_max: 0,
+            connections_burst_max: 0,
+            connections_per_address_max: 0,
+            rate: RateConfig::default(),
+        }
     }
 }
 
@@ -104,6 +122,11 @@ pub struct MqttConfig {
     /// Bytes that retained messages may take, with their topics, over all clients.
     #[serde(deserialize_with = "bytes::<_, _, 0, { 1024 * 1024 * GIB }>")]
     pub retained_bytes_max: u64,
+    /// What happens to a client that is faster than it, or its listener, may be.
+    #[serde(deserialize_with = "word")]
+    pub at_rate_limit: AtRateLimit,
+    /// How fast messages of one client may come.
+    pub rate: RateConfig,
     /// Bytes waiting for one connection's socket; beyond them it reads from the log.
     #[serde(deserialize_with = "bytes::<_, _, { 4 * KIB }, { GIB }>")]
     pub outbound_buffer_bytes_max: u32,
@@ -140,6 +163,8 @@ impl Default for MqttConfig {
             connections_max: defaults::CONNECTIONS_MAX,
             retained_messages_max: defaults::RETAINED_MESSAGES_MAX,
             retained_bytes_max: defaults::RETAINED_BYTES_MAX,
+            at_rate_limit: AtRateLimit::Wait,
+            rate: RateConfig::default(),
             outbound_buffer_bytes_max: defaults::OUTBOUND_BUFFER_BYTES_MAX,
             will_grace_after_restart_s: defaults::WILL_GRACE_AFTER_RESTART_S,
             delay_s_max: defaults::DELAY_S_MAX,

@@ -82,6 +82,7 @@ impl Core {
                     }
                 }
             }
+            Waiting::Refused(id, refusal) => self.answer_refused(id, refusal),
             Waiting::Send(id, bytes) => self.send_held(id, &bytes, result),
             Waiting::Suback(id, suback) => {
                 self.send_held(id, &suback.bytes, result);

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::core::socket::Socket;
 use crate::link::{Peer, Seat};
+use crate::pace::Pace;
 
 /// A connection of this core; its serial number guards against a key that was used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(crate) struct Conn {
     pub(crate) serial: u64,
     pub(crate) socket: Rc<Socket>,
     pub(crate) peer: Peer,
+    /// How fast it may publish; `None`: as fast as it can.
+    pub(crate) pace: Option<Box<Pace>>,
     /// Held as long as the connection is.
     pub(crate) _seat: Seat,
     /// Bytes for the client that the socket has not taken.

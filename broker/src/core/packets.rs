@@ -8,6 +8,7 @@ use tidewire_proto::session::window::OnPubrec;
 
 use crate::core::member::fate;
 use crate::core::open::{ConnId, Open, Phase};
+use crate::core::paced::Paced;
 use crate::core::send::packet_type;
 use crate::core::state::{Core, TURN_BYTES_MAX};
 use crate::metrics::{CloseReason, Direction, RefuseReason};
@@ -98,6 +99,11 @@ impl Core {
             let packet = match frame(&bytes[used..], bytes_max) {
                 Ok(Framing::NeedMore { .. }) => return used,
                 Ok(Framing::Packet(found)) => {
+                    match self.pace(id, found.first_byte, found.len) {
+                        Paced::Go => (),
+                        Paced::Rest => return used,
+                        Paced::Gone => return bytes.len(),
+                    }
                     used += found.len;
                     decode(&found, version)
                 }

@@ -20,6 +20,7 @@ impl Core {
         self.counters.messages_received.add(quality(publish.qos), 1);
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
         let Phase::Open(open) = &mut conn.phase else { return };
+        let is_over = conn.pace.as_ref().is_some_and(|pace| pace.is_over);
         let is_asked = open.subscriptions.has_no_local() || self.shared.notes_publisher;
         let origin = is_asked.then_some(&*open.client_id);
         let topic = match open.inbound.on_publish(publish) {
@@ -31,6 +32,10 @@ impl Core {
             }
             Err(reason) => return self.close(id, CloseReason::Protocol, Some(reason)),
         };
+        if is_over {
+            let why = (ReasonCode::QUOTA_EXCEEDED, DropReason::RateLimit);
+            return self.refuse_publish(id, publish, why);
+        }
         if topic.starts_with('$') && (is_ours(topic) || topic.starts_with(delayed::PREFIX)) {
             let topic = topic.to_owned();
             return self.on_special(id, publish, &topic);

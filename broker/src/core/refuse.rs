@@ -7,6 +7,7 @@ use tidewire_proto::qos::Qos;
 use crate::core::open::ConnId;
 use crate::core::send::quality;
 use crate::core::state::Core;
+use crate::core::turn::{Refusal, Waiting};
 use crate::metrics::{CloseReason, DropReason};
 
 impl Core {
@@ -20,24 +21,29 @@ impl Core {
     ) {
         self.counters.messages_dropped.add((counted, quality(publish.qos)), 1);
         let Some(open) = self.open(id) else { return };
-        let is_v5 = open.version == Version::V5;
-        match (publish.qos, publish.packet_id) {
-            (Qos::AtLeastOnce, Some(packet_id)) => {
-                open.inbound.receipts.qos1_answered();
-                if is_v5 {
-                    return self.send_puback(id, packet_id, reason);
-                }
-            }
-            (Qos::ExactlyOnce, Some(packet_id)) => {
-                open.inbound.receipts.on_stored(packet_id, false);
-                if is_v5 {
-                    return self.send_pubrec(id, packet_id, reason);
-                }
+        match publish.packet_id {
+            Some(packet_id) if open.version == Version::V5 => {
+                // Answers keep their order: those before it may wait for the disk.
+                let refusal = Refusal { packet_id, qos: publish.qos, reason };
+                self.turn.waiting.push(Waiting::Refused(id, refusal));
+                self.end_turn_soon();
             }
             // Nothing was promised, and the next one may be taken.
-            _ if reason != ReasonCode::TOPIC_NAME_INVALID => return,
-            _ => (),
+            None if reason != ReasonCode::TOPIC_NAME_INVALID => (),
+            _ => self.close(id, CloseReason::Limit, Some(reason)),
         }
-        self.close(id, CloseReason::Limit, Some(reason));
+    }
+
+    /// The answers before it are out.
+    pub(crate) fn answer_refused(&mut self, id: ConnId, refusal: Refusal) {
+        let Refusal { packet_id, qos, reason } = refusal;
+        let Some(open) = self.open(id) else { return };
+        if qos == Qos::ExactlyOnce {
+            open.inbound.receipts.on_stored(packet_id, false);
+            self.send_pubrec(id, packet_id, reason);
+        } else {
+            open.inbound.receipts.qos1_answered();
+            self.send_puback(id, packet_id, reason);
+        }
     }
 }

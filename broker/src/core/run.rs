@@ -139,6 +139,10 @@ async fn wait_for(shell: Shell, deferred: Deferred) {
             let _ = released.await;
             shell.borrow_mut().on_claimed(id);
         }
+        Deferred::Rest(id, wait) => {
+            tokio::time::sleep(wait).await;
+            shell.borrow_mut().on_rested(id);
+        }
         Deferred::Read(id, reading, filter) => {
             let slice = read_log(&shell, reading, filter).await;
             shell.borrow_mut().on_read(id, reading, slice);
@@ -182,7 +186,7 @@ async fn tick(shell: Shell) {
 }
 
 fn accept(shell: &Shell, accepted: Accepted) {
-    let Accepted { link, peer, seat } = accepted;
+    let Accepted { link, peer, seat, allowance } = accepted;
     let mut core = shell.borrow_mut();
     if core.stopping.is_some() {
         return;
@@ -197,6 +201,7 @@ fn accept(shell: &Shell, accepted: Accepted) {
         socket: Rc::clone(&socket),
         peer,
         _seat: seat,
+        pace: core.pace_of(peer, allowance),
         out: Vec::new(),
         partial: Vec::new(),
         is_dirty: false,

@@ -16,6 +16,8 @@ pub(crate) struct Socket {
     pub(crate) wants_write: Cell<bool>,
     /// Nothing is read for now: the store is behind, or the session is being taken up.
     pub(crate) is_paused: Cell<bool>,
+    /// Nothing is read for now: the client was too fast.
+    pub(crate) is_resting: Cell<bool>,
     /// The client does not read: it is not read from.
     pub(crate) is_congested: Cell<bool>,
     /// Nothing waits to be written any more: close.
@@ -29,6 +31,7 @@ impl Socket {
             wake: Notify::new(),
             wants_write: Cell::new(false),
             is_paused: Cell::new(false),
+            is_resting: Cell::new(false),
             is_congested: Cell::new(false),
             is_closing: Cell::new(false),
         }
@@ -62,12 +65,27 @@ impl Socket {
 
     /// Whether bytes of the client are welcome now.
     pub(crate) fn may_be_read(&self) -> bool {
-        !self.is_paused.get() && !self.is_congested.get() && !self.is_closing.get()
+        !self.is_paused.get()
+            && !self.is_resting.get()
+            && !self.is_congested.get()
+            && !self.is_closing.get()
     }
 
     pub(crate) fn close(&self) {
         self.is_closing.set(true);
         self.wake.notify_one();
+    }
+
+    /// Whether it is we who do not listen.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.is_paused.get() || self.is_resting.get()
+    }
+
+    pub(crate) fn rest(&self, resting: bool) {
+        self.is_resting.set(resting);
+        if !resting {
+            self.wake.notify_one();
+        }
     }
 
     pub(crate) fn pause(&self, paused: bool) {

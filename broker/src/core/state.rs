@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
 use slab::Slab;
@@ -89,6 +89,8 @@ pub(crate) struct Core {
 pub(crate) enum Deferred {
     /// The former owner of its client id to let go.
     Claim(ConnId, oneshot::Receiver<()>),
+    /// A client that was too fast, until it may go on.
+    Rest(ConnId, Duration),
     /// A part of the log that is not in memory.
     /// With a filter, only what matches it.
     Read(ConnId, Reading, Option<TopicFilter>),

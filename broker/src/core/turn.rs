@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tidewire_proto::id::{PacketId, PartitionId};
 use tidewire_proto::message::Published;
+use tidewire_proto::mqtt::ReasonCode;
+use tidewire_proto::qos::Qos;
 use tidewire_proto::record::{Batch, BatchBuilder};
 use tidewire_proto::routing::placement::Placed;
 use tidewire_store::rows::delayed::DelayedKey;
@@ -17,11 +19,21 @@ use crate::retained::{Claimed, Footprint, RetainedIndex};
 /// Marks a batch whose messages were handed out when they came: all of them are QoS 0.
 pub(crate) const HANDED_OUT: u8 = 1;
 
+/// A PUBLISH that was not taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) packet_id: PacketId,
+    pub(crate) qos: Qos,
+    pub(crate) reason: ReasonCode,
+}
+
 /// Who is told when a commit is durable, and how.
 pub(crate) enum Waiting {
     Puback(ConnId, PacketId),
     Pubrec(ConnId, PacketId),
     Pubcomp(ConnId, PacketId),
+    /// PUBACK or PUBREC that says no, in its turn.
+    Refused(ConnId, Refusal),
     /// Bytes that were held back until now.
     Send(ConnId, Vec<u8>),
     /// SUBACK, then the retained messages.

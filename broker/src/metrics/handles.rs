@@ -5,7 +5,7 @@ use metrics::{Counter, Gauge, Histogram};
 use super::family::{CounterFamily, GaugeFamily};
 use super::label::{
     CloseReason, Direction, DropReason, PacketType, Quality, RefuseReason, SessionState,
-    SubscriptionKind,
+    SubscriptionKind, Throttled,
 };
 use super::series::{self, SERIES};
 
@@ -33,6 +33,8 @@ pub struct Metrics {
     pub messages_redelivered: Counter,
     /// Messages that a reader did not get, or that were refused.
     pub messages_dropped: CounterFamily<(DropReason, Quality)>,
+    /// Times that somebody was too fast.
+    pub throttled: CounterFamily<Throttled>,
     /// Commits made durable.
     pub commits: Counter,
     /// From the start of a commit's write to the end of its sync.
@@ -80,6 +82,7 @@ impl Metrics {
                 ),
                 messages_redelivered: series::REDELIVERED.counter(to, &[]),
                 messages_dropped: CounterFamily::register(&series::DROPPED, &[], to),
+                throttled: CounterFamily::register(&series::THROTTLED, &[], to),
                 commits: series::COMMITS.counter(to, &[]),
                 commit_seconds: series::COMMIT_SECONDS.histogram(to, &[]),
                 commit_bytes: series::COMMIT_BYTES.histogram(to, &[]),

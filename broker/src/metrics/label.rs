@@ -60,6 +60,8 @@ labels! {
     RefuseReason as "reason" {
         /// As many connections as are allowed are open.
         Limit = "limit",
+        /// As many connections as are allowed come from its address.
+        Address = "address",
         /// No CONNECT came in time.
         Timeout = "timeout",
         /// The first packet was no CONNECT, or a broken one.
@@ -122,10 +124,24 @@ labels! {
         Attempts = "attempts",
         /// As many messages are retained as may be.
         RetainedLimit = "retained_limit",
+        /// Its publisher, or its listener, was too fast.
+        RateLimit = "rate_limit",
         /// As many messages wait for their time as may.
         DelayedLimit = "delayed_limit",
         /// Its topic is not one that may be published to.
         Invalid = "invalid",
+    }
+}
+
+labels! {
+    /// Whose limit made somebody wait, or was gone over.
+    Throttled as "limit" {
+        /// That of one client.
+        Client = "client",
+        /// That of all clients of a listener.
+        Listener = "listener",
+        /// That of new connections of a listener.
+        Connections = "connections",
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::family::{Tally, flush};
 use super::handles::Metrics;
-use super::label::{CloseReason, Direction, DropReason, PacketType, Quality, RefuseReason};
+use super::label::{
+    CloseReason, Direction, DropReason, PacketType, Quality, RefuseReason, Throttled,
+};
 
 /// What one core counted since its last flush.
 #[derive(Clone, Debug, Default)]
@@ -10,7 +12,7 @@ pub struct CoreCounters {
     /// Connections whose CONNECT was accepted.
     pub connections_accepted: u64,
     /// Connections turned away.
-    pub connections_refused: Tally<RefuseReason, 8>,
+    pub connections_refused: Tally<RefuseReason, 9>,
     /// Accepted connections that ended.
     pub connections_closed: Tally<CloseReason, 9>,
     /// MQTT packets.
@@ -24,9 +26,11 @@ pub struct CoreCounters {
     /// Messages that a share group handed out again.
     pub messages_redelivered: u64,
     /// Messages that a reader did not get, or that were refused.
-    pub messages_dropped: Tally<(DropReason, Quality), 33>,
+    pub messages_dropped: Tally<(DropReason, Quality), 36>,
     /// Sessions whose time was over.
     pub sessions_expired: u64,
+    /// Times that somebody was too fast.
+    pub throttled: Tally<Throttled, 3>,
 }
 
 impl CoreCounters {
@@ -44,6 +48,7 @@ impl CoreCounters {
             messages_redelivered,
             messages_dropped,
             sessions_expired,
+            throttled,
         } = self;
         flush(connections_accepted, &to.connections_accepted);
         connections_refused.flush(&to.connections_refused);
@@ -54,6 +59,7 @@ impl CoreCounters {
         messages_delivered.flush(&to.messages_delivered);
         flush(messages_redelivered, &to.messages_redelivered);
         messages_dropped.flush(&to.messages_dropped);
+        throttled.flush(&to.throttled);
         flush(sessions_expired, &to.sessions_expired);
     }
 }

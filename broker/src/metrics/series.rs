@@ -37,6 +37,7 @@ pub const SERIES: &[&Series] = &[
     &DELIVERED,
     &REDELIVERED,
     &DROPPED,
+    &THROTTLED,
     &COMMITS,
     &COMMIT_SECONDS,
     &COMMIT_BYTES,
@@ -82,6 +83,11 @@ pub(super) const DROPPED: Series = counter(
     "tidewire_messages_dropped_total",
     Unit::Count,
     "Messages that a reader did not get, or that were refused, by reason and QoS.",
+);
+pub(super) const THROTTLED: Series = counter(
+    "tidewire_throttled_total",
+    Unit::Count,
+    "Times that somebody was faster than allowed, by whose limit it was.",
 );
 pub(super) const COMMITS: Series =
     counter("tidewire_commits_total", Unit::Count, "Commits made durable.");

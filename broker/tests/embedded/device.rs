@@ -110,7 +110,8 @@ impl Device {
         }
         packet.push(u8::try_from(left).expect("seven bits"));
         packet.extend(body);
-        self.0.write_all(&packet).expect("the broker reads");
+        // Who was refused may be closed before it has said everything.
+        let _ = self.0.write_all(&packet);
     }
 }
 

@@ -4,5 +4,6 @@ mod bans;
 mod counts;
 mod device;
 mod inside;
+mod rates;
 mod retained;
 mod topics;
