@@ -5,7 +5,6 @@ mod corpus;
 mod memory;
 mod mutate;
 mod outcome;
-mod random;
 mod seeds;
 
 pub mod codec;
@@ -19,8 +18,8 @@ pub use corpus::Corpus;
 pub use memory::resident_bytes;
 pub use outcome::Outcome;
 
+use crate::random::Random;
 use mutate::Mutator;
-use random::Random;
 
 /// How long, from which seed, and with what.
 #[derive(Clone, Copy, Debug)]

@@ -13,5 +13,6 @@ pub mod malformed;
 pub mod places;
 pub mod program;
 pub mod scram;
+pub mod random;
 pub mod tidy;
 pub mod wire;

@@ -21,7 +21,6 @@ fn check(file: &str) {
 
 /// All on one broker, by a few clients at a time.
 fn play_all(cases: &[Case]) {
-    const FAULTS_SHOWN: usize = 100;
     let broker = Broker::start();
     let address = broker.address();
     let faults: Vec<String> = thread::scope(|scope| {
@@ -30,14 +29,14 @@ fn play_all(cases: &[Case]) {
         let joined = players.into_iter().map(|player| player.join().expect("players only tell"));
         joined.flatten().collect()
     });
-    let shown = faults.iter().take(FAULTS_SHOWN).map(String::as_str);
-    let shown: Vec<&str> = shown.collect();
-    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), shown.join("\n"));
+    assert!(faults.is_empty(), "{} faults or more:\n{}", faults.len(), faults.join("\n"));
     still_serves(&broker);
 }
 
+/// Some faults are enough: each may have waited for an answer in vain.
 fn play(cases: &[Case], broker: SocketAddr) -> Vec<String> {
-    cases.iter().filter_map(|case| case.play(broker).err()).collect()
+    const FAULTS_MAX: usize = 8;
+    cases.iter().filter_map(|case| case.play(broker).err()).take(FAULTS_MAX).collect()
 }
 
 /// The one behind the hostile client is served as if nothing had been.

@@ -1,8 +1,8 @@
 //! Changes to inputs: of single bytes and bits, of pieces, and of packets, whose lengths are put
 //! right again so that the change gets past the first check. Judges nothing.
 
-use super::random::Random;
 use crate::hex;
+use crate::random::Random;
 
 /// Longer inputs find little more and cost time.
 const INPUT_BYTES_MAX: usize = 4096;
@@ -48,6 +48,11 @@ const PIECES: &[&[u8]] = &[
     b"\xed\xa0\x80",
     b"\xc0\x80",
     b"\xef\xbb\xbf",
+    b"\x00\x08$queue/a",
+    b"\x00\x0f$s/earliest/a/#",
+    b"\x00\x0c$delayed/1/a",
+    b"\x00\x03a/a",
+    b"\x26\x00\x04from\x00\x08earliest",
 ];
 
 /// Makes inputs from inputs.

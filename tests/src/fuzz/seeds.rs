@@ -21,12 +21,16 @@ fn conversations(version: Version) -> Vec<Vec<u8>> {
     let kept = publish(version, &Publish::new("f/kept", "k", 1, 9).retained());
     let ack = |first: u8, id: u8| vec![first, 2, 0, id];
     let bye = spelled(0xe0, "");
+    let special = [("$share/g/f/#", 1), ("$queue/f/+", 2), ("$s/earliest/f/#", 1), ("#", 0)];
+    let delayed = publish(version, &Publish::new("$delayed/1/f/a", "d", 1, 7));
     vec![
         [hello.clone(), sub.clone(), message(0, 0), message(1, 2), message(2, 3)].concat(),
         [hello.clone(), message(2, 3), ack(0x62, 3), message(2, 3), bye.clone()].concat(),
         [stays.clone(), sub.clone(), message(2, 5), ack(0x50, 1), ack(0x70, 1)].concat(),
         [stays.clone(), kept, sub.clone(), unsubscribe(version, 4, &["f/+"])].concat(),
-        [stays, ack(0x40, 1), ack(0x50, 2), ack(0x62, 3), ack(0x70, 4), bye].concat(),
+        [stays.clone(), ack(0x40, 1), ack(0x50, 2), ack(0x62, 3), ack(0x70, 4), bye].concat(),
+        [stays, subscribe(version, 6, &special), delayed, message(2, 8)].concat(),
+        [hello.clone(), subscribe(version, 6, &special), message(1, 2), ack(0x40, 1)].concat(),
         [hello, message(1, 1), message(1, 1), sub, vec![0xc0, 0]].concat(),
     ]
 }

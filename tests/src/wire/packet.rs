@@ -126,12 +126,15 @@ impl Packet {
     }
 
     /// The properties of a CONNACK, PUBLISH, DISCONNECT or AUTH of MQTT 5: number and value bytes.
-    /// A text's length is part of its value.
+    /// A text's length is part of its value. None before MQTT 5.
     ///
     /// # Panics
     /// When they are no properties.
     #[must_use]
     pub fn properties(&self) -> Vec<(u8, Vec<u8>)> {
+        if self.version == Version::V4 {
+            return Vec::new();
+        }
         let at = match self.kind() {
             kind::CONNACK => 2,
             kind::PUBLISH => self.after_topic() + if self.qos() > 0 { 2 } else { 0 },

@@ -2,15 +2,18 @@
 
 /// A generator by xorshift and multiplication.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(super) const fn new(seed: u64) -> Self {
+    /// The same seed, the same numbers.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
         // Zero would stay zero.
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub(super) const fn next(&mut self) -> u64 {
+    /// Any 48 bits.
+    pub const fn next_bits(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -18,16 +21,24 @@ impl Random {
     }
 
     /// From 0 to below the limit; 0 when there is nothing to choose from.
-    pub(super) fn below(&mut self, limit: usize) -> usize {
+    ///
+    /// # Panics
+    /// Never: the number is smaller than a `usize`.
+    pub fn below(&mut self, limit: usize) -> usize {
         let limit = limit.max(1) as u64;
-        usize::try_from(self.next() % limit).expect("below a usize")
+        usize::try_from(self.next_bits() % limit).expect("below a usize")
     }
 
-    pub(super) fn byte(&mut self) -> u8 {
-        self.next().to_le_bytes()[0]
+    /// Any byte.
+    pub fn byte(&mut self) -> u8 {
+        self.next_bits().to_le_bytes()[0]
     }
 
-    pub(super) fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+    /// Any of them.
+    ///
+    /// # Panics
+    /// When there are none.
+    pub fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())]
     }
 }
