@@ -12,7 +12,7 @@ pub mod hex;
 pub mod malformed;
 pub mod places;
 pub mod program;
-pub mod scram;
 pub mod random;
+pub mod scram;
 pub mod tidy;
 pub mod wire;
