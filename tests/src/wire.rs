@@ -108,6 +108,15 @@ impl Wire {
         assert!(heard.is_err(), "nothing was awaited, got {heard:?}");
     }
 
+    /// Where the broker listens.
+    ///
+    /// # Panics
+    /// When the connection is gone.
+    #[must_use]
+    pub fn broker(&self) -> SocketAddr {
+        self.stream.peer_addr().expect("a live socket")
+    }
+
     /// Sends bytes as they are.
     ///
     /// # Panics

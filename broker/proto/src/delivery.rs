@@ -3,10 +3,11 @@
 use crate::id::PacketId;
 use crate::message::Message;
 use crate::mqtt::{
-    EncodeError, PropertiesBuilder, PropertyId, PropertyValue, Publish, Version,
-    encode_publish_head,
+    ALIAS_BYTES_MAX, EncodeError, PropertiesBuilder, PropertyId, PropertyValue, Publish,
+    VARINT_MAX, Version, encode_publish_head, put_aliased,
 };
 use crate::qos::Qos;
+use crate::session::outbound_alias::OutboundAliases;
 
 /// What is the same for all receivers of an encoded PUBLISH but the packet id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,27 @@ impl Template {
     #[must_use]
     pub fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// As [`append_to`](Self::append_to), with a topic alias where `aliases` has one and the packet
+    /// stays within `bytes_max`. `is_held`: other packets may overtake this one.
+    pub fn append_aliased(
+        &self,
+        out: &mut Vec<u8>,
+        id: Option<PacketId>,
+        topic: &str,
+        (aliases, is_held): (&mut OutboundAliases, bool),
+        bytes_max: usize,
+    ) {
+        // Asked first: an alias that was given must reach the client.
+        let bytes_max = bytes_max.min(VARINT_MAX as usize);
+        let fits = self.bytes.len() + ALIAS_BYTES_MAX <= bytes_max;
+        let Some(next) = fits.then(|| aliases.next(topic, is_held)).flatten() else {
+            return self.append_to(out, id);
+        };
+        if put_aliased(&self.bytes, id, (next.alias, next.with_topic), out).is_err() {
+            self.append_to(out, id);
+        }
     }
 
     /// Whether nothing was written yet.

@@ -5,6 +5,7 @@
 //! that the packet alone can break, and borrows from it: PUBLISH and the acknowledgements allocate
 //! nothing. [`encode`] writes only what [`decode`] would take, or leaves the buffer as it was.
 
+mod aliased;
 mod decode;
 mod encode;
 mod error;
@@ -16,6 +17,7 @@ mod property;
 mod reason;
 mod version;
 
+pub use aliased::{ALIAS_BYTES_MAX, put_aliased};
 pub use decode::decode;
 pub use encode::{PublishHead, encode, encode_publish_head};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};

@@ -5,6 +5,7 @@
 pub mod alias;
 pub mod cursor;
 pub mod inbound;
+pub mod outbound_alias;
 pub mod receipts;
 pub mod subscription;
 pub mod window;

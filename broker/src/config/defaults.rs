@@ -22,6 +22,7 @@ pub(super) const KEEP_ALIVE_S_MAX: u16 = u16::MAX;
 pub(super) const INFLIGHT_MAX: u16 = 1000;
 pub(super) const RECEIVE_MAX: u16 = 1000;
 pub(super) const TOPIC_ALIAS_MAX: u16 = 32;
+pub(super) const TOPIC_ALIAS_OUT_MAX: u16 = 32;
 pub(super) const TOPIC_LEVELS_MAX: u16 = 128;
 // A session that nobody comes back to holds the log; a month outlives holidays and repairs.
 pub(super) const SESSION_EXPIRY_S_MAX: u32 = 30 * 24 * 60 * 60;

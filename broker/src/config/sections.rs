@@ -14,7 +14,7 @@ use super::quantity::{bytes, count, millis, millis_out, seconds};
 use super::rate::{AtRateLimit, RateConfig};
 use super::text::{
     address_or_off, address_or_off_out, file_or_off, file_or_off_out, folder, key_rule,
-    key_rule_out, log_filter, topic_or_off, topic_or_off_out, word,
+    key_rule_out, log_filter, name_or_off, topic_or_off, topic_or_off_out, word,
 };
 
 /// `[data]`: where everything durable lives.
@@ -98,6 +98,9 @@ pub struct MqttConfig {
     /// Topic aliases that one connection may set; 0 forbids them.
     #[serde(deserialize_with = "count::<_, _, 0, 65_535>")]
     pub topic_alias_max: u16,
+    /// Topic aliases that we set for one connection, of those that it takes; 0: none.
+    #[serde(deserialize_with = "count::<_, _, 0, 65_535>")]
+    pub topic_alias_out_max: u16,
     /// Levels (parts between `/`) of a topic or filter.
     #[serde(deserialize_with = "count::<_, _, 1, 1024>")]
     pub topic_levels_max: u16,
@@ -130,6 +133,13 @@ pub struct MqttConfig {
     /// Bytes waiting for one connection's socket; beyond them it reads from the log.
     #[serde(deserialize_with = "bytes::<_, _, { 4 * KIB }, { GIB }>")]
     pub outbound_buffer_bytes_max: u32,
+    /// Clients that ask for Response Information are told to have answers sent to
+    /// `<prefix>/<client id>`; `off` (`None`): they are told nothing.
+    #[serde(deserialize_with = "topic_or_off", serialize_with = "topic_or_off_out")]
+    pub response_topic_prefix: Option<String>,
+    /// Where MQTT 5 clients are sent when we stop, or `off` (`None`).
+    #[serde(deserialize_with = "name_or_off", serialize_with = "topic_or_off_out")]
+    pub server_reference: Option<String>,
     /// How long clients may take to come back after a restart of ours before their wills are
     /// sent, in seconds.
     #[serde(deserialize_with = "seconds::<_, _, 0, 86_400>")]
@@ -155,6 +165,7 @@ impl Default for MqttConfig {
             inflight_max: defaults::INFLIGHT_MAX,
             receive_max: defaults::RECEIVE_MAX,
             topic_alias_max: defaults::TOPIC_ALIAS_MAX,
+            topic_alias_out_max: defaults::TOPIC_ALIAS_OUT_MAX,
             topic_levels_max: defaults::TOPIC_LEVELS_MAX,
             session_expiry_s_max: defaults::SESSION_EXPIRY_S_MAX,
             subscriptions_per_session_max: defaults::SUBSCRIPTIONS_PER_SESSION_MAX,
@@ -166,6 +177,8 @@ impl Default for MqttConfig {
             at_rate_limit: AtRateLimit::Wait,
             rate: RateConfig::default(),
             outbound_buffer_bytes_max: defaults::OUTBOUND_BUFFER_BYTES_MAX,
+            response_topic_prefix: None,
+            server_reference: None,
             will_grace_after_restart_s: defaults::WILL_GRACE_AFTER_RESTART_S,
             delay_s_max: defaults::DELAY_S_MAX,
             delayed_messages_max: defaults::DELAYED_MESSAGES_MAX,

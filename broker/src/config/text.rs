@@ -48,6 +48,16 @@ where
     })
 }
 
+/// What is passed on as it stands, or `off`.
+pub(super) fn name_or_off<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let expected = "a short text, such as \"other.example:1883\", or \"off\"";
+    let is_sayable = |text: &str| (1..=1024).contains(&text.len()) && !text.contains('\0');
+    read(from, expected, |text| match text {
+        "off" => Some(None),
+        _ => is_sayable(text).then(|| Some(text.into())),
+    })
+}
+
 /// The way back of [`topic_or_off`].
 pub(super) fn topic_or_off_out<S>(topic: &Option<String>, to: S) -> Result<S::Ok, S::Error>
 where

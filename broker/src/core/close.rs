@@ -1,7 +1,10 @@
 //! How a connection ends: by the client, by us, by a lost socket, by takeover.
 
+use std::sync::Arc;
+
 use tidewire_proto::mqtt::{
-    DecodeError, DecodeErrorKind, Disconnect, Packet, PacketKind, ReasonCode, Version,
+    DecodeError, DecodeErrorKind, Disconnect, Packet, PacketKind, PropertiesBuilder, PropertyId,
+    PropertyValue, ReasonCode, Version,
 };
 use tidewire_proto::routing::grant::SessionKey;
 use tidewire_store::rows::session::SessionRow;
@@ -72,13 +75,14 @@ impl Core {
 
     /// Ends an open connection. With a reason, an MQTT 5 client is told.
     pub(crate) fn close(&mut self, id: ConnId, cause: CloseReason, reason: Option<ReasonCode>) {
+        let shared = Arc::clone(&self.shared);
+        let reference = shared.limits.server_reference.as_deref();
         let Some(conn) = self.conn(id) else { return };
         if let Phase::Open(open) = &conn.phase {
             tracing::debug!(client_id = &*open.client_id, peer = %conn.peer, ?cause, "closing");
             let may_tell = open.version == Version::V5 && open.is_announced;
             if let Some(reason) = reason.filter(|_| may_tell) {
-                let packet = Packet::Disconnect(Disconnect::with_reason(reason));
-                put(&packet, Version::V5, &mut conn.out);
+                put_disconnect(reason, reference, open.terms.packet_bytes_max, &mut conn.out);
             }
         }
         self.end_session(id, cause);
@@ -153,5 +157,32 @@ impl Core {
             // It has let go already.
             None => drop(release.done.send(())),
         }
+    }
+}
+
+/// Our last word to an open connection, unless the client takes no packet of that size.
+fn put_disconnect(reason: ReasonCode, reference: Option<&str>, max: u32, out: &mut Vec<u8>) {
+    let start = out.len();
+    let mut properties = PropertiesBuilder::new();
+    let (reason, reference) = match reference {
+        // There is somewhere else to go.
+        Some(_) if reason == ReasonCode::SERVER_SHUTTING_DOWN => {
+            (ReasonCode::USE_ANOTHER_SERVER, reference)
+        }
+        _ => (reason, None),
+    };
+    if let Some(reference) = reference {
+        let value = PropertyValue::Text(reference);
+        if let Err(error) = properties.push(PropertyId::ServerReference, value) {
+            tracing::error!(%error, "the server reference cannot be sent");
+        }
+    }
+    let told = Disconnect { reason, properties: properties.as_properties() };
+    for packet in [told, Disconnect::with_reason(reason)] {
+        put(&Packet::Disconnect(packet), Version::V5, out);
+        if out.len() - start <= max as usize {
+            return;
+        }
+        out.truncate(start);
     }
 }

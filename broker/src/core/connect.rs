@@ -39,11 +39,9 @@ impl Core {
             true => self.assigned_client_id(id.serial),
             false => connect.client_id.into(),
         };
-        let terms = self.terms(connect, is_assigned, is_inside);
-        let connack = self.connack(connect.version, &client_id, &terms, false);
-        if connack.len() > terms.packet_bytes_max as usize {
-            // The client would have to refuse our first word.
-            return self.turn_away(id, RefuseReason::Malformed);
+        let mut terms = self.terms(connect, is_assigned, is_inside);
+        if connect.properties.request_response_information() == Some(true) {
+            terms.response_topic = self.response_topic(&client_id);
         }
         let claim = Claim {
             client_id,
@@ -144,7 +142,20 @@ impl Core {
             is_keep_alive_cut,
             is_assigned,
             authentication: None,
+            alias_max: match connect.version {
+                Version::V5 => properties.topic_alias_maximum().unwrap_or(0),
+                Version::V31 | Version::V311 => 0,
+            }
+            .min(limits.topic_alias_out_max),
+            response_topic: None,
         }
+    }
+
+    /// Where a client may have answers sent to. A client id with wildcards is no topic.
+    fn response_topic(&self, client_id: &str) -> Option<Box<str>> {
+        let prefix = self.shared.limits.response_topic_prefix.as_ref()?;
+        let topic = format!("{prefix}/{client_id}");
+        topic::check_topic_name(&topic).is_ok().then(|| topic.into())
     }
 
     fn assigned_client_id(&self, serial: u64) -> Arc<str> {
@@ -208,6 +219,9 @@ impl Core {
         }
         if terms.is_assigned {
             announced.push((PropertyId::AssignedClientId, PropertyValue::Text(client_id)));
+        }
+        if let Some(topic) = &terms.response_topic {
+            announced.push((PropertyId::ResponseInformation, PropertyValue::Text(topic)));
         }
         if let Some(last_word) = &terms.authentication {
             let data = PropertyValue::Binary(last_word.as_bytes());

@@ -228,7 +228,15 @@ impl Delivery<'_> {
         // To a session that lives on a message leaves when its packet id is durable: sent again
         // after a crash of ours, it must be known for the same.
         let is_held = id.is_some() && open.is_durable();
-        template.append_to(if is_held { &mut open.held } else { &mut conn.out }, id);
+        let out = if is_held { &mut open.held } else { &mut conn.out };
+        match &mut open.aliases {
+            None => template.append_to(out, id),
+            Some(aliases) => {
+                let bytes_max = open.terms.packet_bytes_max as usize;
+                let aliases = (aliases, is_held);
+                template.append_aliased(out, id, self.message.topic, aliases, bytes_max);
+            }
+        }
         Ok(Sent::Yes)
     }
 }

@@ -13,6 +13,7 @@ use tidewire_proto::routing::grant::Grant;
 use tidewire_proto::scram::Exchange;
 use tidewire_proto::session::cursor::{Cursor, Positions};
 use tidewire_proto::session::inbound::Inbound;
+use tidewire_proto::session::outbound_alias::OutboundAliases;
 use tidewire_proto::session::subscription::Subscriptions;
 use tidewire_proto::session::window::Window;
 use tokio::sync::oneshot;
@@ -113,6 +114,10 @@ pub(crate) struct Terms {
     pub(crate) is_expiry_cut: bool,
     /// The client wanted a longer one, or none.
     pub(crate) is_keep_alive_cut: bool,
+    /// Topic aliases that the client takes.
+    pub(crate) alias_max: u16,
+    /// Where it may have answers sent to, if it asked.
+    pub(crate) response_topic: Option<Box<str>>,
     /// The server chose the client id.
     pub(crate) is_assigned: bool,
     /// The last word of an enhanced authentication, which CONNACK carries.
@@ -135,6 +140,8 @@ pub(crate) struct Open {
     pub(crate) will: Option<Will>,
     /// `None`: it did not say who it is.
     pub(crate) identity: Option<Identity>,
+    /// Topic aliases that the client takes, if any.
+    pub(crate) aliases: Option<OutboundAliases>,
     /// It is authenticating anew.
     pub(crate) proof: Option<Proof>,
     pub(crate) inbound: Inbound,

@@ -10,6 +10,7 @@ use tidewire_proto::qos::Qos;
 use tidewire_proto::session::alias::Aliases;
 use tidewire_proto::session::cursor::{Cursor, Positions};
 use tidewire_proto::session::inbound::Inbound;
+use tidewire_proto::session::outbound_alias::OutboundAliases;
 use tidewire_proto::session::receipts::Receipts;
 use tidewire_proto::session::subscription::Subscriptions;
 use tidewire_proto::session::window::{Window, packet_id};
@@ -112,6 +113,7 @@ impl Core {
             will: claim.will,
             identity: claim.identity,
             proof: None,
+            aliases: OutboundAliases::new(claim.terms.alias_max),
             inbound: Inbound {
                 aliases: Aliases::new(limits.topic_alias_max),
                 receipts: Receipts::new(receive_max),
