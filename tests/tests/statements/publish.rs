@@ -334,3 +334,31 @@ fn a_packet_of_the_greatest_size_goes_through() {
         wire.receive(&payload);
     }
 }
+
+/// Before MQTT 5 nothing can be said but by the end of the connection.
+#[test]
+fn a_publish_that_is_not_allowed_is_refused_in_the_words_of_its_version() {
+    const TOPIC: &str = "$SYS/of/the/broker";
+    let broker = Broker::start();
+    let mut reader = Wire::clean(broker.address(), Version::V5, "reader");
+    reader.subscribe(1, &[("$SYS/of/#", 1), ("after", 1)]);
+    for version in Version::ALL {
+        for qos in 0..=2 {
+            let mut wire = Wire::clean(broker.address(), version, "bold");
+            wire.publish(&Publish::new(TOPIC, "not mine", qos, 1).retained());
+            match (qos, version) {
+                (0, _) => wire.nothing_more(),
+                (1, Version::V5) => wire.hear(0x40, "00 01 87"),
+                (_, Version::V5) => wire.hear(0x50, "00 01 87"),
+                (_, Version::V4) => {
+                    wire.expect_closed();
+                }
+            }
+        }
+    }
+    let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
+    writer.publish_acknowledged(&Publish::new("after", "the first", 1, 1));
+    reader.receive("the first");
+    reader.subscribe(2, &[(TOPIC, 1)]);
+    reader.nothing_else_on("after");
+}
