@@ -7,6 +7,8 @@
 mod bare;
 #[path = "commit/cost.rs"]
 mod cost;
+#[path = "commit/levels.rs"]
+mod levels;
 #[path = "commit/load.rs"]
 mod load;
 #[path = "commit/place.rs"]
@@ -55,6 +57,9 @@ fn main() -> Outcomes {
                 }
             }
         }
+    }
+    if is_wanted("levels") {
+        levels::levels(&work)?;
     }
     let _ = fs::remove_dir_all(&work);
     Ok(())

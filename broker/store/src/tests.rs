@@ -1,5 +1,6 @@
 //! Claims about the whole store, on a simulated and on a real disk.
 
+mod ahead;
 mod bounds;
 mod compact;
 mod crash;

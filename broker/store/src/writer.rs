@@ -252,6 +252,7 @@ impl Writer {
             false => Stop::Failed(error),
         })?;
         if self.group.must_sync && !mutation::acknowledges_before_sync() {
+            self.publisher.answer_ahead(self.group.done());
             self.sync().map_err(Stop::Failed)?;
         }
         Ok(())

@@ -252,8 +252,10 @@ impl<'a> Life<'a> {
         }
         model.all_answered()?;
         let appended = std::mem::take(&mut *self.tail.appended.lock());
-        tally.records += follow(&appended, seen_before, model.visible())?;
-        Ok(())
+        let (records, ends) = follow(&appended, seen_before)?;
+        tally.records += records;
+        // What was written and answered is never shown if the sync of what was beside it fails.
+        if model.has_failed() { Ok(()) } else { caught_up(&ends, model.visible()) }
     }
 
     /// Everything once more, before it ends: what is read now has to be read after.
@@ -283,15 +285,14 @@ fn ends(contents: &Contents) -> Vec<u64> {
     (0..).take(contents.partitions.len()).map(|partition| contents.end(partition)).collect()
 }
 
-/// The follower saw every acknowledged append once and in order; answers how many records.
-fn follow(appended: &[Appended], mut ends: Vec<u64>, now: &Contents) -> Result<u64, String> {
-    ends.resize(now.partitions.len(), 0);
+/// The follower saw appends once and in order; answers how many records, and where they end.
+fn follow(appended: &[Appended], mut ends: Vec<u64>) -> Result<(u64, Vec<u64>), String> {
     let mut records = 0;
     for one in appended {
         let partition = one.partition.0;
-        let Some(end) = ends.get_mut(partition as usize) else {
-            return Err(format!("a follower saw partition {partition}"));
-        };
+        let place = partition as usize;
+        ends.resize(ends.len().max(place + 1), 0);
+        let end = &mut ends[place];
         if one.base_offset != *end {
             let base = one.base_offset;
             return Err(format!("a follower of partition {partition} saw {base}, not {end}"));
@@ -299,12 +300,19 @@ fn follow(appended: &[Appended], mut ends: Vec<u64>, now: &Contents) -> Result<u
         *end += u64::from(one.batch.last_offset_delta()) + 1;
         records += u64::from(one.batch.record_count());
     }
-    for (partition, end) in (0..).zip(&ends) {
-        if now.end(partition) != *end {
-            return Err(format!("a follower of partition {partition} saw up to {end} only"));
+    Ok((records, ends))
+}
+
+/// It saw all that was acknowledged, and nothing else.
+fn caught_up(ends: &[u64], now: &Contents) -> Result<(), String> {
+    let count = ends.len().max(now.partitions.len());
+    for (partition, place) in (0..).zip(0..count) {
+        let end = ends.get(place).copied().unwrap_or(0);
+        if now.end(partition) != end {
+            return Err(format!("a follower of partition {partition} saw up to {end}"));
         }
     }
-    Ok(records)
+    Ok(())
 }
 
 /// One of those who send, and hear what became of it.

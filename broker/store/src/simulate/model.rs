@@ -108,6 +108,11 @@ impl Model {
         &self.visible
     }
 
+    /// The store failed since it was opened.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     pub(super) fn sent(&mut self, sent: Sent) {
         self.tail.push((sent, Fate::Waiting));
     }
@@ -126,10 +131,14 @@ impl Model {
                 if let Some(wrong) = sent.wrong {
                     return Err(format!("commit {number} was taken in spite of {wrong:?}"));
                 }
-                if self.failed {
+                if self.failed && sent.is_synced {
                     return Err(format!("commit {number} was acknowledged after a failure"));
                 }
                 *fate = Fate::Acknowledged;
+                if self.failed {
+                    // It was written, and the sync that others waited for failed after.
+                    return Ok(());
+                }
                 let expected = self.visible.apply(sent);
                 if offsets.as_slice() != expected {
                     let given = offsets.as_slice();

@@ -49,13 +49,21 @@ impl Lanes {
 /// A batch, its place and its partition.
 pub(super) type Append = (Appended, Placed, Arc<Partition>);
 
+/// What one commit's sender is told.
+pub(super) struct Answer {
+    pub(super) reply: ReplyTo,
+    pub(super) result: Result<Offsets, CommitError>,
+    /// Not before the frame is synced.
+    pub(super) waits: bool,
+}
+
 /// What is left to do for a group when its frame is in the log.
 #[derive(Default)]
 pub(super) struct Done {
     pub(super) appends: Vec<Append>,
     pub(super) changes: Vec<TableChange>,
     /// In the order of submission.
-    pub(super) answers: Vec<(ReplyTo, Result<Offsets, CommitError>)>,
+    pub(super) answers: Vec<Answer>,
     /// What the queue accounts for it.
     pub(super) bytes: u64,
     /// Lists that are empty now; freeing them is not the writer's work.
@@ -65,10 +73,38 @@ pub(super) struct Done {
 impl Done {
     /// Are more receivers to be woken than so many? Counts one twice that comes back later.
     pub(super) fn wakes_over(&self, count: usize) -> bool {
-        let receivers = self.answers.iter().filter_map(|(reply, _)| reply.as_ref());
+        let receivers = self.answers.iter().filter_map(|answer| answer.reply.as_ref());
         let mut places = receivers.map(|(_, receiver)| Arc::as_ptr(receiver).cast::<()>());
         let mut last = None;
         places.by_ref().filter(|place| last.replace(*place) != Some(*place)).nth(count).is_some()
+    }
+
+    /// Some need not wait for the sync that others wait for.
+    pub(super) fn is_mixed(&self) -> bool {
+        let waits = |answer: &Answer| answer.waits;
+        self.answers.iter().any(waits) && !self.answers.iter().all(waits)
+    }
+
+    /// Take out the answers that need not wait, except behind one to the same receiver that must:
+    /// each is answered in its own order.
+    pub(super) fn take_ahead(
+        &mut self,
+        send: &mut dyn FnMut(ReplyTo, Result<Offsets, CommitError>),
+    ) {
+        let mut waiting = Vec::new();
+        for answer in &mut self.answers {
+            let Some((_, receiver)) = &answer.reply else { continue };
+            let place = Arc::as_ptr(receiver).cast::<()>();
+            if waiting.contains(&place) {
+                continue;
+            }
+            if answer.waits {
+                waiting.push(place);
+            } else {
+                let told = Ok(Offsets::new(&[]));
+                send(answer.reply.take(), mem::replace(&mut answer.result, told));
+            }
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -100,6 +136,11 @@ impl Group {
         self.done = done;
     }
 
+    /// What will be left to do.
+    pub(super) fn done(&mut self) -> &mut Done {
+        &mut self.done
+    }
+
     /// What is left to do.
     pub(super) fn take_done(&mut self) -> Done {
         mem::take(&mut self.done)
@@ -122,7 +163,8 @@ impl Group {
     /// Give each append its offset and put the whole commit into the frame.
     pub(super) fn add(&mut self, lanes: &mut Lanes, queued: Queued) {
         let Queued { mut commit, bytes, reply, .. } = queued;
-        let mut must_sync = commit.appends.is_empty() && !commit.changes.is_empty();
+        let is_empty = commit.appends.is_empty() && commit.changes.is_empty();
+        let mut must_sync = !commit.changes.is_empty();
         self.offsets.clear();
         for append in commit.appends.drain(..) {
             let lane = lanes.lane(append.partition);
@@ -150,14 +192,18 @@ impl Group {
         }
         self.must_sync |= must_sync;
         self.commits += 1;
-        self.done.answers.push((reply, Ok(Offsets::new(&self.offsets))));
+        // A commit of nothing waits for all before it.
+        let waits = must_sync || (is_empty && self.must_sync);
+        let result = Ok(Offsets::new(&self.offsets));
+        self.done.answers.push(Answer { reply, result, waits });
         self.done.bytes += bytes;
         self.done.emptied.push(commit);
     }
 
     /// A commit that goes into no frame. Its answer keeps its place among the others.
     pub(super) fn refuse(&mut self, queued: Queued, error: CommitError) {
-        self.done.answers.push((queued.reply, Err(error)));
+        let (reply, result) = (queued.reply, Err(error));
+        self.done.answers.push(Answer { reply, result, waits: false });
         self.done.bytes += queued.bytes;
     }
 
@@ -180,9 +226,9 @@ impl Group {
     pub(super) fn fail(&mut self, error: &CommitError) {
         self.done.appends.clear();
         self.done.changes.clear();
-        for (_, result) in &mut self.done.answers {
-            if result.is_ok() {
-                *result = Err(error.clone());
+        for answer in &mut self.done.answers {
+            if answer.result.is_ok() {
+                answer.result = Err(error.clone());
             }
         }
     }

@@ -76,6 +76,22 @@ impl Publisher {
         spare
     }
 
+    /// The group's frame is written: answer those that were promised no more. Only where no group
+    /// before it waits for its answers.
+    pub(super) fn answer_ahead(&self, done: &mut Done) {
+        if !done.is_mixed() {
+            return;
+        }
+        let line = self.line.lock();
+        if line.is_publishing || !line.waiting.is_empty() {
+            return;
+        }
+        drop(line);
+        let mut work = self.work.lock();
+        done.take_ahead(&mut |reply, result| work.replies.add(reply, result));
+        work.replies.send();
+    }
+
     /// Wait until all groups are visible.
     pub(super) fn drain(&self) {
         let mut line = self.line.lock();
@@ -118,8 +134,8 @@ impl Publisher {
     fn publish(&self, done: &mut Done) {
         let mut work = self.work.lock();
         work.show(&self.engine, done);
-        for (reply, result) in done.answers.drain(..) {
-            work.replies.add(reply, result);
+        for answer in done.answers.drain(..) {
+            work.replies.add(answer.reply, answer.result);
         }
         self.engine.queue.done(done.bytes);
         work.replies.send();
