@@ -39,18 +39,22 @@ pub struct BoundListener {
 pub enum Protocol {
     /// MQTT over TCP.
     Mqtt,
+    /// MQTT over WebSocket.
+    WebSocket,
 }
 
 impl Protocol {
     fn name(self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
+            Self::WebSocket => "ws",
         }
     }
 
     fn speaks(self) -> &'static str {
         match self {
             Self::Mqtt => "MQTT 5, 3.1.1, 3.1",
+            Self::WebSocket => "the same over WebSocket, any path",
         }
     }
 }

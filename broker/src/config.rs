@@ -24,7 +24,7 @@ pub use rate::{AtRateLimit, RateConfig};
 pub use sections::{
     AtHoldLimit, AuthConfig, Compression, DataConfig, Durability, ListenerConfig, LogConfig,
     LogFormat, MqttConfig, MqttListener, ShareConfig, ShareGroupConfig, ShareStrategy, StoreConfig,
-    StreamConfig, ThreadsConfig,
+    StreamConfig, ThreadsConfig, WebSocketListener,
 };
 pub use topics::{AutoRetained, AutoSubscribeConfig, RewriteConfig, RewriteOn, TopicsConfig};
 

@@ -25,6 +25,7 @@ pub mod telemetry;
 mod topic_rules;
 mod upkeep;
 mod users;
+mod web_link;
 
 pub use ban::{AddressRange, AddressRangeError, Ban, BanTarget};
 pub use broker::{Broker, Builder, Message, Received, Subscribe, Subscription, SubscriptionEnd};

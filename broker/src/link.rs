@@ -13,6 +13,8 @@ use parking_lot::Mutex;
 use tokio::io::{Interest, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::web_link::WebLink;
+
 /// How client ids within this process begin; nobody on the network may have one.
 pub(crate) const IN_PROCESS: &str = "$in-process/";
 
@@ -46,6 +48,8 @@ pub(crate) struct Accepted {
 /// A socket that belongs to no runtime yet.
 pub(crate) enum Unbound {
     Tcp(std::net::TcpStream),
+    /// WebSocket, for pages of these origins; none: of any.
+    Web(std::net::TcpStream, Arc<[String]>),
     Pair(StdUnixStream),
 }
 
@@ -54,6 +58,10 @@ impl Unbound {
     pub(crate) fn bind(self) -> io::Result<Link> {
         match self {
             Self::Tcp(stream) => TcpStream::from_std(stream).map(Link::Tcp),
+            Self::Web(stream, origins) => {
+                let stream = TcpStream::from_std(stream)?;
+                Ok(Link::Web(Box::new(WebLink::new(stream, origins))))
+            }
             Self::Pair(stream) => UnixStream::from_std(stream).map(Link::Pair),
         }
     }
@@ -62,6 +70,7 @@ impl Unbound {
 /// A client's bytes, read and written without waiting.
 pub(crate) enum Link {
     Tcp(TcpStream),
+    Web(Box<WebLink>),
     Pair(UnixStream),
 }
 
@@ -69,6 +78,7 @@ impl Link {
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Web(web) => web.try_read(buffer),
             Self::Pair(stream) => stream.try_read(buffer),
         }
     }
@@ -76,6 +86,7 @@ impl Link {
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Web(web) => web.try_write(bytes),
             Self::Pair(stream) => stream.try_write(bytes),
         }
     }
@@ -83,7 +94,21 @@ impl Link {
     pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         match self {
             Self::Tcp(stream) => stream.ready(interest).await,
+            Self::Web(web) => web.stream.ready(interest).await,
             Self::Pair(stream) => stream.ready(interest).await,
+        }
+    }
+
+    /// Whether bytes that were taken wait for the socket.
+    pub(crate) fn has_pending(&self) -> bool {
+        matches!(self, Self::Web(web) if web.has_pending())
+    }
+
+    /// Hands on what was taken and waits.
+    pub(crate) fn try_flush(&self) -> io::Result<()> {
+        match self {
+            Self::Web(web) => web.try_flush(),
+            Self::Tcp(_) | Self::Pair(_) => Ok(()),
         }
     }
 
@@ -91,6 +116,10 @@ impl Link {
     pub(crate) fn end_writing(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => socket2::SockRef::from(stream).shutdown(Shutdown::Write),
+            Self::Web(web) => {
+                web.say_goodbye();
+                socket2::SockRef::from(&web.stream).shutdown(Shutdown::Write)
+            }
             Self::Pair(stream) => socket2::SockRef::from(stream).shutdown(Shutdown::Write),
         }
     }

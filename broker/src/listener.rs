@@ -38,6 +38,8 @@ pub(crate) struct Listener {
     per_address_max: u32,
     rate: Option<Bucket>,
     allowance: Option<pace::Shared>,
+    /// Of WebSocket: whose pages may connect.
+    origins: Option<Arc<[String]>>,
 }
 
 impl Listener {
@@ -51,7 +53,13 @@ impl Listener {
             per_address_max: config.connections_per_address_max,
             rate: Bucket::new(per_s.into(), burst.into(), now_ms),
             allowance: allowance.map(|allowance| Arc::new(Mutex::new(allowance))),
+            origins: None,
         }
+    }
+
+    /// Speaks WebSocket, to pages of these origins; none: of any.
+    pub(crate) fn web(self, origins: &[String]) -> Self {
+        Self { origins: Some(origins.into()), ..self }
     }
 
     /// Accepts for ever.
@@ -75,7 +83,11 @@ impl Listener {
             };
             // Without a stream the client is gone already.
             if let Ok(stream) = stream.set_nodelay(true).and_then(|()| stream.into_std()) {
-                let (link, peer) = (Unbound::Tcp(stream), Peer::Net(peer));
+                let link = match &self.origins {
+                    None => Unbound::Tcp(stream),
+                    Some(origins) => Unbound::Web(stream, Arc::clone(origins)),
+                };
+                let peer = Peer::Net(peer);
                 shared.seat(Accepted { link, peer, seat, allowance: self.allowance.clone() });
             }
         }

@@ -54,6 +54,10 @@ impl Server {
             Some(address) => Some(bound(address, "MQTT")?),
             None => None,
         };
+        let websocket = match config.listener.websocket.bind {
+            Some(address) => Some(bound(address, "WebSocket")?),
+            None => None,
+        };
         let count = core_count(config);
         let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
         let shares = core::stored_shares(&store).map_err(StartError::Tables)?;
@@ -75,6 +79,13 @@ impl Server {
         if let Some((socket, address)) = mqtt {
             listeners.push(BoundListener { protocol: Protocol::Mqtt, address });
             let listener = Listener::new(socket, &config.listener.mqtt, &shared.clock);
+            accepting.push(tokio::spawn(listener.accept(Arc::clone(&shared))));
+        }
+        if let Some((socket, address)) = websocket {
+            listeners.push(BoundListener { protocol: Protocol::WebSocket, address });
+            let config = &config.listener.websocket;
+            let listener = Listener::new(socket, &config.common(), &shared.clock);
+            let listener = listener.web(&config.origins);
             accepting.push(tokio::spawn(listener.accept(Arc::clone(&shared))));
         }
         Ok(Self { shared, cores, accepting, listeners, upkeep, is_new })

@@ -1,4 +1,4 @@
-"""Paho round trip: arguments are host, port and protocol version (4 or 5)."""
+"""Paho round trip: arguments are host, port, protocol version (4 or 5), transport."""
 
 import queue
 import sys
@@ -10,12 +10,13 @@ from paho.mqtt.properties import Properties
 PATIENCE_S = 15
 
 
-def main(host, port, version):
+def main(host, port, version, transport="tcp"):
     received = queue.Queue()
     subscribed = queue.Queue()
     client = mqtt.Client(
         mqtt.CallbackAPIVersion.VERSION2,
         client_id=f"paho-{version}",
+        transport=transport,
         protocol=mqtt.MQTTv5 if version == 5 else mqtt.MQTTv311,
     )
     client.on_connect = lambda c, *_: c.subscribe("paho/#", qos=2)
@@ -53,4 +54,4 @@ def check(came):
     assert came.CorrelationData == b"\x00\xff", came.CorrelationData
 
 
-main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

@@ -71,6 +71,18 @@ impl Broker {
         self.address
     }
 
+    /// Where it speaks MQTT over WebSocket.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn web_address(&self) -> SocketAddr {
+        self.program.await_output("ws://");
+        let output = self.program.output();
+        let line = output.lines().find(|line| line.contains("ws://")).expect("just seen");
+        address_in(line).expect("an address")
+    }
+
     /// Its data folder.
     #[must_use]
     pub fn data(&self) -> &Path {
@@ -160,6 +172,10 @@ fn mqtt_address(line: &str) -> Option<SocketAddr> {
     if !line.trim_start().starts_with("mqtt") {
         return None;
     }
+    address_in(line)
+}
+
+fn address_in(line: &str) -> Option<SocketAddr> {
     let from = line.find("127.0.0.1:")?;
     let address = line.get(from..)?;
     let is_part = |c: char| c.is_ascii_digit() || c == '.' || c == ':';

@@ -14,3 +14,4 @@ pub mod session;
 pub mod share;
 pub mod topic;
 pub mod topic_walk;
+pub mod websocket;

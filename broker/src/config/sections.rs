@@ -38,6 +38,45 @@ impl Default for DataConfig {
 pub struct ListenerConfig {
     /// MQTT over TCP.
     pub mqtt: MqttListener,
+    /// MQTT over WebSocket.
+    pub websocket: WebSocketListener,
+}
+
+/// `[listener.websocket]`: MQTT over WebSocket, for pages and for networks that let nothing else
+/// through.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebSocketListener {
+    /// Address and port, or `off` (`None`).
+    #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
+    pub bind: Option<SocketAddr>,
+    /// Origins whose pages may connect; none named: any.
+    pub origins: Vec<String>,
+    /// New connections per second; 0: any number. Beyond it they wait to be accepted.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub connections_per_s_max: u32,
+    /// New connections at once after a pause; 0: as many as in one second.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub connections_burst_max: u32,
+    /// Open connections from one address; 0: any number.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
+    pub connections_per_address_max: u32,
+    /// How fast messages may come over all clients of this listener.
+    pub rate: RateConfig,
+}
+
+impl WebSocketListener {
+    /// What it has in common with the listener on TCP.
+    #[must_use]
+    pub fn common(&self) -> MqttListener {
+        MqttListener {
+            bind: self.bind,
+            connections_per_s_max: self.connections_per_s_max,
+            connections_burst_max: self.connections_burst_max,
+            connections_per_address_max: self.connections_per_address_max,
+            rate: self.rate.clone(),
+        }
+    }
 }
 
 /// `[listener.mqtt]`: MQTT 5, 3.1.1 and 3.1 over TCP.

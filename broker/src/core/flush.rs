@@ -105,11 +105,11 @@ impl Core {
     pub(crate) fn write_out(&mut self, id: ConnId) {
         let room = self.shared.limits.outbound_buffer_bytes_max as usize;
         let Some(conn) = self.conn(id) else { return };
-        let written = match conn.out.is_empty() {
+        let written = match conn.out.is_empty() && !conn.socket.link.has_pending() {
             true => Ok(0),
             false => conn.socket.write(&mut conn.out, room),
         };
-        let is_drained = conn.out.is_empty();
+        let is_drained = conn.out.is_empty() && !conn.socket.link.has_pending();
         if is_drained && matches!(conn.phase, Phase::Closing) {
             conn.socket.close();
         }

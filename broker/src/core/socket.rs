@@ -40,6 +40,7 @@ impl Socket {
     /// Writes from the front of `out` what the socket takes now.
     /// More than `room` bytes left over mean that the client does not keep up.
     pub(crate) fn write(&self, out: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+        self.link.try_flush()?;
         let mut written = 0;
         while written < out.len() {
             match self.link.try_write(&out[written..]) {
@@ -56,7 +57,7 @@ impl Socket {
             out.drain(..written);
         }
         self.is_congested.set(out.len() > room);
-        let waits = !out.is_empty();
+        let waits = !out.is_empty() || self.link.has_pending();
         if self.wants_write.replace(waits) != waits && waits {
             self.wake.notify_one();
         }

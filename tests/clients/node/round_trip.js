@@ -1,12 +1,14 @@
-// MQTT.js round trip: arguments are host, port and protocol version (4 or 5).
+// MQTT.js round trip: arguments are host, port, protocol version (4 or 5) and, if not mqtt, ws.
 'use strict'
 
 const assert = require('node:assert')
 const mqtt = require('mqtt')
 
-const [host, port, version] = process.argv.slice(2)
+const [host, port, version, protocol = 'mqtt'] = process.argv.slice(2)
 const protocolVersion = Number(version)
-const client = mqtt.connect({ host, port: Number(port), protocolVersion, reconnectPeriod: 0 })
+const path = '/mqtt'
+const client = mqtt.connect(
+  { protocol, host, port: Number(port), path, protocolVersion, reconnectPeriod: 0 })
 const userProperties = { k: ['1', '2'] }
 const properties = protocolVersion === 5 ? { userProperties } : undefined
 

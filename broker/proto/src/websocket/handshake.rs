@@ -1,0 +1,182 @@
+//! The HTTP request that asks for WebSocket, and what it is answered.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest as _, Sha1};
+
+/// Bytes of a request that are waited for.
+pub const HANDSHAKE_BYTES_MAX: usize = 8 * 1024;
+
+/// What the key of a request is hashed with.
+const MAGIC: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// The name of MQTT over WebSocket, and that of MQTT 3.1.
+const PROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
+
+/// A request that is granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upgrade {
+    /// What to send.
+    pub answer: Vec<u8>,
+    /// How many bytes the request had; what follows is frames.
+    pub used: usize,
+}
+
+/// A request that is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// More than [`HANDSHAKE_BYTES_MAX`] without an end.
+    #[error("431 Request Header Fields Too Large")]
+    TooLarge,
+    /// Not a request for WebSocket, version 13.
+    #[error("400 Bad Request")]
+    NotWebSocket,
+    /// MQTT is not among the protocols that it names.
+    #[error("400 Bad Request")]
+    NotMqtt,
+    /// A page from elsewhere asks.
+    #[error("403 Forbidden")]
+    Origin,
+}
+
+impl Refusal {
+    /// What to send before closing.
+    #[must_use]
+    pub fn answer(self) -> Vec<u8> {
+        let why = match self {
+            Self::TooLarge => "the request is too long",
+            Self::NotWebSocket => "this port speaks MQTT over WebSocket",
+            Self::NotMqtt => "Sec-WebSocket-Protocol must name mqtt",
+            Self::Origin => "pages of this origin may not connect",
+        };
+        let length = why.len();
+        format!(
+            "HTTP/1.1 {self}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: \
+             {length}\r\n\r\n{why}"
+        )
+        .into_bytes()
+    }
+}
+
+/// Reads a request once it is whole. `origins` are those whose pages may connect; empty: any.
+///
+/// # Errors
+/// When it is refused.
+pub fn read_upgrade(bytes: &[u8], origins: &[String]) -> Result<Option<Upgrade>, Refusal> {
+    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+        let is_too_large = bytes.len() > HANDSHAKE_BYTES_MAX;
+        return if is_too_large { Err(Refusal::TooLarge) } else { Ok(None) };
+    };
+    if end > HANDSHAKE_BYTES_MAX {
+        return Err(Refusal::TooLarge);
+    }
+    let text = std::str::from_utf8(&bytes[..end]).map_err(|_| Refusal::NotWebSocket)?;
+    let request = Request::of(text).ok_or(Refusal::NotWebSocket)?;
+    let may_come = |origin: &str| origins.is_empty() || origins.iter().any(|one| one == origin);
+    if !request.origin.is_none_or(may_come) {
+        return Err(Refusal::Origin);
+    }
+    let protocol = request.protocol.ok_or(Refusal::NotMqtt)?;
+    let accept = STANDARD.encode(Sha1::digest(format!("{}{MAGIC}", request.key)));
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
+    );
+    Ok(Some(Upgrade { answer: answer.into_bytes(), used: end + 4 }))
+}
+
+/// What a request says that matters.
+#[derive(Default)]
+struct Request<'a> {
+    key: &'a str,
+    origin: Option<&'a str>,
+    protocol: Option<&'static str>,
+    has_upgrade: bool,
+    has_connection: bool,
+    has_version: bool,
+}
+
+impl<'a> Request<'a> {
+    /// `None` when it is no request for WebSocket.
+    fn of(text: &'a str) -> Option<Self> {
+        let mut lines = text.split("\r\n");
+        let mut first = lines.next()?.split(' ');
+        let is_get = first.next() == Some("GET") && first.next().is_some();
+        if !is_get || first.next() != Some("HTTP/1.1") {
+            return None;
+        }
+        let mut request = Self::default();
+        for line in lines {
+            let (name, value) = line.split_once(':')?;
+            request.take(name, value.trim());
+        }
+        let is_key = STANDARD.decode(request.key).is_ok_and(|key| key.len() == 16);
+        let is_asked = request.has_upgrade && request.has_connection && request.has_version;
+        (is_key && is_asked).then_some(request)
+    }
+
+    fn take(&mut self, name: &str, value: &'a str) {
+        let holds = |wanted: &str| words(value).any(|word| word.eq_ignore_ascii_case(wanted));
+        match name.to_ascii_lowercase().as_str() {
+            "upgrade" => self.has_upgrade |= holds("websocket"),
+            "connection" => self.has_connection |= holds("upgrade"),
+            "sec-websocket-version" => self.has_version = value == "13",
+            "sec-websocket-key" => self.key = value,
+            "origin" => self.origin = Some(value),
+            "sec-websocket-protocol" => {
+                let known = |word| PROTOCOLS.into_iter().find(|known| *known == word);
+                self.protocol = self.protocol.or_else(|| words(value).find_map(known));
+            }
+            _ => (),
+        }
+    }
+}
+
+fn words(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HANDSHAKE_BYTES_MAX, Refusal, read_upgrade};
+
+    const REQUEST: &str = "GET /mqtt HTTP/1.1\r\nHost: a\r\nupgrade: WebSocket\r\nConnection: \
+        keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: \
+        https://a.example\r\nSec-WebSocket-Protocol: chat, mqtt\r\nSec-WebSocket-Version: \
+        13\r\n\r\n";
+
+    fn refusal(request: &str) -> Option<Refusal> {
+        read_upgrade(request.as_bytes(), &["https://a.example".into()]).err()
+    }
+
+    #[test]
+    fn a_request_for_mqtt_is_granted_with_the_hash_of_its_key() {
+        let upgrade = read_upgrade(format!("{REQUEST}rest").as_bytes(), &[]);
+        let upgrade = upgrade.expect("granted").expect("whole");
+        assert_eq!(upgrade.used, REQUEST.len());
+        let answer = String::from_utf8(upgrade.answer).expect("text");
+        // The example of RFC 6455.
+        assert!(answer.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+        assert!(answer.contains("Sec-WebSocket-Protocol: mqtt\r\n"), "{answer}");
+        for cut in 0..REQUEST.len() {
+            assert_eq!(read_upgrade(&REQUEST.as_bytes()[..cut], &[]), Ok(None), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        assert_eq!(refusal(REQUEST), None);
+        for (wrong, refused) in [
+            (REQUEST.replace("GET", "POST"), Refusal::NotWebSocket),
+            (REQUEST.replace("13\r\n", "8\r\n"), Refusal::NotWebSocket),
+            (REQUEST.replace("upgrade: WebSocket\r\n", ""), Refusal::NotWebSocket),
+            (REQUEST.replace("dGhl", ""), Refusal::NotWebSocket),
+            (REQUEST.replace("Host: a", "Host"), Refusal::NotWebSocket),
+            (REQUEST.replace("chat, mqtt", "chat"), Refusal::NotMqtt),
+            (REQUEST.replace("a.example", "b.example"), Refusal::Origin),
+            ("GET /".repeat(HANDSHAKE_BYTES_MAX), Refusal::TooLarge),
+        ] {
+            assert_eq!(refusal(&wrong), Some(refused), "{}", &wrong[..40]);
+        }
+        assert_eq!(refusal(&REQUEST.replace("Origin: https://a.example\r\n", "")), None);
+    }
+}

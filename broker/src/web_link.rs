@@ -1,0 +1,162 @@
+//! A client's bytes within WebSocket frames on a TCP socket: to the rest of the broker they are
+//! bytes of MQTT like any other. Never looks at them.
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+use tidewire_proto::websocket::{
+    Decoder, FRAME_HEAD_BYTES_MAX, put_close, put_frame_head, read_upgrade,
+};
+use tokio::net::TcpStream;
+
+/// Payload of one frame of ours.
+const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// What may wait for the socket besides MQTT: answers to pings.
+const ANSWERS_BYTES_MAX: usize = 4 * 1024;
+/// The server goes, or is done.
+const NORMAL: u16 = 1000;
+
+/// One connection.
+pub(crate) struct WebLink {
+    pub(crate) stream: TcpStream,
+    origins: Arc<[String]>,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What came of the request; `None` once it was granted.
+    request: Option<Vec<u8>>,
+    decoder: Decoder,
+    /// Framed bytes that the socket has not taken.
+    out: Vec<u8>,
+}
+
+impl WebLink {
+    pub(crate) fn new(stream: TcpStream, origins: Arc<[String]>) -> Self {
+        let state = State { request: Some(Vec::new()), ..State::default() };
+        Self { stream, origins, state: RefCell::new(state) }
+    }
+
+    /// Reads bytes of MQTT. An error ends the connection; the client was told why.
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.state.borrow_mut();
+        if state.decoder.is_closed() {
+            return Ok(0);
+        }
+        loop {
+            let mut count = self.stream.try_read(buffer)?;
+            if count == 0 {
+                return Ok(0);
+            }
+            if state.request.is_some() {
+                count = self.take_request(&mut state, buffer, count)?;
+            }
+            let State { decoder, out, .. } = &mut *state;
+            let taken = decoder.take(&mut buffer[..count], out);
+            if let Err(error) = &taken {
+                put_close(error.code(), out);
+            }
+            let is_flooded = out.len() > FRAME_BYTES_MAX + ANSWERS_BYTES_MAX;
+            self.flush(&mut state)?;
+            let kept = taken.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+            if kept > 0 {
+                return Ok(kept);
+            }
+            if is_flooded {
+                // Pings without an end, and nobody reads the answers.
+                return Err(ErrorKind::InvalidData.into());
+            }
+            if state.decoder.is_closed() {
+                return Ok(0);
+            }
+        }
+    }
+
+    /// Takes bytes of the request off the front; answers how many of what follows are left there.
+    fn take_request(
+        &self,
+        state: &mut State,
+        buffer: &mut [u8],
+        count: usize,
+    ) -> io::Result<usize> {
+        let mut request = state.request.take().unwrap_or_default();
+        let known = request.len();
+        request.extend_from_slice(&buffer[..count]);
+        match read_upgrade(&request, &self.origins) {
+            Ok(Some(upgrade)) => {
+                state.out.extend_from_slice(&upgrade.answer);
+                let start = upgrade.used.saturating_sub(known);
+                buffer.copy_within(start..count, 0);
+                Ok(count - start)
+            }
+            Ok(None) => {
+                state.request = Some(request);
+                Ok(0)
+            }
+            Err(refusal) => {
+                state.out.extend_from_slice(&refusal.answer());
+                self.flush(state)?;
+                Err(io::Error::new(ErrorKind::InvalidData, refusal))
+            }
+        }
+    }
+
+    /// Takes bytes of MQTT to send: what it takes may wait here for a while.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.state.borrow_mut();
+        self.flush(&mut state)?;
+        if !state.out.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let count = bytes.len().min(FRAME_BYTES_MAX);
+        state.out.reserve(FRAME_HEAD_BYTES_MAX + count);
+        put_frame_head(count, &mut state.out);
+        state.out.extend_from_slice(&bytes[..count]);
+        self.flush(&mut state)?;
+        Ok(count)
+    }
+
+    /// Whether something that was taken waits for the socket.
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.state.borrow().out.is_empty()
+    }
+
+    /// Hands on what waits.
+    pub(crate) fn try_flush(&self) -> io::Result<()> {
+        self.flush(&mut self.state.borrow_mut())
+    }
+
+    /// The last word.
+    pub(crate) fn say_goodbye(&self) {
+        let mut state = self.state.borrow_mut();
+        if state.request.is_none() && !state.decoder.is_closed() {
+            put_close(NORMAL, &mut state.out);
+        }
+        // The connection ends whether it is heard or not.
+        let _ = self.flush(&mut state);
+    }
+
+    fn flush(&self, state: &mut State) -> io::Result<()> {
+        let mut written = 0;
+        let result = loop {
+            if written == state.out.len() {
+                break Ok(());
+            }
+            match self.stream.try_write(&state.out[written..]) {
+                Ok(0) => break Err(ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if written == state.out.len() {
+            // An idle connection owns no buffer.
+            state.out = Vec::new();
+        } else {
+            state.out.drain(..written);
+        }
+        result
+    }
+}

@@ -1,0 +1,158 @@
+//! Does MQTT come through WebSocket, however frames cut it, and nothing else?
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use tidewire_tests::broker::Broker;
+use tidewire_tests::clients::{mqtt_js, paho};
+use tidewire_tests::configured::Configured;
+use tidewire_tests::program::PATIENCE;
+use tidewire_tests::wire::{Publish, Version, Wire, connect, publish, subscribe};
+
+const REQUEST: &str = "GET /any/path HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Version: 13\r\nOrigin: https://good.example\r\n";
+const MQTT: &str = "Sec-WebSocket-Protocol: mqtt\r\n\r\n";
+
+fn start(more: &str) -> Broker {
+    Configured::new(&format!("[listener.websocket]\nbind = \"127.0.0.1:0\"\n{more}")).start()
+}
+
+/// A socket on which the request was sent, and the head of the answer.
+fn asked(broker: &Broker, protocol: &str) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(broker.web_address()).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+    stream.write_all(format!("{REQUEST}{protocol}").as_bytes()).expect("it reads");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("an answer");
+        head.push(byte[0]);
+    }
+    (stream, String::from_utf8(head).expect("text"))
+}
+
+fn open(broker: &Broker) -> TcpStream {
+    let (stream, head) = asked(broker, MQTT);
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert!(head.contains("Sec-WebSocket-Protocol: mqtt\r\n"), "{head}");
+    stream
+}
+
+/// A frame of a client.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len()).expect("short");
+    let mut frame = vec![first, 0x80 | 126];
+    frame.extend_from_slice(&length.to_be_bytes());
+    frame.extend_from_slice(&[7, 7, 7, 7]);
+    frame.extend(payload.iter().map(|byte| byte ^ 7));
+    frame
+}
+
+/// The first byte and the payload of the next frame of the broker.
+fn next_frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).expect("a frame");
+    assert!(head[1] < 126, "a short one without a mask");
+    let mut payload = vec![0; usize::from(head[1])];
+    stream.read_exact(&mut payload).expect("all of it");
+    (head[0], payload)
+}
+
+/// The payload of frames until there are so many bytes.
+fn bytes_of(stream: &mut TcpStream, count: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while bytes.len() < count {
+        let (first, payload) = next_frame(stream);
+        assert_eq!(first, 0x82, "MQTT comes in binary frames");
+        bytes.extend(payload);
+    }
+    bytes
+}
+
+#[test]
+fn frames_may_cut_packets_anywhere_and_hold_many() {
+    let broker = start("");
+    let mut packets = connect(Version::V4, "web", true, 60, None);
+    packets.extend(subscribe(Version::V4, 1, &[("web/#", 1)]));
+    packets.extend(publish(Version::V4, &Publish::new("web/a", "hello", 1, 2)));
+    let mut expected = vec![0x20, 2, 0, 0, 0x90, 3, 0, 1, 1];
+    expected.extend([0x40, 2, 0, 2]);
+    for size in [1, 2, 3, 7, packets.len()] {
+        let mut stream = open(&broker);
+        // One message of WebSocket in many fragments, each with a ping behind it.
+        let last = packets.chunks(size).count() - 1;
+        for (at, part) in packets.chunks(size).enumerate() {
+            let first = if at == 0 { 2 } else { 0 } | if at == last { 0x80 } else { 0 };
+            stream.write_all(&frame(first, part)).expect("it reads");
+        }
+        let mut got = bytes_of(&mut stream, expected.len() + 14);
+        let message = got.windows(5).position(|five| five == b"hello").expect("the message");
+        let start = message - 11;
+        got.drain(start..message + 5);
+        assert_eq!(got, expected, "cut into {size}");
+    }
+}
+
+#[test]
+fn pings_are_answered_and_close_is_returned() {
+    let broker = start("");
+    let mut stream = open(&broker);
+    stream.write_all(&[0x89, 0x82, 0, 0, 0, 0, b'h', b'i']).expect("it reads");
+    assert_eq!(next_frame(&mut stream), (0x8a, b"hi".to_vec()));
+    stream.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]).expect("it reads");
+    assert_eq!(next_frame(&mut stream), (0x88, vec![0x03, 0xe8]));
+    assert_eq!(stream.read(&mut [0]).expect("the end"), 0);
+}
+
+#[test]
+fn a_frame_that_is_not_binary_ends_the_connection() {
+    let broker = start("");
+    for (bytes, code) in [
+        (frame(0x81, b"text"), 1003_u16),
+        (frame(0xa2, b"reserved"), 1002),
+        (vec![0x82, 1, 0x10], 1002),
+        (vec![0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0], 1002),
+    ] {
+        let mut stream = open(&broker);
+        stream.write_all(&bytes).expect("it reads");
+        assert_eq!(next_frame(&mut stream), (0x88, code.to_be_bytes().to_vec()));
+        assert_eq!(stream.read(&mut [0]).expect("the end"), 0);
+    }
+    // Nobody else was harmed.
+    Wire::clean(broker.address(), Version::V5, "beside").disconnect();
+}
+
+#[test]
+fn other_protocols_and_other_origins_are_refused() {
+    let broker = start("origins = [\"https://good.example\"]\n");
+    let (_, granted) = asked(&broker, MQTT);
+    assert!(granted.starts_with("HTTP/1.1 101 "), "{granted}");
+    let (_, other) = asked(&broker, "Sec-WebSocket-Protocol: chat\r\n\r\n");
+    assert!(other.starts_with("HTTP/1.1 400 "), "{other}");
+    let strict = start("origins = [\"https://other.example\"]\n");
+    let (_, foreign) = asked(&strict, MQTT);
+    assert!(foreign.starts_with("HTTP/1.1 403 "), "{foreign}");
+}
+
+#[test]
+fn a_session_moves_from_websocket_to_tcp() {
+    let broker = start("");
+    let mut stream = open(&broker);
+    let mut packets = connect(Version::V4, "mover", false, 60, None);
+    packets.extend(subscribe(Version::V4, 1, &[("moved", 1)]));
+    stream.write_all(&frame(0x82, &packets)).expect("it reads");
+    assert_eq!(bytes_of(&mut stream, 9), [0x20, 2, 0, 0, 0x90, 3, 0, 1, 1]);
+    let (mut tcp, present) = Wire::resume(broker.address(), Version::V4, "mover");
+    assert!(present);
+    tcp.nothing_else_on("moved");
+}
+
+#[test]
+fn clients_of_other_makers_come_through() {
+    let broker = start("");
+    for version in ["4", "5"] {
+        mqtt_js("round_trip.js", broker.web_address(), &[version, "ws"]);
+        paho("paho_round_trip.py", broker.web_address(), &[version, "websockets"]);
+    }
+}
