@@ -12,6 +12,7 @@ mod dispatch;
 mod due;
 mod events;
 mod expel;
+mod farewell;
 mod feed;
 mod flush;
 mod group_events;

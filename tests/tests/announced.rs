@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidewire_tests::broker::Broker;
-use tidewire_tests::wire::{Hello, Packet, Publish, Version, Wire, kind, property};
+use tidewire_tests::wire::{Hello, Packet, Publish, Version, Wire, frame, kind, property};
 
 const ALIAS_MAX: u8 = 0x22;
 const ALIAS: u8 = 0x23;
@@ -157,4 +157,24 @@ fn a_broker_that_stops_says_where_to_go() {
     assert!(last.body().ends_with(&reference), "{last}");
     assert_eq!(small.packet_of(kind::DISCONNECT).reason(), 0x9c);
     old.expect_closed();
+}
+
+#[test]
+fn who_does_not_refuse_to_hear_it_is_told_what_was_wrong() {
+    let broker = Broker::start();
+    let limit = [vec![0x27], 30_u32.to_be_bytes().to_vec()].concat();
+    // Wildcards in a topic; the CONNACK of the last client just fits.
+    let wrong = frame(0x30, b"\x00\x03a/#\x00x");
+    for (said, is_told) in
+        [(vec![], true), (vec![0x17, 1], true), (vec![0x17, 0], false), (limit, false)]
+    {
+        let hello = Hello { properties: &said, ..Hello::new("c") };
+        let (mut wire, _) = Wire::greet(broker.address(), &hello);
+        wire.send(&wrong);
+        let last = wire.packet_of(kind::DISCONNECT);
+        assert_eq!(last.reason(), 0x90);
+        let text = property::text(0x1f, b"the topic holds a wildcard");
+        assert_eq!(last.body().ends_with(&text), is_told, "{last}");
+        assert!(is_told || last.body().len() == 1, "{last}");
+    }
 }

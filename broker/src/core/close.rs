@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use tidewire_proto::mqtt::{
-    DecodeError, DecodeErrorKind, Disconnect, Packet, PacketKind, PropertiesBuilder, PropertyId,
-    PropertyValue, ReasonCode, Version,
+    DecodeError, DecodeErrorKind, Disconnect, PacketKind, ReasonCode, Version,
 };
 use tidewire_proto::routing::grant::SessionKey;
 use tidewire_store::rows::session::SessionRow;
 
+use crate::core::farewell::put_farewell;
 use crate::core::inbox::Release;
 use crate::core::open::{ConnId, Open, Phase};
-use crate::core::send::put;
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
 use crate::metrics::{CloseReason, RefuseReason};
@@ -51,7 +50,10 @@ impl Core {
                 let reason = if is_sayable { reason } else { ReasonCode::PROTOCOL_ERROR };
                 return self.refuse(id, Version::V5, reason);
             }
-            _ => return self.close(id, CloseReason::Protocol, Some(reason)),
+            _ => {
+                let text = error.to_string();
+                return self.close_saying(id, CloseReason::Protocol, Some(reason), Some(&text));
+            }
         }
         match error.kind() {
             // Another protocol altogether: no answer of ours would be understood.
@@ -75,6 +77,16 @@ impl Core {
 
     /// Ends an open connection. With a reason, an MQTT 5 client is told.
     pub(crate) fn close(&mut self, id: ConnId, cause: CloseReason, reason: Option<ReasonCode>) {
+        self.close_saying(id, cause, reason, None);
+    }
+
+    fn close_saying(
+        &mut self,
+        id: ConnId,
+        cause: CloseReason,
+        reason: Option<ReasonCode>,
+        text: Option<&str>,
+    ) {
         let shared = Arc::clone(&self.shared);
         let reference = shared.limits.server_reference.as_deref();
         let Some(conn) = self.conn(id) else { return };
@@ -82,7 +94,7 @@ impl Core {
             tracing::debug!(client_id = &*open.client_id, peer = %conn.peer, ?cause, "closing");
             let may_tell = open.version == Version::V5 && open.is_announced;
             if let Some(reason) = reason.filter(|_| may_tell) {
-                put_disconnect(reason, reference, open.terms.packet_bytes_max, &mut conn.out);
+                put_farewell(reason, text, reference, &open.terms, &mut conn.out);
             }
         }
         self.end_session(id, cause);
@@ -157,32 +169,5 @@ impl Core {
             // It has let go already.
             None => drop(release.done.send(())),
         }
-    }
-}
-
-/// Our last word to an open connection, unless the client takes no packet of that size.
-fn put_disconnect(reason: ReasonCode, reference: Option<&str>, max: u32, out: &mut Vec<u8>) {
-    let start = out.len();
-    let mut properties = PropertiesBuilder::new();
-    let (reason, reference) = match reference {
-        // There is somewhere else to go.
-        Some(_) if reason == ReasonCode::SERVER_SHUTTING_DOWN => {
-            (ReasonCode::USE_ANOTHER_SERVER, reference)
-        }
-        _ => (reason, None),
-    };
-    if let Some(reference) = reference {
-        let value = PropertyValue::Text(reference);
-        if let Err(error) = properties.push(PropertyId::ServerReference, value) {
-            tracing::error!(%error, "the server reference cannot be sent");
-        }
-    }
-    let told = Disconnect { reason, properties: properties.as_properties() };
-    for packet in [told, Disconnect::with_reason(reason)] {
-        put(&Packet::Disconnect(packet), Version::V5, out);
-        if out.len() - start <= max as usize {
-            return;
-        }
-        out.truncate(start);
     }
 }

@@ -142,6 +142,7 @@ impl Core {
             is_keep_alive_cut,
             is_assigned,
             authentication: None,
+            wants_reasons: properties.request_problem_information().unwrap_or(true),
             alias_max: match connect.version {
                 Version::V5 => properties.topic_alias_maximum().unwrap_or(0),
                 Version::V31 | Version::V311 => 0,

@@ -118,6 +118,8 @@ pub(crate) struct Terms {
     pub(crate) alias_max: u16,
     /// Where it may have answers sent to, if it asked.
     pub(crate) response_topic: Option<Box<str>>,
+    /// The client wants to be told what a reason code alone does not say.
+    pub(crate) wants_reasons: bool,
     /// The server chose the client id.
     pub(crate) is_assigned: bool,
     /// The last word of an enhanced authentication, which CONNACK carries.
