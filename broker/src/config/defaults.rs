@@ -15,7 +15,8 @@ pub(super) const STREAM_NAME: &str = "mqtt";
 pub(super) const DATA_DIR: &str = "./tidewire-data";
 pub(super) const MQTT_PORT: u16 = 1883;
 
-pub(super) const PACKET_BYTES_MAX: u32 = 1024 * 1024;
+// The device list of a large zigbee2mqtt is one message of more than 1 MiB.
+pub(super) const PACKET_BYTES_MAX: u32 = 2 * 1024 * 1024;
 pub(super) const CONNECT_BYTES_MAX: u32 = 64 * 1024;
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const KEEP_ALIVE_S_MAX: u16 = u16::MAX;
@@ -27,7 +28,8 @@ pub(super) const TOPIC_LEVELS_MAX: u16 = 128;
 // A session that nobody comes back to holds the log; a month outlives holidays and repairs.
 pub(super) const SESSION_EXPIRY_S_MAX: u32 = 30 * 24 * 60 * 60;
 pub(super) const SUBSCRIPTIONS_PER_SESSION_MAX: u32 = 10_000;
-pub(super) const FILTERS_PER_SUBSCRIBE_MAX: u32 = 1000;
+// Home Assistant asks for all it wants in one SUBSCRIBE: thousands of filters.
+pub(super) const FILTERS_PER_SUBSCRIBE_MAX: u32 = 10_000;
 pub(super) const CLIENT_ID_BYTES_MAX: u16 = 1024;
 pub(super) const CONNECTIONS_MAX: u32 = 100_000;
 // Counting them takes some 30 bytes of memory each.

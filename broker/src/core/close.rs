@@ -43,6 +43,9 @@ impl Core {
     pub(crate) fn on_malformed(&mut self, id: ConnId, error: DecodeError) {
         let reason = error.reason();
         tracing::debug!(%error, "malformed packet");
+        if matches!(error.kind(), DecodeErrorKind::PacketTooLarge) {
+            self.tell_of_limit(id);
+        }
         match self.conn(id).map(|conn| &conn.phase) {
             Some(Phase::Fresh) => (),
             Some(Phase::Authenticating(_)) => {
@@ -62,6 +65,18 @@ impl Core {
             DecodeErrorKind::ProtocolLevel(6..) => self.refuse(id, Version::V5, reason),
             DecodeErrorKind::ProtocolLevel(_) => self.refuse(id, Version::V311, reason),
             _ => self.turn_away(id, RefuseReason::Malformed),
+        }
+    }
+
+    /// Whoever looks after the client must hear which setting is in its way.
+    fn tell_of_limit(&mut self, id: ConnId) {
+        let bytes_max = self.shared.limits.packet_bytes_max;
+        if let Some(open) = self.open(id) {
+            tracing::warn!(
+                client_id = &*open.client_id,
+                bytes_max,
+                "a packet is larger than mqtt.packet_bytes_max; its client is closed"
+            );
         }
     }
 

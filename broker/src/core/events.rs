@@ -90,6 +90,8 @@ impl Core {
                     open.seeking -= suback.replays;
                     open.take_feeds(suback.feeds);
                 }
+                // SUBACK is not to wait for what follows it: that may be much.
+                self.write_out(id);
                 self.feed(id);
             }
             Waiting::Connack(id, bytes) => {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ahash::AHashMap;
+use ahash::AHashSet;
 use tidewire_proto::id::{GroupId, PacketId};
 use tidewire_proto::mqtt::Version;
 use tidewire_proto::record::Batch;
@@ -194,12 +195,14 @@ impl Open {
     /// Retained messages to be sent. A filter has one feed at a time: asked for again, it begins
     /// anew; unsubscribed meanwhile, it has none.
     pub(crate) fn take_feeds(&mut self, feeds: Vec<RetainedFeed>) {
-        for feed in feeds {
-            if self.subscriptions.contains(&feed.filter) {
-                self.feeds.retain(|old| old.filter != feed.filter);
-                self.feeds.push_back(feed);
-            }
-        }
+        let mut asked: AHashSet<Box<str>> = feeds.iter().map(|feed| feed.filter.clone()).collect();
+        self.feeds.retain(|old| !asked.contains(&old.filter));
+        // Of one that was asked for twice, the last counts.
+        let newest = feeds.into_iter().rev().filter(|feed| asked.remove(&feed.filter));
+        let mut newest: Vec<_> =
+            newest.filter(|feed| self.subscriptions.contains(&feed.filter)).collect();
+        newest.reverse();
+        self.feeds.extend(newest);
     }
 }
 

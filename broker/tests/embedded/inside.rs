@@ -177,7 +177,7 @@ async fn what_no_client_may_publish_is_refused_and_hurts_nobody_else() {
     let deep = broker.publish(Message::new("/".repeat(200), "x").qos(Qos::AtLeastOnce)).await;
     let reason = ReasonCode::TOPIC_NAME_INVALID;
     assert!(matches!(deep, Err(PublishError::Refused(found)) if found == reason), "{deep:?}");
-    let huge = Message::new("a", vec![0; 2 * 1024 * 1024]);
+    let huge = Message::new("a", vec![0; 3 * 1024 * 1024]);
     let huge = broker.publish(huge).await;
     assert!(matches!(huge, Err(PublishError::TooLarge { .. })), "{huge:?}");
     let filter = broker.subscribe("a#").await;

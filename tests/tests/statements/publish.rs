@@ -319,7 +319,7 @@ fn no_more_is_in_flight_than_the_client_allows() {
 
 #[test]
 fn a_packet_of_the_greatest_size_goes_through() {
-    const PACKET_BYTES_MAX: usize = 1_048_576;
+    const PACKET_BYTES_MAX: usize = 2_097_152;
     let broker = Broker::start();
     for version in Version::ALL {
         let mut wire = Wire::clean(broker.address(), version, "large");
