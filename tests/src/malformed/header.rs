@@ -7,7 +7,7 @@ use super::packets::{all, of_servers};
 use super::rule::{Fault, MALFORMED, Verdict};
 
 /// One more than the broker's `packet_bytes_max`, less the header of four bytes.
-const TOO_LONG: [u8; 3] = [0xfd, 0xff, 0x3f];
+const TOO_LONG: [u8; 3] = [0xfd, 0xff, 0x7f];
 
 pub(super) fn cases(dialect: Dialect) -> Vec<Case> {
     let mut packets = all(dialect);
