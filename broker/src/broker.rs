@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ban::{Ban, BanTarget};
-use crate::banner::BoundListener;
+use crate::banner::{BoundListener, Protocol};
 use crate::core::shared::wall_clock_ms;
 use crate::error::{AdminError, PublishError, StartError, StopError};
 
@@ -75,7 +75,9 @@ impl Broker {
     /// Where MQTT clients can connect, if anywhere.
     #[must_use]
     pub fn mqtt_address(&self) -> Option<SocketAddr> {
-        self.door.listeners.first().map(|listener| listener.address)
+        let mut listeners = self.door.listeners.iter();
+        let mqtt = listeners.find(|listener| listener.protocol == Protocol::Mqtt);
+        mqtt.map(|listener| listener.address)
     }
 
     /// Whether this start made the data folder.

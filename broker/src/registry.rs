@@ -37,6 +37,11 @@ impl Registry {
         is_free
     }
 
+    /// Whether it has an owner, and one that is so.
+    pub(crate) fn is_owned_by(&self, client_id: &str, is_so: impl Fn(&Owner) -> bool) -> bool {
+        self.owners.lock().get(client_id).is_some_and(is_so)
+    }
+
     /// Lets go, unless somebody else has claimed the client id since.
     pub(crate) fn release(&self, client_id: &str, owner: Owner) {
         let mut owners = self.owners.lock();

@@ -58,18 +58,21 @@ impl WebLink {
             if let Err(error) = &taken {
                 put_close(error.code(), out);
             }
-            let is_flooded = out.len() > FRAME_BYTES_MAX + ANSWERS_BYTES_MAX;
             self.flush(&mut state)?;
+            if state.out.len() > FRAME_HEAD_BYTES_MAX + FRAME_BYTES_MAX + ANSWERS_BYTES_MAX {
+                // Pings without an end, and nobody reads the answers.
+                return Err(ErrorKind::InvalidData.into());
+            }
             let kept = taken.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
             if kept > 0 {
                 return Ok(kept);
             }
-            if is_flooded {
-                // Pings without an end, and nobody reads the answers.
-                return Err(ErrorKind::InvalidData.into());
-            }
             if state.decoder.is_closed() {
                 return Ok(0);
+            }
+            if state.request.is_none() {
+                // Frames without MQTT, without an end: others get their turn.
+                return Err(ErrorKind::Interrupted.into());
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Is what was acknowledged still there after `kill -9`, and there once?
 
 use tidewire_tests::broker::Broker;
-use tidewire_tests::wire::{Publish, Version, Wire, kind, unsubscribe};
+use tidewire_tests::wire::{Publish, Version, Wire, kind, publish, subscribe, unsubscribe};
 
 /// Leaves a session that waits for `kept/#` at this level.
 fn leave_a_reader(broker: &Broker, version: Version, qos: u8) {
@@ -295,4 +295,31 @@ fn many_restarts_lose_and_repeat_nothing() {
         reader.receive(&format!("round {round}"));
     }
     reader.nothing_else_on("kept/a");
+}
+
+/// What a client began and ended in one breath is not found again by its next session.
+#[test]
+fn a_session_ended_in_the_turn_that_filled_it_leaves_nothing() {
+    let broker = Broker::start();
+    let mut reader = Wire::clean(broker.address(), Version::V5, "reader");
+    reader.subscribe(1, &[("kept/#", 2)]);
+    let (mut client, _) = Wire::resume(broker.address(), Version::V5, "hasty");
+    let mut packets = subscribe(Version::V5, 1, &[("never/again", 1)]);
+    packets.extend(publish(Version::V5, &Publish::new("kept/a", "first", 2, 7)));
+    // DISCONNECT with the session's expiry set to 0.
+    packets.extend([0xe0, 7, 0, 5, 0x11, 0, 0, 0, 0]);
+    client.send(&packets);
+    drop(client);
+    reader.receive("first");
+    let (client, present) = Wire::resume(broker.address(), Version::V5, "hasty");
+    assert!(!present);
+    client.disconnect();
+    let mut client = come_back(&broker, Version::V5, "hasty");
+    client.publish_acknowledged(&Publish::new("kept/a", "second", 2, 7));
+    reader.receive("second");
+    let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
+    writer.publish_acknowledged(&Publish::new("never/again", "x", 1, 1));
+    client.nothing_more();
+    client.subscribe(1, &[("kept/b", 1)]);
+    client.nothing_else_on("kept/b");
 }

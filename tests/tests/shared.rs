@@ -7,7 +7,7 @@ use tidewire_tests::broker::Broker;
 use tidewire_tests::clients::{Mosquitto, Subscriber};
 use tidewire_tests::configured::Configured;
 use tidewire_tests::program::PATIENCE;
-use tidewire_tests::wire::{Packet, Publish, Version, Wire, kind, subscribe, unsubscribe};
+use tidewire_tests::wire::{Packet, Publish, Version, Wire, connect, kind, subscribe, unsubscribe};
 
 const GROUP: &str = "$share/team/jobs/#";
 
@@ -317,11 +317,35 @@ fn a_queue_is_a_group_without_a_name() {
 }
 
 #[test]
+fn a_member_that_comes_back_for_one_connection_gets_what_the_group_kept() {
+    let broker = Broker::start();
+    member(&broker, Version::V5, "a", 1).disconnect();
+    publish(&broker, 1, 0..5);
+    // Not clean, and a session that ends with this connection.
+    let mut packet = connect(Version::V5, "a", true, 60, None);
+    packet[9] = 0;
+    let mut wire = Wire::open(broker.address(), Version::V5);
+    wire.send(&packet);
+    assert!(wire.connected(), "the session is there");
+    for number in 0..5 {
+        wire.receive(&number.to_string());
+    }
+    publish(&broker, 1, 5..6);
+    wire.receive("5");
+    wire.vanish();
+    let (_, present) = Wire::resume(broker.address(), Version::V5, "a");
+    assert!(!present, "it ended with its connection");
+}
+
+#[test]
 fn no_local_and_bad_names_are_refused() {
     let broker = Broker::start();
     let mut wire = Wire::clean(broker.address(), Version::V5, "a");
     wire.send(&subscribe(Version::V5, 1, &[("$share/team/jobs", 0b101)]));
     assert_eq!(wire.packet_of(kind::DISCONNECT).reason(), 0x82);
+    let mut wire = Wire::clean(broker.address(), Version::V5, "a");
+    wire.send(&subscribe(Version::V5, 1, &[("$queue/jobs", 0b101)]));
+    assert!(wire.packet_of(kind::SUBACK).body().ends_with(&[0x8f]), "its own would be lost");
     for filter in ["$share/team", "$share//jobs", "$share/te+am/jobs", "$share/team/"] {
         let mut wire = Wire::clean(broker.address(), Version::V5, "a");
         wire.send(&subscribe(Version::V5, 1, &[(filter, 1)]));

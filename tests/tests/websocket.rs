@@ -123,6 +123,26 @@ fn a_frame_that_is_not_binary_ends_the_connection() {
     Wire::clean(broker.address(), Version::V5, "beside").disconnect();
 }
 
+/// The answers of one who never reads them may not pile up.
+#[test]
+fn pings_without_an_end_end_the_connection() {
+    let broker = start("");
+    let mut stream = open(&broker);
+    stream.set_write_timeout(Some(PATIENCE)).expect("a timeout above zero");
+    let mut packet = connect(Version::V4, "flood", true, 60, None);
+    packet.extend([0x30, 0xff, 0xff, 0x7f, 0, 1, b'a']);
+    stream.write_all(&frame(0x82, &packet)).expect("it reads");
+    // A little of a long message, and many pings: 64 MiB of answers in all.
+    let mut burst = frame(0x82, b"x");
+    for _ in 0..1_000 {
+        burst.extend([0x89, 0x80 | 125, 0, 0, 0, 0]);
+        burst.extend([b'p'; 125]);
+    }
+    let is_ended = (0..512).any(|_| stream.write_all(&burst).is_err());
+    assert!(is_ended, "the connection must end");
+    Wire::clean(broker.address(), Version::V5, "beside").disconnect();
+}
+
 #[test]
 fn other_protocols_and_other_origins_are_refused() {
     let broker = start("origins = [\"https://good.example\"]\n");

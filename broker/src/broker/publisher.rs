@@ -102,7 +102,7 @@ impl Exchanges {
             version: VERSION,
             clean_start: true,
             keep_alive_s: 0,
-            client_id: &format!("{IN_PROCESS}publisher"),
+            client_id: &format!("{IN_PROCESS}#publisher"),
             will: None,
             user_name: None,
             password: None,

@@ -37,6 +37,7 @@ impl Core {
                     grant,
                     since,
                     after: None,
+                    from: None,
                 });
             }
         }

@@ -145,17 +145,18 @@ impl Core {
             self.shared.exclusives.release_all(&open.client_id);
         }
         self.settle_will(&mut open);
-        if open.ends_at_once {
-            if let Err(error) = self.delete_session(&open.client_id) {
-                tracing::error!(%error, "rows of an ended session cannot be read");
-            }
+        if open.ends_at_once && open.is_durable() {
+            // Rows of this very turn cannot be found yet: it is over from now on, and they are
+            // deleted when they can.
+            let row = SessionRow { expiry_s: 0, ended_ms: Some(0) };
+            self.put_session_row(&open.client_id, row);
         } else if open.is_durable() {
             self.write_rows(&mut open);
             let row = SessionRow { expiry_s: open.terms.expiry_s, ended_ms: Some(self.now_ms) };
             self.put_session_row(&open.client_id, row);
         }
         self.ending.insert(id.serial, Vec::new());
-        self.turn.waiting.push(Waiting::Ended(open.client_id, id));
+        self.turn.waiting.push(Waiting::Ended(open.client_id, id, open.ends_at_once));
         self.end_turn_soon();
     }
 

@@ -20,6 +20,7 @@ use crate::core::timers::Due;
 use crate::core::turn::Waiting;
 use crate::core::waiting_room::DelayedTaken;
 use crate::metrics::DropReason;
+use crate::registry::Owner;
 
 /// So much is done before others get their turn.
 const DUE_AT_A_TIME: usize = 256;
@@ -61,7 +62,7 @@ impl Core {
         }
     }
 
-    fn submit_if_large(&mut self) {
+    pub(crate) fn submit_if_large(&mut self) {
         if self.turn.bytes() >= TURN_BYTES_MAX {
             self.submit();
         }
@@ -74,11 +75,19 @@ impl Core {
         self.timers.set(at_ms, Due::Will(client_id, self.now_ms));
     }
 
+    fn is_ending(&self, owner: &Owner) -> bool {
+        owner.core == self.index && self.ending.contains_key(&owner.serial)
+    }
+
     /// Does what is due for a client that is away. Its id is claimed meanwhile, so that it cannot
     /// come back in between; is it back, there is nothing to do.
-    fn visit(&mut self, client_id: &Arc<str>, due_ms: Option<i64>) {
+    pub(crate) fn visit(&mut self, client_id: &Arc<str>, due_ms: Option<i64>) {
         let id = ConnId { key: NOBODY, serial: self.shared.next_serial() };
         if !self.shared.registry.claim_if_free(client_id, self.owner(id)) {
+            if self.shared.registry.is_owned_by(client_id, |owner| self.is_ending(owner)) {
+                // What is due is not written yet.
+                self.visit_later(Arc::clone(client_id));
+            }
             return;
         }
         let is_changed = self.settle(client_id, due_ms).unwrap_or_else(|error| {
@@ -90,7 +99,7 @@ impl Core {
             return self.shared.registry.release(client_id, self.owner(id));
         }
         self.ending.insert(id.serial, Vec::new());
-        self.turn.waiting.push(Waiting::Ended(Arc::clone(client_id), id));
+        self.turn.waiting.push(Waiting::Ended(Arc::clone(client_id), id, false));
     }
 
     fn settle(&mut self, client_id: &Arc<str>, timer_ms: Option<i64>) -> Result<bool, ReadError> {

@@ -1,5 +1,7 @@
 //! What other threads report: outcomes of commits, and what became durable.
 
+use std::sync::Arc;
+
 use tidewire_proto::mqtt::{ReasonCode, Version};
 use tidewire_proto::routing::grant::SessionKey;
 use tidewire_proto::session::cursor::Reading;
@@ -103,14 +105,21 @@ impl Core {
                 claims.into_iter().rev().for_each(undo);
             }
             Waiting::Retained(_) => (),
-            Waiting::Ended(client_id, id) => {
-                self.on_session_ended(&client_id, id);
-                if result.is_err() {
-                    self.visit_later(client_id);
-                }
+            Waiting::Ended(client_id, id, is_over) => {
+                self.on_rows_ended(&client_id, id, is_over, result.is_ok());
             }
             Waiting::DelayedTaken(taken) => self.on_delayed_taken(&taken, result.is_ok()),
             Waiting::DelayedSent(key, bytes) => self.on_delayed_sent(key, bytes, result.is_ok()),
+        }
+    }
+
+    /// The last rows of a session are written, or could not be.
+    fn on_rows_ended(&mut self, client_id: &Arc<str>, id: ConnId, is_over: bool, is_ok: bool) {
+        self.on_session_ended(client_id, id);
+        if !is_ok {
+            self.visit_later(Arc::clone(client_id));
+        } else if is_over {
+            self.visit(client_id, None);
         }
     }
 
@@ -174,7 +183,14 @@ impl Core {
         reading: Reading,
         slice: Result<Slice, ReadError>,
     ) {
-        let Some(open) = self.open(id) else { return };
+        let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
+        let Phase::Open(open) = &mut conn.phase else { return };
+        let Reading { partition, from, .. } = reading;
+        let stands_there = open.cursor.positions(&self.positions).get(partition) == from;
+        if conn.serial != id.serial || !stands_there {
+            // The session went elsewhere meanwhile, for a replay.
+            return;
+        }
         open.cursor.set_reading(false);
         match slice {
             Ok(slice) => {

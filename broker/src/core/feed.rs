@@ -13,6 +13,7 @@ use tidewire_proto::topic::TopicFilter;
 use tidewire_store::Slice;
 
 use crate::core::dispatch::{Sent, Way};
+use crate::core::letters::Fate;
 use crate::core::open::{ConnId, Phase};
 use crate::core::send::quality;
 use crate::core::state::{Core, Deferred};
@@ -213,6 +214,9 @@ impl Core {
                 // only smaller packets now.
                 let qos = quality(exchange.qos);
                 self.counters.messages_dropped.add((DropReason::Retention, qos), 1);
+                if let Some(group) = exchange.group {
+                    self.tell_ended(id, group, exchange.place, (Fate::Done, None));
+                }
                 if let Some(open) = self.open(id) {
                     open.window.give_up(packet_id);
                 }
@@ -231,9 +235,11 @@ impl Core {
     ) -> bool {
         let Some(message) = message_at(slice, exchange.place.offset) else { return false };
         let route = self.routes.find(&self.trie, message.topic);
-        let target = Routes::part_of(&route, SessionKey(id.key));
+        let own = Routes::part_of(&route, SessionKey(id.key));
         let now_ms = self.now_ms;
         let Some(open) = self.open(id) else { return false };
+        let shared = exchange.group.and_then(|group| open.shared_target(group, SessionKey(id.key)));
+        let target = if exchange.group.is_some() { shared.as_ref() } else { own };
         let shape =
             Shape { version: open.version, qos: exchange.qos, retain: exchange.retain, dup: true };
         let ids = target.into_iter().flat_map(Target::ids);

@@ -46,9 +46,9 @@ impl Core {
                 group.group.leave(member);
                 self.groups.mark_changed(id, true);
             }
-            Notice::Lost(serial) => {
+            Notice::Lost(serial, kept) => {
                 group.addresses.remove(&serial);
-                group.group.lost(member, serial);
+                group.group.lost(member, serial, &kept);
                 self.groups.mark_changed(id, true);
             }
             Notice::SessionEnded => {

@@ -56,6 +56,7 @@ impl Core {
     fn deal(&mut self, id: GroupId, offer: &Offer<'_>, attempts: u32) -> Dealt {
         let Some(group) = self.groups.of_id(id) else { return Dealt::Yes };
         if offer.message.seconds_left(self.now_ms) == Some(0) {
+            self.groups.mark_changed(id, false);
             return Dealt::Yes;
         }
         let mark = mark(group.group.strategy(), offer.message);
@@ -71,6 +72,8 @@ impl Core {
         if let Some(place) = place {
             group.group.hand(place, link, qos, attempts + 1);
             self.groups.mark_changed(id, true);
+        } else if offer.place.is_some() {
+            self.groups.mark_changed(id, false);
         }
         let deal = Deal {
             conn: address.conn,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tidewire_proto::id::GroupId;
 use tidewire_proto::qos::Qos;
 use tidewire_proto::session::cursor::Cursor;
+use tidewire_proto::session::window::Exchange;
 use tidewire_proto::share::group::Handed;
 use tidewire_store::rows::cursor;
 use tidewire_store::rows::share::{GroupRow, Key, Unfinished};
@@ -79,7 +80,8 @@ impl Core {
         let cursor = Cursor::from_positions(row.positions);
         self.add_group(id, row.filter.into(), cursor, true);
         for one in &row.unfinished {
-            let owner = one.client_id.as_deref().filter(|client| self.has_exchange(client, one));
+            let owner =
+                one.client_id.as_deref().filter(|client| self.has_exchange(id, client, one));
             let Some(group) = self.groups.of_id(id) else { return };
             match owner {
                 Some(client) => {
@@ -98,13 +100,14 @@ impl Core {
     }
 
     /// Whether the client's session completes the message: at QoS 2 nobody else may get it.
-    fn has_exchange(&self, client_id: &str, one: &Unfinished) -> bool {
+    fn has_exchange(&self, id: GroupId, client_id: &str, one: &Unfinished) -> bool {
         if one.qos != Qos::ExactlyOnce {
             return false;
         }
         let row = self.shared.store.get(Table::Cursors, client_id.as_bytes());
         let row = row.ok().flatten().and_then(|row| cursor::decode(&row).ok());
-        row.is_some_and(|row| row.exchanges.iter().any(|(_, found)| found.place == one.place))
+        let is_it = |found: &Exchange| found.place == one.place && found.group == Some(id);
+        row.is_some_and(|row| row.exchanges.iter().any(|(_, found)| is_it(found)))
     }
 
     fn forget_group(&mut self, id: GroupId, members: &[Arc<str>]) {

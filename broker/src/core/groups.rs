@@ -103,6 +103,12 @@ impl Groups {
         self.slots.try_remove(key.0 as usize)
     }
 
+    /// The rows of all go into the commit of the next tick.
+    pub(crate) fn mark_all_changed(&mut self) {
+        let ids: Vec<GroupId> = self.by_id.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.mark_changed(id, false));
+    }
+
     /// Its row goes into the commit of this turn, or of the next tick.
     pub(crate) fn mark_changed(&mut self, id: GroupId, is_urgent: bool) {
         let Some(group) = self.of_id(id) else { return };

@@ -54,8 +54,8 @@ pub(crate) enum Notice {
     Join(Join),
     /// It unsubscribed.
     Leave,
-    /// Its connection is lost.
-    Lost(u64),
+    /// Its connection is lost; what its session has at QoS 2 and did not finish.
+    Lost(u64, Vec<Place>),
     /// Its session is over.
     SessionEnded,
     Ended(Place, Fate, Option<Confirm>),

@@ -206,12 +206,15 @@ impl Core {
 
     /// The connection ends: what it has at QoS 1 goes to other members.
     pub(crate) fn leave_groups(&mut self, id: ConnId, open: &mut Open) {
+        let kept = open.window.give_up_shared();
         let mut groups: Vec<GroupId> = open.shares.values().copied().collect();
-        groups.extend(open.window.give_up_shared());
+        groups.extend(kept.iter().map(|(group, _)| *group));
         groups.sort_unstable();
         groups.dedup();
         for group in groups {
-            self.post.for_group(group, &open.client_id, Notice::Lost(id.serial));
+            let of_it = kept.iter().filter(|(of, _)| *of == group);
+            let kept = of_it.map(|(_, place)| *place).collect();
+            self.post.for_group(group, &open.client_id, Notice::Lost(id.serial, kept));
         }
         open.is_changed = true;
         if !open.is_durable() {
@@ -221,11 +224,15 @@ impl Core {
         }
     }
 
-    /// A session that outlived its connections is over.
-    pub(crate) fn end_membership(&mut self, client_id: &str, filter: &str) {
-        let Some(group) = self.shared.shares.release(filter) else { return };
+    /// A session that outlived its connections is over, or only its rows are.
+    pub(crate) fn end_membership(&mut self, client_id: &str, filter: &str, is_over: bool) {
+        let shares = &self.shared.shares;
+        let group = if is_over { shares.release(filter) } else { shares.id_of(filter) };
+        let Some(group) = group else { return };
         self.put_member_row(group, client_id, false);
-        self.post.for_group(group, &client_id.into(), Notice::SessionEnded);
+        if is_over {
+            self.post.for_group(group, &client_id.into(), Notice::SessionEnded);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use tidewire_proto::id::{GroupId, PacketId};
 use tidewire_proto::mqtt::Version;
 use tidewire_proto::record::Batch;
 use tidewire_proto::replay::Start;
-use tidewire_proto::routing::grant::Grant;
+use tidewire_proto::routing::grant::{Grant, SessionKey, Target};
 use tidewire_proto::scram::Exchange;
 use tidewire_proto::session::cursor::{Cursor, Positions};
 use tidewire_proto::session::inbound::Inbound;
@@ -192,6 +192,13 @@ impl Open {
         self.terms.expiry_s > 0
     }
 
+    /// What its subscription in a share group grants.
+    pub(crate) fn shared_target(&self, group: GroupId, session: SessionKey) -> Option<Target> {
+        let (filter, _) = self.shares.iter().find(|(_, known)| **known == group)?;
+        let subscription = self.subscriptions.get(filter)?;
+        Some(Target::new(session, subscription.grant))
+    }
+
     /// Retained messages to be sent. A filter has one feed at a time: asked for again, it begins
     /// anew; unsubscribed meanwhile, it has none.
     pub(crate) fn take_feeds(&mut self, feeds: Vec<RetainedFeed>) {
@@ -214,6 +221,8 @@ pub(crate) struct RetainedFeed {
     pub(crate) since: Positions,
     /// The last topic that was looked at.
     pub(crate) after: Option<Box<[u8]>>,
+    /// Or where to go on, if the walk was interrupted.
+    pub(crate) from: Option<Box<[u8]>>,
 }
 
 /// A SUBSCRIBE that is answered when others have done their part.

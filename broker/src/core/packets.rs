@@ -40,6 +40,7 @@ impl Core {
             Ok(0) => return ReadEnd::Gone,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return ReadEnd::Drained,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return ReadEnd::More,
             Err(_) => return ReadEnd::Gone,
         };
         if !matches!(conn.phase, Phase::Fresh | Phase::Authenticating(_)) {

@@ -10,7 +10,15 @@ use crate::core::open::{ConnId, Phase, Seek};
 use crate::core::state::{Core, Deferred};
 use crate::metrics::{CloseReason, DropReason, Quality};
 
+/// Beginnings that one session may have looked up at a time.
+const SEEKS_MAX: usize = 16;
+
 impl Core {
+    /// Whether earlier SUBSCRIBEs with replays are not answered, as many as may be.
+    pub(crate) fn is_replaying(&mut self, id: ConnId) -> bool {
+        self.open(id).is_some_and(|open| open.seeking >= SEEKS_MAX)
+    }
+
     /// Looks up where a subscription begins. Nothing more is sent from the log until it is known.
     pub(crate) fn seek(&mut self, id: ConnId, filter: &str, start: Start, token: u32) {
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return };

@@ -27,6 +27,18 @@ use crate::link::Peer;
 /// Tables whose rows belong to sessions, by client id and a name within it.
 const OF_SESSIONS: [Table; 2] = [Table::Subscriptions, Table::Inbound];
 
+/// What becomes of a session's part in share groups when its rows go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Members {
+    /// The session is over.
+    Leave,
+    /// It lives on until its connection ends.
+    Stay,
+}
+
+/// Rows of a session that are deleted in one commit, if they are small.
+const ROWS_AT_ONCE: usize = 100;
+
 impl Core {
     /// The client id is ours: open the session.
     pub(crate) fn on_claimed(&mut self, id: ConnId) {
@@ -41,7 +53,12 @@ impl Core {
                 let _ = done.send(());
             }
             return match claim.is_abandoned {
-                true => self.forget(id),
+                true => {
+                    if let Some(conn) = self.conn(id) {
+                        conn.socket.close();
+                    }
+                    self.forget(id);
+                }
                 false => self.refuse(id, claim.version, ReasonCode::SERVER_BUSY),
             };
         }
@@ -77,11 +94,7 @@ impl Core {
             self.put_session_row(&client_id, row);
         } else if is_kept {
             // Its rows end with this connection; a crash of ours ends it too.
-            for filter in open.shares.keys() {
-                let groups_max = self.shared.share.groups_max as usize;
-                self.shared.shares.acquire(&(&**filter).into(), groups_max);
-            }
-            self.delete_session(&client_id)?;
+            self.delete_rows(&client_id, Members::Stay)?;
             for (filter, _) in open.subscriptions.iter().filter(|(_, it)| it.is_exclusive) {
                 self.shared.exclusives.claim(filter, &client_id);
             }
@@ -208,6 +221,10 @@ impl Core {
 
     /// Puts the deletion of all rows of a session into this turn's commit.
     pub(crate) fn delete_session(&mut self, client_id: &str) -> Result<(), ReadError> {
+        self.delete_rows(client_id, Members::Leave)
+    }
+
+    fn delete_rows(&mut self, client_id: &str, members: Members) -> Result<(), ReadError> {
         self.shared.exclusives.release_all(client_id);
         let (mut changes, mut shared) = (Vec::new(), Vec::new());
         for table in OF_SESSIONS {
@@ -222,12 +239,20 @@ impl Core {
             })?;
         }
         for filter in shared {
-            self.end_membership(client_id, &filter);
+            self.end_membership(client_id, &filter, members == Members::Leave);
         }
         for table in [Table::Sessions, Table::Cursors] {
             changes.push(TableChange::new(table, client_id.as_bytes().into(), None));
         }
-        self.turn.changes.append(&mut changes);
+        // It is over whatever a crash leaves of its rows.
+        let over = SessionRow { expiry_s: 0, ended_ms: Some(0) };
+        if changes.len() > ROWS_AT_ONCE {
+            self.put_session_row(client_id, over);
+        }
+        for change in changes {
+            self.turn.changes.push(change);
+            self.submit_if_large();
+        }
         Ok(())
     }
 

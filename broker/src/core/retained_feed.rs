@@ -21,6 +21,9 @@ const MISSES_MAX: usize = 4;
 /// A topic and the row of its retained message.
 type RetainedBytes = (Box<[u8]>, Vec<u8>);
 
+/// Stretches of the table that one session may look at before others get their turn.
+const STRETCHES_MAX: usize = 256;
+
 /// Rows that match.
 #[derive(Default)]
 struct Page {
@@ -28,13 +31,27 @@ struct Page {
     bytes: usize,
 }
 
+/// Why a page ends.
+enum PageEnd {
+    Full,
+    /// Nothing is left.
+    Last,
+    /// Enough was looked at for now; where to go on.
+    Paused(String),
+}
+
 impl Core {
     /// Sends retained messages of new subscriptions. False when room ran out.
     pub(crate) fn feed_retained(&mut self, id: ConnId) -> bool {
+        let mut budget = STRETCHES_MAX;
         loop {
             let Some(open) = self.open(id) else { return false };
+            if budget == 0 && !open.feeds.is_empty() {
+                self.feed_soon(id);
+                return false;
+            }
             let Some(mut feed) = open.feeds.pop_front() else { return true };
-            let is_done = self.feed_retained_page(id, &mut feed);
+            let is_done = self.feed_retained_page(id, &mut feed, &mut budget);
             if !is_done {
                 let Some(open) = self.open(id) else { return false };
                 open.feeds.push_front(feed);
@@ -43,17 +60,28 @@ impl Core {
         }
     }
 
-    fn feed_retained_page(&mut self, id: ConnId, feed: &mut RetainedFeed) -> bool {
+    fn feed_retained_page(
+        &mut self,
+        id: ConnId,
+        feed: &mut RetainedFeed,
+        budget: &mut usize,
+    ) -> bool {
         loop {
-            let (rows, is_last) = self.retained_rows(feed);
-            for (topic, row) in rows {
+            let (page, end) = self.retained_rows(feed, budget);
+            for (topic, row) in page.rows {
                 if self.feed_retained_row(id, feed, &row) == Sent::NoRoom {
                     return false;
                 }
-                feed.after = Some(topic);
+                (feed.after, feed.from) = (Some(topic), None);
             }
-            if is_last {
-                return true;
+            match end {
+                PageEnd::Full => (),
+                PageEnd::Last => return true,
+                PageEnd::Paused(next) => {
+                    feed.from = Some(next.into_bytes().into());
+                    self.feed_soon(id);
+                    return false;
+                }
             }
         }
     }
@@ -74,22 +102,25 @@ impl Core {
         self.deliver(id, &target, &message, Some(place), Way::Retained)
     }
 
-    /// Some of the rows that a feed still has to look at, those that match, and whether these are
-    /// the last.
-    fn retained_rows(&self, feed: &RetainedFeed) -> (Vec<RetainedBytes>, bool) {
+    /// Some of the rows that a feed still has to look at, those that match, and why no more.
+    fn retained_rows(&self, feed: &RetainedFeed, budget: &mut usize) -> (Page, PageEnd) {
         let mut page = Page::default();
-        let mut from = match &feed.after {
-            Some(after) => Bound::Excluded(after.to_vec()),
-            None => Bound::Included(literal_start(&feed.filter).into()),
+        let mut from = match (&feed.from, &feed.after) {
+            (Some(from), _) => Bound::Included(from.to_vec()),
+            (None, Some(after)) => Bound::Excluded(after.to_vec()),
+            (None, None) => Bound::Included(literal_start(&feed.filter).into()),
         };
         loop {
+            *budget = budget.saturating_sub(1);
             match self.retained_stretch(&feed.filter, from, &mut page) {
+                Ok(Some(next)) if *budget == 0 => return (page, PageEnd::Paused(next)),
                 Ok(Some(next)) => from = Bound::Included(next.into()),
-                Ok(None) => return (page.rows, page.bytes < RETAINED_BYTES_MAX),
+                Ok(None) if page.bytes >= RETAINED_BYTES_MAX => return (page, PageEnd::Full),
+                Ok(None) => return (page, PageEnd::Last),
                 Err(error) => {
                     let filter = &*feed.filter;
                     tracing::error!(%error, filter, "retained messages cannot be read");
-                    return (page.rows, true);
+                    return (page, PageEnd::Last);
                 }
             }
         }

@@ -83,6 +83,9 @@ pub(crate) struct Core {
     /// Waits that begin at the end of the turn.
     pub(crate) deferred: Vec<Deferred>,
     pub(crate) is_clock_stale: bool,
+    /// The connection whose row is renewed next.
+    pub(crate) renew_from: usize,
+    pub(crate) ticks: u32,
 }
 
 /// Something that a connection waits for outside its core.
@@ -158,6 +161,8 @@ impl Core {
             stopping: None,
             deferred: Vec::new(),
             is_clock_stale: true,
+            renew_from: 0,
+            ticks: 0,
         }
     }
 

@@ -21,6 +21,9 @@ use crate::core::state::Core;
 use crate::core::turn::Waiting;
 use crate::topic_rules::EXCLUSIVE;
 
+/// Subscriptions of one SUBSCRIBE that may begin in the past.
+const REPLAYS_MAX: usize = 16;
+
 impl Core {
     pub(crate) fn on_subscribe(&mut self, id: ConnId, subscribe: &Subscribe<'_>) {
         let sub_id = subscribe.properties.subscription_ids().next().unwrap_or(0);
@@ -81,12 +84,16 @@ impl Core {
             (Ok(Some((start, plain))), _) => (Some(start), plain),
             (Ok(None), from) => (from.flatten(), filter),
         };
-        let plain = self.shared.rules.filter(plain);
-        let name = canonical(&plain);
+        let named = canonical(plain);
+        let name = self.shared.rules.filter(&named);
         // A group has one position: a member cannot begin elsewhere.
         match start {
             None => self.subscribe(id, &name, options, made),
             Some(_) if is_shared(&name) => ReasonCode::TOPIC_FILTER_INVALID,
+            // Each costs a look-up and a new beginning of every other subscription.
+            Some(_) if made.suback.replays >= REPLAYS_MAX || self.is_replaying(id) => {
+                ReasonCode::QUOTA_EXCEEDED
+            }
             Some(start) => {
                 let unasked = SubscribeOptions {
                     // What is retained comes with the rest.
@@ -129,6 +136,10 @@ impl Core {
             id: made.sub_id,
         };
         if is_shared(filter) {
+            // Under its other name the decoder did not see it.
+            if options.no_local {
+                return ReasonCode::TOPIC_FILTER_INVALID;
+            }
             if let Err(reason) = self.subscribe_shared(id, filter, grant, made.token) {
                 return reason;
             }
@@ -153,6 +164,7 @@ impl Core {
                 grant,
                 since,
                 after: None,
+                from: None,
             });
         }
         ReasonCode(options.qos.bits())
@@ -179,8 +191,9 @@ impl Core {
         let mut codes = Vec::new();
         for filter in unsubscribe.filters() {
             let plain = split_start(filter).ok().flatten().map_or(filter, |(_, plain)| plain);
-            let plain = self.shared.rules.filter(plain);
-            codes.push(self.unsubscribe(id, &canonical(&plain)).0);
+            let named = canonical(plain);
+            let name = self.shared.rules.filter(&named);
+            codes.push(self.unsubscribe(id, &name).0);
         }
         let Some(open) = self.open(id) else { return };
         let ack = UnsubAck {

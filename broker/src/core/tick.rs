@@ -11,6 +11,10 @@ use crate::metrics::{CloseReason, RefuseReason};
 
 /// How often, in milliseconds.
 pub(crate) const TICK_MS: u32 = 500;
+/// Sessions whose rows are renewed with each tick.
+const RENEWED_MAX: usize = 32;
+/// After so many ticks the rows of all share groups are renewed.
+const GROUP_TICKS: u32 = 120;
 /// How long a client may take to read our last bytes.
 const CLOSING_MS_MAX: i64 = 5_000;
 
@@ -34,8 +38,29 @@ impl Core {
             }
             self.groups.urgent.push(id);
         }
+        self.renew_rows();
         self.flush_counters();
         self.end_turn_soon();
+    }
+
+    /// Positions of who has nothing to read are not written with messages. Now and then they are,
+    /// or what they stand before would be held for ever.
+    fn renew_rows(&mut self) {
+        let next = self.conns.iter().map(|(key, _)| key).filter(|key| *key >= self.renew_from);
+        let keys: Vec<usize> = next.take(RENEWED_MAX).collect();
+        self.renew_from =
+            keys.last().filter(|_| keys.len() == RENEWED_MAX).map_or(0, |key| key + 1);
+        for key in keys {
+            let session = u32::try_from(key).ok().map(SessionKey);
+            let Some(id) = session.and_then(|session| self.id_at(session)) else { continue };
+            if self.open(id).is_some_and(|open| open.cursor.is_live() && open.is_announced) {
+                self.mark_changed(id, true);
+            }
+        }
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(GROUP_TICKS) {
+            self.groups.mark_all_changed();
+        }
     }
 
     pub(crate) fn flush_counters(&mut self) {

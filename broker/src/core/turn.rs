@@ -41,7 +41,8 @@ pub(crate) enum Waiting {
     /// CONNACK; the session is open.
     Connack(ConnId, Vec<u8>),
     /// A session's last rows are written: it can be taken up elsewhere.
-    Ended(Arc<str>, ConnId),
+    /// With it the session may be over.
+    Ended(Arc<str>, ConnId, bool),
     /// Retained messages that were counted.
     Retained(Vec<Claimed>),
     /// A message that is to be published later.

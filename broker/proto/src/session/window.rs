@@ -175,8 +175,8 @@ impl Window {
     }
 
     /// Gives up what share groups handed out at QoS 1: it goes to other members when the connection
-    /// ends. Answers which groups have anything here, that or not.
-    pub fn give_up_shared(&mut self) -> Vec<GroupId> {
+    /// ends. Answers what groups handed out and stays.
+    pub fn give_up_shared(&mut self) -> Vec<(GroupId, Place)> {
         let shared: Vec<(u64, Exchange)> =
             self.exchanges().filter(|(_, exchange)| exchange.group.is_some()).collect();
         for (number, exchange) in &shared {
@@ -184,7 +184,8 @@ impl Window {
                 self.give_up(packet_id(*number));
             }
         }
-        shared.into_iter().filter_map(|(_, exchange)| exchange.group).collect()
+        let stays = shared.into_iter().filter(|(_, it)| it.qos == Qos::ExactlyOnce);
+        stays.filter_map(|(_, it)| Some((it.group?, it.place))).collect()
     }
 
     /// All exchanges with their numbers, in the order they began: what a resumed session sends

@@ -123,8 +123,11 @@ impl Group {
 
     /// A connection is lost. What it had at QoS 1 goes to others; what it had at QoS 2 stays with
     /// its session, if that lives on, and is over with it otherwise.
-    pub fn lost(&mut self, client_id: &str, serial: u64) {
-        self.take_back(serial);
+    ///
+    /// `kept` is what its session really has at QoS 2: the rest never reached it, and goes to
+    /// others too.
+    pub fn lost(&mut self, client_id: &str, serial: u64, kept: &[Place]) {
+        self.take_back(serial, kept);
         let of_it = |member: &Member| member.link.is_some_and(|link| link.serial == serial);
         let Some(at) = self.members.iter().position(of_it) else { return };
         if self.members[at].is_durable {
@@ -146,14 +149,11 @@ impl Group {
         self.forget(client_id);
     }
 
-    fn take_back(&mut self, serial: u64) {
-        let lost = |handed: &Handed| handed.serial == serial && handed.qos == Qos::AtLeastOnce;
-        let places: Vec<Place> = self
-            .handed
-            .iter()
-            .filter(|(_, handed)| lost(handed))
-            .map(|(place, _)| *place)
-            .collect();
+    fn take_back(&mut self, serial: u64, kept: &[Place]) {
+        let lost = |(place, handed): &(&Place, &Handed)| {
+            handed.serial == serial && (handed.qos == Qos::AtLeastOnce || !kept.contains(place))
+        };
+        let places: Vec<Place> = self.handed.iter().filter(lost).map(|(place, _)| *place).collect();
         for place in places {
             if let Some(handed) = self.handed.remove(&place) {
                 self.again.insert(place, handed.attempts);

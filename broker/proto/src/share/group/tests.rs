@@ -50,7 +50,7 @@ fn what_a_lost_member_held_at_qos1_is_handed_out_again_and_at_qos2_stays_with_it
     assert_eq!(hand_next(&mut group, 0, Qos::AtLeastOnce), Some(1));
     assert_eq!(hand_next(&mut group, 1, Qos::AtLeastOnce), Some(2));
     assert_eq!(hand_next(&mut group, 2, Qos::ExactlyOnce), Some(1));
-    group.lost("a", 1);
+    group.lost("a", 1, &[place(2)]);
     assert_eq!(group.next_again(), Some((place(0), 1)));
     assert_eq!(group.handed().map(|(place, _)| place.offset).collect::<Vec<_>>(), [1, 2]);
     assert!(group.ended(place(2), "b").is_none(), "it is not b's to complete");
@@ -59,12 +59,23 @@ fn what_a_lost_member_held_at_qos1_is_handed_out_again_and_at_qos2_stays_with_it
 }
 
 #[test]
+fn what_never_reached_a_lost_member_goes_to_another_at_qos2_too() {
+    let mut group = joined(Strategy::RoundRobin, &[("a", 1, true), ("b", 2, false)]);
+    assert_eq!(hand_next(&mut group, 0, Qos::ExactlyOnce), Some(1));
+    assert_eq!(hand_next(&mut group, 1, Qos::ExactlyOnce), Some(2));
+    group.lost("a", 1, &[]);
+    group.lost("b", 2, &[]);
+    let again: Vec<_> = group.again().map(|(place, _)| place.offset).collect();
+    assert_eq!(again, [0, 1]);
+}
+
+#[test]
 fn what_only_an_ended_session_could_complete_is_over() {
     let mut group = joined(Strategy::RoundRobin, &[("a", 1, true), ("b", 2, false)]);
     hand_next(&mut group, 0, Qos::ExactlyOnce);
     hand_next(&mut group, 1, Qos::ExactlyOnce);
-    group.lost("b", 2);
-    group.lost("a", 1);
+    group.lost("b", 2, &[place(1)]);
+    group.lost("a", 1, &[place(0)]);
     assert_eq!(group.handed().len(), 1, "b's session ended with its connection");
     group.session_ended("a");
     assert_eq!((group.handed().len(), group.again().len()), (0, 0));
@@ -86,8 +97,8 @@ fn a_member_without_room_gets_nothing_until_it_says_so() {
 #[test]
 fn a_group_lives_while_any_durable_session_does() {
     let mut group = joined(Strategy::RoundRobin, &[("a", 1, true), ("b", 2, false)]);
-    group.lost("a", 1);
-    group.lost("b", 2);
+    group.lost("a", 1, &[]);
+    group.lost("b", 2, &[]);
     assert!(!group.is_empty() && group.is_durable() && !group.is_served());
     assert_eq!(group.choose(0), Choice::Nobody);
     group.leave("a");
@@ -146,7 +157,8 @@ impl Model {
             }
             Doing::Lose(n) => {
                 if let Some(serial) = self.links.remove(n) {
-                    group.lost(&name(*n), serial);
+                    let kept = self.kept(group, serial);
+                    group.lost(&name(*n), serial, &kept);
                 }
             }
             Doing::Connect(n) if !self.links.contains_key(n) => {
@@ -157,7 +169,8 @@ impl Model {
             Doing::Connect(_) => (),
             Doing::EndSession(n) => {
                 if let Some(serial) = self.links.remove(n) {
-                    group.lost(&name(*n), serial);
+                    let kept = self.kept(group, serial);
+                    group.lost(&name(*n), serial, &kept);
                 }
                 let of_it = |(_, handed): &(&Place, &super::Handed)| handed.client_id == name(*n);
                 let gone = group.handed().filter(of_it).map(|(place, _)| place.offset);
@@ -165,6 +178,12 @@ impl Model {
                 group.session_ended(&name(*n));
             }
         }
+    }
+
+    /// All that was handed reached its member.
+    fn kept(&self, group: &Group, serial: u64) -> Vec<Place> {
+        let of_it = group.handed().filter(|(_, handed)| handed.serial == serial);
+        of_it.map(|(place, _)| *place).collect()
     }
 
     fn hand(&mut self, group: &mut Group, qos: Qos) {
