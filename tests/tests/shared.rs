@@ -1,11 +1,13 @@
 //! Do share groups give each message to one member, and lose none whoever comes and goes?
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tidewire_tests::broker::Broker;
 use tidewire_tests::clients::{Mosquitto, Subscriber};
 use tidewire_tests::configured::Configured;
+use tidewire_tests::places::built_program;
 use tidewire_tests::program::PATIENCE;
 use tidewire_tests::wire::{Packet, Publish, Version, Wire, connect, kind, subscribe, unsubscribe};
 
@@ -355,6 +357,31 @@ fn no_local_and_bad_names_are_refused() {
             _ => [0x81, 0x82, 0x8f].contains(&answer.reason()),
         };
         assert!(refused, "{filter}: {answer}");
+    }
+}
+
+#[test]
+fn the_lag_of_a_group_and_its_attempts_can_be_seen_from_outside() {
+    let broker = Broker::start();
+    let mut wire = member(&broker, Version::V5, "a", 1);
+    publish(&broker, 1, 0..3);
+    take(&mut wire, 3);
+    wire.disconnect();
+    publish(&broker, 1, 3..10);
+    let output = Command::new(built_program("tidewire"))
+        .args(["log", "stats", "--json", "--data"])
+        .arg(broker.data())
+        .output()
+        .expect("tidewire runs");
+    let stats = String::from_utf8_lossy(&output.stdout).into_owned();
+    for part in [
+        "\"filter\":\"$share/team/jobs/#\"",
+        "\"behind\":7",
+        "\"waiting\":3",
+        "\"attempts_max\":1",
+        "\"members\":1",
+    ] {
+        assert!(stats.contains(part), "{part} in {stats}");
     }
 }
 

@@ -6,6 +6,7 @@ mod moment;
 mod progress;
 mod repair;
 mod screen;
+mod shares;
 mod stats;
 mod verify;
 mod wording;

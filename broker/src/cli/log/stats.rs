@@ -11,6 +11,7 @@ use tidewire_store::{Disk, Durability};
 use super::moment::rfc3339;
 use super::progress::Line;
 use super::screen::{self, DAMAGED, FINE, Paint, paint};
+use super::shares;
 use super::wording::{count, size};
 
 pub(super) fn run(disk: &Arc<dyn Disk>, folder: &Path, json: bool) -> u8 {
@@ -63,6 +64,7 @@ fn document(folder: &str, stats: &Stats) -> Value {
                 "rows": log.changes,
             },
         },
+        "share_groups": shares::document(&stats.shares),
         "tables": stats.tables.iter().map(table).collect::<Vec<_>>(),
         "database_bytes": stats.database_bytes,
         "damage": stats.damage,
@@ -117,6 +119,7 @@ fn words(folder: &str, stats: &Stats) -> String {
         let (name, rows) = (table.table.name(), count(table.rows, "row"));
         let _ = writeln!(text, "  {name:<14} {rows}, {}", size(table.bytes));
     }
+    shares::words(&stats.shares, &mut text);
     if let Some(damage) = &stats.damage {
         let _ = writeln!(text, "\n{}: {damage}", paint("damaged", Paint::Bad));
         let _ = writeln!(text, "  what lies behind is not counted; see `tidewire log verify`");
