@@ -178,7 +178,8 @@ fn a_refused_message_ends_for_the_group_and_is_put_aside() {
         // Implementation specific error.
         picky.send(&[answer, 3, high, low, 0x83]);
         let mut other = member(&broker, Version::V5, "other", qos);
-        picky.vanish();
+        // At QoS 2 the next could stay with a session that has not ended yet.
+        picky.disconnect();
         let letter = graves.receive("0");
         for part in ["dead-letter-reason", "refused with 0x83", "jobs/a", GROUP] {
             let body = String::from_utf8_lossy(letter.body()).into_owned();
