@@ -2,7 +2,8 @@
 //! stop, and after its process was killed in the middle of commits. And how much a reader of one
 //! topic out of many has to read.
 //!
-//! The program runs itself again as the process that fills, is killed, opens, or finds.
+//! `-- 1000000 10000000` names the sizes. The program runs itself again as the process that fills, is
+//! killed, opens, or finds.
 
 use std::env;
 use std::error::Error;
@@ -32,6 +33,8 @@ const READERS: u64 = 50;
 const UNDER_WAY_MAX: u64 = 64;
 /// One commit in so many moves the cursors of sessions.
 const CURSORS_EVERY: u64 = 16;
+/// Records, if the command line names no others.
+const SIZES: [u64; 2] = [1_000_000, 10_000_000];
 
 type Outcomes<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -43,17 +46,18 @@ fn main() -> Outcomes {
         ["crash", folder, from] => fill(folder.as_ref(), from.parse()?, u64::MAX),
         ["open", folder] => open_and_report(folder.as_ref()),
         ["find", folder] => find_and_report(folder.as_ref()),
-        _ => all(),
+        [] => all(&SIZES),
+        _ => all(&words.iter().map(|word| word.parse()).collect::<Result<Vec<_>, _>>()?),
     }
 }
 
-fn all() -> Outcomes {
+fn all(sizes: &[u64]) -> Outcomes {
     let folder = env::var_os("TIDEWIRE_BENCH_DIR").map_or_else(|| "target".into(), PathBuf::from);
     let work = folder.join("bench-open");
     let _ = fs::remove_dir_all(&work);
     run("open", &work, &[])?.wait()?;
     let mut filled = 0;
-    for records in [1_000_000, 10_000_000] {
+    for &records in sizes {
         let started = Instant::now();
         run("fill", &work, &[filled, records])?.wait()?;
         filled = records;

@@ -21,7 +21,7 @@ use crate::store::Store;
 /// again.
 const COMMITS: u64 = 80;
 
-/// Bytes from one cut to the next.
+/// Bytes from one cut to the next. A byte that lies in the file already is no place of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Steps {
     /// In the files that are ours.
@@ -115,9 +115,7 @@ impl Watcher {
         let step = if is_table { self.steps.tables } else { self.steps.own };
         let length = moment.bytes();
         let places = (0..length).step_by(step);
-        // A write of zeros that makes a file is the same everywhere.
-        let is_blank = moment.is_blank();
-        let places = places.filter(|at| !is_blank || at % 4093 == 0);
+        let places = places.filter(|written| *written == 0 || moment.is_changed_by(*written));
         // All of it written and not synced is a place of its own.
         for written in places.chain((length > 0).then_some(length)) {
             let is_ours = self.places % self.share.of == self.share.part;

@@ -9,9 +9,16 @@ impl Moment<'_> {
         self.write.map_or(0, |write| write.bytes.len())
     }
 
-    /// Nothing but zeros is about to be written.
-    pub fn is_blank(&self) -> bool {
-        self.write.is_some_and(|write| write.bytes.iter().all(|byte| *byte == 0))
+    /// Does the file differ, for whoever reads it now or after a power cut, by the last of so many
+    /// bytes of the write? A byte that lies there already makes no other disk.
+    pub fn is_changed_by(&self, written: usize) -> bool {
+        let Some((write, last)) = self.write.zip(written.checked_sub(1)) else { return true };
+        let (Some(file), Some(byte)) = (self.state.inodes.get(&write.inode), write.bytes.get(last))
+        else {
+            return true;
+        };
+        let images = [&file.bytes, &file.durable];
+        images.iter().any(|image| image.get(write.position + last) != Some(byte))
     }
 
     /// The file that is written and the first bytes of it, if a part of the write happened.
