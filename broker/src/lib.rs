@@ -10,6 +10,7 @@ pub mod config;
 mod core;
 mod error;
 mod exclusive;
+mod ledger;
 mod link;
 mod listener;
 pub mod metrics;

@@ -12,6 +12,7 @@ use tidewire_store::{Commit, ReadError, Store, Table, TableChange};
 use crate::core::shared::Shared;
 use crate::core::timers::Due;
 use crate::core::waiting_room::keeper_of;
+use crate::ledger::will_bytes;
 
 /// Bytes of rows that are changed with one commit.
 const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -19,7 +20,7 @@ const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Ends the connections that the last run had, and says what waits: a list for each core.
 pub(crate) fn take_up(shared: &Shared) -> Result<Vec<Vec<Due>>, ReadError> {
     let now_ms = shared.started_ms;
-    end_sessions(&shared.store, now_ms)?;
+    end_sessions(shared, now_ms)?;
     let mut waiting: Vec<Vec<Due>> = shared.inboxes.iter().map(|_| Vec::new()).collect();
     let mut wait = |due, client_id: &str| {
         let core = keeper_of(client_id, shared.inboxes.len());
@@ -43,6 +44,8 @@ pub(crate) fn take_up(shared: &Shared) -> Result<Vec<Vec<Due>>, ReadError> {
     })?;
     for client_id in wills {
         let Some(mut will) = will_of(&shared.store, &client_id)? else { continue };
+        let bytes = will_bytes(&client_id, &will.message);
+        shared.wills.put(client_id.as_bytes(), Some(bytes));
         let due_ms = due_after_restart(&shared.store, &client_id, &will, now_ms)?;
         // A client that could not come back while we were away gets the time for it.
         let due_ms = due_ms.max(now_ms + grace_ms);
@@ -60,9 +63,11 @@ pub(crate) fn take_up(shared: &Shared) -> Result<Vec<Vec<Due>>, ReadError> {
 }
 
 /// A crash of ours ended connections: their sessions have until their expiry from now on.
-fn end_sessions(store: &Store, now_ms: i64) -> Result<(), ReadError> {
+fn end_sessions(shared: &Shared, now_ms: i64) -> Result<(), ReadError> {
     let mut connected = Vec::new();
+    let store = &shared.store;
     store.scan(Table::Sessions, Bound::Unbounded, Bound::Unbounded, &mut |key, row| {
+        shared.sessions.put(key, Some(0));
         if let Ok(session) = SessionRow::decode(row)
             && session.ended_ms.is_none()
         {

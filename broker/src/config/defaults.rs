@@ -35,6 +35,9 @@ pub(super) const CONNECTIONS_MAX: u32 = 100_000;
 // Counting them takes some 30 bytes of memory each.
 pub(super) const RETAINED_MESSAGES_MAX: u64 = 1_000_000;
 pub(super) const RETAINED_BYTES_MAX: u64 = 4 * GIB;
+// Counting one takes some 20 bytes of memory.
+pub(super) const SESSIONS_MAX: u32 = 1_000_000;
+pub(super) const WILLS_BYTES_MAX: u64 = 256 * MIB;
 pub(super) const OUTBOUND_BUFFER_BYTES_MAX: u32 = 1024 * 1024;
 pub(super) const WILL_GRACE_AFTER_RESTART_S: u32 = 10;
 pub(super) const DELAY_S_MAX: u32 = 30 * 24 * 60 * 60;

@@ -158,6 +158,12 @@ pub struct MqttConfig {
     /// Open connections, over all listeners.
     #[serde(deserialize_with = "count::<_, _, 1, 10_000_000>")]
     pub connections_max: u32,
+    /// Sessions that outlive their connections, over all clients; beyond them no new one is made.
+    #[serde(deserialize_with = "count::<_, _, 0, 100_000_000>")]
+    pub sessions_max: u32,
+    /// Bytes that wills may take, over all clients; who brings one beyond them is refused.
+    #[serde(deserialize_with = "bytes::<_, _, 0, { 1024 * GIB }>")]
+    pub wills_bytes_max: u64,
     /// Messages that may be retained, over all clients; beyond them new ones are refused.
     #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
     pub retained_messages_max: u64,
@@ -211,6 +217,8 @@ impl Default for MqttConfig {
             filters_per_subscribe_max: defaults::FILTERS_PER_SUBSCRIBE_MAX,
             client_id_bytes_max: defaults::CLIENT_ID_BYTES_MAX,
             connections_max: defaults::CONNECTIONS_MAX,
+            sessions_max: defaults::SESSIONS_MAX,
+            wills_bytes_max: defaults::WILLS_BYTES_MAX,
             retained_messages_max: defaults::RETAINED_MESSAGES_MAX,
             retained_bytes_max: defaults::RETAINED_BYTES_MAX,
             at_rate_limit: AtRateLimit::Wait,

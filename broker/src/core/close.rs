@@ -150,6 +150,7 @@ impl Core {
             // deleted when they can.
             let row = SessionRow { expiry_s: 0, ended_ms: Some(0) };
             self.put_session_row(&open.client_id, row);
+            self.shared.sessions.put(open.client_id.as_bytes(), None);
         } else if open.is_durable() {
             self.write_rows(&mut open);
             let row = SessionRow { expiry_s: open.terms.expiry_s, ended_ms: Some(self.now_ms) };

@@ -179,9 +179,6 @@ impl Core {
 
     /// Refuses a connection before it is open, and says why.
     pub(crate) fn refuse(&mut self, id: ConnId, version: Version, reason: ReasonCode) {
-        let Some(conn) = self.conn(id) else { return };
-        let ack = ConnAck { session_present: false, reason, properties: Properties::EMPTY };
-        put(&Packet::ConnAck(ack), version, &mut conn.out);
         let counted = match reason {
             ReasonCode::UNSUPPORTED_PROTOCOL_VERSION => RefuseReason::Version,
             ReasonCode::CLIENT_IDENTIFIER_NOT_VALID => RefuseReason::ClientId,
@@ -192,6 +189,20 @@ impl Core {
             ReasonCode::TOPIC_NAME_INVALID | ReasonCode::PROTOCOL_ERROR => RefuseReason::Malformed,
             _ => RefuseReason::Unavailable,
         };
+        self.refuse_counted(id, version, reason, counted);
+    }
+
+    /// The same, where the code alone does not say what is to be counted.
+    pub(crate) fn refuse_counted(
+        &mut self,
+        id: ConnId,
+        version: Version,
+        reason: ReasonCode,
+        counted: RefuseReason,
+    ) {
+        let Some(conn) = self.conn(id) else { return };
+        let ack = ConnAck { session_present: false, reason, properties: Properties::EMPTY };
+        put(&Packet::ConnAck(ack), version, &mut conn.out);
         self.turn_away(id, counted);
     }
 

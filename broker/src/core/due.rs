@@ -19,6 +19,7 @@ use crate::core::state::{Core, TURN_BYTES_MAX};
 use crate::core::timers::Due;
 use crate::core::turn::Waiting;
 use crate::core::waiting_room::DelayedTaken;
+use crate::ledger::will_bytes;
 use crate::metrics::DropReason;
 use crate::registry::Owner;
 
@@ -108,7 +109,12 @@ impl Core {
         let session = row.and_then(|row| SessionRow::decode(&row).ok());
         let is_over = session.is_none_or(|session| session.is_expired(now_ms));
         let mut is_changed = false;
-        if let Some(will) = self.will_row(client_id)? {
+        let will = self.will_row(client_id)?;
+        // Nobody else writes its rows now: what is counted for it can be put right.
+        let bytes = will.as_ref().map(|will| will_bytes(client_id, &will.message));
+        self.shared.wills.put(client_id.as_bytes(), bytes);
+        self.shared.sessions.put(client_id.as_bytes(), session.filter(|_| !is_over).map(|_| 0));
+        if let Some(will) = will {
             let is_due = match will.state {
                 WillState::Connected => true,
                 WillState::Waiting { due_ms, by_broker } => {

@@ -96,10 +96,7 @@ impl Core {
                 self.write_out(id);
                 self.feed(id);
             }
-            Waiting::Connack(id, bytes) => {
-                self.send_held(id, &bytes, result);
-                self.on_opened(id);
-            }
+            Waiting::Connack(id, bytes) => self.on_taken_up(id, &bytes, result),
             Waiting::Retained(claims) if result.is_err() => {
                 let undo = |claimed| self.shared.retained.take_back(claimed);
                 claims.into_iter().rev().for_each(undo);
@@ -111,6 +108,16 @@ impl Core {
             Waiting::DelayedTaken(taken) => self.on_delayed_taken(&taken, result.is_ok()),
             Waiting::DelayedSent(key, bytes) => self.on_delayed_sent(key, bytes, result.is_ok()),
         }
+    }
+
+    fn on_taken_up(&mut self, id: ConnId, connack: &[u8], result: &Committed) {
+        if let (Err(_), Some(open)) = (result, self.open(id)) {
+            // Whether it left rows behind is looked up when it is gone.
+            let client_id = Arc::clone(&open.client_id);
+            self.visit_later(client_id);
+        }
+        self.send_held(id, connack, result);
+        self.on_opened(id);
     }
 
     /// The last rows of a session are written, or could not be.

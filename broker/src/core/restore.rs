@@ -22,10 +22,26 @@ use tidewire_store::{ReadError, Table, TableChange};
 use crate::core::open::{Claim, ConnId, Open, Phase};
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
+use crate::ledger::will_bytes;
 use crate::link::Peer;
+use crate::metrics::RefuseReason;
 
 /// Tables whose rows belong to sessions, by client id and a name within it.
 const OF_SESSIONS: [Table; 2] = [Table::Subscriptions, Table::Inbound];
+
+/// Why a session was not taken up.
+enum NotTaken {
+    /// Its rows cannot be read.
+    Unread(ReadError),
+    /// One more would be too many.
+    Full(RefuseReason),
+}
+
+impl From<ReadError> for NotTaken {
+    fn from(error: ReadError) -> Self {
+        Self::Unread(error)
+    }
+}
 
 /// What becomes of a session's part in share groups when its rows go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,19 +79,28 @@ impl Core {
             };
         }
         let (client_id, version) = (Arc::clone(&claim.client_id), claim.version);
-        if let Err(error) = self.take_up(id, *claim) {
-            tracing::error!(%error, "a session cannot be read from the tables");
-            self.shared.registry.release(&client_id, self.owner(id));
-            self.refuse(id, version, ReasonCode::UNSPECIFIED_ERROR);
+        let Err(error) = self.take_up(id, *claim) else { return };
+        self.shared.registry.release(&client_id, self.owner(id));
+        match error {
+            NotTaken::Full(limit) => {
+                self.refuse_counted(id, version, ReasonCode::QUOTA_EXCEEDED, limit);
+            }
+            NotTaken::Unread(error) => {
+                tracing::error!(%error, "a session cannot be read from the tables");
+                // What was counted in for it is looked at again.
+                self.visit_later(client_id);
+                self.refuse(id, version, ReasonCode::UNSPECIFIED_ERROR);
+            }
         }
     }
 
-    fn take_up(&mut self, id: ConnId, mut claim: Claim) -> Result<(), ReadError> {
+    fn take_up(&mut self, id: ConnId, mut claim: Claim) -> Result<(), NotTaken> {
         let version = claim.version;
         let client_id = claim.client_id.clone();
         let row = self.shared.store.get(Table::Sessions, client_id.as_bytes())?;
         let old = row.and_then(|row| SessionRow::decode(&row).ok());
         let is_kept = old.is_some_and(|old| !claim.clean_start && !old.is_expired(self.now_ms));
+        self.count_in(&claim, old.is_some()).map_err(NotTaken::Full)?;
         if old.is_some() && !is_kept {
             self.delete_session(&client_id)?;
         }
@@ -110,6 +135,28 @@ impl Core {
         self.mark_changed(id, true);
         self.turn.waiting.push(Waiting::Connack(id, connack));
         self.end_turn_soon();
+        Ok(())
+    }
+
+    /// Counts in what the client has us keep; the error is the limit that is in the way. A session
+    /// that is there, and a will no larger than the last, are always taken.
+    fn count_in(&self, claim: &Claim, was_there: bool) -> Result<(), RefuseReason> {
+        let (sessions, wills) = (&self.shared.sessions, &self.shared.wills);
+        let client_id = claim.client_id.as_bytes();
+        let is_durable = claim.terms.expiry_s > 0;
+        let room = match is_durable && !was_there {
+            true => Some(sessions.claim(client_id, 0).ok_or(RefuseReason::Sessions)?),
+            false => None,
+        };
+        let will_bytes =
+            claim.will.as_ref().map(|will| will_bytes(&claim.client_id, &will.message));
+        if will_bytes.is_some_and(|bytes| wills.claim(client_id, bytes).is_none()) {
+            if let Some(room) = room {
+                sessions.give_back(client_id, &room);
+            }
+            return Err(RefuseReason::Wills);
+        }
+        sessions.put(client_id, is_durable.then_some(0));
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use crate::core::inbox::Event;
 use crate::core::inbox::Inbox;
 use crate::core::waiting_room::Delayed;
 use crate::exclusive::Exclusives;
+use crate::ledger::{Ledger, LedgerLimits};
 use crate::link::Accepted;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
@@ -35,6 +36,9 @@ pub(crate) struct Shared {
     pub(crate) shares: Shares,
     pub(crate) metrics: Metrics,
     pub(crate) retained: RetainedIndex,
+    /// Sessions that outlive their connections.
+    pub(crate) sessions: Ledger,
+    pub(crate) wills: Ledger,
     pub(crate) rules: TopicRules,
     pub(crate) exclusives: Exclusives,
     pub(crate) bans: Bans,
@@ -64,6 +68,9 @@ impl Shared {
             messages_max: limits.retained_messages_max,
             bytes_max: limits.retained_bytes_max,
         });
+        let sessions_max =
+            LedgerLimits { rows_max: limits.sessions_max.into(), bytes_max: u64::MAX };
+        let wills_max = LedgerLimits { rows_max: u64::MAX, bytes_max: limits.wills_bytes_max };
         Self {
             store,
             registry: Registry::default(),
@@ -75,6 +82,12 @@ impl Shared {
             shares,
             metrics,
             retained,
+            sessions: Ledger::new(
+                sessions_max,
+                "no more sessions are made; raise mqtt.sessions_max or lower \
+                 mqtt.session_expiry_s_max",
+            ),
+            wills: Ledger::new(wills_max, "no more wills are taken; raise mqtt.wills_bytes_max"),
             rules: TopicRules::of(&config.topics),
             exclusives: Exclusives::default(),
             bans: Bans::default(),

@@ -12,6 +12,7 @@ use tidewire_store::{ReadError, Table, TableChange};
 use crate::core::open::{Open, Will};
 use crate::core::state::Core;
 use crate::core::timers::Due;
+use crate::ledger::will_bytes;
 
 impl Will {
     pub(crate) fn of(will: &mqtt::Will<'_>, now_ms: i64) -> Self {
@@ -92,11 +93,14 @@ impl Core {
     }
 
     fn put_will_row(&mut self, client_id: &str, row: &WillRow) {
+        let bytes = will_bytes(client_id, &row.message);
+        self.shared.wills.put(client_id.as_bytes(), Some(bytes));
         let key = client_id.as_bytes().into();
         self.turn.changes.push(TableChange::new(Table::Wills, key, Some(row.encode())));
     }
 
     pub(crate) fn delete_will_row(&mut self, client_id: &str) {
+        self.shared.wills.put(client_id.as_bytes(), None);
         let key = client_id.as_bytes().into();
         self.turn.changes.push(TableChange::new(Table::Wills, key, None));
     }

@@ -74,6 +74,10 @@ labels! {
         NotAuthorized = "not_authorized",
         /// An operator shut it out.
         Banned = "banned",
+        /// As many sessions are kept as may be.
+        Sessions = "sessions",
+        /// The wills that are kept take as many bytes as they may.
+        Wills = "wills",
         /// We are starting or stopping, or the store is not there.
         Unavailable = "unavailable",
     }

@@ -14,14 +14,6 @@ fn builder() -> Builder {
     Broker::builder().listen_mqtt(listen)
 }
 
-/// The code in CONNACK, and that the connection ends behind it.
-fn answer(mut device: Device) -> u8 {
-    let (first, body) = device.packet().expect("an answer");
-    assert_eq!(first, 0x20);
-    assert_eq!(device.packet(), None, "refused");
-    body[1]
-}
-
 #[tokio::test]
 async fn a_kicked_client_is_told_and_may_come_back() {
     let broker = builder().temporary_data().start().await.unwrap();
@@ -45,8 +37,8 @@ async fn a_banned_client_is_sent_away_and_kept_out_until_the_ban_is_lifted() {
     let (first, body) = device.packet().unwrap();
     assert_eq!((first, body[0]), (0xe0, ReasonCode::ADMINISTRATIVE_ACTION.0));
     assert!(body.ends_with(b"banned: too loud"));
-    assert_eq!(answer(Device::open(address, "esp")), ReasonCode::BANNED.0);
-    assert_eq!(answer(Device::open_v4(address, "esp")), 5, "not authorized");
+    assert_eq!(Device::open(address, "esp").refusal(), ReasonCode::BANNED.0);
+    assert_eq!(Device::open_v4(address, "esp").refusal(), 5, "not authorized");
     let _other = Device::connect(address, "other");
     let banned = broker.bans();
     assert_eq!((banned.len(), banned[0].reason.as_str()), (1, "too loud"));
@@ -70,7 +62,7 @@ async fn a_ban_of_addresses_means_everybody_there_but_nobody_in_the_process() {
     for device in [&mut one, &mut two] {
         assert_eq!(device.packet().unwrap().0, 0xe0);
     }
-    assert_eq!(answer(Device::open(address, "three")), ReasonCode::BANNED.0);
+    assert_eq!(Device::open(address, "three").refusal(), ReasonCode::BANNED.0);
     broker.publish(tidewire::Message::new("t", "x")).await.unwrap();
     assert!(inside.next().await.is_some());
     assert!(broker.unban(&BanTarget::Address(network)).await.unwrap());
@@ -89,7 +81,7 @@ async fn a_ban_survives_a_restart_and_ends_by_itself() {
 
     let broker = start().await.unwrap();
     let address = broker.mqtt_address().unwrap();
-    assert_eq!(answer(Device::open(address, "long")), ReasonCode::BANNED.0);
+    assert_eq!(Device::open(address, "long").refusal(), ReasonCode::BANNED.0);
     let _ = Device::connect(address, "short");
     let after = broker.bans();
     assert_eq!(after.len(), 1);

@@ -28,11 +28,37 @@ impl Device {
 
     /// Connects with a session that waits for an hour, and insists on being let in.
     pub(crate) fn resume(broker: SocketAddr, client_id: &str) -> Self {
+        Self::ask_to_resume(broker, client_id).let_in()
+    }
+
+    /// Connects with a session that waits for an hour; the answer is for the caller.
+    pub(crate) fn ask_to_resume(broker: SocketAddr, client_id: &str) -> Self {
         let mut device = Self::socket(broker);
         let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 5, 0, 0, 60, 5, 0x11, 0, 0, 14, 16];
         body.extend(text(client_id));
         device.send(0x10, &body);
-        device.let_in()
+        device
+    }
+
+    /// The same in MQTT 3.1.1, with a session that stays.
+    pub(crate) fn ask_to_resume_v4(broker: SocketAddr, client_id: &str) -> Self {
+        let mut device = Self::socket(broker);
+        let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 0, 0, 60];
+        body.extend(text(client_id));
+        device.send(0x10, &body);
+        device
+    }
+
+    /// Connects like `open`, with a will of so many bytes for the topic `will`.
+    pub(crate) fn open_with_will(broker: SocketAddr, client_id: &str, bytes: usize) -> Self {
+        let mut device = Self::socket(broker);
+        let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 5, 6, 0, 60, 0];
+        body.extend(text(client_id));
+        body.push(0);
+        body.extend(text("will"));
+        body.extend(text(&"x".repeat(bytes)));
+        device.send(0x10, &body);
+        device
     }
 
     fn socket(broker: SocketAddr) -> Self {
@@ -46,10 +72,19 @@ impl Device {
         Self::open(broker, client_id).let_in()
     }
 
-    fn let_in(mut self) -> Self {
+    /// Insists on being let in.
+    pub(crate) fn let_in(mut self) -> Self {
         let (first, body) = self.packet().expect("an answer");
         assert_eq!((first, body[1]), (0x20, 0), "{body:02x?}");
         self
+    }
+
+    /// The code in the CONNACK that refuses, and that the connection ends behind it.
+    pub(crate) fn refusal(mut self) -> u8 {
+        let (first, body) = self.packet().expect("an answer");
+        assert_eq!(first, 0x20);
+        assert_eq!(self.packet(), None, "refused");
+        body[1]
     }
 
     /// Leaves in good order, and waits for the end.

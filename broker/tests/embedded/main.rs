@@ -1,6 +1,7 @@
 //! Is the broker a good part of another program? Everything here happens in this process.
 
 mod bans;
+mod bounds;
 mod counts;
 mod device;
 mod inside;

@@ -1,0 +1,80 @@
+//! How many sessions and wills are kept, and who is refused beyond that.
+
+use std::time::Duration;
+
+use tidewire::{Broker, Builder, ReasonCode, SubscribeError};
+
+use crate::counts::Counts;
+use crate::device::Device;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const QUOTA: u8 = ReasonCode::QUOTA_EXCEEDED.0;
+const UNAVAILABLE_V4: u8 = 3;
+
+fn at_most(sessions: u32, will_bytes: u64) -> Builder {
+    let listen = "127.0.0.1:0".parse().expect("an address");
+    Broker::builder().listen_mqtt(listen).settings(move |config| {
+        config.mqtt.sessions_max = sessions;
+        config.mqtt.wills_bytes_max = will_bytes;
+    })
+}
+
+#[tokio::test]
+async fn a_session_too_many_is_refused_and_counted_and_a_resume_always_works() {
+    let counts = Counts::default();
+    let builder = at_most(2, 1000).temporary_data().recorder(counts.clone());
+    let broker = builder.start().await.unwrap();
+    let address = broker.mqtt_address().unwrap();
+    let one = Device::resume(address, "one");
+    Device::resume(address, "two").leave();
+    assert_eq!(Device::ask_to_resume(address, "three").refusal(), QUOTA);
+    assert_eq!(Device::ask_to_resume_v4(address, "three").refusal(), UNAVAILABLE_V4);
+    let inside = broker.subscribe("t").durable("three", HOUR).await;
+    let Err(SubscribeError::Refused { reason, .. }) = inside else { panic!("{inside:?}") };
+    assert_eq!(reason, ReasonCode::QUOTA_EXCEEDED);
+    let _passing = Device::connect(address, "passing");
+    one.leave();
+    let _ = (Device::resume(address, "one"), Device::resume(address, "two"));
+    broker.shutdown().await.unwrap();
+    assert_eq!(counts.of("tidewire_connections_total", &["reason=sessions"]), 3);
+}
+
+#[tokio::test]
+async fn a_session_that_ends_makes_room_for_another_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || at_most(1, 1000).data_folder(folder.path()).start();
+    let broker = start().await.unwrap();
+    Device::resume(broker.mqtt_address().unwrap(), "one").leave();
+    broker.shutdown().await.unwrap();
+
+    let broker = start().await.unwrap();
+    let address = broker.mqtt_address().unwrap();
+    assert_eq!(Device::ask_to_resume(address, "two").refusal(), QUOTA, "counted at the start");
+    // It begins anew, with a session that ends with its connection.
+    Device::connect(address, "one").leave();
+    Device::resume(address, "two").leave();
+    assert_eq!(Device::ask_to_resume(address, "one").refusal(), QUOTA);
+    let mut two = Device::resume(address, "two");
+    two.send(0xe0, &[0, 5, 0x11, 0, 0, 0, 0]);
+    assert_eq!(two.packet(), None);
+    let _one = Device::resume(address, "one");
+}
+
+#[tokio::test]
+async fn wills_take_no_more_bytes_than_they_may_and_make_room_when_they_go() {
+    let counts = Counts::default();
+    let builder = at_most(9, 1000).temporary_data().recorder(counts.clone());
+    let broker = builder.start().await.unwrap();
+    let address = broker.mqtt_address().unwrap();
+    let one = Device::open_with_will(address, "one", 600).let_in();
+    assert_eq!(Device::open_with_will(address, "two", 600).refusal(), QUOTA);
+    let _small = Device::open_with_will(address, "small", 100).let_in();
+    let _none = Device::connect(address, "none");
+    // Taken over, its will is replaced by one of the same size.
+    let again = Device::open_with_will(address, "one", 600).let_in();
+    drop(one);
+    again.leave();
+    let _two = Device::open_with_will(address, "two", 600).let_in();
+    broker.shutdown().await.unwrap();
+    assert_eq!(counts.of("tidewire_connections_total", &["reason=wills"]), 1);
+}
