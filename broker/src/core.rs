@@ -5,6 +5,7 @@
 mod auth;
 mod automatic;
 mod bury;
+mod claims;
 mod close;
 mod connect;
 mod delayed;

@@ -1,5 +1,6 @@
 //! Which session has a filter for itself (`$exclusive/…`). Asked at SUBSCRIBE and at the end of a
-//! session. The rows of subscriptions say it durably; this says it quickly.
+//! session. The rows of subscriptions say it durably; this says it quickly, and never calls a
+//! filter free while a row may still say otherwise.
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
@@ -17,9 +18,24 @@ pub(crate) struct Exclusives {
 
 #[derive(Debug, Default)]
 struct Claims {
-    owners: AHashMap<Box<str>, Arc<str>>,
+    by_filter: AHashMap<Box<str>, Claim>,
     /// The same the other way round.
     filters: AHashMap<Arc<str>, Vec<Box<str>>>,
+    last_serial: u64,
+}
+
+#[derive(Debug)]
+struct Claim {
+    owner: Arc<str>,
+    /// It was given up so; it is free when that is durable.
+    given_up: Option<u64>,
+}
+
+/// A claim that was given up and is still in the way of others.
+#[derive(Debug)]
+pub(crate) struct GivenUp {
+    filter: Box<str>,
+    serial: u64,
 }
 
 impl Exclusives {
@@ -40,34 +56,52 @@ impl Exclusives {
     /// Takes the filter, unless another session has it.
     pub(crate) fn claim(&self, filter: &str, client_id: &Arc<str>) -> bool {
         let claims = &mut *self.claims.lock();
-        if let Some(owner) = claims.owners.get(filter) {
-            return owner == client_id;
+        if let Some(claim) = claims.by_filter.get_mut(filter) {
+            let is_own = claim.owner == *client_id;
+            if is_own {
+                claim.given_up = None;
+            }
+            return is_own;
         }
-        claims.owners.insert(filter.into(), Arc::clone(client_id));
+        let claim = Claim { owner: Arc::clone(client_id), given_up: None };
+        claims.by_filter.insert(filter.into(), claim);
         claims.filters.entry(Arc::clone(client_id)).or_default().push(filter.into());
         true
     }
 
-    /// Gives the filter up, if it was this session's.
-    pub(crate) fn release(&self, filter: &str, client_id: &str) {
-        let claims = &mut *self.claims.lock();
-        if claims.owners.get(filter).is_none_or(|owner| **owner != *client_id) {
-            return;
-        }
-        claims.owners.remove(filter);
-        if let Some(filters) = claims.filters.get_mut(client_id) {
-            filters.retain(|other| **other != *filter);
-            if filters.is_empty() {
-                claims.filters.remove(client_id);
-            }
-        }
+    /// The filters of a session, also those that it has given up and that are not free yet.
+    pub(crate) fn of(&self, client_id: &str) -> Vec<Box<str>> {
+        self.claims.lock().filters.get(client_id).cloned().unwrap_or_default()
     }
 
-    /// The session is over: all that it had is free.
-    pub(crate) fn release_all(&self, client_id: &str) {
+    /// Gives the filter up, if it is this session's. Others get it after `free`, unless the
+    /// session has taken it again by then.
+    pub(crate) fn give_up(&self, filter: &str, client_id: &str) -> Option<GivenUp> {
         let claims = &mut *self.claims.lock();
-        for filter in claims.filters.remove(client_id).unwrap_or_default() {
-            claims.owners.remove(&filter);
+        let claim = claims.by_filter.get_mut(filter).filter(|it| *it.owner == *client_id)?;
+        claims.last_serial += 1;
+        claim.given_up = Some(claims.last_serial);
+        Some(GivenUp { filter: filter.into(), serial: claims.last_serial })
+    }
+
+    /// That it was given up is durable.
+    pub(crate) fn free(&self, given_up: &GivenUp) {
+        let claims = &mut *self.claims.lock();
+        let claim = claims.by_filter.get(&given_up.filter);
+        if claim.is_some_and(|claim| claim.given_up == Some(given_up.serial)) {
+            claims.remove(&given_up.filter);
+        }
+    }
+}
+
+impl Claims {
+    fn remove(&mut self, filter: &str) {
+        let Some(Claim { owner, .. }) = self.by_filter.remove(filter) else { return };
+        if let Some(filters) = self.filters.get_mut(&owner) {
+            filters.retain(|other| **other != *filter);
+            if filters.is_empty() {
+                self.filters.remove(&owner);
+            }
         }
     }
 }
@@ -75,6 +109,13 @@ impl Exclusives {
 #[cfg(test)]
 mod tests {
     use super::Exclusives;
+
+    /// Gives up what is durable at once.
+    fn release(exclusives: &Exclusives, filter: &str, client_id: &str) {
+        if let Some(given_up) = exclusives.give_up(filter, client_id) {
+            exclusives.free(&given_up);
+        }
+    }
 
     #[test]
     fn a_filter_has_one_owner_until_that_one_lets_go() {
@@ -84,14 +125,43 @@ mod tests {
         assert!(exclusives.claim("x/#", &a), "again");
         assert!(!exclusives.claim("x/#", &b));
         assert!(exclusives.claim("x/+", &b), "another filter, even if it overlaps");
-        exclusives.release("x/#", "b");
+        release(&exclusives, "x/#", "b");
         assert!(!exclusives.claim("x/#", &b), "it was not b's to release");
-        exclusives.release("x/#", "a");
+        release(&exclusives, "x/#", "a");
         assert!(exclusives.claim("x/#", &b));
-        exclusives.release_all("b");
-        assert!(exclusives.claim("x/#", &a) && !exclusives.claim("y", &b));
-        exclusives.release_all("a");
+        assert_eq!(exclusives.of("b"), ["x/+".into(), "x/#".into()]);
+        for filter in exclusives.of("b") {
+            release(&exclusives, &filter, "b");
+        }
+        release(&exclusives, "y", "a");
         let claims = exclusives.claims.lock();
-        assert!(claims.owners.is_empty() && claims.filters.is_empty());
+        assert!(claims.by_filter.is_empty() && claims.filters.is_empty());
+    }
+
+    #[test]
+    fn a_filter_that_is_given_up_is_free_when_that_is_durable_and_not_before() {
+        let exclusives = Exclusives::default();
+        let (a, b) = ("a".into(), "b".into());
+        assert!(exclusives.claim("x", &a));
+        let given_up = exclusives.give_up("x", "a").expect("it is a's");
+        assert!(!exclusives.claim("x", &b), "a crash now would leave it with a");
+        exclusives.free(&given_up);
+        assert!(exclusives.claim("x", &b));
+    }
+
+    #[test]
+    fn a_filter_that_was_taken_again_meanwhile_stays_with_its_session() {
+        let exclusives = Exclusives::default();
+        let (a, b) = ("a".into(), "b".into());
+        assert!(exclusives.claim("x", &a));
+        let first = exclusives.give_up("x", "a").expect("it is a's");
+        assert!(exclusives.claim("x", &a));
+        exclusives.free(&first);
+        assert!(!exclusives.claim("x", &b));
+        let second = exclusives.give_up("x", "a").expect("it is a's");
+        exclusives.free(&first);
+        assert!(!exclusives.claim("x", &b), "its second end is not durable");
+        exclusives.free(&second);
+        assert!(exclusives.claim("x", &b));
     }
 }

@@ -142,7 +142,8 @@ impl Core {
         }
         self.leave_groups(id, &mut open);
         if !open.is_durable() {
-            self.shared.exclusives.release_all(&open.client_id);
+            // Before CONNACK, the end of rows that it had may not be durable.
+            self.give_up_all(&open.client_id, !open.is_announced);
         }
         self.settle_will(&mut open);
         if open.ends_at_once && open.is_durable() {

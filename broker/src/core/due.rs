@@ -114,6 +114,7 @@ impl Core {
         let bytes = will.as_ref().map(|will| will_bytes(client_id, &will.message));
         self.shared.wills.put(client_id.as_bytes(), bytes);
         self.shared.sessions.put(client_id.as_bytes(), session.filter(|_| !is_over).map(|_| 0));
+        self.settle_claims(client_id)?;
         if let Some(will) = will {
             let is_due = match will.state {
                 WillState::Connected => true,

@@ -8,7 +8,7 @@ use tidewire_proto::session::cursor::Reading;
 use tidewire_store::{CommitError, Outcome, ReadError, Slice};
 
 use crate::core::inbox::Event;
-use crate::core::open::{Conn, ConnId, Phase};
+use crate::core::open::{Conn, ConnId, Phase, Suback};
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
 use crate::metrics::CloseReason;
@@ -86,22 +86,17 @@ impl Core {
             }
             Waiting::Refused(id, refusal) => self.answer_refused(id, refusal),
             Waiting::Send(id, bytes) => self.send_held(id, &bytes, result),
-            Waiting::Suback(id, suback) => {
-                self.send_held(id, &suback.bytes, result);
-                if let Some(open) = self.open(id) {
-                    open.seeking -= suback.replays;
-                    open.take_feeds(suback.feeds);
-                }
-                // SUBACK is not to wait for what follows it: that may be much.
-                self.write_out(id);
-                self.feed(id);
-            }
+            Waiting::Suback(id, suback) => self.on_subscribed(id, suback, result),
             Waiting::Connack(id, bytes) => self.on_taken_up(id, &bytes, result),
             Waiting::Retained(claims) if result.is_err() => {
                 let undo = |claimed| self.shared.retained.take_back(claimed);
                 claims.into_iter().rev().for_each(undo);
             }
-            Waiting::Retained(_) => (),
+            Waiting::Freed(all) if result.is_ok() => {
+                all.iter().for_each(|given_up| self.shared.exclusives.free(given_up));
+            }
+            // What is not durable is not free.
+            Waiting::Retained(_) | Waiting::Freed(_) => (),
             Waiting::Ended(client_id, id, is_over) => {
                 self.on_rows_ended(&client_id, id, is_over, result.is_ok());
             }
@@ -110,14 +105,30 @@ impl Core {
         }
     }
 
+    fn on_subscribed(&mut self, id: ConnId, suback: Suback, result: &Committed) {
+        self.visit_if_failed(id, result);
+        self.send_held(id, &suback.bytes, result);
+        if let Some(open) = self.open(id) {
+            open.seeking -= suback.replays;
+            open.take_feeds(suback.feeds);
+        }
+        // SUBACK is not to wait for what follows it: that may be much.
+        self.write_out(id);
+        self.feed(id);
+    }
+
     fn on_taken_up(&mut self, id: ConnId, connack: &[u8], result: &Committed) {
+        self.visit_if_failed(id, result);
+        self.send_held(id, connack, result);
+        self.on_opened(id);
+    }
+
+    /// What rows the session left behind is looked up when it is gone.
+    fn visit_if_failed(&mut self, id: ConnId, result: &Committed) {
         if let (Err(_), Some(open)) = (result, self.open(id)) {
-            // Whether it left rows behind is looked up when it is gone.
             let client_id = Arc::clone(&open.client_id);
             self.visit_later(client_id);
         }
-        self.send_held(id, connack, result);
-        self.on_opened(id);
     }
 
     /// The last rows of a session are written, or could not be.

@@ -104,12 +104,14 @@ impl Core {
         if old.is_some() && !is_kept {
             self.delete_session(&client_id)?;
         }
+        self.settle_claims(&client_id)?;
         let old_will = self.will_row(&client_id)?;
         let is_inside = self.conn(id).is_some_and(|conn| conn.peer == Peer::InProcess);
         let user = claim.user.take();
         let mut open = self.new_session(claim);
         if is_kept {
             self.restore(&mut open)?;
+            self.keep_claims(&mut open);
         }
         if !is_inside {
             self.auto_subscribe(&mut open, user.as_deref());
@@ -120,9 +122,6 @@ impl Core {
         } else if is_kept {
             // Its rows end with this connection; a crash of ours ends it too.
             self.delete_rows(&client_id, Members::Stay)?;
-            for (filter, _) in open.subscriptions.iter().filter(|(_, it)| it.is_exclusive) {
-                self.shared.exclusives.claim(filter, &client_id);
-            }
         }
         self.change_will(&client_id, old_will, is_kept, open.will.as_ref());
         let connack = self.connack(version, &client_id, &open.terms, is_kept);
@@ -272,7 +271,6 @@ impl Core {
     }
 
     fn delete_rows(&mut self, client_id: &str, members: Members) -> Result<(), ReadError> {
-        self.shared.exclusives.release_all(client_id);
         let (mut changes, mut shared) = (Vec::new(), Vec::new());
         for table in OF_SESSIONS {
             self.rows_of(table, client_id, &mut |key, _| {
@@ -299,6 +297,9 @@ impl Core {
         for change in changes {
             self.turn.changes.push(change);
             self.submit_if_large();
+        }
+        if members == Members::Leave {
+            self.give_up_all(client_id, true);
         }
         Ok(())
     }

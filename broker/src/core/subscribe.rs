@@ -15,11 +15,11 @@ use tidewire_store::rows::subscription;
 use tidewire_store::{Table, TableChange};
 
 use crate::config::MqttConfig;
+use crate::core::claims::without_exclusive;
 use crate::core::open::{ConnId, Joining, Open, Phase, RetainedFeed, Suback};
 use crate::core::send::put;
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
-use crate::topic_rules::EXCLUSIVE;
 
 /// Subscriptions of one SUBSCRIBE that may begin in the past.
 const REPLAYS_MAX: usize = 16;
@@ -118,16 +118,13 @@ impl Core {
         options: SubscribeOptions,
         made: &mut Made,
     ) -> ReasonCode {
-        let Some(conn) = self.conns.get_mut(id.key as usize) else {
-            return ReasonCode::UNSPECIFIED_ERROR;
-        };
-        let Phase::Open(open) = &mut conn.phase else { return ReasonCode::UNSPECIFIED_ERROR };
+        let shared = Arc::clone(&self.shared);
+        let Some(open) = self.open(id) else { return ReasonCode::UNSPECIFIED_ERROR };
         let (filter, is_exclusive) = without_exclusive(filter);
-        if let Err(reason) = check(open, filter, &self.shared.limits) {
+        let checked = check(open, filter, &shared.limits);
+        if let Err(reason) = checked.and_then(|()| self.settle_exclusive(id, filter, is_exclusive))
+        {
             return reason;
-        }
-        if is_exclusive && !self.shared.exclusives.claim(filter, &open.client_id) {
-            return ReasonCode::QUOTA_EXCEEDED;
         }
         let grant = Grant {
             qos: options.qos,
@@ -148,7 +145,8 @@ impl Core {
             self.put_subscription(id, filter, subscription);
             return ReasonCode(options.qos.bits());
         }
-        let since = (!open.cursor.is_live()).then(|| self.positions.clone());
+        let is_live = self.open(id).is_some_and(|open| open.cursor.is_live());
+        let since = (!is_live).then(|| self.positions.clone());
         let subscription = Subscription { grant, since, is_replay: false, is_exclusive };
         let is_new = self.put_subscription(id, filter, subscription);
         self.trie.insert(filter, SessionKey(id.key), grant);
@@ -218,11 +216,12 @@ impl Core {
             return ReasonCode::NO_SUBSCRIPTION_EXISTED;
         }
         let client_id = Arc::clone(&open.client_id);
-        if open.is_durable() {
+        let is_durable = open.is_durable();
+        if is_durable {
             let key = subscription::key(&client_id, filter);
             self.turn.changes.push(TableChange::new(Table::Subscriptions, key, None));
         }
-        self.shared.exclusives.release(filter, &client_id);
+        self.give_up(filter, &client_id, is_durable);
         self.trie.remove(filter, SessionKey(id.key));
         self.unsubscribe_shared(id, filter);
         ReasonCode::SUCCESS
@@ -243,14 +242,6 @@ fn canonical(filter: &str) -> Cow<'_, str> {
     match filter.starts_with("$queue/") {
         true => format!("$share/{filter}").into(),
         false => filter.into(),
-    }
-}
-
-/// The filter that messages are compared with, and whether one session alone may have it.
-fn without_exclusive(filter: &str) -> (&str, bool) {
-    match filter.strip_prefix(EXCLUSIVE) {
-        Some(plain) => (plain, true),
-        None => (filter, false),
     }
 }
 

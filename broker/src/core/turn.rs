@@ -14,6 +14,7 @@ use tidewire_store::{Append, Commit, OffsetOf, Table, TableChange};
 
 use crate::core::open::{ConnId, Suback};
 use crate::core::waiting_room::DelayedTaken;
+use crate::exclusive::GivenUp;
 use crate::retained::{Claimed, Footprint, RetainedIndex};
 
 /// Marks a batch whose messages were handed out when they came: all of them are QoS 0.
@@ -45,6 +46,8 @@ pub(crate) enum Waiting {
     Ended(Arc<str>, ConnId, bool),
     /// Retained messages that were counted.
     Retained(Vec<Claimed>),
+    /// Filters that one session had for itself.
+    Freed(Vec<GivenUp>),
     /// A message that is to be published later.
     DelayedTaken(DelayedTaken),
     /// It was published, and takes so many bytes no longer.

@@ -1,9 +1,13 @@
 //! Topics written anew, subscriptions that nobody asked for, filters for one session alone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidewire::config::{AutoSubscribeConfig, RewriteConfig, RewriteOn};
 use tidewire::{Broker, Builder, Message, Qos, ReasonCode, SubscribeError};
+use tidewire_proto::session::subscription::Subscription;
+use tidewire_store::rows::subscription;
+use tidewire_store::{Commit, RealDisk, Store, StoreOptions, Table, TableChange};
 
 use crate::device::Device;
 
@@ -170,4 +174,98 @@ async fn an_exclusive_filter_of_a_durable_session_survives_a_restart() {
     let brief = broker.subscribe("other").durable("owner", Duration::ZERO).await.unwrap();
     brief.close().await;
     assert!(broker.subscribe("$exclusive/meter").await.is_ok());
+}
+
+#[tokio::test]
+async fn only_a_plain_filter_can_be_exclusive_and_a_refused_one_is_nobodys() {
+    let broker = builder().temporary_data().start().await.unwrap();
+    let mut device = Device::connect(broker.mqtt_address().unwrap(), "device");
+    let kinds = ["$share/g/a", "$queue/a", "$exclusive/a", "$s/earliest/a"];
+    for (id, kind) in (1_u8..).zip(kinds) {
+        device.subscribe(&format!("$exclusive/{kind}"), id.into());
+        let refused = [0, id, 0, ReasonCode::TOPIC_FILTER_INVALID.0];
+        assert_eq!(device.packet().unwrap().1, refused, "{kind}");
+    }
+    assert!(broker.subscribe("$exclusive/a").await.is_ok());
+    assert!(broker.subscribe("$share/g/a").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_plain_subscription_in_the_place_of_an_exclusive_one_frees_the_filter() {
+    let broker = builder().temporary_data().start().await.unwrap();
+    let address = broker.mqtt_address().unwrap();
+    for mut device in [Device::connect(address, "passing"), Device::resume(address, "durable")] {
+        device.subscribe("$exclusive/meter", 1);
+        assert_eq!(device.packet().unwrap().1, [0, 1, 0, 1]);
+        assert!(is_taken(&broker.subscribe("$exclusive/meter").await));
+        device.subscribe("meter", 2);
+        assert_eq!(device.packet().unwrap().1, [0, 2, 0, 1]);
+        broker.subscribe("$exclusive/meter").await.unwrap().close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_to_end_with_its_connection_keeps_its_exclusive_filter_until_then() {
+    let broker = builder().temporary_data().start().await.unwrap();
+    let owner = broker.subscribe("$exclusive/meter").durable("owner", HOUR).await.unwrap();
+    owner.close().await;
+    let brief = broker.subscribe("other").durable("owner", Duration::ZERO).await.unwrap();
+    assert!(brief.was_present());
+    assert!(is_taken(&broker.subscribe("$exclusive/meter").await));
+    brief.close().await;
+    assert!(broker.subscribe("$exclusive/meter").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_session_that_begins_anew_frees_what_it_had() {
+    let broker = builder().temporary_data().start().await.unwrap();
+    let address = broker.mqtt_address().unwrap();
+    let mut device = Device::resume(address, "device");
+    device.subscribe("$exclusive/meter", 1);
+    assert_eq!(device.packet().unwrap().1, [0, 1, 0, 1]);
+    device.leave();
+    let _anew = Device::connect(address, "device");
+    assert!(broker.subscribe("$exclusive/meter").await.is_ok());
+}
+
+#[tokio::test]
+async fn of_two_sessions_whose_rows_have_one_exclusive_filter_one_keeps_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || builder().data_folder(folder.path()).start();
+    let broker = start().await.unwrap();
+    for name in ["a", "b"] {
+        broker.subscribe("meter").durable(name, HOUR).await.unwrap().close().await;
+    }
+    broker.shutdown().await.unwrap();
+    make_exclusive(folder.path(), &["$in-process/a", "$in-process/b"], "meter");
+
+    let broker = start().await.unwrap();
+    let mut got = Vec::new();
+    for name in ["b", "a"] {
+        let mut session = broker.subscribe(name).durable(name, HOUR).await.unwrap();
+        assert!(session.was_present());
+        broker.publish(at_least_once("meter", "x")).await.unwrap();
+        broker.publish(at_least_once(name, "last")).await.unwrap();
+        let first = session.next().await.unwrap().message.topic;
+        got.extend((first == "meter").then_some(name));
+        session.close().await;
+    }
+    assert_eq!(got.len(), 1, "{got:?}");
+}
+
+/// What a crash could leave behind.
+fn make_exclusive(folder: &std::path::Path, client_ids: &[&str], filter: &str) {
+    let disk = Arc::new(RealDisk::new(folder));
+    let (store, _) = Store::open(disk, StoreOptions::default()).expect("nobody has it");
+    let mut commit = Commit::default();
+    for client_id in client_ids {
+        let key = subscription::key(client_id, filter);
+        let row =
+            store.get(Table::Subscriptions, &key).expect("readable").expect("it is subscribed");
+        let row = Subscription { is_exclusive: true, ..subscription::decode(&row).expect("whole") };
+        let row = Some(subscription::encode(&row));
+        commit.changes.push(TableChange::new(Table::Subscriptions, key, row));
+    }
+    store.commit(commit).expect("the disk takes it");
+    store.shutdown().expect("closed");
 }

@@ -1,0 +1,98 @@
+//! Filters that a session has for itself: given up with it, and put right against its rows.
+
+use std::sync::Arc;
+
+use tidewire_proto::mqtt::ReasonCode;
+use tidewire_store::rows::subscription;
+use tidewire_store::{ReadError, Table, TableChange};
+
+use crate::core::open::{ConnId, Open};
+use crate::core::state::Core;
+use crate::core::turn::Waiting;
+use crate::topic_rules::EXCLUSIVE;
+
+/// What gives a filter another meaning, and none behind `$exclusive/`.
+const KINDS: [&str; 4] = ["$share/", "$queue/", "$s/", EXCLUSIVE];
+
+/// The filter that messages are compared with, and whether one session alone may have it.
+pub(crate) fn without_exclusive(filter: &str) -> (&str, bool) {
+    match filter.strip_prefix(EXCLUSIVE) {
+        Some(plain) => (plain, true),
+        None => (filter, false),
+    }
+}
+
+impl Core {
+    /// A filter is subscribed to, by one session alone or (no longer) so.
+    pub(crate) fn settle_exclusive(
+        &mut self,
+        id: ConnId,
+        filter: &str,
+        is_exclusive: bool,
+    ) -> Result<(), ReasonCode> {
+        let Some(open) = self.open(id) else { return Err(ReasonCode::UNSPECIFIED_ERROR) };
+        let (client_id, has_rows) = (Arc::clone(&open.client_id), open.is_durable());
+        if is_exclusive {
+            if KINDS.iter().any(|kind| filter.starts_with(kind)) {
+                return Err(ReasonCode::TOPIC_FILTER_INVALID);
+            }
+            let is_ours = self.shared.exclusives.claim(filter, &client_id);
+            return if is_ours { Ok(()) } else { Err(ReasonCode::QUOTA_EXCEEDED) };
+        }
+        if open.subscriptions.get(filter).is_some_and(|old| old.is_exclusive) {
+            self.give_up(filter, &client_id, has_rows);
+        }
+        Ok(())
+    }
+
+    /// Gives a filter up. A session without rows has nothing to wait for; the filters of others
+    /// are free when this turn's commit is durable.
+    pub(crate) fn give_up(&mut self, filter: &str, client_id: &str, has_rows: bool) {
+        let Some(given_up) = self.shared.exclusives.give_up(filter, client_id) else { return };
+        if has_rows {
+            self.turn.waiting.push(Waiting::Freed(vec![given_up]));
+        } else {
+            self.shared.exclusives.free(&given_up);
+        }
+    }
+
+    /// The session is over: so are all its claims.
+    pub(crate) fn give_up_all(&mut self, client_id: &str, has_rows: bool) {
+        for filter in self.shared.exclusives.of(client_id) {
+            self.give_up(&filter, client_id, has_rows);
+        }
+    }
+
+    /// Nobody else writes the rows of this client now: it has the claims that they say.
+    pub(crate) fn settle_claims(&mut self, client_id: &str) -> Result<(), ReadError> {
+        for filter in self.shared.exclusives.of(client_id) {
+            let key = subscription::key(client_id, &filter);
+            let row = self.shared.store.get(Table::Subscriptions, &key)?;
+            let found = row.and_then(|row| subscription::decode(&row).ok());
+            if !found.is_some_and(|found| found.is_exclusive) {
+                self.give_up(&filter, client_id, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// A session that comes back has its filters for itself, or not at all.
+    pub(crate) fn keep_claims(&mut self, open: &mut Open) {
+        let client_id = Arc::clone(&open.client_id);
+        let exclusive = open.subscriptions.iter().filter(|(_, it)| it.is_exclusive);
+        let lost: Vec<Box<str>> = exclusive
+            .filter(|(filter, _)| !self.shared.exclusives.claim(filter, &client_id))
+            .map(|(filter, _)| filter.into())
+            .collect();
+        for filter in lost {
+            tracing::warn!(
+                client_id = &*client_id,
+                filter = &*filter,
+                "another session has this filter for itself"
+            );
+            open.subscriptions.remove(&filter);
+            let key = subscription::key(&client_id, &filter);
+            self.turn.changes.push(TableChange::new(Table::Subscriptions, key, None));
+        }
+    }
+}
