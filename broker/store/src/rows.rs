@@ -5,6 +5,8 @@ pub mod ban;
 pub mod cursor;
 pub mod delayed;
 mod field;
+pub mod group;
+pub mod offset;
 pub mod receipt;
 pub mod retained;
 pub mod session;

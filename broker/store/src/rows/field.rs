@@ -59,12 +59,17 @@ impl<'a> Fields<'a> {
         self.array().map(i64::from_le_bytes)
     }
 
+    /// Bytes behind their number.
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], RowError> {
+        let length = usize::try_from(self.varint()?).map_err(|_| RowError)?;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(RowError)?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
     /// Text behind its length.
     pub(super) fn text(&mut self) -> Result<&'a str, RowError> {
-        let length = usize::try_from(self.varint()?).map_err(|_| RowError)?;
-        let (text, rest) = self.0.split_at_checked(length).ok_or(RowError)?;
-        self.0 = rest;
-        std::str::from_utf8(text).map_err(|_| RowError)
+        std::str::from_utf8(self.bytes()?).map_err(|_| RowError)
     }
 
     pub(super) fn rest(self) -> &'a [u8] {

@@ -1,0 +1,346 @@
+//! Consumer groups, pure: requests and moments in, answers and rows out. Never waits, never reads
+//! a clock, never knows a connection. docs/decisions/0012-consumer-groups.md says how and why.
+
+mod described;
+mod group;
+mod join;
+mod limits;
+mod member;
+mod membership;
+mod moment;
+mod offset;
+mod offsets;
+mod out;
+mod refusal;
+mod request;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use tidewire_store::rows::group::GroupRow;
+use tidewire_store::rows::offset::OffsetRow;
+
+pub use described::{Described, DescribedMember, Phase};
+pub use limits::Limits;
+pub use moment::Moment;
+pub use offset::Committed;
+pub use out::Effect;
+pub use refusal::Refusal;
+pub use request::{Answer, Caller, Join, Joined, Listed, Protocol, Spot, Sync, Ticket, Wanted};
+
+use group::{Group, State};
+use out::{Out, Then};
+
+/// What names of share groups begin with: those are nobody else's.
+const SHARED: &str = "$share/";
+
+/// All groups.
+#[derive(Debug, Default)]
+pub struct Groups {
+    limits: Limits,
+    all: HashMap<Arc<str>, Group>,
+    /// When each is to be looked at, soonest first.
+    agenda: BTreeSet<(u64, Arc<str>)>,
+    out: Out,
+}
+
+impl Groups {
+    /// None yet.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// What may be held, and how long things take.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// A group as it was stored. Before anything else happens.
+    pub fn restore(&mut self, name: &str, row: GroupRow, now: Moment) {
+        let group = self.found_or_made(&name.into(), now);
+        group.restore(row, now);
+        self.reschedule(name, now);
+    }
+
+    /// An offset as it was stored. Before anything else happens.
+    pub fn restore_offset(&mut self, name: &str, spot: Spot, row: OffsetRow, now: Moment) {
+        let group = self.found_or_made(&name.into(), now);
+        group.offsets.insert(spot, Committed::from_row(row));
+    }
+
+    /// Somebody joins. The answer comes when the members agree.
+    pub fn join(&mut self, name: &Arc<str>, ticket: Ticket, join: &Join, now: Moment) {
+        if let Err(why) = self.check_join(name, join) {
+            return self.out.refuse(ticket, why);
+        }
+        let limits = self.limits;
+        self.found_or_made(name, now);
+        self.with(name, now, |group, out| group.join((ticket, join), now, &limits, out));
+    }
+
+    /// A member asks what it reads. The answer comes when the leader has said it.
+    pub fn sync(&mut self, name: &Arc<str>, ticket: Ticket, sync: &Sync, now: Moment) {
+        let limits = self.limits;
+        let asked =
+            self.with(name, now, |group, out| group.sync((ticket, sync), now, &limits, out));
+        if asked.is_none() {
+            self.out.refuse(ticket, Refusal::UnknownMember);
+        }
+    }
+
+    /// A member lives.
+    ///
+    /// # Errors
+    /// When it is not in the group, or is to join again.
+    pub fn heartbeat(
+        &mut self,
+        name: &Arc<str>,
+        caller: &Caller,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        // Only ever moves what is due further away: the agenda may stay as it is.
+        let group = self.all.get_mut(name).ok_or(Refusal::UnknownMember)?;
+        group.heartbeat(caller, now)
+    }
+
+    /// A member goes.
+    ///
+    /// # Errors
+    /// When it is not in the group.
+    pub fn leave(
+        &mut self,
+        name: &Arc<str>,
+        member: &Arc<str>,
+        instance: Option<&Arc<str>>,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        let left = self.with(name, now, |group, out| group.leave(member, instance, now, out));
+        left.unwrap_or(Err(Refusal::UnknownMember))
+    }
+
+    /// Offsets to commit. The answer comes when they are durable.
+    pub fn commit(
+        &mut self,
+        name: &Arc<str>,
+        (ticket, caller): (Ticket, &Caller),
+        wanted: Vec<Wanted>,
+        now: Moment,
+    ) {
+        if let Err(why) = self.check_commit(name, caller) {
+            return self.out.refuse(ticket, why);
+        }
+        self.found_or_made(name, now);
+        self.with(name, now, |group, out| group.commit((ticket, caller), wanted, now, out));
+    }
+
+    /// Offsets to forget. The answer comes when that is durable.
+    pub fn forget(&mut self, name: &Arc<str>, ticket: Ticket, spots: Vec<Spot>, now: Moment) {
+        if self.with(name, now, |group, out| group.forget(ticket, spots, out)).is_none() {
+            self.out.refuse(ticket, Refusal::UnknownGroup);
+        }
+    }
+
+    /// A group to forget, with its offsets. The answer comes when that is durable.
+    pub fn end(&mut self, name: &Arc<str>, ticket: Ticket, now: Moment) {
+        if self.with(name, now, |group, out| group.end(Some(ticket), out)).is_none() {
+            self.out.refuse(ticket, Refusal::UnknownGroup);
+        }
+    }
+
+    /// Nobody waits for this answer any more.
+    pub fn hang_up(&mut self, name: &Arc<str>, ticket: Ticket, now: Moment) {
+        self.with(name, now, |group, _| group.hang_up(ticket, now));
+    }
+
+    /// What became of a write. To be told in the order in which the store did them.
+    pub fn stored(&mut self, write: u64, is_stored: bool, now: Moment) {
+        let Some(pending) = self.out.settle(write) else { return };
+        let name = pending.group;
+        let outcome = |done: Answer| match is_stored {
+            true => done,
+            false => Answer::Refused(Refusal::NotStored),
+        };
+        match pending.then {
+            Then::Assign { generation, assignments } => {
+                self.with(&name, now, |group, out| {
+                    group.assigned(generation, assignments, (is_stored, now), out);
+                });
+            }
+            Then::Commit { ticket, offsets } => {
+                self.with(&name, now, |group, _| group.committed(offsets, is_stored));
+                self.out.answer(ticket, outcome(Answer::Done));
+            }
+            Then::Tell { ticket, answer } => self.out.answer(ticket, outcome(answer)),
+            Then::Forget { ticket, spots } => {
+                if is_stored {
+                    self.with(&name, now, |group, _| group.forgotten(&spots));
+                }
+                ticket.into_iter().for_each(|it| self.out.answer(it, outcome(Answer::Done)));
+            }
+            Then::End { ticket } => {
+                self.ended(&name, is_stored);
+                ticket.into_iter().for_each(|it| self.out.answer(it, outcome(Answer::Done)));
+            }
+            Then::Nothing => (),
+        }
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Moment) {
+        while let Some((at, name)) = self.agenda.first().cloned()
+            && at <= now.steady_ms
+        {
+            self.agenda.pop_first();
+            if let Some(group) = self.all.get_mut(&name) {
+                group.scheduled = None;
+            }
+            self.with(&name, now, |group, out| group.tick(now, out));
+        }
+    }
+
+    /// When something is due next.
+    #[must_use]
+    pub fn next_due(&self) -> Option<u64> {
+        self.agenda.first().map(|(at, _)| *at)
+    }
+
+    /// Ends groups and offsets whose time is over. Looks at all of them: now and then.
+    pub fn expire(&mut self, now: Moment) {
+        let Self { all, limits, out, .. } = self;
+        all.retain(|_, group| group.expire(now, limits, out));
+    }
+
+    /// What is to be done, in this order.
+    #[must_use]
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        self.out.take()
+    }
+
+    /// What a group committed for a partition.
+    #[must_use]
+    pub fn offset(&self, name: &str, topic: &Arc<str>, partition: u32) -> Option<&Committed> {
+        self.all.get(name)?.offset(topic, partition)
+    }
+
+    /// All that a group committed.
+    pub fn offsets(&self, name: &str) -> impl Iterator<Item = (&Spot, &Committed)> {
+        self.all.get(name).into_iter().flat_map(|group| &group.offsets)
+    }
+
+    /// The names of all groups.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.all.keys()
+    }
+
+    /// A group as others see it.
+    #[must_use]
+    pub fn describe(&self, name: &str) -> Option<Described> {
+        let group = self.all.get(name)?;
+        let members = group.members.values().map(|member| DescribedMember {
+            id: Arc::clone(&member.id),
+            instance: member.instance.clone(),
+            client_id: Arc::clone(&member.client_id),
+            host: Arc::clone(&member.host),
+            metadata: member.metadata(&group.protocol),
+            assignment: member.assignment.clone(),
+        });
+        Some(Described {
+            name: Arc::clone(&group.name),
+            phase: match group.state {
+                State::Empty => Phase::Empty,
+                State::Preparing { .. } => Phase::PreparingRebalance,
+                State::Completing { .. } => Phase::CompletingRebalance,
+                State::Stable => Phase::Stable,
+            },
+            generation: group.generation,
+            protocol_type: Arc::clone(&group.protocol_type),
+            protocol: Arc::clone(&group.protocol),
+            members: members.collect(),
+        })
+    }
+
+    fn check_join(&self, name: &Arc<str>, join: &Join) -> Result<(), Refusal> {
+        let Limits { session_ms_min, session_ms_max, id_bytes_max, .. } = self.limits;
+        self.check_name(name)?;
+        let ids = [Some(&join.client_id), Some(&join.member), join.instance.as_ref()];
+        if ids.into_iter().flatten().any(|id| id.len() > id_bytes_max) {
+            return Err(Refusal::InvalidRequest);
+        }
+        let session_ms = u32::try_from(join.session_ms).unwrap_or(0);
+        if !(session_ms_min..=session_ms_max).contains(&session_ms) {
+            return Err(Refusal::InvalidSessionTimeout);
+        }
+        match self.all.get(name) {
+            Some(group) if group.is_ending => Err(Refusal::NotStored),
+            Some(_) => Ok(()),
+            None if !join.member.is_empty() => Err(Refusal::UnknownMember),
+            None if self.all.len() >= self.limits.groups_max => Err(Refusal::Full),
+            None => Ok(()),
+        }
+    }
+
+    fn check_commit(&self, name: &Arc<str>, caller: &Caller) -> Result<(), Refusal> {
+        self.check_name(name)?;
+        match self.all.get(name) {
+            Some(group) if group.is_ending => Err(Refusal::NotStored),
+            Some(_) => Ok(()),
+            None if caller.generation >= 0 => Err(Refusal::IllegalGeneration),
+            None if self.all.len() >= self.limits.groups_max => Err(Refusal::Full),
+            None => Ok(()),
+        }
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), Refusal> {
+        let is_legal =
+            !name.is_empty() && name.len() <= self.limits.id_bytes_max && !name.starts_with(SHARED);
+        if is_legal { Ok(()) } else { Err(Refusal::InvalidGroupId) }
+    }
+
+    fn found_or_made(&mut self, name: &Arc<str>, now: Moment) -> &mut Group {
+        let make = || Group::new(Arc::clone(name), now);
+        self.all.entry(Arc::clone(name)).or_insert_with(make)
+    }
+
+    fn ended(&mut self, name: &Arc<str>, is_stored: bool) {
+        let Some(group) = self.all.get_mut(name) else { return };
+        group.is_ending = false;
+        if is_stored {
+            if let Some(at) = group.scheduled.take() {
+                self.agenda.remove(&(at, Arc::clone(name)));
+            }
+            self.all.remove(name);
+        }
+    }
+
+    /// Lets something happen to a group, if there is one, and looks when it is due then.
+    fn with<T>(
+        &mut self,
+        name: &str,
+        now: Moment,
+        happen: impl FnOnce(&mut Group, &mut Out) -> T,
+    ) -> Option<T> {
+        let happened = happen(self.all.get_mut(name)?, &mut self.out);
+        self.reschedule(name, now);
+        Some(happened)
+    }
+
+    fn reschedule(&mut self, name: &str, now: Moment) {
+        let Some(group) = self.all.get_mut(name) else { return };
+        let due = group.next_due(now);
+        if due == group.scheduled {
+            return;
+        }
+        if let Some(at) = group.scheduled {
+            self.agenda.remove(&(at, Arc::clone(&group.name)));
+        }
+        group.scheduled = due;
+        if let Some(at) = due {
+            self.agenda.insert((at, Arc::clone(&group.name)));
+        }
+    }
+}

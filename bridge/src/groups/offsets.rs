@@ -1,0 +1,143 @@
+//! The offsets of a group: committed, forgotten, expired. What is read is what is durable.
+
+use std::sync::Arc;
+
+use tidewire_store::{Table, TableChange};
+
+use crate::groups::group::{Group, State};
+use crate::groups::limits::Limits;
+use crate::groups::moment::Moment;
+use crate::groups::offset::{Committed, removed};
+use crate::groups::out::{Out, Then};
+use crate::groups::refusal::Refusal;
+use crate::groups::request::{Answer, Caller, Spot, Ticket, Wanted};
+
+/// A group that has neither members nor offsets is kept so long.
+const IDLE_MS: i64 = 600_000;
+
+impl Group {
+    /// The answer comes when the offsets are durable.
+    pub(super) fn commit(
+        &mut self,
+        (ticket, caller): (Ticket, &Caller),
+        wanted: Vec<Wanted>,
+        now: Moment,
+        out: &mut Out,
+    ) {
+        if let Err(why) = self.check_commit(caller) {
+            return out.refuse(ticket, why);
+        }
+        self.hear(&caller.member, now);
+        let (mut changes, mut offsets) = (Vec::new(), Vec::new());
+        for Wanted { spot, offset, leader_epoch, metadata } in wanted {
+            let committed_ms = now.wall_ms;
+            let committed = Committed { offset, leader_epoch, committed_ms, metadata };
+            changes.extend(committed.stored(&self.name, &spot));
+            *self.unsettled.entry(spot.clone()).or_default() += 1;
+            offsets.push((spot, committed));
+        }
+        if changes.is_empty() {
+            return out.answer(ticket, Answer::Done);
+        }
+        out.store(&self.name, changes, Then::Commit { ticket, offsets });
+    }
+
+    fn check_commit(&self, caller: &Caller) -> Result<(), Refusal> {
+        // A reader that was assigned its partitions by hand is nobody's member.
+        if caller.generation < 0 && self.members.is_empty() {
+            return Ok(());
+        }
+        self.check(caller)?;
+        match self.state {
+            State::Completing { .. } => Err(Refusal::Rebalancing),
+            State::Empty | State::Preparing { .. } | State::Stable => Ok(()),
+        }
+    }
+
+    /// Offsets are durable, or are not.
+    pub(super) fn committed(&mut self, offsets: Vec<(Spot, Committed)>, is_stored: bool) {
+        for (spot, committed) in offsets {
+            if let Some(count) = self.unsettled.get_mut(&spot) {
+                *count -= 1;
+                if *count == 0 {
+                    self.unsettled.remove(&spot);
+                }
+            }
+            if is_stored {
+                self.offsets.insert(spot, committed);
+            }
+        }
+    }
+
+    /// Offsets are to go; says of which topics they cannot, because members read them.
+    pub(super) fn forget(&mut self, ticket: Ticket, spots: Vec<Spot>, out: &mut Out) {
+        self.remove(Some(ticket), spots, out);
+    }
+
+    fn remove(&mut self, ticket: Option<Ticket>, spots: Vec<Spot>, out: &mut Out) {
+        let changes: Vec<_> = spots.iter().filter_map(|spot| removed(&self.name, spot)).collect();
+        match (changes.is_empty(), ticket) {
+            (true, Some(ticket)) => out.answer(ticket, Answer::Done),
+            (true, None) => (),
+            (false, _) => out.store(&self.name, changes, Then::Forget { ticket, spots }),
+        }
+    }
+
+    /// Offsets are gone for good.
+    pub(super) fn forgotten(&mut self, spots: &[Spot]) {
+        for spot in spots {
+            self.offsets.remove(spot);
+        }
+    }
+
+    /// The group is to go.
+    pub(super) fn end(&mut self, ticket: Option<Ticket>, out: &mut Out) {
+        if self.state != State::Empty {
+            return ticket.into_iter().for_each(|ticket| out.refuse(ticket, Refusal::NotEmpty));
+        }
+        self.is_ending = true;
+        let spots = self.offsets.keys().chain(self.unsettled.keys());
+        let offsets = spots.filter_map(|spot| removed(&self.name, spot));
+        let row = TableChange::new(Table::Groups, self.name.as_bytes().into(), None);
+        let changes = [row].into_iter().chain(offsets).collect();
+        out.store(&self.name, changes, Then::End { ticket });
+    }
+
+    /// Has offsets and groups end whose time is over. False if nothing was ever stored of this
+    /// group, and nobody asks for it any more.
+    pub(super) fn expire(&mut self, now: Moment, limits: &Limits, out: &mut Out) -> bool {
+        let is_used = self.state != State::Empty || !self.invited.is_empty();
+        if is_used || self.is_ending || !self.unsettled.is_empty() {
+            return true;
+        }
+        let retention_ms = i64::try_from(limits.retention_ms).unwrap_or(i64::MAX);
+        let unused_since = self.unused_since();
+        let is_over = |from: i64, ms: i64| from.saturating_add(ms) <= now.wall_ms;
+        let expired: Vec<Spot> = self
+            .offsets
+            .iter()
+            .filter(|(_, it)| is_over(unused_since.max(it.committed_ms), retention_ms))
+            .map(|(spot, _)| spot.clone())
+            .collect();
+        let idle_over = is_over(self.since_ms, IDLE_MS);
+        if expired.len() == self.offsets.len() && (idle_over || !expired.is_empty()) {
+            if self.generation == 0 && expired.is_empty() {
+                return false;
+            }
+            self.end(None, out);
+        } else {
+            self.remove(None, expired, out);
+        }
+        true
+    }
+
+    /// When its last member left; readers that are nobody's members do not leave.
+    fn unused_since(&self) -> i64 {
+        if self.generation == 0 { i64::MIN } else { self.since_ms }
+    }
+
+    /// The offset of one place.
+    pub(super) fn offset(&self, topic: &Arc<str>, partition: u32) -> Option<&Committed> {
+        self.offsets.get(&Spot { topic: Arc::clone(topic), partition })
+    }
+}

@@ -1,0 +1,90 @@
+//! Who is refused, and why: one line each.
+
+use crate::groups::tests::bench::{Bench, Who, again, anew, caller, limits, wanted};
+use crate::groups::{Answer, Limits, Refusal};
+
+#[test]
+fn who_cannot_join_hears_why() {
+    let check = |who: Who, why: Refusal| {
+        let mut bench = Bench::with(Limits { members_max: 2, group_bytes_max: 200, ..limits() });
+        bench.with_two();
+        let ticket = bench.join(&who);
+        assert_eq!(bench.refused(ticket), why);
+    };
+    check(Who { session_ms: 999, ..anew() }, Refusal::InvalidSessionTimeout);
+    check(Who { session_ms: 1_800_001, ..anew() }, Refusal::InvalidSessionTimeout);
+    check(Who { session_ms: -1, ..anew() }, Refusal::InvalidSessionTimeout);
+    check(Who { protocols: &["sticky"], ..anew() }, Refusal::InconsistentProtocol);
+    check(Who { protocols: &[], ..anew() }, Refusal::InconsistentProtocol);
+    check(anew(), Refusal::Full);
+    check(Who { comes_back: true, ..anew() }, Refusal::Full);
+    check(again(&"member-1".into()).with_metadata(&[0; 200]), Refusal::Full);
+    check(again(&"stranger".into()), Refusal::UnknownMember);
+    check(Who { instance: Some("box"), ..again(&"member-1".into()) }, Refusal::UnknownMember);
+}
+
+#[test]
+fn who_is_not_in_step_hears_why() {
+    let mut bench = Bench::new();
+    let (one, _) = bench.with_two();
+    for (member, generation, why) in [
+        (one.member.clone(), 1, Refusal::IllegalGeneration),
+        (one.member.clone(), 3, Refusal::IllegalGeneration),
+        ("stranger".into(), 2, Refusal::UnknownMember),
+        ("".into(), -1, Refusal::UnknownMember),
+    ] {
+        let who = caller(&member, generation);
+        assert_eq!(bench.heartbeat(&who), Err(why), "{who:?}");
+        let ticket = bench.sync(who.clone(), &[]);
+        assert_eq!(bench.refused(ticket), why, "{who:?}");
+        let ticket = bench.commit(&who, vec![wanted(0, 7)]);
+        assert_eq!(bench.refused(ticket), why, "{who:?}");
+    }
+    assert_eq!(bench.offset(0), None);
+}
+
+#[test]
+fn a_group_has_a_name_that_is_its_own() {
+    let mut bench = Bench::new();
+    for name in ["", "$share/team/plant/#", &"g".repeat(1025)] {
+        let ticket = bench.ticket();
+        let who = caller(&"".into(), -1);
+        bench.groups.commit(&name.into(), (ticket, &who), vec![wanted(0, 1)], bench.now);
+        bench.work();
+        assert_eq!(bench.refused(ticket), Refusal::InvalidGroupId, "{name}");
+    }
+}
+
+#[test]
+fn there_are_no_more_groups_than_allowed() {
+    let mut bench = Bench::with(Limits { groups_max: 1, ..limits() });
+    bench.with_one();
+    let ticket = bench.ticket();
+    let who = caller(&"".into(), -1);
+    bench.groups.commit(&"other".into(), (ticket, &who), vec![wanted(0, 1)], bench.now);
+    bench.work();
+    assert_eq!(bench.refused(ticket), Refusal::Full);
+}
+
+#[test]
+fn a_group_with_members_is_not_deleted_and_an_empty_one_is() {
+    let mut bench = Bench::new();
+    let ticket = bench.end();
+    assert_eq!(bench.refused(ticket), Refusal::UnknownGroup);
+    let one = bench.with_one();
+    let ticket = bench.commit(&caller(&one.member, 1), vec![wanted(0, 7)]);
+    assert_eq!(bench.answer(ticket), Answer::Done);
+    let ticket = bench.end();
+    assert_eq!(bench.refused(ticket), Refusal::NotEmpty);
+    bench.leave(&one.member).expect("it was there");
+    let ticket = bench.end();
+    assert_eq!(bench.answer(ticket), Answer::Done);
+    assert_eq!(bench.groups.names().count(), 0);
+    assert!(bench.rows.is_empty(), "nothing is left on disk");
+}
+
+impl Who {
+    fn with_metadata(self, metadata: &'static [u8]) -> Self {
+        Self { metadata, ..self }
+    }
+}
