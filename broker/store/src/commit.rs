@@ -5,15 +5,30 @@ use std::sync::Arc;
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::Batch;
 
+use crate::mutation;
 use crate::table::Table;
 
-/// Appends and table changes that are durable together or not at all.
+/// Appends and table changes that are durable together or not at all, but for changes that stay:
+/// those are durable with the rest, and without it where it is refused.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
     /// Batches, each to the end of its partition, in this order.
     pub appends: Vec<Append>,
     /// Table rows to set or remove, in this order.
     pub changes: Vec<TableChange>,
+}
+
+impl Commit {
+    /// Leaves only what stays when the commit is refused.
+    pub(crate) fn leave_what_stays(&mut self) {
+        self.appends.clear();
+        self.changes.retain(|change| change.stays && !mutation::drops_what_stays());
+    }
+
+    /// Nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.appends.is_empty() && self.changes.is_empty()
+    }
 }
 
 /// A batch for the end of a partition.
@@ -53,6 +68,8 @@ pub struct TableChange {
     pub value: Option<Box<[u8]>>,
     /// Where in the value an offset lies that only the writer knows.
     pub offset_of: Option<OffsetOf>,
+    /// It does not depend on the rest of its commit, and is kept where that is refused.
+    pub stays: bool,
 }
 
 /// A row that names a record of its own commit: the writer adds the base offset of an append to
@@ -69,7 +86,13 @@ impl TableChange {
     /// A row set (or removed, without a value).
     #[must_use]
     pub fn new(table: Table, key: Box<[u8]>, value: Option<Box<[u8]>>) -> Self {
-        Self { table, key, value, offset_of: None }
+        Self { table, key, value, offset_of: None, stays: false }
+    }
+
+    /// The same, kept also when the rest of its commit is refused.
+    #[must_use]
+    pub fn that_stays(self) -> Self {
+        Self { stays: true, ..self }
     }
 
     /// Fills in the offset now that the appends of the commit have theirs. A place outside the
@@ -84,7 +107,8 @@ impl TableChange {
     }
 }
 
-/// Why a commit did not happen. None of it is in the store, nor will be.
+/// Why a commit did not happen. None of it is in the store, nor will be, except for changes that
+/// stay.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// No room for appends; passes when there is room again.
@@ -157,6 +181,15 @@ pub struct Outcome {
     pub ticket: u64,
     /// Where its appends are, or why there are none.
     pub result: Result<Offsets, CommitError>,
+    /// What became of the changes that stay: they may be in the store where the rest is refused.
+    pub stayed: Result<(), CommitError>,
+}
+
+impl Outcome {
+    /// Nothing of it happened.
+    pub(crate) fn refused(ticket: u64, error: CommitError) -> Self {
+        Self { ticket, result: Err(error.clone()), stayed: Err(error) }
+    }
 }
 
 /// Who wants to hear what became of commits.

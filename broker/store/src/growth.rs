@@ -102,7 +102,13 @@ pub(crate) fn growth(
         let value = Some(LayoutEnd(0).encode());
         let append = commit.appends.len();
         let offset_of = Some(OffsetOf { append, at: LayoutEnd::AT });
-        commit.changes.push(TableChange { table: Table::Streams, key, value, offset_of });
+        commit.changes.push(TableChange {
+            table: Table::Streams,
+            key,
+            value,
+            offset_of,
+            stays: false,
+        });
         commit.appends.push(Append::new(*partition, mark.finish_control()));
     }
     let mut next_id = catalog.next_id();

@@ -39,6 +39,14 @@ pub(crate) fn sieves_lose_topics() -> bool {
     false
 }
 
+/// Is what stays of a refused commit dropped with the rest?
+pub(crate) fn drops_what_stays() -> bool {
+    #[cfg(any(test, feature = "sim"))]
+    return Mutation::DropWhatStays.is_chosen();
+    #[cfg(not(any(test, feature = "sim")))]
+    false
+}
+
 /// Are folders never synced?
 #[cfg(any(test, feature = "sim"))]
 pub(crate) fn syncs_no_folder() -> bool {

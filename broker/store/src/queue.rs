@@ -18,6 +18,23 @@ pub(crate) struct Queued {
     pub(crate) reply: ReplyTo,
     /// From the store itself, which may change the table of streams.
     pub(crate) internal: bool,
+    /// Why the rest of it is refused: only what stays is left.
+    pub(crate) refused: Option<CommitError>,
+}
+
+impl Queued {
+    /// The rest is refused: what stays is left, if the reason lets it be tried. Answers how many
+    /// bytes it is smaller now.
+    pub(crate) fn refuse_the_rest(&mut self, error: &CommitError) -> Option<u64> {
+        let is_final = matches!(error, CommitError::Failed(_) | CommitError::Closed);
+        if is_final || self.refused.is_some() {
+            return None;
+        }
+        self.commit.leave_what_stays();
+        self.refused = Some(error.clone());
+        let before = mem::replace(&mut self.bytes, commit_bytes(&self.commit));
+        Some(before - self.bytes)
+    }
 }
 
 /// The queue in front of the writer.
@@ -38,16 +55,27 @@ struct State {
 impl Queue {
     pub(crate) fn submit(&self, commit: Commit, reply: ReplyTo, internal: bool) {
         let bytes = commit_bytes(&commit);
+        self.push(Queued { commit, bytes, reply, internal, refused: None });
+    }
+
+    /// A commit of which only what stays is to be written, because the rest is refused.
+    pub(crate) fn submit_what_stays(&self, mut commit: Commit, reply: ReplyTo, why: CommitError) {
+        commit.leave_what_stays();
+        let bytes = commit_bytes(&commit);
+        self.push(Queued { commit, bytes, reply, internal: false, refused: Some(why) });
+    }
+
+    fn push(&self, queued: Queued) {
         let mut state = self.state.lock();
         if state.closed {
             drop(state);
-            if let Some((ticket, reply)) = reply {
-                reply.committed(&mut vec![Outcome { ticket, result: Err(CommitError::Closed) }]);
+            if let Some((ticket, reply)) = queued.reply {
+                reply.committed(&mut vec![Outcome::refused(ticket, CommitError::Closed)]);
             }
             return;
         }
-        self.backlog.fetch_add(bytes, Ordering::Relaxed);
-        state.waiting.push_back(Queued { commit, bytes, reply, internal });
+        self.backlog.fetch_add(queued.bytes, Ordering::Relaxed);
+        state.waiting.push_back(queued);
         let wake = mem::take(&mut state.sleeping);
         drop(state);
         if wake {

@@ -8,6 +8,16 @@ use crate::commit::{CommitError, Offsets, Outcome, Reply, ReplyTo};
 /// Receivers whose lists are kept for the next time.
 const KEPT_MAX: usize = 32;
 
+/// What one commit's sender is told.
+pub(crate) struct Answer {
+    pub(crate) reply: ReplyTo,
+    pub(crate) result: Result<Offsets, CommitError>,
+    /// What became of the changes that stay.
+    pub(crate) stayed: Result<(), CommitError>,
+    /// Not before the frame is synced.
+    pub(crate) waits: bool,
+}
+
 /// Outcomes that wait to be sent.
 #[derive(Default)]
 pub(crate) struct Replies {
@@ -15,9 +25,10 @@ pub(crate) struct Replies {
 }
 
 impl Replies {
-    pub(crate) fn add(&mut self, reply: ReplyTo, result: Result<Offsets, CommitError>) {
+    pub(crate) fn add(&mut self, answer: Answer) {
+        let Answer { reply, result, stayed, .. } = answer;
         let Some((ticket, receiver)) = reply else { return };
-        let outcome = Outcome { ticket, result };
+        let outcome = Outcome { ticket, result, stayed };
         let mut newest_first = self.receivers.iter_mut().rev();
         match newest_first.find(|(known, _)| Arc::ptr_eq(known, &receiver)) {
             Some((_, outcomes)) => outcomes.push(outcome),

@@ -92,13 +92,11 @@ impl Store {
     pub fn submit(&self, commit: Commit, reply: ReplyTo) {
         let engine = &self.inner.engine;
         let partitions = commit.appends.iter().map(|append| append.partition);
-        let Some(refused) = engine.holds.refused(partitions) else {
-            engine.queue.submit(commit, reply, false);
-            return;
-        };
-        if let Some((ticket, reply)) = reply {
-            let result = Err(CommitError::StreamFull(refused));
-            reply.committed(&mut vec![Outcome { ticket, result }]);
+        match engine.holds.refused(partitions) {
+            None => engine.queue.submit(commit, reply, false),
+            Some(full) => {
+                engine.queue.submit_what_stays(commit, reply, CommitError::StreamFull(full));
+            }
         }
     }
 

@@ -141,15 +141,23 @@ impl Writer {
                 Ok(Room::Here) => (),
                 Ok(Room::AfterThisFrame) => return,
                 Err(error) => {
-                    if let Some(refused) = waiting.pop_front() {
-                        self.group.refuse(refused, error);
-                    }
+                    self.refuse(waiting, error);
                     continue;
                 }
             }
             if let Some(queued) = waiting.pop_front() {
                 self.group.add(&mut self.lanes, queued);
             }
+        }
+    }
+
+    /// The first of those that wait cannot be written, or only what stays of it can.
+    fn refuse(&mut self, waiting: &mut VecDeque<Queued>, error: CommitError) {
+        let Some(first) = waiting.front_mut() else { return };
+        if let Some(less) = first.refuse_the_rest(&error) {
+            self.group.done().bytes += less;
+        } else if let Some(refused) = waiting.pop_front() {
+            self.group.refuse(refused, error);
         }
     }
 
@@ -176,6 +184,9 @@ impl Writer {
 
     /// Is there room for one more commit in this file, or in the next?
     fn make_room(&mut self, queued: &Queued) -> Result<Room, CommitError> {
+        if queued.commit.is_empty() {
+            return Ok(Room::Here);
+        }
         loop {
             let end = self.position + self.group.frame_bytes() + queued.bytes;
             let file_bytes = self.file.as_ref().map_or(0, |file| file.bytes);

@@ -21,17 +21,20 @@ pub enum Mutation {
     NoSegmentSync,
     /// Sieves forget a topic of each block.
     SievesLoseTopics,
+    /// What stays of a refused commit is dropped with the rest.
+    DropWhatStays,
 }
 
 impl Mutation {
     /// All of them, each by the name it is asked for with.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("acknowledge-before-sync", Self::AcknowledgeBeforeSync),
         ("no-checksum", Self::NoChecksum),
         ("replay-twice", Self::ReplayTwice),
         ("no-folder-sync", Self::NoFolderSync),
         ("no-segment-sync", Self::NoSegmentSync),
         ("sieves-lose-topics", Self::SievesLoseTopics),
+        ("drop-what-stays", Self::DropWhatStays),
     ];
 
     pub(crate) fn is_chosen(self) -> bool {

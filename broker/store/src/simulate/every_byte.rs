@@ -82,7 +82,7 @@ pub fn every_byte(steps: Steps, share: Share) -> Result<Cuts, String> {
         store.submit(commit, Some((number, Arc::clone(&answer) as Arc<dyn Reply>)));
         store.turn_writer();
         let outcome = answer.0.lock().take().ok_or("a commit was not answered")?;
-        shared.lock().model.answered(number, outcome.result.as_ref())?;
+        shared.lock().model.answered(&outcome)?;
         store.turn();
         if let Some(problem) = shared.lock().problem.take() {
             return Err(problem);

@@ -246,9 +246,12 @@ impl<'a> Life<'a> {
             match &outcome.result {
                 Ok(_) => tally.acknowledged += 1,
                 Err(CommitError::Failed(_)) => tally.unknown += 1,
-                Err(_) => tally.refused += 1,
+                Err(_) => {
+                    tally.refused += 1;
+                    tally.kept_of_refused += u64::from(outcome.stayed.is_ok());
+                }
             }
-            model.answered(outcome.ticket, outcome.result.as_ref())?;
+            model.answered(outcome)?;
         }
         model.all_answered()?;
         let appended = std::mem::take(&mut *self.tail.appended.lock());

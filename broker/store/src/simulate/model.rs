@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::traffic::{Record, Sent, Wrong};
-use crate::commit::{CommitError, Offsets};
+use crate::commit::{CommitError, Outcome};
 use crate::disk::sim::Loss;
 
 /// A commit below this fits the smallest file there is.
@@ -113,20 +113,20 @@ impl Model {
         self.failed
     }
 
-    pub(super) fn sent(&mut self, sent: Sent) {
+    pub(super) fn sent(&mut self, mut sent: Sent) {
+        if sent.wrong.is_some() {
+            sent.leave_what_stays();
+        }
         self.tail.push((sent, Fate::Waiting));
     }
 
     /// The store answered; answers in the order of sending.
-    pub(super) fn answered(
-        &mut self,
-        number: u64,
-        result: Result<&Offsets, &CommitError>,
-    ) -> Result<(), String> {
+    pub(super) fn answered(&mut self, outcome: &Outcome) -> Result<(), String> {
+        let number = outcome.ticket;
         let place = self.tail.iter().position(|(sent, _)| sent.number == number);
         let place = place.ok_or_else(|| format!("commit {number} was answered twice"))?;
         let (sent, fate) = &mut self.tail[place];
-        match result {
+        match &outcome.result {
             Ok(offsets) => {
                 if let Some(wrong) = sent.wrong {
                     return Err(format!("commit {number} was taken in spite of {wrong:?}"));
@@ -156,7 +156,18 @@ impl Model {
                 if !is_fair(error, sent) {
                     return Err(format!("commit {number} was refused: {error}"));
                 }
-                self.tail.remove(place);
+                sent.leave_what_stays();
+                match &outcome.stayed {
+                    Ok(()) => {
+                        *fate = Fate::Acknowledged;
+                        self.visible.apply(sent);
+                    }
+                    Err(CommitError::Failed(_)) => {
+                        self.failed = true;
+                        *fate = Fate::InDoubt;
+                    }
+                    Err(_) => drop(self.tail.remove(place)),
+                }
             }
         }
         Ok(())

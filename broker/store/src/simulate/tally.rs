@@ -18,6 +18,8 @@ pub struct Tally {
     pub records: u64,
     /// Commits that were refused: a full disk, or a commit that cannot be.
     pub refused: u64,
+    /// Of those, answered after what stays of them was kept.
+    pub kept_of_refused: u64,
     /// Commits that were under way when the store failed.
     pub unknown: u64,
     /// Of those, found by the next start.
@@ -52,6 +54,7 @@ impl AddAssign for Tally {
         self.acknowledged += more.acknowledged;
         self.records += more.records;
         self.refused += more.refused;
+        self.kept_of_refused += more.kept_of_refused;
         self.unknown += more.unknown;
         self.unknown_found += more.unknown_found;
         self.unsynced_lost += more.unsynced_lost;
@@ -85,6 +88,7 @@ impl fmt::Display for Tally {
         writeln!(f, "  records in them        {:>10}", self.records)?;
         writeln!(f, "  not synced, and lost   {:>10}", self.unsynced_lost)?;
         writeln!(f, "commits refused          {:>10}", self.refused)?;
+        writeln!(f, "  but for what stays     {:>10}", self.kept_of_refused)?;
         writeln!(f, "commits left in doubt    {:>10}", self.unknown)?;
         write!(f, "  and found later        {:>10}", self.unknown_found)
     }

@@ -34,6 +34,15 @@ pub(super) struct Sent {
     pub(super) is_synced: bool,
 }
 
+impl Sent {
+    /// It is refused: what stays of it may be there all the same.
+    pub(super) fn leave_what_stays(&mut self) {
+        self.appends.clear();
+        self.changes.retain(|change| change.stays);
+        self.is_synced = !self.changes.is_empty();
+    }
+}
+
 /// Why a commit must be refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
@@ -138,12 +147,14 @@ impl Traffic {
             change.offset_of = Some(OffsetOf { append, at: 1 });
             return change;
         }
+        let stays = self.random.percent(30);
         let table = one_of(&mut self.random, &TABLES);
         let length = self.random.below(200);
         let mut value = format!("{} ", sent.number).into_bytes();
         value.extend(self.filler(length));
         let value = (!self.random.percent(25)).then(|| value.into());
-        TableChange::new(table, key, value)
+        let change = TableChange::new(table, key, value);
+        if stays { change.that_stays() } else { change }
     }
 
     fn spoil(&mut self, sent: &mut Sent) {

@@ -3,25 +3,14 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::crash::KEEP;
-use super::harness::{append, open, row, texts};
-use crate::disk::sim::SimDisk;
-use crate::{Commit, CommitError, Outcome, Reply};
+use super::harness::{Heard, append, beside_a_record, open, outcome_of, row, rows, texts};
+use crate::disk::sim::{Loss, SimDisk};
+use crate::{Commit, CommitError};
 
 /// The partition whose stream asks for no sync.
 const OS: u32 = 2;
 const DISK: u32 = 0;
-
-#[derive(Default)]
-struct Heard(Mutex<Vec<Outcome>>);
-
-impl Reply for Heard {
-    fn committed(&self, outcomes: &mut Vec<Outcome>) {
-        self.0.lock().append(outcomes);
-    }
-}
 
 fn message(partition: u32) -> Commit {
     Commit { appends: vec![append(partition, "text")], changes: vec![] }
@@ -79,6 +68,23 @@ fn rows_and_what_goes_with_them_wait_for_the_sync() {
     check(vec![(0, with_row), (1, message(OS))], &[false, true]);
     let both = Commit { appends: vec![append(OS, "a"), append(DISK, "b")], changes: vec![] };
     check(vec![(0, both), (1, message(OS))], &[false, true]);
+}
+
+#[test]
+fn what_stays_of_a_refused_commit_is_kept_when_it_is_synced_and_not_before() {
+    for is_broken in [false, true] {
+        let disk = SimDisk::new(3);
+        let (store, _) = open(disk.clone()).expect("opens");
+        disk.fail_syncs(is_broken);
+        let outcome = outcome_of(&store, beside_a_record(&"x".repeat(20_000)));
+        assert!(matches!(outcome.result, Err(CommitError::TooLarge { .. })), "{outcome:?}");
+        let is_failed = matches!(outcome.stayed, Err(CommitError::Failed(_)));
+        assert!(if is_broken { is_failed } else { outcome.stayed.is_ok() }, "{outcome:?}");
+        if !is_broken {
+            let (store, _) = open(disk.restart(Loss::Everything, 1)).expect("opens");
+            assert_eq!(rows(&store), [("apart".into(), "1".into())]);
+        }
+    }
 }
 
 #[test]

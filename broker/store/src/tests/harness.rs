@@ -3,13 +3,14 @@
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::{Batch, BatchBuilder};
 
 use crate::disk::Disk;
 use crate::{
-    Append, Commit, CommitError, Durability, OpenError, ReadError, RecoveryReport, Store,
-    StoreOptions, StreamConfig, StreamOptions, Table, TableChange,
+    Append, Commit, CommitError, Durability, OpenError, Outcome, ReadError, RecoveryReport, Reply,
+    Store, StoreOptions, StreamConfig, StreamOptions, Table, TableChange,
 };
 
 /// Small files, so that a short history already fills some; no threads, so that it repeats.
@@ -57,6 +58,32 @@ pub(super) fn put(store: &Store, partition: u32, text: &str) -> Result<u64, Comm
     let commit =
         Commit { appends: vec![append(partition, text)], changes: vec![row(&key, Some(text))] };
     store.commit(commit).map(|offsets| offsets[0])
+}
+
+/// A record, a row that belongs to it and one that does not.
+pub(super) fn beside_a_record(text: &str) -> Commit {
+    let changes = vec![row("of it", Some("1")), row("apart", Some("1")).that_stays()];
+    Commit { appends: vec![append(0, text)], changes }
+}
+
+/// What becomes of one commit.
+pub(super) fn outcome_of(store: &Store, commit: Commit) -> Outcome {
+    let heard = Arc::new(Heard::default());
+    store.submit(commit, Some((7, heard.clone())));
+    store.turn();
+    let mut outcomes = heard.0.lock();
+    let [outcome] = &mut outcomes[..] else { panic!("one commit, one outcome: {outcomes:?}") };
+    outcome.clone()
+}
+
+/// Outcomes as they come.
+#[derive(Default)]
+pub(super) struct Heard(pub(super) Mutex<Vec<Outcome>>);
+
+impl Reply for Heard {
+    fn committed(&self, outcomes: &mut Vec<Outcome>) {
+        self.0.lock().append(outcomes);
+    }
 }
 
 /// Every value of a partition, read in small steps; offsets are checked on the way.

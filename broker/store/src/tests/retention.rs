@@ -4,7 +4,7 @@ use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::BatchBuilder;
 
 use super::crash::KEEP;
-use super::harness::open;
+use super::harness::{beside_a_record, open, outcome_of, rows};
 use crate::disk::sim::{Loss, SimDisk};
 use crate::{
     Append, Commit, CommitError, OnLimit, ReadError, Retention, RetentionReport, Store,
@@ -115,6 +115,20 @@ fn at_the_hard_limit_new_records_are_refused_until_readers_have_read() {
     store.set_hold("pump", &[(ID, 600)]);
     assert!(!retain(&store, 100_000).refuses);
     publish(&store, 600..601).expect("there is room again");
+}
+
+#[test]
+fn rows_that_stay_are_kept_when_the_stream_of_a_record_beside_them_is_full() {
+    let (store, _) = open(SimDisk::new(1)).expect("opens");
+    limited(&store, Retention { hold_bytes: 60_000, ..BY_AGE });
+    publish(&store, 0..600).expect("committed");
+    store.set_hold("pump", &[(ID, 0)]);
+    assert!(retain(&store, 100_000).refuses);
+    let outcome = outcome_of(&store, beside_a_record("text"));
+    assert_eq!(outcome.result, Err(CommitError::StreamFull(ID)));
+    assert_eq!(outcome.stayed, Ok(()));
+    assert_eq!(store.bounds(ID).map(|(_, end)| end), Some(600), "the record is not there");
+    assert_eq!(rows(&store), [("apart".into(), "1".into())]);
 }
 
 #[test]

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use tidewire_proto::id::PartitionId;
 
 use crate::catalog::Catalog;
-use crate::commit::{Appended, Commit, CommitError, Offsets, ReplyTo, TableChange};
+use crate::commit::{Appended, Commit, CommitError, Offsets, TableChange};
 use crate::frame::FrameBuilder;
 use crate::partition::{Partition, Placed};
 use crate::queue::Queued;
+use crate::replies::Answer;
 
 /// The writer's own view of the partitions: the offset that each gives next, which is ahead of
 /// what readers see.
@@ -49,14 +50,6 @@ impl Lanes {
 /// A batch, its place and its partition.
 pub(super) type Append = (Appended, Placed, Arc<Partition>);
 
-/// What one commit's sender is told.
-pub(super) struct Answer {
-    pub(super) reply: ReplyTo,
-    pub(super) result: Result<Offsets, CommitError>,
-    /// Not before the frame is synced.
-    pub(super) waits: bool,
-}
-
 /// What is left to do for a group when its frame is in the log.
 #[derive(Default)]
 pub(super) struct Done {
@@ -87,10 +80,7 @@ impl Done {
 
     /// Take out the answers that need not wait, except behind one to the same receiver that must:
     /// each is answered in its own order.
-    pub(super) fn take_ahead(
-        &mut self,
-        send: &mut dyn FnMut(ReplyTo, Result<Offsets, CommitError>),
-    ) {
+    pub(super) fn take_ahead(&mut self, send: &mut dyn FnMut(Answer)) {
         let mut waiting = Vec::new();
         for answer in &mut self.answers {
             let Some((_, receiver)) = &answer.reply else { continue };
@@ -101,8 +91,9 @@ impl Done {
             if answer.waits {
                 waiting.push(place);
             } else {
-                let told = Ok(Offsets::new(&[]));
-                send(answer.reply.take(), mem::replace(&mut answer.result, told));
+                let result = Ok(Offsets::new(&[]));
+                let told = Answer { reply: None, result, stayed: Ok(()), waits: false };
+                send(mem::replace(answer, told));
             }
         }
     }
@@ -162,8 +153,8 @@ impl Group {
 
     /// Give each append its offset and put the whole commit into the frame.
     pub(super) fn add(&mut self, lanes: &mut Lanes, queued: Queued) {
-        let Queued { mut commit, bytes, reply, .. } = queued;
-        let is_empty = commit.appends.is_empty() && commit.changes.is_empty();
+        let Queued { mut commit, bytes, reply, refused, .. } = queued;
+        let is_empty = commit.is_empty();
         let mut must_sync = !commit.changes.is_empty();
         self.offsets.clear();
         for append in commit.appends.drain(..) {
@@ -194,17 +185,18 @@ impl Group {
         self.commits += 1;
         // A commit of nothing waits for all before it.
         let waits = must_sync || (is_empty && self.must_sync);
-        let result = Ok(Offsets::new(&self.offsets));
-        self.done.answers.push(Answer { reply, result, waits });
+        let result = refused.map_or_else(|| Ok(Offsets::new(&self.offsets)), Err);
+        self.done.answers.push(Answer { reply, result, stayed: Ok(()), waits });
         self.done.bytes += bytes;
         self.done.emptied.push(commit);
     }
 
     /// A commit that goes into no frame. Its answer keeps its place among the others.
     pub(super) fn refuse(&mut self, queued: Queued, error: CommitError) {
-        let (reply, result) = (queued.reply, Err(error));
-        self.done.answers.push(Answer { reply, result, waits: false });
-        self.done.bytes += queued.bytes;
+        let Queued { reply, bytes, refused, .. } = queued;
+        let result = Err(refused.unwrap_or_else(|| error.clone()));
+        self.done.answers.push(Answer { reply, result, stayed: Err(error), waits: false });
+        self.done.bytes += bytes;
     }
 
     /// The frame was written there: positions in it become positions in the file.
@@ -229,6 +221,9 @@ impl Group {
         for answer in &mut self.done.answers {
             if answer.result.is_ok() {
                 answer.result = Err(error.clone());
+            }
+            if answer.stayed.is_ok() {
+                answer.stayed = Err(error.clone());
             }
         }
     }

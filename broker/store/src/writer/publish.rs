@@ -88,7 +88,7 @@ impl Publisher {
         }
         drop(line);
         let mut work = self.work.lock();
-        done.take_ahead(&mut |reply, result| work.replies.add(reply, result));
+        done.take_ahead(&mut |answer| work.replies.add(answer));
         work.replies.send();
     }
 
@@ -135,7 +135,7 @@ impl Publisher {
         let mut work = self.work.lock();
         work.show(&self.engine, done);
         for answer in done.answers.drain(..) {
-            work.replies.add(answer.reply, answer.result);
+            work.replies.add(answer);
         }
         self.engine.queue.done(done.bytes);
         work.replies.send();
