@@ -1,16 +1,11 @@
-//! Who may not connect: what a ban is, and all that are in force. Never closes a connection.
+//! What a ban is: who is meant, how long, why. Never knows which are in force.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::ops::{Bound, ControlFlow};
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ahash::AHashMap;
-use parking_lot::RwLock;
 use tidewire_store::rows::ban::BanRow;
-use tidewire_store::{Commit, ReadError, Store, Table, TableChange};
 
 use crate::link::Peer;
 
@@ -104,7 +99,7 @@ impl BanTarget {
     const ADDRESS: &str = "address:";
 
     /// The key of its row.
-    fn key(&self) -> Box<[u8]> {
+    pub(crate) fn key(&self) -> Box<[u8]> {
         let key = match self {
             Self::Client(id) => format!("{}{id}", Self::CLIENT),
             Self::Address(range) => format!("{}{range}", Self::ADDRESS),
@@ -112,7 +107,7 @@ impl BanTarget {
         key.into_bytes().into()
     }
 
-    fn of_key(key: &[u8]) -> Option<Self> {
+    pub(crate) fn of_key(key: &[u8]) -> Option<Self> {
         let key = std::str::from_utf8(key).ok()?;
         match key.strip_prefix(Self::CLIENT) {
             Some(id) => Some(Self::Client(id.into())),
@@ -183,11 +178,20 @@ impl Ban {
         Self { reason: reason.into(), ..self }
     }
 
-    fn row(&self) -> BanRow {
+    pub(crate) fn row(&self) -> BanRow {
         BanRow {
             since_ms: to_ms(self.since),
             until_ms: self.until.map(to_ms),
             reason: self.reason.clone(),
+        }
+    }
+
+    pub(crate) fn of_row(target: BanTarget, row: &BanRow) -> Self {
+        Self {
+            target,
+            since: of_ms(row.since_ms),
+            until: row.until_ms.map(of_ms),
+            reason: row.reason.clone(),
         }
     }
 }
@@ -209,121 +213,9 @@ pub(crate) struct Expulsion {
     pub(crate) words: String,
 }
 
-/// All bans in force.
-#[derive(Debug, Default)]
-pub(crate) struct Bans {
-    /// Nearly always there is none: then nobody takes the lock.
-    some: AtomicBool,
-    listed: RwLock<Listed>,
-}
-
-#[derive(Debug, Default)]
-struct Listed {
-    clients: AHashMap<String, BanRow>,
-    ranges: AHashMap<AddressRange, BanRow>,
-}
-
-impl Bans {
-    /// What the store holds.
-    pub(crate) fn load(&self, store: &Store) -> Result<(), ReadError> {
-        let (from, to) = (Bound::Unbounded, Bound::Unbounded);
-        store.scan(Table::Bans, from, to, &mut |key, row| {
-            match (BanTarget::of_key(key), BanRow::decode(row)) {
-                (Some(target), Ok(row)) => self.insert(target, row),
-                _ => tracing::error!("a row of the bans is damaged"),
-            }
-            ControlFlow::Continue(())
-        })
-    }
-
-    /// Puts a ban in force; the answer is the change that makes it durable.
-    pub(crate) fn add(&self, ban: &Ban) -> TableChange {
-        let row = ban.row();
-        let change = TableChange::new(Table::Bans, ban.target.key(), Some(row.encode()));
-        self.insert(ban.target.clone(), row);
-        change
-    }
-
-    fn insert(&self, target: BanTarget, row: BanRow) {
-        let listed = &mut *self.listed.write();
-        match target {
-            BanTarget::Client(id) => listed.clients.insert(id, row),
-            BanTarget::Address(range) => listed.ranges.insert(range, row),
-        };
-        self.some.store(true, Ordering::Release);
-    }
-
-    /// Lifts a ban; `None` when there is none.
-    pub(crate) fn remove(&self, target: &BanTarget) -> Option<TableChange> {
-        let listed = &mut *self.listed.write();
-        let removed = match target {
-            BanTarget::Client(id) => listed.clients.remove(id),
-            BanTarget::Address(range) => listed.ranges.remove(range),
-        };
-        let is_empty = listed.clients.is_empty() && listed.ranges.is_empty();
-        self.some.store(!is_empty, Ordering::Release);
-        removed.map(|_| TableChange::new(Table::Bans, target.key(), None))
-    }
-
-    /// Whether this client may not connect.
-    pub(crate) fn forbid(&self, client_id: &str, peer: Peer, now_ms: i64) -> bool {
-        let Peer::Net(address) = peer else { return false };
-        if !self.some.load(Ordering::Acquire) {
-            return false;
-        }
-        let in_force = |row: &BanRow| row.until_ms.is_none_or(|until| until > now_ms);
-        let listed = self.listed.read();
-        listed.clients.get(client_id).is_some_and(in_force)
-            || listed
-                .ranges
-                .iter()
-                .any(|(range, row)| in_force(row) && range.contains(address.ip()))
-    }
-
-    /// All of them, those that are over left out.
-    pub(crate) fn list(&self, now_ms: i64) -> Vec<Ban> {
-        let listed = self.listed.read();
-        let clients = listed.clients.iter().map(|(id, row)| (BanTarget::Client(id.clone()), row));
-        let ranges = listed.ranges.iter().map(|(range, row)| (BanTarget::Address(*range), row));
-        clients
-            .chain(ranges)
-            .filter(|(_, row)| row.until_ms.is_none_or(|until| until > now_ms))
-            .map(|(target, row)| Ban {
-                target,
-                since: of_ms(row.since_ms),
-                until: row.until_ms.map(of_ms),
-                reason: row.reason.clone(),
-            })
-            .collect()
-    }
-
-    /// Forgets those that are over.
-    pub(crate) fn sweep(&self, store: &Store, now_ms: i64) {
-        if !self.some.load(Ordering::Acquire) {
-            return;
-        }
-        let is_over = |row: &BanRow| row.until_ms.is_some_and(|until| until <= now_ms);
-        let over: Vec<BanTarget> = {
-            let listed = self.listed.read();
-            let clients = listed.clients.iter().filter(|(_, row)| is_over(row));
-            let ranges = listed.ranges.iter().filter(|(_, row)| is_over(row));
-            let clients = clients.map(|(id, _)| BanTarget::Client(id.clone()));
-            clients.chain(ranges.map(|(range, _)| BanTarget::Address(*range))).collect()
-        };
-        let changes: Vec<_> = over.iter().filter_map(|target| self.remove(target)).collect();
-        if !changes.is_empty() {
-            tracing::info!(count = changes.len(), "bans are over");
-            store.submit(Commit { appends: Vec::new(), changes }, None);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::{AddressRange, Ban, BanTarget, Bans};
-    use crate::link::Peer;
+    use super::{AddressRange, BanTarget};
 
     #[track_caller]
     fn check(range: &str, inside: &[&str], outside: &[&str]) {
@@ -358,26 +250,5 @@ mod tests {
         ] {
             assert_eq!(BanTarget::of_key(&target.key()), Some(target));
         }
-    }
-
-    #[test]
-    fn a_ban_holds_until_it_is_over_or_lifted() {
-        let bans = Bans::default();
-        let peer = Peer::Net("10.7.1.1:5000".parse().unwrap());
-        assert!(!bans.forbid("esp", peer, 0));
-        let ban = Ban::client("esp").during(Duration::from_secs(60));
-        let now_ms = super::to_ms(ban.since);
-        bans.add(&ban);
-        bans.add(&Ban::addresses("10.7.0.0/16".parse().unwrap()).because("test"));
-        assert!(bans.forbid("esp", Peer::Net("1.1.1.1:1".parse().unwrap()), now_ms));
-        assert!(bans.forbid("other", peer, now_ms));
-        assert!(!bans.forbid("esp", Peer::InProcess, now_ms));
-        assert_eq!(bans.list(now_ms).len(), 2);
-        let later_ms = now_ms + 60_000;
-        assert!(!bans.forbid("esp", Peer::Net("1.1.1.1:1".parse().unwrap()), later_ms));
-        assert_eq!(bans.list(later_ms).len(), 1);
-        assert!(bans.remove(&BanTarget::Address("10.7.0.0/16".parse().unwrap())).is_some());
-        assert!(bans.remove(&BanTarget::Client("nobody".into())).is_none());
-        assert!(!bans.forbid("other", peer, now_ms));
     }
 }

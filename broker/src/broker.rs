@@ -141,17 +141,17 @@ impl Broker {
     /// Clients within this process are never meant. A second ban of the same target replaces it.
     ///
     /// # Errors
-    /// When it cannot be made durable; then it is not in force.
+    /// When it cannot be made durable; then it is not in force, and what was before still is.
     pub async fn ban(&self, ban: Ban) -> Result<usize, AdminError> {
-        admin::ban(&self.door.shared, &self.door.runtime, &ban).await
+        admin::ban(&self.door.shared, &ban).await
     }
 
     /// Lifts a ban; says whether there was one.
     ///
     /// # Errors
-    /// When that cannot be made durable: after a restart the ban may be there again.
+    /// When that cannot be made durable; then the ban is still in force.
     pub async fn unban(&self, target: &BanTarget) -> Result<bool, AdminError> {
-        admin::unban(&self.door.shared, &self.door.runtime, target).await
+        admin::unban(&self.door.shared, target).await
     }
 
     /// The bans that are in force, in no order.

@@ -4,6 +4,7 @@
 
 mod ban;
 pub mod banner;
+mod bans;
 mod broker;
 pub mod cli;
 pub mod config;

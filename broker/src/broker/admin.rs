@@ -3,27 +3,18 @@
 
 use std::sync::Arc;
 
-use tidewire_store::{Commit, TableChange};
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::ban::{Ban, BanTarget, Expulsion};
+use crate::bans::Told;
 use crate::core::inbox::Event;
 use crate::core::shared::Shared;
 use crate::error::AdminError;
 
 /// Makes a ban durable, puts it in force, and sends away whom it means; says how many they were.
-pub(super) async fn ban(
-    shared: &Arc<Shared>,
-    runtime: &Handle,
-    ban: &Ban,
-) -> Result<usize, AdminError> {
+pub(super) async fn ban(shared: &Arc<Shared>, ban: &Ban) -> Result<usize, AdminError> {
     // In force before it is durable: nobody slips in between.
-    let change = shared.bans.add(ban);
-    if let Err(error) = commit(shared, runtime, change).await {
-        shared.bans.remove(&ban.target);
-        return Err(error);
-    }
+    done(shared.bans.ban(&shared.store, ban)).await?;
     let words = match ban.reason.is_empty() {
         true => "banned".into(),
         false => format!("banned: {}", ban.reason),
@@ -32,13 +23,9 @@ pub(super) async fn ban(
 }
 
 /// Lifts a ban; says whether there was one.
-pub(super) async fn unban(
-    shared: &Arc<Shared>,
-    runtime: &Handle,
-    target: &BanTarget,
-) -> Result<bool, AdminError> {
-    match shared.bans.remove(target) {
-        Some(change) => commit(shared, runtime, change).await.map(|()| true),
+pub(super) async fn unban(shared: &Arc<Shared>, target: &BanTarget) -> Result<bool, AdminError> {
+    match shared.bans.unban(&shared.store, target) {
+        Some(told) => done(told).await.map(|()| true),
         None => Ok(false),
     }
 }
@@ -63,14 +50,7 @@ pub(super) async fn expel(
     Ok(count)
 }
 
-async fn commit(
-    shared: &Arc<Shared>,
-    runtime: &Handle,
-    change: TableChange,
-) -> Result<(), AdminError> {
-    let store = shared.store.clone();
-    let commit = Commit { appends: Vec::new(), changes: vec![change] };
-    let committed = runtime.spawn_blocking(move || store.commit(commit)).await;
-    committed.map_err(|_| AdminError::Stopped)??;
+async fn done(told: Told) -> Result<(), AdminError> {
+    told.await.map_err(|_| AdminError::Stopped)??;
     Ok(())
 }

@@ -8,7 +8,7 @@ use tidewire_proto::scram::Users;
 use tidewire_store::Store;
 use tokio::sync::watch;
 
-use crate::ban::Bans;
+use crate::bans::Bans;
 use crate::config::{Config, MqttConfig, ShareConfig};
 use crate::core::inbox::Event;
 use crate::core::inbox::Inbox;
@@ -41,7 +41,7 @@ pub(crate) struct Shared {
     pub(crate) wills: Ledger,
     pub(crate) rules: TopicRules,
     pub(crate) exclusives: Exclusives,
-    pub(crate) bans: Bans,
+    pub(crate) bans: Arc<Bans>,
     /// Connections now open, over all cores.
     pub(crate) connections: Arc<AtomicUsize>,
     /// A core ended in a panic: nothing is served any more.
@@ -90,7 +90,7 @@ impl Shared {
             wills: Ledger::new(wills_max, "no more wills are taken; raise mqtt.wills_bytes_max"),
             rules: TopicRules::of(&config.topics),
             exclusives: Exclusives::default(),
-            bans: Bans::default(),
+            bans: Arc::default(),
             connections: Arc::new(AtomicUsize::new(0)),
             failed: watch::Sender::new(false),
             turns: AtomicUsize::new(0),
