@@ -240,6 +240,7 @@ impl Groups {
     /// A group as others see it.
     #[must_use]
     pub fn describe(&self, name: &str) -> Option<Described> {
+        let described = self.summary(name)?;
         let group = self.all.get(name)?;
         let members = group.members.values().map(|member| DescribedMember {
             id: Arc::clone(&member.id),
@@ -249,6 +250,13 @@ impl Groups {
             metadata: member.metadata(&group.protocol),
             assignment: member.assignment.clone(),
         });
+        Some(Described { members: members.collect(), ..described })
+    }
+
+    /// The same without its members.
+    #[must_use]
+    pub fn summary(&self, name: &str) -> Option<Described> {
+        let group = self.all.get(name)?;
         Some(Described {
             name: Arc::clone(&group.name),
             phase: match group.state {
@@ -260,7 +268,7 @@ impl Groups {
             generation: group.generation,
             protocol_type: Arc::clone(&group.protocol_type),
             protocol: Arc::clone(&group.protocol),
-            members: members.collect(),
+            members: Vec::new(),
         })
     }
 

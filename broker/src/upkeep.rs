@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::topic::is_shared;
+use tidewire_store::rows::offset::{OffsetKey, OffsetRow};
 use tidewire_store::rows::session::SessionRow;
 use tidewire_store::rows::{bounds_of, cursor, share, subscription};
 use tidewire_store::{ReadError, RetentionReport, Store, Table};
@@ -21,6 +22,8 @@ use crate::core::shared::{Shared, wall_clock_ms};
 const INTERVAL: Duration = Duration::from_secs(30);
 /// Under which name the store knows what sessions have not read.
 const SESSIONS: &str = "sessions";
+/// The same of consumer groups.
+const CONSUMER_GROUPS: &str = "consumer groups";
 /// Expired sessions that are dropped at one time; the rest the next time.
 const EXPIRED_MAX: usize = 100_000;
 /// Expired sessions that a core looks after before it serves others.
@@ -100,12 +103,16 @@ fn drop_expired(shared: &Shared, stopped: &Receiver<()>) {
 }
 
 fn run(store: &Store, now_ms: i64) {
-    match unread_from(store) {
-        Ok(held) if held.is_empty() => store.release_hold(SESSIONS),
-        Ok(held) => store.set_hold(SESSIONS, &held.into_iter().collect::<Vec<_>>()),
-        // Without knowing who reads what, nothing may go.
-        Err(error) => {
-            return tracing::error!(%error, "sessions cannot be read; retention waits");
+    for (readers, unread) in
+        [(SESSIONS, unread_from(store)), (CONSUMER_GROUPS, uncommitted_from(store))]
+    {
+        match unread {
+            Ok(held) if held.is_empty() => store.release_hold(readers),
+            Ok(held) => store.set_hold(readers, &held.into_iter().collect::<Vec<_>>()),
+            // Without knowing who reads what, nothing may go.
+            Err(error) => {
+                return tracing::error!(%error, readers, "cannot be read; retention waits");
+            }
         }
     }
     store.retain(now_ms).iter().for_each(report);
@@ -159,6 +166,25 @@ fn unread_from(store: &Store) -> Result<BTreeMap<PartitionId, u64>, ReadError> {
     Ok(lowest)
 }
 
+/// The lowest offset per partition that some consumer group wants next. A partition in which a
+/// group never committed is not held for it.
+fn uncommitted_from(store: &Store) -> Result<BTreeMap<PartitionId, u64>, ReadError> {
+    let mut lowest: BTreeMap<PartitionId, u64> = BTreeMap::new();
+    let streams = store.streams();
+    store.scan(Table::GroupOffsets, Bound::Unbounded, Bound::Unbounded, &mut |key, row| {
+        if let (Ok(key), Ok(row)) = (OffsetKey::decode(key), OffsetRow::decode(row)) {
+            let stream = streams.iter().find(|stream| stream.name == key.topic);
+            let ids = stream.map(|stream| &stream.partitions);
+            if let Some(id) = ids.and_then(|ids| ids.get(key.partition as usize)) {
+                let held = lowest.entry(*id).or_insert(row.offset);
+                *held = row.offset.min(*held);
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(lowest)
+}
+
 /// A session that subscribes to nothing waits for nothing; shared, its group does.
 fn subscribes(store: &Store, client_id: &[u8]) -> Result<bool, ReadError> {
     let Ok(client_id) = std::str::from_utf8(client_id) else { return Ok(false) };
@@ -190,5 +216,46 @@ fn report(report: &RetentionReport) {
     }
     if let Some(forecast) = &report.forecast {
         tracing::warn!(stream, ?forecast, "sessions will lose messages if they do not read");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tidewire_proto::id::PartitionId;
+    use tidewire_store::rows::offset::{OffsetKey, OffsetRow};
+    use tidewire_store::{
+        Commit, RealDisk, Store, StoreOptions, StreamConfig, StreamOptions, Table, TableChange,
+    };
+
+    use super::uncommitted_from;
+
+    #[test]
+    fn the_log_is_held_from_the_lowest_offset_that_a_consumer_group_wants() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = StreamConfig::default();
+        let streams = vec![StreamOptions { name: "mqtt".into(), partitions: 2, config }];
+        let options = StoreOptions { streams, threads: false, ..StoreOptions::default() };
+        let disk = Arc::new(RealDisk::new(folder.path()));
+        let (store, _) = Store::open(disk, options).expect("opens");
+        let commit = |group, topic, partition, offset: Option<u64>| {
+            let key = OffsetKey { group, topic, partition }.encode().expect("short");
+            let row = offset.map(|offset| OffsetRow { offset, ..OffsetRow::default() }.encode());
+            let changes = vec![TableChange::new(Table::GroupOffsets, key, row)];
+            store.commit(Commit { appends: Vec::new(), changes }).expect("committed");
+        };
+        let held = || {
+            let held = uncommitted_from(&store).expect("readable").into_iter();
+            held.map(|(id, from)| (id.0, from)).collect::<Vec<_>>()
+        };
+        commit("fast", "mqtt", 0, Some(90));
+        commit("slow", "mqtt", 0, Some(7));
+        commit("slow", "no such stream", 0, Some(1));
+        commit("slow", "mqtt", 9, Some(1));
+        assert_eq!(held(), [(0, 7)]);
+        commit("slow", "mqtt", 0, None);
+        assert_eq!(held(), [(0, 90)], "what was forgotten holds nothing");
+        assert_eq!(PartitionId(0), store.streams()[0].partitions[0]);
     }
 }

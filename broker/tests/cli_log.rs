@@ -10,6 +10,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::{BatchBuilder, Header};
+use tidewire_store::rows::group::GroupRow;
+use tidewire_store::rows::offset::{OffsetKey, OffsetRow};
 use tidewire_store::{
     Append, Commit, RealDisk, Store, StoreOptions, StreamConfig, StreamOptions, Table, TableChange,
 };
@@ -480,4 +482,28 @@ fn stats_count_what_is_there() {
     let (_, stdout, _) = run(folder.path(), &["stats"]);
     assert!(stdout.contains("stream plant, durability disk"), "{stdout}");
     assert!(stdout.contains("write-ahead log: "), "{stdout}");
+}
+
+#[test]
+fn stats_say_how_far_consumer_groups_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    (0..RECORDS).for_each(|number| put(&store, number));
+    let key = OffsetKey { group: "reports", topic: "plant", partition: 1 };
+    let row = OffsetRow { offset: 30, committed_ms: 1_795_174_200_000, ..OffsetRow::default() };
+    let group = GroupRow { generation: 4, ..GroupRow::default() };
+    let changes = vec![
+        TableChange::new(Table::GroupOffsets, key.encode().expect("short"), Some(row.encode())),
+        TableChange::new(Table::Groups, b"reports".as_slice().into(), Some(group.encode())),
+    ];
+    store.commit(Commit { appends: Vec::new(), changes }).expect("committed");
+    drop(store);
+    let (_, document) = json(folder.path(), &["stats"]);
+    let group = &document["consumer_groups"][0];
+    assert_eq!((&group["group"], &group["generation"]), (&"reports".into(), &4.into()));
+    assert_eq!(group["behind"], EACH - 30);
+    assert_eq!(group["offsets"][0]["committed"], "2026-11-20T11:30:00.000Z");
+    let (_, stdout, _) = run(folder.path(), &["stats"]);
+    assert!(stdout.contains("reports: 0 members, 70 records behind"), "{stdout}");
+    assert!(stdout.contains("plant 1: at 30, 70 behind"), "{stdout}");
 }

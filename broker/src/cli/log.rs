@@ -2,6 +2,7 @@
 
 mod dump;
 mod folder;
+mod groups;
 mod moment;
 mod progress;
 mod repair;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tidewire_store::inspect::{PartitionStats, Stats, StreamStats, TableStats, stats};
 use tidewire_store::{Disk, Durability};
 
+use super::groups;
 use super::moment::rfc3339;
 use super::progress::Line;
 use super::screen::{self, DAMAGED, FINE, Paint, paint};
@@ -65,6 +66,7 @@ fn document(folder: &str, stats: &Stats) -> Value {
             },
         },
         "share_groups": shares::document(&stats.shares),
+        "consumer_groups": groups::document(&stats.groups),
         "tables": stats.tables.iter().map(table).collect::<Vec<_>>(),
         "database_bytes": stats.database_bytes,
         "damage": stats.damage,
@@ -120,6 +122,7 @@ fn words(folder: &str, stats: &Stats) -> String {
         let _ = writeln!(text, "  {name:<14} {rows}, {}", size(table.bytes));
     }
     shares::words(&stats.shares, &mut text);
+    groups::words(&stats.groups, &mut text);
     if let Some(damage) = &stats.damage {
         let _ = writeln!(text, "\n{}: {damage}", paint("damaged", Paint::Bad));
         let _ = writeln!(text, "  what lies behind is not counted; see `tidewire log verify`");

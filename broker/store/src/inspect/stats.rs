@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tidewire_proto::id::PartitionId;
 
 use super::finding::Progress;
+use super::groups::{GroupStats, count_groups};
 use super::shares::{ShareStats, count_shares};
 use super::view::{LookError, View, load, names_in, stable};
 use crate::disk::{Disk, OpenMode};
@@ -34,6 +35,8 @@ pub struct Stats {
     pub tables: Vec<TableStats>,
     /// Share groups.
     pub shares: Vec<ShareStats>,
+    /// Consumer groups.
+    pub groups: Vec<GroupStats>,
     /// Bytes of the database's file.
     pub database_bytes: u64,
     /// Why the write-ahead log could not be read to its end, if it could not.
@@ -114,6 +117,7 @@ pub fn stats(disk: &Arc<dyn Disk>, progress: &mut dyn FnMut(Progress)) -> Result
     let mut stats = Stats {
         tables,
         shares: count_shares(&view)?,
+        groups: count_groups(&view)?,
         log: count_log(&view)?,
         damage: view.log.as_ref().err().map(ToString::to_string),
         ..Stats::default()

@@ -1,0 +1,83 @@
+//! Where consumer groups stand, as their rows say. Never judges it.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+
+use super::view::View;
+use crate::error::OpenError;
+use crate::rows::group::GroupRow;
+use crate::rows::offset::{OffsetKey, OffsetRow};
+use crate::table::Table;
+
+/// One consumer group, as of its last commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupStats {
+    /// Its name.
+    pub name: String,
+    /// How often its members agreed.
+    pub generation: u32,
+    /// Members when they agreed last.
+    pub members: u64,
+    /// What it committed, by stream and partition.
+    pub offsets: Vec<GroupOffsetStats>,
+}
+
+/// How far a consumer group is in one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupOffsetStats {
+    /// The stream.
+    pub stream: String,
+    /// Which partition of the stream.
+    pub partition: u32,
+    /// The next offset that it wants.
+    pub offset: u64,
+    /// Records that it has not read.
+    pub behind: u64,
+    /// When it committed, in milliseconds since 1970.
+    pub committed_ms: i64,
+}
+
+pub(super) fn count_groups(view: &View) -> Result<Vec<GroupStats>, OpenError> {
+    let mut groups: BTreeMap<String, GroupStats> = BTreeMap::new();
+    let scan = |table, visit: &mut dyn FnMut(&[u8], &[u8])| {
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let scanned = view.engine.tables.scan(table, all, &mut |key, value| {
+            visit(key, value);
+            ControlFlow::Continue(())
+        });
+        scanned.map_err(|error| OpenError::Io(error.to_string()))
+    };
+    // What cannot be read is not counted; verify is there to name it.
+    scan(Table::Groups, &mut |key, value| {
+        if let (Ok(name), Ok(row)) = (std::str::from_utf8(key), GroupRow::decode(value)) {
+            let group = group(&mut groups, name);
+            group.generation = row.generation;
+            group.members = row.members.len() as u64;
+        }
+    })?;
+    scan(Table::GroupOffsets, &mut |key, value| {
+        if let (Ok(key), Ok(row)) = (OffsetKey::decode(key), OffsetRow::decode(value)) {
+            group(&mut groups, key.group).offsets.push(stand(view, key, &row));
+        }
+    })?;
+    Ok(groups.into_values().collect())
+}
+
+fn group<'a>(groups: &'a mut BTreeMap<String, GroupStats>, name: &str) -> &'a mut GroupStats {
+    let new = || GroupStats { name: name.to_owned(), ..GroupStats::default() };
+    groups.entry(name.to_owned()).or_insert_with(new)
+}
+
+fn stand(view: &View, key: OffsetKey<'_>, row: &OffsetRow) -> GroupOffsetStats {
+    let stream = view.engine.catalog.stream(key.topic);
+    let id = stream.and_then(|(stream, _)| stream.partitions.get(key.partition as usize).copied());
+    let partition = id.and_then(|id| view.engine.catalog.partition(id));
+    let (from, to) = partition.map_or((0, 0), |partition| partition.bounds());
+    GroupOffsetStats {
+        stream: key.topic.to_owned(),
+        partition: key.partition,
+        offset: row.offset,
+        behind: to.saturating_sub(row.offset.max(from)),
+        committed_ms: row.committed_ms,
+    }
+}
