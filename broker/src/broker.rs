@@ -27,6 +27,7 @@ pub use subscribe::Subscribe;
 pub use subscription::{Received, Subscription, SubscriptionEnd};
 
 use door::Door;
+use pipe::has_failed;
 use publisher::{Job, Publisher};
 
 /// A running broker.
@@ -163,10 +164,7 @@ impl Broker {
     /// Waits until the broker ends without being asked to: a part of it panicked. It serves nobody
     /// then, and nothing acknowledged is lost.
     pub async fn failed(&self) {
-        let mut failed = self.door.shared.failed.subscribe();
-        if failed.wait_for(|failed| *failed).await.is_err() {
-            std::future::pending().await
-        }
+        has_failed(&mut self.door.shared.failed.subscribe()).await;
     }
 
     /// Ends it: no new connections, the answers to what was published, clients told and let go,
@@ -216,5 +214,36 @@ impl Builder {
 impl fmt::Debug for Broker {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Broker").field("listeners", &self.listeners()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Broker, Message};
+    use crate::core::inbox::Event;
+    use crate::error::{AdminError, PublishError, StopError, SubscribeError};
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_broker_one_of_whose_cores_panicked() {
+        let builder = Broker::builder().temporary_data();
+        let builder = builder.settings(|config| config.threads.cores = 2);
+        let broker = builder.start().await.unwrap();
+        let mut subscription = broker.subscribe("a").await.unwrap();
+        for inbox in &broker.door.shared.inboxes {
+            inbox.push(Event::Panic);
+        }
+        let calls = async {
+            broker.failed().await;
+            while subscription.next().await.is_some() {}
+            let message = Message::new("a", "x");
+            assert!(matches!(broker.publish(message).await, Err(PublishError::Stopped)));
+            let subscribed = broker.subscribe("a").await;
+            assert!(matches!(subscribed, Err(SubscribeError::Stopped)));
+            assert!(matches!(broker.kick("c").await, Err(AdminError::Stopped)));
+        };
+        tokio::time::timeout(Duration::from_secs(20), calls).await.expect("an answer");
+        assert!(matches!(broker.shutdown().await, Err(StopError::Panicked)));
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::ban::{Ban, BanTarget, Expulsion};
 use crate::bans::Told;
+use crate::broker::pipe::has_failed;
 use crate::core::inbox::Event;
 use crate::core::shared::Shared;
 use crate::error::AdminError;
@@ -43,9 +44,14 @@ pub(super) async fn expel(
         inbox.push(Event::Expel(Arc::clone(&order), done));
         answers.push(answer);
     }
+    let mut failed = shared.failed.subscribe();
     let mut count = 0;
     for answer in answers {
-        count += answer.await.map_err(|_| AdminError::Stopped)?;
+        count += tokio::select! {
+            biased;
+            answer = answer => answer.map_err(|_| AdminError::Stopped)?,
+            () = has_failed(&mut failed) => return Err(AdminError::Stopped),
+        };
     }
     Ok(count)
 }

@@ -8,6 +8,7 @@ use tidewire_proto::mqtt::{EncodeError, Framing, Packet, Version, decode, encode
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use crate::core::shared::Shared;
 use crate::link::{Accepted, Peer, Seat, Unbound};
@@ -26,6 +27,8 @@ pub(super) struct Pipe {
     /// How much of `input` was looked at.
     seen: usize,
     out: Vec<u8>,
+    /// A part of the broker panicked: whoever serves the far end may be gone, and keep it open.
+    failed: watch::Receiver<bool>,
 }
 
 impl Pipe {
@@ -44,7 +47,8 @@ impl Pipe {
             seat,
             allowance: None,
         });
-        Ok(Self { stream, input: Vec::new(), seen: 0, out: Vec::new() })
+        let failed = shared.failed.subscribe();
+        Ok(Self { stream, input: Vec::new(), seen: 0, out: Vec::new(), failed })
     }
 
     /// Puts a packet behind those that are to be written; says how many bytes it has.
@@ -105,7 +109,14 @@ impl Pipe {
             true => Interest::READABLE,
             false => Interest::READABLE | Interest::WRITABLE,
         };
-        let Ok(ready) = self.stream.ready(interest).await else {
+        let ready = tokio::select! {
+            biased;
+            ready = self.stream.ready(interest) => ready,
+            () = has_failed(&mut self.failed) => {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+        };
+        let Ok(ready) = ready else {
             return self.read_rest();
         };
         if ready.is_writable() {
@@ -138,5 +149,12 @@ impl Pipe {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Waits for a panic in the broker; for ever, if it ends without one.
+pub(super) async fn has_failed(failed: &mut watch::Receiver<bool>) {
+    if failed.wait_for(|failed| *failed).await.is_err() {
+        std::future::pending().await
     }
 }

@@ -25,6 +25,8 @@ use crate::link::IN_PROCESS;
 
 /// Unacknowledged messages on their way to one subscription.
 const RECEIVE_MAX: u16 = 256;
+/// How names begin that we give ourselves.
+const OURS: char = '#';
 /// Session expiry of a session that ends with its connection.
 const AT_ONCE: u32 = 0;
 
@@ -78,7 +80,7 @@ impl<'a> Subscribe<'a> {
 
     /// The session has a name and waits for its return this long, also through a restart: what it
     /// missed at QoS 1 and 2 comes then. The name is for this process only: the client id is
-    /// `$in-process/NAME`, which nobody on the network can have.
+    /// `$in-process/NAME`, which nobody on the network can have. It does not begin with `#`.
     pub fn durable(mut self, name: impl Into<String>, expiry: Duration) -> Self {
         self.durable = Some((name.into(), expiry));
         self
@@ -91,6 +93,9 @@ impl<'a> Subscribe<'a> {
     }
 
     async fn open(self) -> Result<Subscription, SubscribeError> {
+        if let Some((name, _)) = self.durable.as_ref().filter(|(name, _)| name.starts_with(OURS)) {
+            return Err(refused(name, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID));
+        }
         let stopped = |_| SubscribeError::Stopped;
         let mut pipe = Pipe::open(self.shared, self.runtime).map_err(stopped)?;
         let client_id = self.client_id();
@@ -114,7 +119,7 @@ impl<'a> Subscribe<'a> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         match &self.durable {
             Some((name, _)) => format!("{IN_PROCESS}{name}"),
-            None => format!("{IN_PROCESS}#{}", COUNT.fetch_add(1, Ordering::Relaxed)),
+            None => format!("{IN_PROCESS}{OURS}{}", COUNT.fetch_add(1, Ordering::Relaxed)),
         }
     }
 

@@ -35,6 +35,8 @@ impl Core {
             }
             Event::Expel(order, done) => drop(done.send(self.expel(&order))),
             Event::Stop(done) => self.stop(done),
+            #[cfg(test)]
+            Event::Panic => panic!("a test asked for it"),
             Event::Accepted(_) | Event::Look => (),
         }
     }

@@ -38,6 +38,9 @@ pub(crate) enum Event {
     Expel(Arc<Expulsion>, oneshot::Sender<usize>),
     /// Look whether a stop is complete.
     Look,
+    /// Panic, to see what becomes of those that wait.
+    #[cfg(test)]
+    Panic,
     /// End all connections, then yourself.
     Stop(oneshot::Sender<()>),
 }

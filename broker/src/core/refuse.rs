@@ -8,6 +8,7 @@ use crate::core::open::ConnId;
 use crate::core::send::quality;
 use crate::core::state::Core;
 use crate::core::turn::{Refusal, Waiting};
+use crate::link::Peer;
 use crate::metrics::{CloseReason, DropReason};
 
 impl Core {
@@ -20,6 +21,7 @@ impl Core {
         (reason, counted): (ReasonCode, DropReason),
     ) {
         self.counters.messages_dropped.add((counted, quality(publish.qos)), 1);
+        let is_inside = self.conn(id).is_some_and(|conn| conn.peer == Peer::InProcess);
         let Some(open) = self.open(id) else { return };
         match publish.packet_id {
             Some(packet_id) if open.version == Version::V5 => {
@@ -28,8 +30,9 @@ impl Core {
                 self.turn.waiting.push(Waiting::Refused(id, refusal));
                 self.end_turn_soon();
             }
-            // Nothing was promised, and the next one may be taken.
-            None if reason != ReasonCode::TOPIC_NAME_INVALID => (),
+            // Nothing was promised, and the next one may be taken. A program publishes all that it
+            // has to say over one connection.
+            None if reason != ReasonCode::TOPIC_NAME_INVALID || is_inside => (),
             _ => self.close(id, CloseReason::Limit, Some(reason)),
         }
     }

@@ -269,3 +269,37 @@ fn block_on(future: impl Future<Output = ()>) {
         std::thread::park();
     }
 }
+
+#[tokio::test]
+async fn a_message_at_qos_0_that_is_refused_takes_no_others_with_it() {
+    let counts = Counts::default();
+    let builder = Broker::builder().temporary_data().recorder(counts.clone());
+    let broker = Arc::new(builder.start().await.unwrap());
+    let mut published = Vec::new();
+    for round in 0..50 {
+        let (topic, qos) = match round % 10 {
+            5 => ("$delayed/soon/a", Qos::AtMostOnce),
+            _ => ("a", Qos::AtLeastOnce),
+        };
+        let (broker, message) = (Arc::clone(&broker), Message::new(topic, "x").qos(qos));
+        published.push(tokio::spawn(async move { broker.publish(message).await }));
+    }
+    for one in published {
+        one.await.unwrap().unwrap();
+    }
+    Arc::into_inner(broker).expect("nobody else has it").shutdown().await.unwrap();
+    let dropped = ["reason=invalid", "qos=0"];
+    assert_eq!(counts.of("tidewire_messages_dropped_total", &dropped), 5);
+}
+
+#[tokio::test]
+async fn a_durable_name_cannot_be_one_that_the_broker_gives_itself() {
+    let broker = broker().await;
+    broker.publish(Message::new("a", "x").qos(Qos::AtLeastOnce)).await.unwrap();
+    for name in ["#publisher", "#0", "#"] {
+        let subscribed = broker.subscribe("a").durable(name, HOUR).await;
+        let Err(SubscribeError::Refused { what, reason }) = subscribed else { panic!("{name}") };
+        assert_eq!((&*what, reason), (name, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID));
+    }
+    broker.publish(Message::new("a", "x").qos(Qos::AtLeastOnce)).await.unwrap();
+}
