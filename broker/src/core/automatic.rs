@@ -3,8 +3,8 @@
 use tidewire_proto::mqtt::RetainHandling;
 use tidewire_proto::session::subscription::Subscription;
 use tidewire_proto::topic;
+use tidewire_store::Table;
 use tidewire_store::rows::subscription;
-use tidewire_store::{Table, TableChange};
 
 use crate::core::open::{Open, RetainedFeed};
 use crate::core::state::Core;
@@ -27,7 +27,7 @@ impl Core {
             if open.is_durable() {
                 let key = subscription::key(&open.client_id, &filter);
                 let row = Some(subscription::encode(&new));
-                self.turn.changes.push(TableChange::new(Table::Subscriptions, key, row));
+                self.turn.put(Table::Subscriptions, key, row);
             }
             open.subscriptions.insert(&filter, new);
             if automatic.retained != RetainHandling::DoNotSend {

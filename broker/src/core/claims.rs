@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidewire_proto::mqtt::ReasonCode;
 use tidewire_store::rows::subscription;
-use tidewire_store::{ReadError, Table, TableChange};
+use tidewire_store::{ReadError, Table};
 
 use crate::core::open::{ConnId, Open};
 use crate::core::state::Core;
@@ -92,7 +92,7 @@ impl Core {
             );
             open.subscriptions.remove(&filter);
             let key = subscription::key(&client_id, &filter);
-            self.turn.changes.push(TableChange::new(Table::Subscriptions, key, None));
+            self.turn.put(Table::Subscriptions, key, None);
         }
     }
 }

@@ -4,8 +4,8 @@ use tidewire_proto::delayed::parse;
 use tidewire_proto::message::Published;
 use tidewire_proto::mqtt::{Publish, ReasonCode};
 use tidewire_proto::record::BatchBuilder;
+use tidewire_store::Table;
 use tidewire_store::rows::delayed::{DelayedKey, DelayedRow};
-use tidewire_store::{Table, TableChange};
 
 use crate::core::open::{ConnId, Phase};
 use crate::core::state::Core;
@@ -56,7 +56,7 @@ impl Core {
             started_ms: self.shared.started_ms,
             serial: self.shared.next_serial(),
         };
-        self.turn.changes.push(TableChange::new(Table::Wills, key.encode(), Some(row)));
+        self.turn.put_with_messages(Table::Wills, key.encode(), Some(row));
         let core = keeper_of(client_id, self.shared.inboxes.len());
         self.turn.waiting.push(Waiting::DelayedTaken(DelayedTaken { key, bytes, core }));
         Ok(())

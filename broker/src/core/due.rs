@@ -10,7 +10,7 @@ use tidewire_proto::record::Batch;
 use tidewire_store::rows::delayed::{DelayedKey, DelayedRow};
 use tidewire_store::rows::session::SessionRow;
 use tidewire_store::rows::will::WillState;
-use tidewire_store::{ReadError, Table, TableChange};
+use tidewire_store::{ReadError, Table};
 
 use crate::core::inbox::Event;
 use crate::core::open::ConnId;
@@ -128,7 +128,6 @@ impl Core {
                 }
                 _ => {
                     self.publish_will(&will.message, client_id);
-                    self.delete_will_row(client_id);
                     is_changed = true;
                 }
             }
@@ -167,7 +166,7 @@ impl Core {
             }
             Err(error) => tracing::error!(%error, "a delayed message is lost"),
         }
-        self.turn.changes.push(TableChange::new(Table::Wills, bytes, None));
+        self.turn.put_with_messages(Table::Wills, bytes, None);
         self.turn.waiting.push(Waiting::DelayedSent(key, row.len() as u64));
     }
 

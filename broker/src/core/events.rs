@@ -47,9 +47,13 @@ impl Core {
             let of_it = |(ticket, _): &(u64, Vec<Waiting>)| *ticket == outcome.ticket;
             let Some(index) = self.commits.iter().position(of_it) else { continue };
             let Some((_, waiting)) = self.commits.remove(index) else { continue };
-            let result = outcome.result.map(|_| ());
+            let (result, stayed) = (outcome.result.map(|_| ()), outcome.stayed);
             for one in waiting {
-                self.on_waited(one, &result);
+                let of_it = if one.needs_messages() { &result } else { &stayed };
+                self.on_waited(one, of_it);
+            }
+            if stayed.is_err() {
+                self.write_all_rows_again();
             }
         }
         self.resume_paused();
@@ -102,6 +106,8 @@ impl Core {
             Waiting::Ended(client_id, id, is_over) => {
                 self.on_rows_ended(&client_id, id, is_over, result.is_ok());
             }
+            Waiting::Will(client_id) => self.on_will_sent(client_id, result.is_ok()),
+            Waiting::LateWill(client_id) => self.on_late_will_sent(&client_id, result),
             Waiting::DelayedTaken(taken) => self.on_delayed_taken(&taken, result.is_ok()),
             Waiting::DelayedSent(key, bytes) => self.on_delayed_sent(key, bytes, result.is_ok()),
         }

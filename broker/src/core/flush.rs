@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use tidewire_proto::routing::grant::SessionKey;
 use tidewire_store::rows::cursor;
-use tidewire_store::{Reply, Table, TableChange};
+use tidewire_store::{Reply, Table};
 
 use crate::core::inbox::Event;
 use crate::core::open::{ConnId, Open, Phase};
-use crate::core::state::Core;
+use crate::core::state::{Core, TURN_BYTES_MAX};
 use crate::core::turn::Waiting;
 use crate::metrics::Direction;
 
@@ -35,12 +36,31 @@ impl Core {
         }
     }
 
-    /// Hands the commit to the store; QoS 0 goes out now.
+    /// Hands the commit to the store; QoS 0 goes out now. Rows of very many sessions are more than
+    /// one commit may hold: each goes with who waits for it, in as many commits as it takes.
     pub(crate) fn submit(&mut self) {
+        self.write_groups();
         for id in std::mem::take(&mut self.urgent) {
             self.write_rows_of(id);
+            if self.turn.bytes() >= TURN_BYTES_MAX {
+                self.commit();
+            }
         }
-        self.write_groups();
+        self.commit();
+    }
+
+    /// Puts the rows of changed groups into the commit, or some into commits of their own. What
+    /// became of a message for a group stays with the dead letter that is made of it.
+    fn write_groups(&mut self) {
+        for id in std::mem::take(&mut self.groups.urgent) {
+            self.write_group(id);
+            if self.turn.bytes() >= TURN_BYTES_MAX && !self.turn.has_messages() {
+                self.commit();
+            }
+        }
+    }
+
+    fn commit(&mut self) {
         if self.turn.is_empty() {
             return;
         }
@@ -89,7 +109,20 @@ impl Core {
         }
         let row = cursor::encode(&open.window, open.cursor.positions(&self.positions));
         let key = open.client_id.as_bytes().into();
-        self.turn.changes.push(TableChange::new(Table::Cursors, key, Some(row)));
+        self.turn.put(Table::Cursors, key, Some(row));
+    }
+
+    /// Rows were refused. What they said was true of more than who waited for them: all go into
+    /// the commit of the next tick, as they are then.
+    pub(crate) fn write_all_rows_again(&mut self) {
+        self.groups.mark_all_changed();
+        let keys: Vec<usize> = self.conns.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let session = u32::try_from(key).ok().map(SessionKey);
+            if let Some(id) = session.and_then(|session| self.id_at(session)) {
+                self.mark_changed(id, false);
+            }
+        }
     }
 
     fn write_dirty(&mut self) {

@@ -10,8 +10,8 @@ use tidewire_proto::session::window::Place;
 use tidewire_proto::share::group::{Group, Link};
 use tidewire_proto::share::strategy::Strategy;
 use tidewire_proto::topic;
+use tidewire_store::Table;
 use tidewire_store::rows::share::{GroupRow, Key, Unfinished};
-use tidewire_store::{Table, TableChange};
 
 use crate::core::groups::SharedGroup;
 use crate::core::letters::{Fate, Join, Notice, ToGroup, ToMember};
@@ -136,30 +136,28 @@ impl Core {
         self.groups.remove(id);
         if has_row {
             let key = Key::Group(id).encode();
-            self.turn.changes.push(TableChange::new(Table::Shares, key, None));
+            self.turn.put(Table::Shares, key, None);
         }
     }
 
-    /// Puts the rows of changed groups into this turn's commit.
-    pub(crate) fn write_groups(&mut self) {
-        for id in std::mem::take(&mut self.groups.urgent) {
-            let Some(group) = self.groups.of_id(id) else { continue };
-            group.is_urgent = false;
-            if !std::mem::take(&mut group.is_changed) {
-                continue;
-            }
-            let is_durable = group.group.is_durable();
-            if !is_durable && !group.has_row {
-                continue;
-            }
-            group.has_row = is_durable;
-            let row = is_durable.then(|| {
-                let positions = group.cursor.positions(&self.positions).clone();
-                let unfinished = unfinished(&group.group);
-                GroupRow { filter: (*group.filter).into(), positions, unfinished }.encode()
-            });
-            self.turn.changes.push(TableChange::new(Table::Shares, Key::Group(id).encode(), row));
+    /// Puts the row of a group into this turn's commit, if it changed.
+    pub(crate) fn write_group(&mut self, id: GroupId) {
+        let Some(group) = self.groups.of_id(id) else { return };
+        group.is_urgent = false;
+        if !std::mem::take(&mut group.is_changed) {
+            return;
         }
+        let is_durable = group.group.is_durable();
+        if !is_durable && !group.has_row {
+            return;
+        }
+        group.has_row = is_durable;
+        let row = is_durable.then(|| {
+            let positions = group.cursor.positions(&self.positions).clone();
+            let unfinished = unfinished(&group.group);
+            GroupRow { filter: (*group.filter).into(), positions, unfinished }.encode()
+        });
+        self.turn.put(Table::Shares, Key::Group(id).encode(), row);
     }
 }
 

@@ -11,7 +11,7 @@ use tidewire_proto::session::window::Exchange;
 use tidewire_proto::share::group::Handed;
 use tidewire_store::rows::cursor;
 use tidewire_store::rows::share::{GroupRow, Key, Unfinished};
-use tidewire_store::{ReadError, Store, Table, TableChange};
+use tidewire_store::{ReadError, Store, Table};
 
 use crate::core::letters::core_of;
 use crate::core::state::Core;
@@ -114,7 +114,7 @@ impl Core {
         let mut keys = vec![Key::Group(id).encode()];
         keys.extend(members.iter().map(|member| Key::Member(id, member).encode()));
         for key in keys {
-            self.turn.changes.push(TableChange::new(Table::Shares, key, None));
+            self.turn.put(Table::Shares, key, None);
         }
         self.end_turn_soon();
     }

@@ -7,8 +7,8 @@ use tidewire_proto::message::Message;
 use tidewire_proto::mqtt::{Ack, ReasonCode};
 use tidewire_proto::routing::grant::{Grant, SessionKey, Target};
 use tidewire_proto::session::window::{Place, Step};
+use tidewire_store::Table;
 use tidewire_store::rows::share::{Key, MEMBER_ROW};
-use tidewire_store::{Table, TableChange};
 
 use crate::core::dispatch::{Sent, Way};
 use crate::core::letters::{Address, Confirm, Deal, Fate, Join, Notice, ToMember};
@@ -113,7 +113,7 @@ impl Core {
     fn put_member_row(&mut self, group: GroupId, client_id: &str, is_member: bool) {
         let key = Key::Member(group, client_id).encode();
         let row = is_member.then(|| MEMBER_ROW.into());
-        self.turn.changes.push(TableChange::new(Table::Shares, key, row));
+        self.turn.put(Table::Shares, key, row);
     }
 
     fn on_deal(&mut self, deal: &Deal) {

@@ -6,8 +6,8 @@ use tidewire_proto::mqtt::{Ack, Publish, ReasonCode};
 use tidewire_proto::qos::Qos;
 use tidewire_proto::session::inbound::Verdict;
 use tidewire_proto::session::receipts::Release;
+use tidewire_store::Table;
 use tidewire_store::rows::receipt;
-use tidewire_store::{Table, TableChange};
 
 use crate::core::open::{ConnId, Phase};
 use crate::core::send::quality;
@@ -72,7 +72,7 @@ impl Core {
         match open.inbound.receipts.on_pubrel(packet_id) {
             Release::End if open.is_durable() => {
                 let key = receipt::key(&open.client_id, packet_id);
-                self.turn.changes.push(TableChange::new(Table::Inbound, key, None));
+                self.turn.put(Table::Inbound, key, None);
                 self.turn.waiting.push(Waiting::Pubcomp(id, packet_id));
                 self.end_turn_soon();
             }
@@ -98,7 +98,7 @@ impl Core {
                 let Some(open) = self.open(id).filter(|open| open.is_durable()) else { return };
                 let key = receipt::key(&open.client_id, packet_id);
                 let row = Some(receipt::ROW.into());
-                self.turn.changes.push(TableChange::new(Table::Inbound, key, row));
+                self.turn.put_with_messages(Table::Inbound, key, row);
             }
         }
     }

@@ -17,7 +17,7 @@ use tidewire_proto::session::window::{Window, packet_id};
 use tidewire_proto::topic::is_shared;
 use tidewire_store::rows::session::SessionRow;
 use tidewire_store::rows::{bounds_of, cursor, receipt, subscription};
-use tidewire_store::{ReadError, Table, TableChange};
+use tidewire_store::{ReadError, Table};
 
 use crate::core::open::{Claim, ConnId, Open, Phase};
 use crate::core::state::Core;
@@ -271,10 +271,10 @@ impl Core {
     }
 
     fn delete_rows(&mut self, client_id: &str, members: Members) -> Result<(), ReadError> {
-        let (mut changes, mut shared) = (Vec::new(), Vec::new());
+        let (mut keys, mut shared) = (Vec::new(), Vec::new());
         for table in OF_SESSIONS {
             self.rows_of(table, client_id, &mut |key, _| {
-                changes.push(TableChange::new(table, key.into(), None));
+                keys.push((table, Box::from(key)));
                 let filter = subscription::filter(client_id, key).ok();
                 if let Some(filter) =
                     filter.filter(|f| table == Table::Subscriptions && is_shared(f))
@@ -287,15 +287,15 @@ impl Core {
             self.end_membership(client_id, &filter, members == Members::Leave);
         }
         for table in [Table::Sessions, Table::Cursors] {
-            changes.push(TableChange::new(table, client_id.as_bytes().into(), None));
+            keys.push((table, client_id.as_bytes().into()));
         }
         // It is over whatever a crash leaves of its rows.
         let over = SessionRow { expiry_s: 0, ended_ms: Some(0) };
-        if changes.len() > ROWS_AT_ONCE {
+        if keys.len() > ROWS_AT_ONCE {
             self.put_session_row(client_id, over);
         }
-        for change in changes {
-            self.turn.changes.push(change);
+        for (table, key) in keys {
+            self.turn.put(table, key, None);
             self.submit_if_large();
         }
         if members == Members::Leave {
@@ -306,6 +306,6 @@ impl Core {
 
     pub(crate) fn put_session_row(&mut self, client_id: &str, row: SessionRow) {
         let key = client_id.as_bytes().into();
-        self.turn.changes.push(TableChange::new(Table::Sessions, key, Some(row.encode())));
+        self.turn.put(Table::Sessions, key, Some(row.encode()));
     }
 }

@@ -11,8 +11,8 @@ use tidewire_proto::replay::{PROPERTY, parse_start, split_start};
 use tidewire_proto::routing::grant::{Grant, SessionKey};
 use tidewire_proto::session::subscription::Subscription;
 use tidewire_proto::topic::{self, is_shared};
+use tidewire_store::Table;
 use tidewire_store::rows::subscription;
-use tidewire_store::{Table, TableChange};
 
 use crate::config::MqttConfig;
 use crate::core::claims::without_exclusive;
@@ -174,7 +174,7 @@ impl Core {
         let Some(subscription) = open.subscriptions.get(filter) else { return };
         let key = subscription::key(&open.client_id, filter);
         let row = Some(subscription::encode(subscription));
-        self.turn.changes.push(TableChange::new(Table::Subscriptions, key, row));
+        self.turn.put(Table::Subscriptions, key, row);
     }
 
     /// Notes down a subscription; whether its filter is new to the session.
@@ -219,7 +219,7 @@ impl Core {
         let is_durable = open.is_durable();
         if is_durable {
             let key = subscription::key(&client_id, filter);
-            self.turn.changes.push(TableChange::new(Table::Subscriptions, key, None));
+            self.turn.put(Table::Subscriptions, key, None);
         }
         self.give_up(filter, &client_id, is_durable);
         self.trie.remove(filter, SessionKey(id.key));

@@ -44,6 +44,10 @@ pub(crate) enum Waiting {
     /// A session's last rows are written: it can be taken up elsewhere.
     /// With it the session may be over.
     Ended(Arc<str>, ConnId, bool),
+    /// The will of a client that is away is published.
+    Will(Arc<str>),
+    /// The same when its client is back.
+    LateWill(Arc<str>),
     /// Retained messages that were counted.
     Retained(Vec<Claimed>),
     /// Filters that one session had for itself.
@@ -52,6 +56,28 @@ pub(crate) enum Waiting {
     DelayedTaken(DelayedTaken),
     /// It was published, and takes so many bytes no longer.
     DelayedSent(DelayedKey, u64),
+}
+
+impl Waiting {
+    /// Whether it asks for the messages of the commit: the rows that stay may be there without.
+    pub(crate) fn needs_messages(&self) -> bool {
+        match self {
+            Self::Puback(..)
+            | Self::Pubrec(..)
+            | Self::Will(_)
+            | Self::LateWill(_)
+            | Self::Retained(_)
+            | Self::DelayedTaken(_)
+            | Self::DelayedSent(..) => true,
+            Self::Pubcomp(..)
+            | Self::Refused(..)
+            | Self::Send(..)
+            | Self::Suback(..)
+            | Self::Connack(..)
+            | Self::Freed(_)
+            | Self::Ended(..) => false,
+        }
+    }
 }
 
 /// What a record or a row costs besides what its publisher gives.
@@ -76,7 +102,7 @@ pub(crate) struct Turn {
     /// The message that was admitted last, in the form in which it is kept.
     form: Option<Batch>,
     claims: Vec<Claimed>,
-    pub(crate) changes: Vec<TableChange>,
+    changes: Vec<TableChange>,
     pub(crate) waiting: Vec<Waiting>,
     bytes: usize,
     /// How many of `changes` are in `bytes`.
@@ -137,6 +163,21 @@ impl Turn {
         self.retained.push(RetainedRow { topic: message.topic.into(), partition, message: kept });
     }
 
+    /// A row set, or removed: kept also where messages of this commit are refused.
+    pub(crate) fn put(&mut self, table: Table, key: Box<[u8]>, value: Option<Box<[u8]>>) {
+        self.changes.push(TableChange::new(table, key, value).that_stays());
+    }
+
+    /// A row that belongs to the messages of this commit: refused with them.
+    pub(crate) fn put_with_messages(
+        &mut self,
+        table: Table,
+        key: Box<[u8]>,
+        value: Option<Box<[u8]>>,
+    ) {
+        self.changes.push(TableChange::new(table, key, value));
+    }
+
     /// About how many bytes the commit has so far.
     pub(crate) fn bytes(&mut self) -> usize {
         for change in self.changes.iter().skip(self.changes_counted) {
@@ -145,6 +186,11 @@ impl Turn {
         }
         self.changes_counted = self.changes.len();
         self.bytes
+    }
+
+    /// Whether it has messages for the log, other than those that are handed out at once.
+    pub(crate) fn has_messages(&self) -> bool {
+        !self.touched.is_empty()
     }
 
     /// Whether there is nothing to commit and nobody to tell.

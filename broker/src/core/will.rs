@@ -7,11 +7,12 @@ use tidewire_proto::message::Published;
 use tidewire_proto::mqtt;
 use tidewire_proto::record::{Batch, BatchBuilder};
 use tidewire_store::rows::will::{WillRow, WillState};
-use tidewire_store::{ReadError, Table, TableChange};
+use tidewire_store::{CommitError, ReadError, Table};
 
 use crate::core::open::{Open, Will};
 use crate::core::state::Core;
 use crate::core::timers::Due;
+use crate::core::turn::Waiting;
 use crate::ledger::will_bytes;
 
 impl Will {
@@ -56,7 +57,7 @@ impl Core {
         self.timers.forget(client_id);
         let had_one = old.is_some();
         if let Some(old) = old.filter(|old| is_sent_at_return(old, is_resumed, self.now_ms)) {
-            self.publish_will(&old.message, client_id);
+            self.publish_late_will(&old.message, client_id);
         }
         match new {
             Some(will) => self.put_will_row(client_id, &will.row(WillState::Connected)),
@@ -77,8 +78,7 @@ impl Core {
         }
         let wait_s = if open.ends_at_once { 0 } else { will.delay_s.min(open.terms.expiry_s) };
         if wait_s == 0 {
-            self.publish_will(&will.message, &open.client_id);
-            return self.delete_will_row(&open.client_id);
+            return self.publish_will(&will.message, &open.client_id);
         }
         let due_ms = self.shared.clock.now_ms() + i64::from(wait_s) * 1000;
         let state = WillState::Waiting { due_ms, by_broker: false };
@@ -86,23 +86,48 @@ impl Core {
         self.wait_until_due(Due::Will(Arc::clone(&open.client_id), due_ms));
     }
 
-    /// Publishes a will; the caller's commit removes its row.
-    pub(crate) fn publish_will(&mut self, message: &Batch, client_id: &str) {
+    /// Publishes a will, in the commit that removes its row.
+    pub(crate) fn publish_will(&mut self, message: &Batch, client_id: &Arc<str>) {
         // What it may live begins now.
         self.publish_kept(message, client_id, None);
+        let key = client_id.as_bytes().into();
+        self.turn.put_with_messages(Table::Wills, key, None);
+        self.turn.waiting.push(Waiting::Will(Arc::clone(client_id)));
+    }
+
+    /// Publishes a will whose client is back. It is not tried again: what the client itself says
+    /// from now on must not be overtaken by it. Nor does the client wait for it: it may be the one
+    /// whose reading makes room.
+    fn publish_late_will(&mut self, message: &Batch, client_id: &Arc<str>) {
+        self.publish_kept(message, client_id, None);
+        self.turn.waiting.push(Waiting::LateWill(Arc::clone(client_id)));
+    }
+
+    /// A will is published, or could not be.
+    pub(crate) fn on_will_sent(&mut self, client_id: Arc<str>, is_ok: bool) {
+        match is_ok {
+            true => self.shared.wills.put(client_id.as_bytes(), None),
+            false => self.visit_later(client_id),
+        }
+    }
+
+    pub(crate) fn on_late_will_sent(&self, client_id: &str, result: &Result<(), CommitError>) {
+        if let Err(error) = result {
+            tracing::warn!(client_id, %error, "a will is lost: its client is back");
+        }
     }
 
     fn put_will_row(&mut self, client_id: &str, row: &WillRow) {
         let bytes = will_bytes(client_id, &row.message);
         self.shared.wills.put(client_id.as_bytes(), Some(bytes));
         let key = client_id.as_bytes().into();
-        self.turn.changes.push(TableChange::new(Table::Wills, key, Some(row.encode())));
+        self.turn.put(Table::Wills, key, Some(row.encode()));
     }
 
-    pub(crate) fn delete_will_row(&mut self, client_id: &str) {
+    fn delete_will_row(&mut self, client_id: &str) {
         self.shared.wills.put(client_id.as_bytes(), None);
         let key = client_id.as_bytes().into();
-        self.turn.changes.push(TableChange::new(Table::Wills, key, None));
+        self.turn.put(Table::Wills, key, None);
     }
 }
 
