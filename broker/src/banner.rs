@@ -41,6 +41,8 @@ pub enum Protocol {
     Mqtt,
     /// MQTT over WebSocket.
     WebSocket,
+    /// The Kafka protocol.
+    Kafka,
 }
 
 impl Protocol {
@@ -48,6 +50,7 @@ impl Protocol {
         match self {
             Self::Mqtt => "mqtt",
             Self::WebSocket => "ws",
+            Self::Kafka => "kafka",
         }
     }
 
@@ -55,6 +58,7 @@ impl Protocol {
         match self {
             Self::Mqtt => "MQTT 5, 3.1.1, 3.1",
             Self::WebSocket => "the same over WebSocket, any path",
+            Self::Kafka => "streams as topics",
         }
     }
 }

@@ -76,9 +76,19 @@ impl Broker {
     /// Where MQTT clients can connect, if anywhere.
     #[must_use]
     pub fn mqtt_address(&self) -> Option<SocketAddr> {
+        self.address_of(Protocol::Mqtt)
+    }
+
+    /// Where Kafka clients can connect, if anywhere.
+    #[must_use]
+    pub fn kafka_address(&self) -> Option<SocketAddr> {
+        self.address_of(Protocol::Kafka)
+    }
+
+    fn address_of(&self, protocol: Protocol) -> Option<SocketAddr> {
         let mut listeners = self.door.listeners.iter();
-        let mqtt = listeners.find(|listener| listener.protocol == Protocol::Mqtt);
-        mqtt.map(|listener| listener.address)
+        let found = listeners.find(|listener| listener.protocol == protocol);
+        found.map(|listener| listener.address)
     }
 
     /// Whether this start made the data folder.

@@ -4,7 +4,9 @@
 mod defaults;
 mod document;
 mod gather;
+mod kafka;
 mod layers;
+mod place;
 mod problem;
 mod quantity;
 mod rate;
@@ -18,6 +20,7 @@ use std::path::PathBuf;
 use figment::value::Value;
 use serde::{Deserialize, Serialize};
 
+pub use kafka::KafkaListener;
 pub use layers::{Flag, Sources};
 pub use problem::ConfigErrors;
 pub use rate::{AtRateLimit, RateConfig};

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use tidewire_bridge::PortError;
 use tidewire_proto::mqtt::{EncodeError, ReasonCode};
 use tidewire_store::{CloseError, CommitError, OpenError, ReadError, StreamError};
 
@@ -33,8 +34,11 @@ pub enum StartError {
     #[error("stream {0:?} cannot be changed to what the configuration says")]
     Stream(String, #[source] StreamError),
     /// A port is taken or may not be used.
-    #[error("cannot listen on {0} for {1}; is another broker running, or try --mqtt with a port")]
-    Bind(SocketAddr, &'static str, #[source] io::Error),
+    #[error("cannot listen on {0} for {1}; is another broker running? Try --{2} with another port")]
+    Bind(SocketAddr, &'static str, &'static str, #[source] io::Error),
+    /// The Kafka port cannot be opened.
+    #[error("the Kafka port cannot be opened")]
+    Kafka(#[source] PortError),
     /// The system refuses threads, handles, a folder or signals.
     #[error("the system refuses {0}")]
     System(&'static str, #[source] io::Error),

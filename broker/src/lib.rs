@@ -11,6 +11,7 @@ pub mod config;
 mod core;
 mod error;
 mod exclusive;
+mod kafka;
 mod ledger;
 mod link;
 mod listener;

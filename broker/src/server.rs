@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tidewire_bridge::Port;
 use tidewire_proto::routing::placement::{Placement, Shelf};
 use tidewire_proto::session::cursor::Positions;
 use tidewire_proto::topic::TopicFilter;
@@ -18,10 +19,10 @@ use crate::core::inbox::{Event, Inbox};
 use crate::core::shared::{Shared, wall_clock_ms};
 use crate::error::{StartError, StopError};
 use crate::listener::{self, Listener};
-use crate::metrics::Metrics;
+use crate::metrics::Counted;
 use crate::upkeep::Upkeep;
 use crate::users;
-use crate::{core, restart, store_options};
+use crate::{core, kafka, restart, store_options};
 
 /// How long clients may take to let a stopping broker go.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -32,6 +33,7 @@ pub(crate) struct Server {
     cores: Vec<JoinHandle<()>>,
     accepting: Vec<tokio::task::JoinHandle<()>>,
     listeners: Vec<BoundListener>,
+    kafka: Option<Port>,
     upkeep: Upkeep,
     is_new: bool,
 }
@@ -39,7 +41,8 @@ pub(crate) struct Server {
 impl Server {
     /// Opens the store, binds every port, starts every core: in this order, so that nobody
     /// connects to a broker that cannot keep a message.
-    pub(crate) fn start(config: &Config, metrics: Metrics) -> Result<Self, StartError> {
+    pub(crate) fn start(config: &Config, counted: Counted) -> Result<Self, StartError> {
+        let Counted { metrics, kafka: numbers } = counted;
         let users = config.auth.scram_file.as_ref().map(|file| users::load(file)).transpose();
         let users = users.map_err(StartError::Users)?;
         let dir = &config.data.dir;
@@ -51,13 +54,14 @@ impl Server {
         fit_streams(&store, config)?;
 
         let mqtt = match config.listener.mqtt.bind {
-            Some(address) => Some(bound(address, "MQTT")?),
+            Some(address) => Some(bound(address, ("MQTT", "mqtt"))?),
             None => None,
         };
         let websocket = match config.listener.websocket.bind {
-            Some(address) => Some(bound(address, "WebSocket")?),
+            Some(address) => Some(bound(address, ("WebSocket", "mqtt"))?),
             None => None,
         };
+        let kafka = kafka::bind(config)?;
         let count = core_count(config);
         let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
         let shares = core::stored_shares(&store).map_err(StartError::Tables)?;
@@ -88,7 +92,12 @@ impl Server {
             let listener = listener.web(&config.origins);
             accepting.push(tokio::spawn(listener.accept(Arc::clone(&shared))));
         }
-        Ok(Self { shared, cores, accepting, listeners, upkeep, is_new })
+        let kafka = kafka.map(|bound| {
+            listeners.push(BoundListener { protocol: Protocol::Kafka, address: bound.address() });
+            kafka::open(bound, &shared, config, numbers)
+        });
+        let kafka = kafka.transpose()?;
+        Ok(Self { shared, cores, accepting, listeners, kafka, upkeep, is_new })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -142,6 +151,9 @@ impl Server {
             tracing::warn!("some clients did not let go in time");
         }
         self.upkeep.stop();
+        if let Some(kafka) = self.kafka {
+            kafka.close();
+        }
         self.shared.store.shutdown().map_err(StopError::Close)?;
         tracing::info!("Stopped.");
         if has_failed { Err(StopError::Panicked) } else { Ok(()) }
@@ -174,9 +186,9 @@ fn fit_streams(store: &Store, config: &Config) -> Result<(), StartError> {
 
 fn bound(
     address: SocketAddr,
-    protocol: &'static str,
+    (protocol, flag): (&'static str, &'static str),
 ) -> Result<(tokio::net::TcpListener, SocketAddr), StartError> {
-    let failed = |error| StartError::Bind(address, protocol, error);
+    let failed = |error| StartError::Bind(address, protocol, flag, error);
     let listener = listener::bind(address).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))

@@ -18,7 +18,10 @@ impl Drop for Broker {
 fn first_line(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidewire"));
-    command.current_dir(folder.path()).args(["serve", "--mqtt", "127.0.0.1:0"]).args(arguments);
+    command
+        .current_dir(folder.path())
+        .args(["serve", "--mqtt", "127.0.0.1:0", "--kafka", "off"])
+        .args(arguments);
     command.envs(variables.iter().copied());
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut broker = Broker(command.spawn().expect("it starts"));

@@ -83,6 +83,18 @@ impl Broker {
         address_in(line).expect("an address")
     }
 
+    /// Where it serves Kafka clients.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn kafka_address(&self) -> SocketAddr {
+        self.program.await_output("kafka://");
+        let output = self.program.output();
+        let line = output.lines().find(|line| line.contains("kafka://")).expect("just seen");
+        address_in(line).expect("an address")
+    }
+
     /// Its data folder.
     #[must_use]
     pub fn data(&self) -> &Path {
@@ -157,7 +169,8 @@ fn run(data: &Path, flags: &[String]) -> (Program, SocketAddr) {
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
     command.arg(places::built_program("tidewire"));
-    command.arg("--data").arg(data).args(["--mqtt", "127.0.0.1:0"]).args(flags);
+    command.arg("--data").arg(data).args(["--mqtt", "127.0.0.1:0"]);
+    command.args(["--kafka", "127.0.0.1:0"]).args(flags);
     if let Some(above) = data.parent() {
         command.current_dir(above);
     }

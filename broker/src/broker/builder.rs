@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::broker::door::Plan;
 use crate::config::Config;
 use crate::error::StartError;
-use crate::metrics::Metrics;
+use crate::metrics::Counted;
 
 /// What a broker is to be; made by [`Broker::builder`](crate::Broker::builder).
 #[must_use = "nothing starts until `start` is awaited"]
@@ -33,6 +33,7 @@ impl Builder {
     pub(super) fn new() -> Self {
         let mut config = Config::default();
         config.listener.mqtt.bind = None;
+        config.listener.kafka.bind = None;
         Self { config, data: Data::Unknown, recorder: None }
     }
 
@@ -75,6 +76,13 @@ impl Builder {
         self
     }
 
+    /// Serves Kafka clients there, too. With port 0 the system chooses one:
+    /// [`Broker::kafka_address`](crate::Broker::kafka_address) tells which.
+    pub fn listen_kafka(mut self, address: SocketAddr) -> Self {
+        self.config.listener.kafka.bind = Some(address);
+        self
+    }
+
     /// Threads that serve connections; 0 is one per core of the machine.
     pub fn cores(mut self, cores: u16) -> Self {
         self.config.threads.cores = cores;
@@ -102,11 +110,11 @@ impl Builder {
                 Some(folder)
             }
         };
-        let metrics = match recorder {
-            Some(recorder) => metrics::with_local_recorder(&*recorder, Metrics::register),
-            None => Metrics::register(),
+        let counted = match recorder {
+            Some(recorder) => metrics::with_local_recorder(&*recorder, Counted::register),
+            None => Counted::register(),
         };
-        Ok(Plan { config, metrics, temporary })
+        Ok(Plan { config, counted, temporary })
     }
 }
 

@@ -11,13 +11,13 @@ use crate::banner::BoundListener;
 use crate::config::Config;
 use crate::core::shared::Shared;
 use crate::error::{StartError, StopError};
-use crate::metrics::Metrics;
+use crate::metrics::Counted;
 use crate::server::Server;
 
 /// What to start.
 pub(super) struct Plan {
     pub(super) config: Config,
-    pub(super) metrics: Metrics,
+    pub(super) counted: Counted,
     /// Deleted when the broker has ended.
     pub(super) temporary: Option<TempDir>,
 }
@@ -64,13 +64,13 @@ fn no_answer() -> StartError {
 
 /// The whole life of a broker.
 fn live(plan: Plan, started: oneshot::Sender<Result<Door, StartError>>) {
-    let Plan { config, metrics, temporary } = plan;
+    let Plan { config, counted, temporary } = plan;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return drop(started.send(Err(StartError::System("a runtime", error)))),
     };
     let asked = runtime.block_on(async {
-        let server = match Server::start(&config, metrics) {
+        let server = match Server::start(&config, counted) {
             Ok(server) => server,
             Err(error) => {
                 // Nobody waits any more, or the error is on its way.

@@ -41,7 +41,11 @@ pub(super) fn summary(config: &Config) -> String {
     };
     let dir = &config.data.dir;
     let state = if dir.exists() { "exists" } else { "will be made" };
-    let rows = [("mqtt", mqtt), ("data", format!("{}, {state}", dir.display()))];
+    let kafka = match config.listener.kafka.bind {
+        Some(address) => format!("{address}, {}", banner::reach(address.ip())),
+        None => "off".into(),
+    };
+    let rows = [("mqtt", mqtt), ("kafka", kafka), ("data", format!("{}, {state}", dir.display()))];
     let streams = config.streams.iter().map(|stream| ("stream", describe(stream)));
     for (name, fact) in rows.into_iter().chain(streams) {
         // Writing to a String cannot fail.
@@ -84,10 +88,17 @@ fn nearest_existing(dir: &Path) -> PathBuf {
     }
 }
 
-fn look_at_reach(config: &Config) -> Option<String> {
-    let address = config.listener.mqtt.bind.filter(|address| !address.ip().is_loopback())?;
-    let warning = format!("listener.mqtt.bind = {address} is open to the network");
-    Some(format!("{warning}, and no password is asked: keep it behind a firewall"))
+fn look_at_reach(config: &Config) -> Vec<String> {
+    let listeners = [
+        ("listener.mqtt.bind", config.listener.mqtt.bind),
+        ("listener.kafka.bind", config.listener.kafka.bind),
+    ];
+    let open = listeners.into_iter().filter_map(|(setting, bind)| {
+        let address = bind.filter(|address| !address.ip().is_loopback())?;
+        let warning = format!("{setting} = {address} is open to the network");
+        Some(format!("{warning}, and no password is asked: keep it behind a firewall"))
+    });
+    open.collect()
 }
 
 fn look_at_files(config: &Config) -> Option<String> {
@@ -125,9 +136,9 @@ mod tests {
     #[test]
     fn only_an_address_beyond_this_machine_is_warned_about() {
         let mut config = Config::default();
-        assert_eq!(look_at_reach(&config), None);
+        assert_eq!(look_at_reach(&config), Vec::<String>::new());
         config.listener.mqtt.bind = Some("0.0.0.0:1883".parse().unwrap());
-        assert!(look_at_reach(&config).unwrap().contains("open to the network"));
+        assert!(look_at_reach(&config).concat().contains("open to the network"));
     }
 
     #[test]

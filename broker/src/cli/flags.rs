@@ -17,6 +17,9 @@ pub(super) struct Flags {
     /// Serve MQTT at this address, or "off" [listener.mqtt.bind].
     #[arg(long, global = true, value_name = "ADDR")]
     mqtt: Option<String>,
+    /// Serve Kafka clients at this address, or "off" [listener.kafka.bind].
+    #[arg(long, global = true, value_name = "ADDR")]
+    kafka: Option<String>,
     /// What to log: a level or a list like info,tidewire_store=debug [log.filter].
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
@@ -39,6 +42,7 @@ impl Flags {
         let all = [
             ("--data", "data.dir", &self.data),
             ("--mqtt", "listener.mqtt.bind", &self.mqtt),
+            ("--kafka", "listener.kafka.bind", &self.kafka),
             ("--log", "log.filter", &self.log),
         ];
         let given = |(name, setting, value): (_, _, &Option<String>)| {

@@ -10,6 +10,7 @@ use tidewire_proto::share::strategy::Strategy;
 use tidewire_store::KeyRule;
 
 use super::defaults::{self, GIB, KIB, MIB};
+use super::kafka::KafkaListener;
 use super::quantity::{bytes, count, millis, millis_out, seconds};
 use super::rate::{AtRateLimit, RateConfig};
 use super::text::{
@@ -40,6 +41,8 @@ pub struct ListenerConfig {
     pub mqtt: MqttListener,
     /// MQTT over WebSocket.
     pub websocket: WebSocketListener,
+    /// The streams, for Kafka clients.
+    pub kafka: KafkaListener,
 }
 
 /// `[listener.websocket]`: MQTT over WebSocket, for pages and for networks that let nothing else

@@ -13,6 +13,8 @@ use tidewire_store::KeyRule;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use super::place::split_place;
+
 /// An address with its port, or the word `off`.
 pub(super) fn address_or_off<'de, D>(from: D) -> Result<Option<SocketAddr>, D::Error>
 where
@@ -58,7 +60,17 @@ pub(super) fn name_or_off<'de, D: Deserializer<'de>>(from: D) -> Result<Option<S
     })
 }
 
-/// The way back of [`topic_or_off`].
+/// A host with a port that clients can connect to, or `off`.
+pub(super) fn place_or_off<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let expected = "a host with a port that clients can reach, such as \"broker.example:9092\", \
+                    never an address that stands for all, or \"off\"";
+    read(from, expected, |text| match text {
+        "off" => Some(None),
+        _ => split_place(text).map(|_| Some(text.into())),
+    })
+}
+
+/// The way back of [`topic_or_off`] and of [`place_or_off`].
 pub(super) fn topic_or_off_out<S>(topic: &Option<String>, to: S) -> Result<S::Ok, S::Error>
 where
     S: Serializer,

@@ -10,6 +10,7 @@ use crate::output::{note, run};
 const PROGRAMS: &[(&str, &str)] = &[
     ("mosquitto_sub", "mosquitto-clients"),
     ("mosquitto_pub", "mosquitto-clients"),
+    ("kcat", "kcat"),
     ("python3", "python3"),
     ("node", "nodejs"),
     ("npm", "npm"),

@@ -1,0 +1,19 @@
+//! What Kafka clients may make us hold. Data only.
+
+use std::time::Duration;
+
+/// Limits of the Kafka port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortLimits {
+    /// Open connections.
+    pub connections_max: usize,
+    /// The largest request, in bytes.
+    pub request_bytes_max: usize,
+    /// The most that one answer to a Fetch holds, in bytes, whatever the client asks for; a batch
+    /// that is larger comes alone.
+    pub fetch_bytes_max: usize,
+    /// A connection that says nothing is closed after this time.
+    pub idle: Duration,
+    /// So is one that does not take an answer.
+    pub send: Duration,
+}

@@ -1,0 +1,44 @@
+//! The streams as Kafka sees them: names, ids, partitions by index. Never changes a stream.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tidewire_store::Stream;
+use uuid::Uuid;
+
+/// What Kafka says for "you did not ask what you may do".
+pub(crate) const UNKNOWN_OPERATIONS: i32 = i32::MIN;
+
+/// All streams, as of one moment.
+pub(crate) struct Topics {
+    streams: Arc<Vec<Stream>>,
+}
+
+impl Topics {
+    pub(crate) fn new(streams: Arc<Vec<Stream>>) -> Self {
+        Self { streams }
+    }
+
+    /// All, with their ids.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Stream, Uuid)> {
+        self.streams.iter().map(|stream| (stream, id_of(&stream.name)))
+    }
+
+    /// The one of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<(&Stream, Uuid)> {
+        self.iter().find(|(stream, _)| stream.name == name)
+    }
+
+    /// The one with this id.
+    pub(crate) fn with_id(&self, wanted: Uuid) -> Option<(&Stream, Uuid)> {
+        self.iter().find(|(_, id)| *id == wanted)
+    }
+}
+
+/// A stream is never deleted and never renamed: its name is enough to know it by.
+fn id_of(name: &str) -> Uuid {
+    let hash = Sha256::new().chain_update(b"tidewire topic ").chain_update(name).finalize();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    Uuid::from_bytes(bytes)
+}

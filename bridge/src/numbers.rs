@@ -1,0 +1,41 @@
+//! What the Kafka port counts: every series is declared once, its handles are made once.
+
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+
+use crate::wire::Refusal;
+
+const CONNECTIONS: &str = "tidewire_kafka_connections";
+const REQUESTS: &str = "tidewire_kafka_requests_total";
+const CLOSED: &str = "tidewire_kafka_closed_total";
+
+/// The handles of all series of the Kafka port.
+pub struct PortNumbers {
+    pub(crate) connections: Gauge,
+    pub(crate) requests: Counter,
+    closed: Vec<Counter>,
+}
+
+impl PortNumbers {
+    /// Describes and registers all series with the recorder in force; without one, the handles do
+    /// nothing.
+    #[must_use]
+    pub fn register() -> Self {
+        describe_gauge!(CONNECTIONS, "Open connections of Kafka clients.");
+        describe_counter!(REQUESTS, "Requests of Kafka clients that were answered.");
+        describe_counter!(CLOSED, "Connections that the Kafka port closed, by reason.");
+        let closed = |refusal: &Refusal| counter!(CLOSED, "reason" => refusal.label());
+        Self {
+            connections: gauge!(CONNECTIONS),
+            requests: counter!(REQUESTS),
+            closed: Refusal::ALL.iter().map(closed).collect(),
+        }
+    }
+
+    /// We closed a connection.
+    pub(crate) fn closed(&self, why: Refusal) {
+        let place = Refusal::ALL.iter().position(|refusal| *refusal == why);
+        if let Some(counter) = place.and_then(|place| self.closed.get(place)) {
+            counter.increment(1);
+        }
+    }
+}

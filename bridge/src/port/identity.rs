@@ -1,0 +1,30 @@
+//! Which cluster we are: a name made once and kept with the data. Never changes it.
+
+use std::fmt::Write;
+use std::io;
+
+use tidewire_store::{Commit, Store, Table, TableChange};
+
+use super::error::PortError;
+
+/// The row of [`Table::Meta`] that holds it.
+const KEY: &[u8] = b"cluster-id";
+
+/// The name of the cluster; made when there is none.
+pub(super) fn cluster_id(store: &Store) -> Result<String, PortError> {
+    if let Some(row) = store.get(Table::Meta, KEY).map_err(PortError::Tables)? {
+        return Ok(String::from_utf8_lossy(&row).into_owned());
+    }
+    let mut random = [0; 16];
+    let failed = |error| PortError::System("random numbers", io::Error::other(error));
+    getrandom::fill(&mut random).map_err(failed)?;
+    let id = random.iter().fold(String::new(), |mut id, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(id, "{byte:02x}");
+        id
+    });
+    let change = TableChange::new(Table::Meta, KEY.into(), Some(id.as_bytes().into()));
+    // Its outcome is in order before all that anybody is answered later.
+    store.submit(Commit { appends: Vec::new(), changes: vec![change] }, None);
+    Ok(id)
+}

@@ -1,0 +1,44 @@
+//! Which APIs we serve, in which versions: the one table that ApiVersions answers from, that the
+//! guard looks shapes up in, and that requests are held against.
+
+use kafka_protocol::messages::ApiKey;
+
+use crate::guard::{Shape, data};
+
+/// One API that we serve.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) key: ApiKey,
+    /// The versions that we say we serve.
+    pub(crate) advertised: (i16, i16),
+    /// The lowest that we do serve.
+    pub(crate) lowest: i16,
+    pub(crate) shape: &'static Shape,
+}
+
+impl Api {
+    const fn new(key: ApiKey, lowest: i16, highest: i16, shape: &'static Shape) -> Self {
+        Self { key, advertised: (lowest, highest), lowest, shape }
+    }
+
+    /// Is it a version that we serve?
+    pub(crate) fn serves(&self, version: i16) -> bool {
+        (self.lowest..=self.advertised.1).contains(&version)
+    }
+
+    /// Are lengths compact, and fields tagged?
+    pub(crate) fn is_flexible(&self, version: i16) -> bool {
+        version >= self.shape.flexible_since
+    }
+}
+
+/// All that we serve, by key.
+pub(crate) static APIS: &[Api] = &[
+    Api::new(ApiKey::Metadata, 0, 12, &data::METADATA),
+    Api::new(ApiKey::ApiVersions, 0, 4, &data::API_VERSIONS),
+];
+
+/// The API with this number.
+pub(crate) fn find(key: i16) -> Option<&'static Api> {
+    APIS.iter().find(|api| api.key as i16 == key)
+}

@@ -1,0 +1,132 @@
+//! Requests and answers as they travel: frames, headers, chunks. Never looks into a body.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::protocol::{Encodable, HeaderVersion};
+
+use crate::guard::{Reader, ShortError};
+
+/// The length in front of every frame.
+pub(crate) const LENGTH_BYTES: usize = 4;
+
+/// Why we close a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// No frame has that length.
+    FrameLength,
+    /// No request, or not one that the guard lets pass.
+    Malformed,
+    /// An API, or a version of one, that we do not serve.
+    UnknownApi,
+    /// It said nothing for too long.
+    Idle,
+    /// It did not take an answer.
+    SlowReader,
+    /// There are as many connections as there may be.
+    TooMany,
+    /// Our own answer could not be written down.
+    Internal,
+}
+
+impl Refusal {
+    /// All there are.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::FrameLength,
+        Self::Malformed,
+        Self::UnknownApi,
+        Self::Idle,
+        Self::SlowReader,
+        Self::TooMany,
+        Self::Internal,
+    ];
+
+    /// For metrics and logs.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::FrameLength => "frame_length",
+            Self::Malformed => "malformed",
+            Self::UnknownApi => "unknown_api",
+            Self::Idle => "idle",
+            Self::SlowReader => "slow_reader",
+            Self::TooMany => "too_many",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// What stands in front of every request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RequestHead {
+    pub(crate) key: i16,
+    pub(crate) version: i16,
+    pub(crate) correlation: i32,
+}
+
+impl RequestHead {
+    /// The first fields, which all versions share.
+    pub(crate) fn read(frame: &mut Reader<'_>) -> Result<Self, ShortError> {
+        Ok(Self { key: frame.i16()?, version: frame.i16()?, correlation: frame.i32()? })
+    }
+}
+
+/// The rest of the header: the client's own name. Tagged fields are passed over.
+pub(crate) fn read_client_id(
+    frame: &mut Reader<'_>,
+    is_flexible: bool,
+) -> Result<String, ShortError> {
+    let length = usize::try_from(frame.i16()?).unwrap_or(0);
+    let name = String::from_utf8_lossy(frame.take(length)?).into_owned();
+    if is_flexible {
+        for _ in 0..frame.varint()? {
+            frame.varint()?;
+            let length = frame.varint()?;
+            frame.take(length as usize)?;
+        }
+    }
+    Ok(name)
+}
+
+/// An answer, whole, with its length in front; in pieces so that what lies in the log need not
+/// be copied.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) chunks: Vec<Bytes>,
+}
+
+impl Answer {
+    /// A message behind its header.
+    pub(crate) fn of<M>(message: &M, version: i16, correlation: i32) -> Result<Self, Refusal>
+    where
+        M: Encodable + HeaderVersion,
+    {
+        let mut bytes = begin(correlation, M::header_version(version) > 0);
+        let encoded = message.encode(&mut bytes, version);
+        if let Err(error) = encoded {
+            tracing::error!(%error, version, "an answer cannot be written down");
+            return Err(Refusal::Internal);
+        }
+        Self::finish(bytes, Vec::new())
+    }
+
+    /// What was begun with [`begin`], and the chunks behind it.
+    pub(crate) fn finish(mut head: BytesMut, rest: Vec<Bytes>) -> Result<Self, Refusal> {
+        let behind: usize = rest.iter().map(Bytes::len).sum();
+        let length = i32::try_from(head.len() - LENGTH_BYTES + behind);
+        let length = length.map_err(|_| Refusal::Internal)?;
+        head[..LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
+        let mut chunks = Vec::with_capacity(1 + rest.len());
+        chunks.push(head.freeze());
+        chunks.extend(rest);
+        Ok(Self { chunks })
+    }
+}
+
+/// Room for the length, and the header of an answer.
+pub(crate) fn begin(correlation: i32, is_flexible: bool) -> BytesMut {
+    let mut bytes = BytesMut::with_capacity(256);
+    bytes.put_i32(0);
+    bytes.put_i32(correlation);
+    if is_flexible {
+        bytes.put_u8(0);
+    }
+    bytes
+}

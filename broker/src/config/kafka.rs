@@ -1,0 +1,72 @@
+//! `[listener.kafka]`: the port for Kafka clients. Never reads a file.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::defaults::{GIB, KIB, MIB};
+use super::place::split_place;
+use super::quantity::{bytes, count, seconds};
+use super::text::{address_or_off, address_or_off_out, place_or_off, topic_or_off_out};
+
+/// `[listener.kafka]`: streams as Kafka topics, for any Kafka client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaListener {
+    /// Address and port, or `off` (`None`). The default is for this machine only.
+    #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
+    pub bind: Option<SocketAddr>,
+    /// Where clients are told to connect to, or `off` (`None`): where they came in.
+    #[serde(deserialize_with = "place_or_off", serialize_with = "topic_or_off_out")]
+    pub advertised: Option<String>,
+    /// Open connections.
+    #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
+    pub connections_max: u32,
+    /// Largest request, in bytes.
+    #[serde(deserialize_with = "bytes::<_, _, { 4 * KIB }, { 256 * MIB }>")]
+    pub request_bytes_max: u32,
+    /// The most that one answer to a Fetch holds, in bytes, whatever the client asks for.
+    #[serde(deserialize_with = "bytes::<_, _, { 4 * KIB }, { GIB }>")]
+    pub fetch_bytes_max: u32,
+    /// A connection that says nothing is closed after this time, in seconds.
+    #[serde(deserialize_with = "seconds::<_, _, 1, 86_400>")]
+    pub idle_timeout_s: u32,
+    /// So is one that does not take an answer, in seconds.
+    #[serde(deserialize_with = "seconds::<_, _, 1, 86_400>")]
+    pub send_timeout_s: u32,
+}
+
+impl Default for KafkaListener {
+    fn default() -> Self {
+        Self {
+            bind: Some((Ipv4Addr::LOCALHOST, 9092).into()),
+            advertised: None,
+            connections_max: 1000,
+            request_bytes_max: 8 * 1024 * 1024,
+            fetch_bytes_max: 16 * 1024 * 1024,
+            idle_timeout_s: 600,
+            send_timeout_s: 30,
+        }
+    }
+}
+
+impl KafkaListener {
+    /// What clients may make the port hold.
+    #[must_use]
+    pub fn limits(&self) -> tidewire_bridge::PortLimits {
+        tidewire_bridge::PortLimits {
+            connections_max: self.connections_max as usize,
+            request_bytes_max: self.request_bytes_max as usize,
+            fetch_bytes_max: self.fetch_bytes_max as usize,
+            idle: Duration::from_secs(self.idle_timeout_s.into()),
+            send: Duration::from_secs(self.send_timeout_s.into()),
+        }
+    }
+
+    /// The host and the port that clients are told.
+    #[must_use]
+    pub fn advertised(&self) -> Option<(String, u16)> {
+        split_place(self.advertised.as_deref()?)
+    }
+}
