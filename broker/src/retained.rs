@@ -49,18 +49,33 @@ impl Footprint {
     }
 }
 
-/// A claim that was granted, and how to take it back when its commit failed.
+/// A claim that was granted. Its outcome is told with it.
 #[derive(Debug)]
 pub(crate) struct Claimed {
-    topic: u64,
-    before: Option<Footprint>,
+    topic: Box<str>,
+}
+
+/// Claims of one topic whose outcome is awaited.
+#[derive(Debug)]
+struct Pending {
+    count: u32,
+    core: usize,
+    /// Cores commit in no order among each other, and a commit may fail: what the store has in the
+    /// end is looked up then.
+    is_unsure: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    kept: AHashMap<u64, Footprint>,
+    pending: AHashMap<u64, Pending>,
 }
 
 /// The retained messages by the hash of their topic. Two topics of one hash would be counted as
 /// one: with a million topics that happens once in millions of brokers.
 pub(crate) struct RetainedIndex {
     hasher: RandomState,
-    shards: [Mutex<AHashMap<u64, Footprint>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     messages: AtomicU64,
     bytes: AtomicU64,
     limits: RetainedLimits,
@@ -87,9 +102,9 @@ impl RetainedIndex {
     pub(crate) fn load(&self, store: &Store) -> Result<(), ReadError> {
         let (from, to) = (Bound::Unbounded, Bound::Unbounded);
         store.scan(Table::Retained, from, to, &mut |topic, row| {
-            if let (Ok(topic), Ok((_, kept))) = (std::str::from_utf8(topic), retained::decode(row))
-            {
-                self.put(topic, Some(Footprint::of(topic, &kept)));
+            if let Ok(topic) = std::str::from_utf8(topic) {
+                let hash = self.hasher.hash_one(topic);
+                self.replace(&mut self.shard(hash).lock(), hash, footprint_of(topic, row));
             }
             ControlFlow::Continue(())
         })
@@ -100,51 +115,80 @@ impl RetainedIndex {
         (self.messages.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
     }
 
-    /// A message is to be kept for this topic, or (`None`) the one that is kept is to go. The
-    /// answer is `None` when that would be too much. What takes nothing more is always granted.
-    pub(crate) fn claim(&self, topic: &str, kept: Option<Footprint>) -> Option<Claimed> {
-        let claimed = self.put(topic, kept);
+    /// A message is to be kept for this topic by a commit of this core, or (`None`) the one that is
+    /// kept is to go. The answer is `None` when that would be too much. What takes nothing more is
+    /// always granted.
+    pub(crate) fn claim(
+        &self,
+        topic: &str,
+        kept: Option<Footprint>,
+        core: usize,
+    ) -> Option<Claimed> {
+        let hash = self.hasher.hash_one(topic);
+        let shard = &mut *self.shard(hash).lock();
+        let before = self.replace(shard, hash, kept);
         let (messages, bytes) = self.totals();
-        let grows =
-            kept.is_some_and(|kept| claimed.before.is_none_or(|before| kept.bytes > before.bytes));
-        let is_over = messages > self.limits.messages_max && claimed.before.is_none();
+        let grows = kept.is_some_and(|kept| before.is_none_or(|before| kept.bytes > before.bytes));
+        let is_over = messages > self.limits.messages_max && before.is_none();
         if grows && (is_over || bytes > self.limits.bytes_max) {
-            self.take_back(claimed);
-            if !self.is_full.swap(true, Ordering::Relaxed) {
-                let RetainedLimits { messages_max, bytes_max } = self.limits;
-                tracing::warn!(
-                    messages,
-                    messages_max,
-                    bytes,
-                    bytes_max,
-                    "no more messages are retained; raise mqtt.retained_messages_max or \
-                     mqtt.retained_bytes_max, or clear some"
-                );
-            }
+            self.replace(shard, hash, before);
+            self.tell_of_limit(messages, bytes);
             return None;
         }
         if kept.is_none() {
             self.is_full.store(false, Ordering::Relaxed);
         }
-        Some(claimed)
+        let new = Pending { count: 0, core, is_unsure: false };
+        let pending = shard.pending.entry(hash).or_insert(new);
+        pending.count += 1;
+        pending.is_unsure |= pending.core != core;
+        Some(Claimed { topic: topic.into() })
     }
 
-    /// Like `claim`, for what cannot be refused any more.
-    pub(crate) fn put(&self, topic: &str, kept: Option<Footprint>) -> Claimed {
-        let topic = self.hasher.hash_one(topic);
-        Claimed { topic, before: self.replace(topic, kept) }
+    fn tell_of_limit(&self, messages: u64, bytes: u64) {
+        if self.is_full.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let RetainedLimits { messages_max, bytes_max } = self.limits;
+        tracing::warn!(
+            messages,
+            messages_max,
+            bytes,
+            bytes_max,
+            "no more messages are retained; raise mqtt.retained_messages_max or \
+             mqtt.retained_bytes_max, or clear some"
+        );
     }
 
-    /// The commit of the claim failed.
-    pub(crate) fn take_back(&self, claimed: Claimed) {
-        self.replace(claimed.topic, claimed.before);
+    /// The outcome of the claim's commit is known.
+    pub(crate) fn settle(&self, claimed: &Claimed, store: &Store, is_durable: bool) {
+        let hash = self.hasher.hash_one(&*claimed.topic);
+        let shard = &mut *self.shard(hash).lock();
+        let Some(pending) = shard.pending.get_mut(&hash) else { return };
+        pending.count -= 1;
+        pending.is_unsure |= !is_durable;
+        if pending.count > 0 {
+            return;
+        }
+        let is_unsure = pending.is_unsure;
+        shard.pending.remove(&hash);
+        if !is_unsure {
+            return;
+        }
+        // No commit is on its way, and while we hold the lock none will be.
+        match store.get(Table::Retained, claimed.topic.as_bytes()) {
+            Ok(row) => {
+                let kept = row.and_then(|row| footprint_of(&claimed.topic, &row));
+                self.replace(shard, hash, kept);
+            }
+            Err(error) => tracing::error!(%error, "a retained message cannot be read"),
+        }
     }
 
-    fn replace(&self, topic: u64, kept: Option<Footprint>) -> Option<Footprint> {
-        let mut shard = self.shard(topic).lock();
+    fn replace(&self, shard: &mut Shard, topic: u64, kept: Option<Footprint>) -> Option<Footprint> {
         let before = match kept {
-            Some(kept) => shard.insert(topic, kept),
-            None => shard.remove(&topic),
+            Some(kept) => shard.kept.insert(topic, kept),
+            None => shard.kept.remove(&topic),
         };
         if kept.is_some_and(|kept| kept.stale_ms != i64::MAX) {
             self.may_expire.store(true, Ordering::Relaxed);
@@ -158,7 +202,7 @@ impl RetainedIndex {
         before
     }
 
-    fn shard(&self, topic: u64) -> &Mutex<AHashMap<u64, Footprint>> {
+    fn shard(&self, topic: u64) -> &Mutex<Shard> {
         let part = usize::try_from(topic % SHARDS as u64).unwrap_or(0);
         &self.shards[part]
     }
@@ -191,7 +235,7 @@ impl RetainedIndex {
         }
         let mut others = false;
         for shard in &self.shards {
-            for (topic, footprint) in &*shard.lock() {
+            for (topic, footprint) in &shard.lock().kept {
                 if footprint.stale_ms < before_ms {
                     stale.insert(*topic);
                 } else {
@@ -210,26 +254,30 @@ impl RetainedIndex {
     fn delete_stale(&self, store: &Store, topic: &[u8], before_ms: i64) {
         let Ok(text) = std::str::from_utf8(topic) else { return };
         let hash = self.hasher.hash_one(text);
-        let mut shard = self.shard(hash).lock();
-        if shard.get(&hash).is_none_or(|footprint| footprint.stale_ms >= before_ms) {
+        let shard = &mut *self.shard(hash).lock();
+        let is_stale = |kept: &Footprint| kept.stale_ms < before_ms;
+        if shard.pending.contains_key(&hash) || !shard.kept.get(&hash).is_some_and(is_stale) {
             return;
         }
         let change = TableChange::new(Table::Retained, topic.into(), None);
         store.submit(Commit { appends: Vec::new(), changes: vec![change] }, None);
-        if let Some(gone) = shard.remove(&hash) {
-            self.messages.fetch_sub(1, Ordering::Relaxed);
-            self.bytes.fetch_sub(u64::from(gone.bytes), Ordering::Relaxed);
-        }
+        self.replace(shard, hash, None);
     }
+}
+
+fn footprint_of(topic: &str, row: &[u8]) -> Option<Footprint> {
+    let (_, kept) = retained::decode(row).ok()?;
+    Some(Footprint::of(topic, &kept))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use tempfile::TempDir;
     use tidewire_proto::id::PartitionId;
     use tidewire_proto::message::Published;
-    use tidewire_proto::mqtt::{PropertiesBuilder, PropertyId, PropertyValue};
+    use tidewire_proto::mqtt::{Properties, PropertiesBuilder, PropertyId, PropertyValue};
     use tidewire_proto::qos::Qos;
     use tidewire_proto::record::BatchBuilder;
     use tidewire_store::rows::retained;
@@ -256,7 +304,7 @@ mod tests {
             ("a", None, (1, 5)),
             ("b", None, (0, 0)),
         ] {
-            assert!(index.claim(topic, kept).is_some());
+            assert!(index.claim(topic, kept, 0).is_some());
             assert_eq!(index.totals(), expected, "{topic} {kept:?}");
         }
     }
@@ -264,16 +312,16 @@ mod tests {
     #[test]
     fn at_the_limit_only_what_takes_no_more_is_granted() {
         let index = index(2, 100);
-        assert!(index.claim("a", footprint(60)).is_some());
-        assert!(index.claim("b", footprint(50)).is_none(), "bytes");
-        assert!(index.claim("b", footprint(40)).is_some());
-        assert!(index.claim("c", footprint(0)).is_none(), "messages");
-        assert!(index.claim("a", footprint(61)).is_none(), "an overwrite that grows");
+        assert!(index.claim("a", footprint(60), 0).is_some());
+        assert!(index.claim("b", footprint(50), 0).is_none(), "bytes");
+        assert!(index.claim("b", footprint(40), 0).is_some());
+        assert!(index.claim("c", footprint(0), 0).is_none(), "messages");
+        assert!(index.claim("a", footprint(61), 0).is_none(), "an overwrite that grows");
         assert_eq!(index.totals(), (2, 100));
-        assert!(index.claim("a", footprint(60)).is_some());
-        assert!(index.claim("a", footprint(10)).is_some());
-        assert!(index.claim("a", None).is_some());
-        assert!(index.claim("c", footprint(60)).is_some());
+        assert!(index.claim("a", footprint(60), 0).is_some());
+        assert!(index.claim("a", footprint(10), 0).is_some());
+        assert!(index.claim("a", None, 0).is_some());
+        assert!(index.claim("c", footprint(60), 0).is_some());
     }
 
     #[test]
@@ -281,22 +329,82 @@ mod tests {
         let index = index(1, 10);
         for topic in ["a", "b"] {
             // As they are found at the start.
-            let _ = index.put(topic, footprint(20));
+            let hash = index.hasher.hash_one(topic);
+            index.replace(&mut index.shard(hash).lock(), hash, footprint(20));
         }
-        assert!(index.claim("a", footprint(20)).is_some());
-        assert!(index.claim("a", footprint(21)).is_none());
-        assert!(index.claim("c", footprint(1)).is_none());
+        assert!(index.claim("a", footprint(20), 0).is_some());
+        assert!(index.claim("a", footprint(21), 0).is_none());
+        assert!(index.claim("c", footprint(1), 0).is_none());
+    }
+
+    fn store() -> (TempDir, Store) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let disk = Arc::new(RealDisk::new(folder.path().join("data")));
+        let (store, _) = Store::open(disk, StoreOptions::default()).expect("a store");
+        (folder, store)
+    }
+
+    /// The row of a topic, and what it counts for.
+    fn row(topic: &str, payload: &[u8]) -> (Option<Box<[u8]>>, Option<Footprint>) {
+        let message = Published {
+            topic,
+            payload,
+            qos: Qos::AtLeastOnce,
+            retain: true,
+            properties: Properties::EMPTY,
+            origin: None,
+        };
+        let mut builder = BatchBuilder::new();
+        message.push_to(&mut builder, 0);
+        let kept = builder.finish();
+        let footprint = Footprint::of(topic, &kept);
+        (Some(retained::encode(PartitionId(0), 0, &kept)), Some(footprint))
+    }
+
+    fn commit(store: &Store, topic: &str, row: Option<Box<[u8]>>) {
+        let change = TableChange::new(Table::Retained, topic.as_bytes().into(), row);
+        let commit = Commit { appends: Vec::new(), changes: vec![change] };
+        store.commit(commit).expect("the disk takes it");
     }
 
     #[test]
-    fn a_claim_whose_commit_failed_leaves_no_trace() {
+    fn the_count_is_exact_when_two_cores_set_and_clear_one_topic_at_once() {
+        let (_folder, store) = store();
+        let (row, kept) = row("a", b"x");
+        let bytes = u64::from(kept.expect("a message").bytes);
+        for (claims, commits, expected) in [
+            ([kept, None], [None, row.clone()], (1, bytes)),
+            ([None, kept], [row.clone(), None], (0, 0)),
+            ([kept, None], [row.clone(), None], (0, 0)),
+        ] {
+            let index = index(10, 1000);
+            let claimed = [0, 1].map(|core| index.claim("a", claims[core], core).expect("room"));
+            // Cores commit in no order.
+            commits.into_iter().for_each(|row| commit(&store, "a", row));
+            claimed.iter().for_each(|claimed| index.settle(claimed, &store, true));
+            assert_eq!(index.totals(), expected, "{claims:?}");
+            commit(&store, "a", None);
+        }
+    }
+
+    #[test]
+    fn a_claim_whose_commit_failed_leaves_what_the_store_has() {
+        let (_folder, store) = store();
+        let (large, of_large) = row("a", &[b'x'; 100]);
+        let (_, of_small) = row("a", b"x");
+        let bytes = u64::from(of_large.expect("a message").bytes);
         let index = index(10, 1000);
-        let first = index.claim("a", footprint(10)).expect("room");
-        let second = index.claim("a", footprint(30)).expect("room");
-        index.take_back(second);
-        assert_eq!(index.totals(), (1, 10));
-        index.take_back(first);
+        let first = index.claim("a", of_small, 0).expect("room");
+        let second = index.claim("a", of_large, 1).expect("room");
+        commit(&store, "a", large);
+        index.settle(&second, &store, true);
+        index.settle(&first, &store, false);
+        assert_eq!(index.totals(), (1, bytes));
+        let third = index.claim("a", None, 0).expect("room");
         assert_eq!(index.totals(), (0, 0));
+        index.settle(&third, &store, false);
+        assert_eq!(index.totals(), (1, bytes));
+        assert!(index.shards.iter().all(|shard| shard.lock().pending.is_empty()));
     }
 
     /// Keeps a message that was received at 0 and is stale after a second.
@@ -313,17 +421,12 @@ mod tests {
         };
         let mut builder = BatchBuilder::new();
         message.push_to(&mut builder, 0);
-        let row = retained::encode(PartitionId(0), 0, &builder.finish());
-        let change = TableChange::new(Table::Retained, topic.as_bytes().into(), Some(row));
-        let commit = Commit { appends: Vec::new(), changes: vec![change] };
-        store.commit(commit).expect("the disk takes it");
+        commit(store, topic, Some(retained::encode(PartitionId(0), 0, &builder.finish())));
     }
 
     #[test]
     fn what_is_stale_is_deleted_unless_it_was_renewed_meanwhile() {
-        let folder = tempfile::tempdir().unwrap();
-        let disk = Arc::new(RealDisk::new(folder.path().join("data")));
-        let (store, _) = Store::open(disk, StoreOptions::default()).unwrap();
+        let (_folder, store) = store();
         for topic in ["stale", "renewed"] {
             keep_for_a_second(&store, topic);
         }
@@ -331,7 +434,7 @@ mod tests {
         index.load(&store).unwrap();
         assert_eq!(index.totals().0, 2);
         assert_eq!(index.sweep(&store, GRACE_MS).unwrap(), 0, "too early");
-        assert!(index.claim("renewed", footprint(10)).is_some());
+        assert!(index.claim("renewed", footprint(10), 0).is_some());
         assert_eq!(index.sweep(&store, GRACE_MS + 1001).unwrap(), 1);
         assert_eq!(index.totals(), (1, 10));
         // Commits are in order: behind this one the deletion is done.
@@ -347,7 +450,8 @@ mod tests {
         let claims = (0..4).map(|core| {
             let index = Arc::clone(&index);
             std::thread::spawn(move || {
-                let claim = |n: &u32| index.claim(&format!("{core}/{n}"), footprint(1)).is_some();
+                let claim =
+                    |n: &u32| index.claim(&format!("{core}/{n}"), footprint(1), core).is_some();
                 (0..100_u32).filter(claim).count()
             })
         });

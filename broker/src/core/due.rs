@@ -213,8 +213,9 @@ impl Core {
             return tracing::warn!(client_id, "a message that was kept has too many levels now");
         };
         // What cannot be kept is still worth saying.
+        let by = (self.index, self.now_ms);
         published.retain =
-            published.retain && self.turn.admit(&published, &self.shared.retained, self.now_ms);
+            published.retain && self.turn.admit(&published, &self.shared.retained, by);
         self.turn.append(&published, placed, self.now_ms);
         self.end_turn_soon();
     }

@@ -94,15 +94,15 @@ impl Core {
             Waiting::Send(id, bytes) => self.send_held(id, &bytes, result),
             Waiting::Suback(id, suback) => self.on_subscribed(id, suback, result),
             Waiting::Connack(id, bytes) => self.on_taken_up(id, &bytes, result),
-            Waiting::Retained(claims) if result.is_err() => {
-                let undo = |claimed| self.shared.retained.take_back(claimed);
-                claims.into_iter().rev().for_each(undo);
+            Waiting::Retained(claims) => {
+                let (index, store) = (&self.shared.retained, &self.shared.store);
+                claims.iter().for_each(|claimed| index.settle(claimed, store, result.is_ok()));
             }
             Waiting::Freed(all) if result.is_ok() => {
                 all.iter().for_each(|given_up| self.shared.exclusives.free(given_up));
             }
             // What is not durable is not free.
-            Waiting::Retained(_) | Waiting::Freed(_) => (),
+            Waiting::Freed(_) => (),
             Waiting::Ended(client_id, id, is_over) => {
                 self.on_rows_ended(&client_id, id, is_over, result.is_ok());
             }

@@ -49,7 +49,8 @@ impl Core {
             );
         };
         let message = Published::new(publish, topic, origin);
-        if publish.retain && !self.turn.admit(&message, &self.shared.retained, self.now_ms) {
+        let by = (self.index, self.now_ms);
+        if publish.retain && !self.turn.admit(&message, &self.shared.retained, by) {
             let why = (ReasonCode::QUOTA_EXCEEDED, DropReason::RetainedLimit);
             return self.refuse_publish(id, publish, why);
         }

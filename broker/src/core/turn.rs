@@ -110,16 +110,17 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Finds out whether there is room for one more message to be kept; it is appended next.
+    /// Finds out whether there is room for one more message to be kept; it is appended next, by
+    /// this core and at this time.
     pub(crate) fn admit(
         &mut self,
         message: &Published<'_>,
         retained: &RetainedIndex,
-        now_ms: i64,
+        (core, now_ms): (usize, i64),
     ) -> bool {
         let form = (!message.payload.is_empty()).then(|| self.form_of(message, now_ms));
         let footprint = form.as_ref().map(|form| Footprint::of(message.topic, form));
-        let claimed = retained.claim(message.topic, footprint);
+        let claimed = retained.claim(message.topic, footprint, core);
         let is_granted = claimed.is_some();
         self.claims.extend(claimed);
         self.form = form.filter(|_| is_granted);
