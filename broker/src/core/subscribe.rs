@@ -191,7 +191,12 @@ impl Core {
             let plain = split_start(filter).ok().flatten().map_or(filter, |(_, plain)| plain);
             let named = canonical(plain);
             let name = self.shared.rules.filter(&named);
-            codes.push(self.unsubscribe(id, &name).0);
+            let mut code = self.unsubscribe(id, &name);
+            // A subscription that is older than the rule has the filter as the client gave it.
+            if name != named && self.unsubscribe(id, &named) == ReasonCode::SUCCESS {
+                code = ReasonCode::SUCCESS;
+            }
+            codes.push(code.0);
         }
         let Some(open) = self.open(id) else { return };
         let ack = UnsubAck {

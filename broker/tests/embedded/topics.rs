@@ -73,6 +73,30 @@ async fn unsubscribing_finds_what_subscribing_made() {
 }
 
 #[tokio::test]
+async fn unsubscribing_finds_what_is_older_than_a_rule_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = [(RewriteOn::Subscribe, "old/+", "new/$1")];
+    for (is_later, answer) in [(false, 1), (true, ReasonCode::SUCCESS.0)] {
+        let builder = if is_later { rewriting(&rules) } else { builder() };
+        let broker = builder.data_folder(folder.path()).start().await.unwrap();
+        let mut device = Device::resume(broker.mqtt_address().unwrap(), "device");
+        match is_later {
+            false => device.subscribe("old/1", 1),
+            true => device.unsubscribe("old/1", 1),
+        }
+        assert_eq!(device.packet().unwrap().1, [0, 1, 0, answer]);
+        if is_later {
+            broker.publish(at_least_once("old/1", "x")).await.unwrap();
+            device.unsubscribe("old/1", 2);
+            let nothing = [0, 2, 0, ReasonCode::NO_SUBSCRIPTION_EXISTED.0];
+            assert_eq!(device.packet().unwrap().1, nothing);
+        }
+        device.leave();
+        broker.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_delayed_message_is_rewritten_when_it_is_sent() {
     let broker = rewriting(&[(RewriteOn::Publish, "old/+", "new/$1")]).start().await.unwrap();
     let mut new = broker.subscribe("new/+").await.unwrap();
