@@ -1,5 +1,6 @@
 //! The command line: what was asked, and with which settings. Does no work of its own.
 
+mod bench;
 mod check;
 mod flags;
 mod log;
@@ -16,6 +17,7 @@ use crate::error::StopError;
 use crate::serve::{self, ServeError};
 use crate::telemetry;
 
+use bench::Bench;
 use flags::Flags;
 use log::LogCommand;
 use passwd::Passwd;
@@ -49,6 +51,8 @@ enum Command {
     Check,
     /// Make a line for the file of users; the password is read from the standard input.
     Passwd(Passwd),
+    /// Put load on an MQTT broker, this one or another, and measure it.
+    Bench(Bench),
     /// Look at a data folder: verify, dump, stats; and repair one whose broker is stopped.
     Log {
         #[command(subcommand)]
@@ -62,6 +66,9 @@ pub fn run(cli: &Cli) -> ExitCode {
     if let Some(Command::Passwd(passwd)) = &cli.command {
         return make_line(passwd);
     }
+    if let Some(Command::Bench(bench)) = &cli.command {
+        return measure(bench);
+    }
     let config = match Config::load(&cli.flags.sources()) {
         Ok(config) => config,
         Err(errors) => return complain(&errors, REFUSED),
@@ -69,8 +76,9 @@ pub fn run(cli: &Cli) -> ExitCode {
     match &cli.command {
         None | Some(Command::Serve) => serve(&config),
         Some(Command::Check) => check(&config),
-        // It needs no configuration: done above.
+        // They need no configuration: done above.
         Some(Command::Passwd(passwd)) => make_line(passwd),
+        Some(Command::Bench(bench)) => measure(bench),
         Some(Command::Log { command }) => ExitCode::from(log::run(command, &config.data.dir)),
     }
 }
@@ -84,6 +92,19 @@ fn make_line(passwd: &Passwd) -> ExitCode {
         Err(problem) => {
             say(std::io::stderr(), &format!("tidewire: {problem}"));
             ExitCode::from(REFUSED)
+        }
+    }
+}
+
+fn measure(bench: &Bench) -> ExitCode {
+    match bench::run(bench) {
+        Ok((report, is_whole)) => {
+            say(std::io::stdout(), &report);
+            if is_whole { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+        }
+        Err(problem) => {
+            say(std::io::stderr(), &format!("tidewire bench: {problem}"));
+            ExitCode::from(FAILED)
         }
     }
 }

@@ -5,6 +5,7 @@
 mod ban;
 pub mod banner;
 mod bans;
+mod bench;
 mod broker;
 pub mod cli;
 pub mod config;

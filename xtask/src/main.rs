@@ -2,6 +2,7 @@
 //! Never does the work itself.
 
 mod check;
+mod compare;
 mod conformance;
 mod fuzz;
 mod output;
@@ -31,6 +32,8 @@ The commands of this workspace:
                            what was found goes into tests/fuzz/corpus
   cargo xtask kill [N]     kills the broker 200 times (or N) under load, then counts
   cargo xtask scale        many idle connections, offline sessions and retained messages
+  cargo xtask compare [WORKLOAD...] [--rounds N]
+                           the same load on this broker, Mosquitto and rumqttd by turns
   cargo xtask conformance  writes docs/conformance.md from the tables of statements
   cargo xtask help         this text
 ";
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         ["kill"] => ended(trials::kill(&Places::find(), "200")),
         ["kill", kills] => ended(trials::kill(&Places::find(), kills)),
         ["scale"] => ended(trials::scale(&Places::find())),
+        ["compare", words @ ..] => ended(compare::all(&Places::find(), words)),
         ["fuzz", words @ ..] => ended(fuzz::all(&Places::find(), words)),
         ["simulate", words @ ..] => ended(simulate::all(&Places::find(), words)),
         [] | ["help" | "--help" | "-h"] => {

@@ -45,6 +45,11 @@ impl Places {
         self.root.join("tests/clients/node")
     }
 
+    /// Where programs are installed that are not ours.
+    pub(crate) fn tools(&self) -> PathBuf {
+        self.target.join("tools")
+    }
+
     /// The virtual environment of the Python clients.
     pub(crate) fn python_folder(&self) -> PathBuf {
         self.target.join("tools/py")

@@ -2,8 +2,8 @@
 //! stop, and after its process was killed in the middle of commits. And how much a reader of one
 //! topic out of many has to read.
 //!
-//! `-- 1000000 10000000` names the sizes. The program runs itself again as the process that fills, is
-//! killed, opens, or finds.
+//! `-- 1000000 10000000` names the sizes. The program runs itself again as the process that fills,
+//! is killed, opens, or finds.
 
 use std::env;
 use std::error::Error;

@@ -1,0 +1,231 @@
+//! One connection of the load generator: bytes in, packets to its role, bytes out. Never decides
+//! what is sent.
+
+use std::cell::RefCell;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use tidewire_proto::id::PacketId;
+use tidewire_proto::mqtt::{
+    Connect, Framing, Packet, Properties, PropertiesBuilder, PropertyId, PropertyValue, Subscribe,
+    SubscribeFiltersBuilder, SubscribeOptions, Version, decode, encode, frame,
+};
+use tidewire_proto::qos::Qos;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+const PACKET_BYTES_MAX: u32 = 256 << 20;
+const READ_BYTES: usize = 64 << 10;
+/// A connection with more than this to say is not asked to say more.
+const OUTPUT_BYTES_MAX: usize = 256 << 10;
+
+/// What a connection is for.
+pub(crate) trait Role {
+    /// A packet came, read at `now_ns` of the run.
+    fn packet(&mut self, packet: &Packet<'_>, now_ns: u64, out: &mut Vec<u8>)
+    -> Result<(), String>;
+
+    /// All that was there is read: what is there to send?
+    fn turn(&mut self, now_ns: u64, out: &mut Vec<u8>);
+}
+
+/// Whom a connection is made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hello<'a> {
+    pub(crate) to: SocketAddr,
+    pub(crate) version: Version,
+    pub(crate) client_id: &'a str,
+    /// The session is kept, and taken up again.
+    pub(crate) stays: bool,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    stream: TcpStream,
+    version: Version,
+    input: RefCell<Vec<u8>>,
+    out: RefCell<Vec<u8>>,
+    wake: Notify,
+}
+
+impl Link {
+    /// Connects, and awaits that the broker agrees.
+    pub(crate) async fn open(hello: Hello<'_>) -> Result<Rc<Self>, String> {
+        let stream = TcpStream::connect(hello.to).await;
+        let stream = stream.map_err(|error| format!("{}: {error}", hello.to))?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        let link = Self {
+            stream,
+            version: hello.version,
+            input: RefCell::default(),
+            out: RefCell::default(),
+            wake: Notify::new(),
+        };
+        let mut properties = PropertiesBuilder::new();
+        if hello.stays && hello.version == Version::V5 {
+            properties
+                .push(PropertyId::SessionExpiry, PropertyValue::FourByte(3600))
+                .map_err(told)?;
+        }
+        let connect = Connect {
+            version: hello.version,
+            clean_start: !hello.stays,
+            keep_alive_s: 0,
+            client_id: hello.client_id,
+            will: None,
+            user_name: None,
+            password: None,
+            properties: properties.as_properties(),
+        };
+        link.say(&Packet::Connect(connect))?;
+        link.answered(|packet| match packet {
+            Packet::ConnAck(connack) if !connack.reason.is_error() => Some(Ok(())),
+            Packet::ConnAck(connack) => Some(Err(format!("CONNECT refused: {:?}", connack.reason))),
+            _ => None,
+        })
+        .await?;
+        Ok(Rc::new(link))
+    }
+
+    /// Subscribes, and awaits that the broker agrees.
+    pub(crate) async fn subscribe(&self, filter: &str, qos: Qos) -> Result<(), String> {
+        let mut filters = SubscribeFiltersBuilder::default();
+        let options = SubscribeOptions { qos, ..SubscribeOptions::default() };
+        filters.push(filter, options).map_err(told)?;
+        let (packet_id, properties) = (PacketId::MIN, Properties::EMPTY);
+        let subscribe = Subscribe { packet_id, properties, filters: filters.as_filters() };
+        self.say(&Packet::Subscribe(subscribe))?;
+        self.answered(|packet| match packet {
+            Packet::SubAck(suback) if suback.codes.iter().all(|code| *code < 0x80) => Some(Ok(())),
+            Packet::SubAck(suback) => Some(Err(format!("{filter} refused: {:?}", suback.codes))),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Serves a role until the broker closes or speaks nonsense, which is an error.
+    pub(crate) async fn serve(
+        &self,
+        role: &RefCell<impl Role>,
+        epoch: Instant,
+    ) -> Result<(), String> {
+        loop {
+            let now = nanoseconds_since(epoch);
+            self.take_packets(|packet, out| role.borrow_mut().packet(packet, now, out))?;
+            if self.out.borrow().len() < OUTPUT_BYTES_MAX {
+                role.borrow_mut().turn(now, &mut self.out.borrow_mut());
+            }
+            self.flush()?;
+            let is_behind = !self.out.borrow().is_empty();
+            tokio::select! {
+                ready = self.stream.readable() => ready.map_err(told)?,
+                ready = self.stream.writable(), if is_behind => ready.map_err(told)?,
+                () = self.wake.notified() => {}
+            }
+            self.read()?;
+        }
+    }
+
+    /// Have the role's turn soon.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Sends from outside of [`serve`](Self::serve).
+    pub(crate) fn send(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), String> {
+        write(&mut self.out.borrow_mut());
+        self.flush()?;
+        if !self.out.borrow().is_empty() {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    fn say(&self, packet: &Packet<'_>) -> Result<(), String> {
+        encode(packet, self.version, &mut self.out.borrow_mut()).map_err(told)?;
+        self.flush()
+    }
+
+    /// Reads until a packet is the answer. What comes before it is dropped; what comes behind it
+    /// is kept.
+    async fn answered(
+        &self,
+        mut judge: impl FnMut(&Packet<'_>) -> Option<Result<(), String>>,
+    ) -> Result<(), String> {
+        let mut answer = None;
+        loop {
+            self.take_while(|packet, _| {
+                answer = judge(packet);
+                Ok(answer.is_none())
+            })?;
+            if let Some(answer) = answer {
+                return answer;
+            }
+            self.stream.readable().await.map_err(told)?;
+            self.read()?;
+        }
+    }
+
+    fn take_packets(
+        &self,
+        mut take: impl FnMut(&Packet<'_>, &mut Vec<u8>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        self.take_while(|packet, out| take(packet, out).map(|()| true))
+    }
+
+    fn take_while(
+        &self,
+        mut take: impl FnMut(&Packet<'_>, &mut Vec<u8>) -> Result<bool, String>,
+    ) -> Result<(), String> {
+        let mut input = self.input.borrow_mut();
+        let mut out = self.out.borrow_mut();
+        let mut at = 0;
+        while let Framing::Packet(found) = frame(&input[at..], PACKET_BYTES_MAX).map_err(told)? {
+            at += found.len;
+            let packet = decode(&found, self.version).map_err(told)?;
+            if !take(&packet, &mut out)? {
+                break;
+            }
+        }
+        input.drain(..at);
+        Ok(())
+    }
+
+    /// Reads what is there.
+    fn read(&self) -> Result<(), String> {
+        let mut input = self.input.borrow_mut();
+        input.reserve(READ_BYTES);
+        match self.stream.try_read_buf(&mut *input) {
+            Ok(0) => Err("the broker closed the connection".to_owned()),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(told(error)),
+        }
+    }
+
+    fn flush(&self) -> Result<(), String> {
+        let mut out = self.out.borrow_mut();
+        let mut written = 0;
+        while written < out.len() {
+            match self.stream.try_write(&out[written..]) {
+                Ok(bytes) => written += bytes,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(told(error)),
+            }
+        }
+        out.drain(..written);
+        Ok(())
+    }
+}
+
+/// Time of the run.
+pub(crate) fn nanoseconds_since(epoch: Instant) -> u64 {
+    u64::try_from(epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn told(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}

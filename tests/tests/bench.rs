@@ -1,0 +1,99 @@
+//! Does the load generator measure what it says? Each workload runs briefly against a broker, and
+//! against one that loses what it was given.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Output};
+use std::thread;
+
+use tidewire_tests::broker::Broker;
+use tidewire_tests::places;
+
+fn bench(to: SocketAddr, words: &[&str]) -> Output {
+    let mut command = Command::new(places::built_program("tidewire"));
+    command.arg("bench").args(words).args(["--json", "--to", &to.to_string()]);
+    command.args(["--seconds", "0.3", "--warm-up", "0"]);
+    command.output().expect("the program runs")
+}
+
+/// A number of the report, found by its name.
+fn figure(report: &str, name: &str) -> f64 {
+    let (_, rest) = report.split_once(&format!("\"{name}\":")).unwrap_or_else(|| {
+        panic!("no {name} in {report}");
+    });
+    let end = rest.find([',', '}']).expect("an end");
+    rest[..end].parse().expect("a number")
+}
+
+#[test]
+fn every_workload_runs_and_finds_nothing_lost_repeated_or_out_of_order() {
+    let broker = Broker::start();
+    let pid = broker.id().to_string();
+    for words in [
+        &["fan-in", "--qos", "0"][..],
+        &["fan-in", "--qos", "1", "--protocol", "5"],
+        &["fan-in", "--qos", "2"],
+        &["fan-in", "--publishers", "20", "--rate", "2000", "--qos", "1"],
+        &["fan-out", "--subscribers", "20", "--undelivered", "50"],
+        &["pairs", "--pairs", "5", "--qos", "1", "--payload", "24"],
+        &["shared", "--qos", "1", "--protocol", "5"],
+        &["offline", "--qos", "1", "--messages", "5000", "--sessions", "3"],
+        &["retained", "--qos", "2", "--messages", "2000"],
+        &["connect", "--connections", "200", "--subscribe"],
+    ] {
+        let output = bench(broker.address(), &[words, &["--pid", &pid]].concat());
+        let report = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{words:?}: {report} {output:?}");
+        assert!(figure(&report, "per_second") > 100.0, "{words:?}: {report}");
+        assert!(figure(&report, "broker_cpu_us_each") > 0.0, "{words:?}: {report}");
+        if words[0] != "connect" {
+            assert!(figure(&report, "delivered") > 100.0, "{words:?}: {report}");
+            assert_eq!(figure(&report, "foreign"), 0.0, "{words:?}: {report}");
+        }
+    }
+}
+
+#[test]
+fn what_a_broker_acknowledges_and_does_not_deliver_is_reported_as_lost() {
+    let address = forgetful_broker();
+    let output = bench(address, &["fan-in", "--publishers", "1", "--undelivered", "50"]);
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success(), "{report}");
+    assert_eq!(figure(&report, "lost"), 50.0, "{report}");
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    drop(listener);
+    let output = bench(address, &["fan-in"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains(&address.to_string()), "{told}");
+}
+
+/// Agrees to everything and delivers nothing.
+fn forgetful_broker() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            thread::spawn(move || {
+                let mut bytes = [0; 65536];
+                while let Ok(read @ 1..) = stream.read(&mut bytes) {
+                    let answer: &[u8] = match bytes[0] {
+                        0x10 => &[0x20, 2, 0, 0],
+                        0x82 => &[0x90, 3, 0, 1, 0],
+                        _ => &[],
+                    };
+                    assert!(read > 0);
+                    if stream.write_all(answer).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}

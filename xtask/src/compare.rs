@@ -1,0 +1,94 @@
+//! `cargo xtask compare`: the same load on this broker and on others, by turns, and the ratios.
+//! The load and its figures are `tidewire bench`'s.
+
+mod brokers;
+mod figures;
+mod peers;
+mod workloads;
+
+use std::process::Command;
+
+use crate::output::{announce, note, run};
+use crate::places::Places;
+
+use brokers::Running;
+use figures::{Figures, Table};
+use peers::Peer;
+use workloads::{Load, chosen};
+
+/// Medians are of so many rounds, unless the command line says otherwise.
+const ROUNDS: usize = 5;
+
+/// Reads `[WORKLOAD…] [--rounds N]`, installs peers, and prints a table for each workload.
+pub(crate) fn all(places: &Places, words: &[&str]) -> Result<(), String> {
+    let (names, rounds) = asked(words)?;
+    let loads = chosen(&names)?;
+    announce("build the broker as it is released");
+    let mut build = Command::new(places.cargo());
+    run(build.args(["build", "--release", "--package", "tidewire"]).current_dir(places.root()))?;
+    announce("peers");
+    let peers = peers::install(places)?;
+    for load in loads {
+        announce(&format!("{} ({rounds} rounds)", load.name));
+        let table = rounds_of(places, &peers, load, rounds)?;
+        note(&table.to_string());
+    }
+    Ok(())
+}
+
+fn asked<'a>(words: &[&'a str]) -> Result<(Vec<&'a str>, usize), String> {
+    let (mut names, mut rounds, mut words) = (Vec::new(), ROUNDS, words.iter());
+    while let Some(word) = words.next() {
+        match *word {
+            "--rounds" => {
+                let number = words.next().ok_or("--rounds needs a number")?;
+                let number = number.parse().ok().filter(|number| *number > 0);
+                rounds = number.ok_or("--rounds needs a number above 0")?;
+            }
+            name => names.push(name),
+        }
+    }
+    Ok((names, rounds))
+}
+
+/// Every broker once a round, each with an empty folder.
+fn rounds_of(places: &Places, peers: &[Peer], load: &Load, rounds: usize) -> Result<Table, String> {
+    let mut table = Table::new(peers.iter().map(Peer::name));
+    for _ in 0..rounds {
+        for (column, peer) in peers.iter().enumerate() {
+            let broker = Running::start(places, peer)?;
+            let figures = measure(places, &broker, load)?;
+            broker.stop()?;
+            table.add(column, figures);
+        }
+    }
+    Ok(table)
+}
+
+fn measure(places: &Places, broker: &Running, load: &Load) -> Result<Figures, String> {
+    let mut bench = Command::new("taskset");
+    bench.args(["-c", brokers::GENERATOR_CPU]).arg(places.released_broker()).arg("bench");
+    bench.args(load.words).args(["--json", "--to", &broker.address().to_string()]);
+    bench.args(["--pid", &broker.id().to_string()]);
+    let output = bench.output().map_err(|error| format!("taskset: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Figures::read(&text).map_err(|problem| {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        format!("{}: {problem}: {}", broker.name(), errors.trim())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ROUNDS, asked};
+
+    #[test]
+    fn workloads_and_rounds_are_read_in_any_order() {
+        assert_eq!(asked(&[]), Ok((vec![], ROUNDS)));
+        assert_eq!(
+            asked(&["sync", "--rounds", "3", "shared-1"]),
+            Ok((vec!["sync", "shared-1"], 3))
+        );
+        assert!(asked(&["--rounds"]).is_err() && asked(&["--rounds", "0"]).is_err());
+    }
+}

@@ -1,0 +1,149 @@
+//! A broker that runs for one measurement, on a processor of its own, with an empty folder.
+//! Measures nothing.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::places::Places;
+
+use super::peers::Peer;
+
+/// The broker's processor.
+const BROKER_CPU: &str = "0";
+/// The load generator's.
+pub(super) const GENERATOR_CPU: &str = "1";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Killed when it is dropped.
+pub(super) struct Running {
+    name: String,
+    child: Child,
+    address: SocketAddr,
+    folder: PathBuf,
+}
+
+impl Running {
+    /// Starts it, and waits until it listens.
+    pub(super) fn start(places: &Places, peer: &Peer) -> Result<Self, String> {
+        let folder = places.tools().join("compare");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        let address = free_address()?;
+        let mut command = Command::new("taskset");
+        command.args(["-c", BROKER_CPU]);
+        tell(&mut command, places, peer, address, &folder)?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().map_err(|error| format!("taskset: {error}"))?;
+        let mut running = Self { name: peer.name().to_owned(), child, address, folder };
+        running.await_listener()?;
+        Ok(running)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Of the process: `taskset` became it.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(super) fn stop(mut self) -> Result<(), String> {
+        self.end();
+        fs::remove_dir_all(&self.folder).map_err(|error| error.to_string())
+    }
+
+    fn await_listener(&mut self) -> Result<(), String> {
+        let since = Instant::now();
+        while TcpStream::connect(self.address).is_err() {
+            let ended = self.child.try_wait().map_err(|error| error.to_string())?;
+            if ended.is_some() || since.elapsed() > PATIENCE {
+                return Err(format!("{} does not listen", self.name));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// One that nobody listens at: peers cannot be asked which port the system gave them.
+fn free_address() -> Result<SocketAddr, String> {
+    let found = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|found| found.local_addr());
+    found.map_err(|error| error.to_string())
+}
+
+fn tell(
+    command: &mut Command,
+    places: &Places,
+    peer: &Peer,
+    address: SocketAddr,
+    folder: &Path,
+) -> Result<(), String> {
+    let file = folder.join("settings");
+    let settings = match peer {
+        Peer::Tidewire => {
+            command.arg(places.released_broker()).arg("--data").arg(folder.join("data"));
+            command.args(["--mqtt", &address.to_string()]);
+            return Ok(());
+        }
+        Peer::Mosquitto { folder: program } => {
+            let libraries = ["usr/lib", "lib"].map(|lib| program.join(lib).join(libraries()));
+            let libraries = libraries.map(|path| path.display().to_string()).join(":");
+            command.arg("env").arg(format!("LD_LIBRARY_PATH={libraries}"));
+            command.arg(program.join("usr/sbin/mosquitto")).arg("-c").arg(&file);
+            mosquitto_settings(address, folder)
+        }
+        Peer::Rumqttd { program } => {
+            command.arg(program).arg("--config").arg(&file);
+            rumqttd_settings(address)
+        }
+    };
+    fs::write(&file, settings).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn libraries() -> String {
+    format!("{}-linux-gnu", std::env::consts::ARCH)
+}
+
+/// Nothing is dropped, and packets leave at once; otherwise as it comes.
+fn mosquitto_settings(address: SocketAddr, folder: &Path) -> String {
+    format!(
+        "listener {} {}\nallow_anonymous true\npersistence true\npersistence_location {}/\n\
+         max_queued_messages 0\nmax_inflight_messages 1000\nset_tcp_nodelay true\nlog_dest none\n\
+         user root\n",
+        address.port(),
+        address.ip(),
+        folder.display(),
+    )
+}
+
+/// Room for the loads, and connections as fast as it takes them.
+fn rumqttd_settings(address: SocketAddr) -> String {
+    format!(
+        "id = 0\n\n[router]\nid = 0\nmax_connections = 20010\nmax_outgoing_packet_count = 200\n\
+         max_segment_size = 104857600\nmax_segment_count = 10\n\n[v4.1]\nname = \"v4\"\n\
+         listen = \"{address}\"\nnext_connection_delay_ms = 1\n\n[v4.1.connections]\n\
+         connection_timeout_ms = 60000\nmax_payload_size = 1048576\nmax_inflight_count = 1000\n\
+         dynamic_filters = true\n"
+    )
+}

@@ -1,0 +1,110 @@
+//! What rounds measured: medians, and how far this broker is from each of the others. Runs nothing.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// Of one run, by name, in the order in which they are shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Figures(Vec<(String, f64)>);
+
+/// What comes from the report as it is.
+const PLAIN: [&str; 4] = ["lost", "repeated", "reordered", "refused"];
+
+impl Figures {
+    /// Reads a report of `tidewire bench --json`.
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let report: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let mut figures = Vec::new();
+        for phase in report["phases"].as_array().into_iter().flatten() {
+            let name = phase["name"].as_str().unwrap_or("?");
+            put(&mut figures, &format!("{name} per second"), &phase["per_second"]);
+            put(&mut figures, &format!("{name}, CPU us each"), &phase["broker_cpu_us_each"]);
+        }
+        put(&mut figures, "latency p50 us", &report["latency"]["p50_us"]);
+        put(&mut figures, "latency p99 us", &report["latency"]["p99_us"]);
+        put(&mut figures, "bytes per connection", &report["broker_bytes_per_connection"]);
+        PLAIN.iter().for_each(|name| put(&mut figures, name, &report[*name]));
+        match figures.is_empty() {
+            true => Err("no figures".to_owned()),
+            false => Ok(Self(figures)),
+        }
+    }
+}
+
+fn put(figures: &mut Vec<(String, f64)>, name: &str, value: &Value) {
+    if let Some(value) = value.as_f64() {
+        figures.push((name.to_owned(), value));
+    }
+}
+
+/// All rounds of one workload; the first column is this broker.
+#[derive(Debug)]
+pub(super) struct Table {
+    columns: Vec<(String, Vec<Figures>)>,
+}
+
+impl Table {
+    pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        Self { columns: names.map(|name| (name.to_owned(), Vec::new())).collect() }
+    }
+
+    pub(super) fn add(&mut self, column: usize, figures: Figures) {
+        if let Some((_, rounds)) = self.columns.get_mut(column) {
+            rounds.push(figures);
+        }
+    }
+
+    fn median(&self, column: usize, name: &str) -> Option<f64> {
+        let (_, rounds) = self.columns.get(column)?;
+        let value = |round: &Figures| round.0.iter().find(|(known, _)| known == name).map(|f| f.1);
+        let mut values: Vec<f64> = rounds.iter().filter_map(value).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied()
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((first, rounds)) = self.columns.first() else { return Ok(()) };
+        write!(out, "{:<26} {first:>14}", "median")?;
+        for (name, _) in &self.columns[1..] {
+            write!(out, " {name:>14} {:>8}", "ratio")?;
+        }
+        for (name, _) in rounds.first().iter().flat_map(|figures| &figures.0) {
+            let ours = self.median(0, name).unwrap_or(f64::NAN);
+            write!(out, "\n{name:<26} {ours:>14.3}")?;
+            for column in 1..self.columns.len() {
+                let theirs = self.median(column, name).unwrap_or(f64::NAN);
+                write!(out, " {theirs:>14.3} {:>7.3}x", ours / theirs)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Figures, Table};
+
+    #[test]
+    fn a_table_shows_medians_and_ratios() {
+        let report = |rate: f64| {
+            let phase = format!(r#"{{"name":"delivered","per_second":{rate}}}"#);
+            Figures::read(&format!(r#"{{"phases":[{phase}],"lost":0}}"#)).expect("figures")
+        };
+        let mut table = Table::new(["ours", "theirs"].into_iter());
+        for (ours, theirs) in [(1.0, 10.0), (600.0, 200.0), (500.0, 100.0)] {
+            table.add(0, report(ours));
+            table.add(1, report(theirs));
+        }
+        let shown = table.to_string();
+        let words: Vec<&str> = shown.lines().nth(1).expect("a line").split_whitespace().collect();
+        assert_eq!(words, ["delivered", "per", "second", "500.000", "100.000", "5.000x"]);
+    }
+
+    #[test]
+    fn what_is_no_report_has_no_figures() {
+        assert!(Figures::read("").is_err() && Figures::read("{}").is_err());
+    }
+}

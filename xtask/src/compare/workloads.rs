@@ -1,0 +1,47 @@
+//! The loads that brokers are compared under. Runs none.
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Load {
+    pub(super) name: &'static str,
+    /// What `tidewire bench` is told.
+    pub(super) words: &'static [&'static str],
+}
+
+const fn load(name: &'static str, words: &'static [&'static str]) -> Load {
+    Load { name, words }
+}
+
+/// Each with 100 unacknowledged messages per publisher, if nothing else is said.
+const LOADS: &[Load] = &[
+    load("fan-in-0", &["fan-in", "--qos", "0"]),
+    load("fan-in-1", &["fan-in", "--qos", "1"]),
+    load("fan-in-2", &["fan-in", "--qos", "2"]),
+    load("pairs-0", &["pairs", "--qos", "0", "--undelivered", "200"]),
+    load("pairs-1", &["pairs", "--qos", "1", "--undelivered", "200"]),
+    load("fan-out-0", &["fan-out", "--qos", "0", "--undelivered", "50"]),
+    load("fan-out-1", &["fan-out", "--qos", "1", "--undelivered", "50"]),
+    load("shared-0", &["shared", "--qos", "0"]),
+    load("shared-1", &["shared", "--qos", "1"]),
+    load("telemetry-0", &["fan-in", "--publishers", "1000", "--rate", "20000", "--qos", "0"]),
+    load("telemetry-1", &["fan-in", "--publishers", "1000", "--rate", "20000", "--qos", "1"]),
+    load("sync", &["fan-in", "--publishers", "200", "--inflight", "1", "--qos", "1"]),
+    load("latency-0", &["fan-in", "--rate", "5000", "--qos", "0"]),
+    load("latency-1", &["fan-in", "--rate", "5000", "--qos", "1"]),
+    load("retained", &["retained", "--qos", "1"]),
+    load("offline", &["offline", "--qos", "1"]),
+    load("connect", &["connect", "--subscribe"]),
+];
+
+/// Those that are named, or all.
+pub(super) fn chosen(names: &[&str]) -> Result<Vec<&'static Load>, String> {
+    if names.is_empty() {
+        return Ok(LOADS.iter().collect());
+    }
+    let known = || LOADS.iter().map(|load| load.name).collect::<Vec<_>>().join(", ");
+    let find = |name: &&str| {
+        let found = LOADS.iter().find(|load| load.name == *name);
+        found.ok_or_else(|| format!("{name}: no such workload; there are {}", known()))
+    };
+    names.iter().map(find).collect()
+}
