@@ -39,8 +39,12 @@ pub struct BoundListener {
 pub enum Protocol {
     /// MQTT over TCP.
     Mqtt,
+    /// MQTT over TLS.
+    Mqtts,
     /// MQTT over WebSocket.
     WebSocket,
+    /// MQTT over WebSocket over TLS.
+    Wss,
     /// The Kafka protocol.
     Kafka,
 }
@@ -49,15 +53,41 @@ impl Protocol {
     fn name(self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
+            Self::Mqtts => "mqtts",
             Self::WebSocket => "ws",
+            Self::Wss => "wss",
             Self::Kafka => "kafka",
+        }
+    }
+
+    /// As a sentence would name it.
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Mqtt => "MQTT",
+            Self::Mqtts => "MQTT over TLS",
+            Self::WebSocket => "WebSocket",
+            Self::Wss => "WebSocket over TLS",
+            Self::Kafka => "Kafka",
+        }
+    }
+
+    /// Where its port is said.
+    pub(crate) const fn setting(self) -> &'static str {
+        match self {
+            Self::Mqtt => "--mqtt",
+            Self::Mqtts => "listener.mqtts.bind",
+            Self::WebSocket => "listener.websocket.bind",
+            Self::Wss => "listener.wss.bind",
+            Self::Kafka => "--kafka",
         }
     }
 
     fn speaks(self) -> &'static str {
         match self {
             Self::Mqtt => "MQTT 5, 3.1.1, 3.1",
+            Self::Mqtts => "the same over TLS",
             Self::WebSocket => "the same over WebSocket, any path",
+            Self::Wss => "the same over WebSocket and TLS, any path",
             Self::Kafka => "streams as topics",
         }
     }

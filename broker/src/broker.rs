@@ -171,6 +171,15 @@ impl Broker {
         self.door.shared.bans.list(wall_clock_ms())
     }
 
+    /// Has the files of certificates, authorities and revocations read anew, soon, as if they had
+    /// changed. Connections that are open stay; new handshakes use what the files say. Files that
+    /// cannot be used are told of in the log, and change nothing.
+    pub fn reload_certificates(&self) {
+        if let Some(watch) = &self.door.cert_watch {
+            watch.reload();
+        }
+    }
+
     /// Waits until the broker ends without being asked to: a part of it panicked. It serves nobody
     /// then, and nothing acknowledged is lost.
     pub async fn failed(&self) {

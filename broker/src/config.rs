@@ -6,6 +6,7 @@ mod document;
 mod gather;
 mod kafka;
 mod layers;
+mod listeners;
 mod place;
 mod problem;
 mod quantity;
@@ -13,6 +14,7 @@ mod rate;
 mod rules;
 mod sections;
 mod text;
+mod tls;
 mod topics;
 
 use std::path::PathBuf;
@@ -22,13 +24,14 @@ use serde::{Deserialize, Serialize};
 
 pub use kafka::KafkaListener;
 pub use layers::{Flag, Sources};
+pub use listeners::{ListenerConfig, MqttListener, MqttsListener, WebSocketListener, WssListener};
 pub use problem::ConfigErrors;
 pub use rate::{AtRateLimit, RateConfig};
 pub use sections::{
-    AtHoldLimit, AuthConfig, Compression, DataConfig, Durability, ListenerConfig, LogConfig,
-    LogFormat, MqttConfig, MqttListener, ShareConfig, ShareGroupConfig, ShareStrategy, StoreConfig,
-    StreamConfig, ThreadsConfig, WebSocketListener,
+    AtHoldLimit, AuthConfig, Compression, DataConfig, Durability, LogConfig, LogFormat, MqttConfig,
+    ShareConfig, ShareGroupConfig, ShareStrategy, StoreConfig, StreamConfig, ThreadsConfig,
 };
+pub use tls::{ClientAuth, TlsConfig, TlsIdentity, TlsPair, TlsVersion};
 pub use topics::{AutoRetained, AutoSubscribeConfig, RewriteConfig, RewriteOn, TopicsConfig};
 
 use document::Aim;
@@ -140,6 +143,7 @@ fn broken_rules(config: &Config, layers: &Layers, known: &[Problem]) -> Vec<Prob
     let mut breaches = rules::check_sizes(&config.mqtt, &config.store);
     breaches.extend(rules::check_streams(&config.streams));
     breaches.extend(topics::check_topics(&config.topics));
+    breaches.extend(listeners::check_listeners(&config.listener));
     breaches.retain(|breach| !breach.settings.iter().any(covered));
     breaches.into_iter().map(|breach| locate(breach, &settings, layers)).collect()
 }

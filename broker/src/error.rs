@@ -10,6 +10,7 @@ use tidewire_proto::mqtt::{EncodeError, ReasonCode};
 use tidewire_store::{CloseError, CommitError, OpenError, ReadError, StreamError};
 
 use crate::config::ConfigErrors;
+use crate::tls::TlsError;
 use crate::users::UsersFileError;
 
 /// Why the broker could not start.
@@ -30,11 +31,14 @@ pub enum StartError {
     /// The file of users cannot be used.
     #[error("the users of SCRAM-SHA-256 cannot be read")]
     Users(#[source] UsersFileError),
+    /// Certificates, keys or lists of a listener cannot be used.
+    #[error("the listener {0} cannot speak TLS")]
+    Tls(&'static str, #[source] TlsError),
     /// A stream cannot be what the configuration says.
     #[error("stream {0:?} cannot be changed to what the configuration says")]
     Stream(String, #[source] StreamError),
     /// A port is taken or may not be used.
-    #[error("cannot listen on {0} for {1}; is another broker running? Try --{2} with another port")]
+    #[error("cannot listen on {0} for {1}; is another broker running? Try {2} with another port")]
     Bind(SocketAddr, &'static str, &'static str, #[source] io::Error),
     /// The Kafka port cannot be opened.
     #[error("the Kafka port cannot be opened")]

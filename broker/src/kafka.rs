@@ -12,7 +12,7 @@ use crate::error::StartError;
 pub(crate) fn bind(config: &Config) -> Result<Option<BoundPort>, StartError> {
     let Some(address) = config.listener.kafka.bind else { return Ok(None) };
     let bound = BoundPort::bind(address);
-    bound.map(Some).map_err(|error| StartError::Bind(address, "Kafka", "kafka", error))
+    bound.map(Some).map_err(|error| StartError::Bind(address, "Kafka", "--kafka", error))
 }
 
 /// Serves Kafka clients there.

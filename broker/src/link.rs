@@ -1,5 +1,5 @@
-//! The two ends that bytes of a client come through: a TCP socket, or a pair of sockets inside
-//! this process. Never knows what the bytes mean.
+//! The ends that bytes of a client come through: a socket of the network, or a pair of sockets
+//! inside this process. Never knows what the bytes mean.
 
 use std::fmt;
 use std::io;
@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ahash::AHashMap;
 use parking_lot::Mutex;
 use tokio::io::{Interest, Ready};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 
 use crate::web_link::WebLink;
+use crate::wire::{UnboundWire, Wire};
 
 /// How client ids within this process begin; nobody on the network may have one.
 pub(crate) const IN_PROCESS: &str = "$in-process/";
@@ -43,13 +44,15 @@ pub(crate) struct Accepted {
     pub(crate) seat: Seat,
     /// What all clients of its listener may do together.
     pub(crate) allowance: Option<crate::pace::Shared>,
+    /// Who its certificate says it is, if its listener asks.
+    pub(crate) identity: Option<Box<str>>,
 }
 
 /// A socket that belongs to no runtime yet.
 pub(crate) enum Unbound {
-    Tcp(std::net::TcpStream),
+    Wire(UnboundWire),
     /// WebSocket, for pages of these origins; none: of any.
-    Web(std::net::TcpStream, Arc<[String]>),
+    Web(UnboundWire, Arc<[String]>),
     Pair(StdUnixStream),
 }
 
@@ -57,10 +60,9 @@ impl Unbound {
     /// Makes it a link of the runtime that is running.
     pub(crate) fn bind(self) -> io::Result<Link> {
         match self {
-            Self::Tcp(stream) => TcpStream::from_std(stream).map(Link::Tcp),
-            Self::Web(stream, origins) => {
-                let stream = TcpStream::from_std(stream)?;
-                Ok(Link::Web(Box::new(WebLink::new(stream, origins))))
+            Self::Wire(wire) => wire.bind().map(Link::Wire),
+            Self::Web(wire, origins) => {
+                Ok(Link::Web(Box::new(WebLink::new(wire.bind()?, origins))))
             }
             Self::Pair(stream) => UnixStream::from_std(stream).map(Link::Pair),
         }
@@ -69,7 +71,7 @@ impl Unbound {
 
 /// A client's bytes, read and written without waiting.
 pub(crate) enum Link {
-    Tcp(TcpStream),
+    Wire(Wire),
     Web(Box<WebLink>),
     Pair(UnixStream),
 }
@@ -77,7 +79,7 @@ pub(crate) enum Link {
 impl Link {
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Wire(wire) => wire.try_read(buffer),
             Self::Web(web) => web.try_read(buffer),
             Self::Pair(stream) => stream.try_read(buffer),
         }
@@ -85,7 +87,7 @@ impl Link {
 
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Wire(wire) => wire.try_write(bytes),
             Self::Web(web) => web.try_write(bytes),
             Self::Pair(stream) => stream.try_write(bytes),
         }
@@ -93,32 +95,46 @@ impl Link {
 
     pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         match self {
-            Self::Tcp(stream) => stream.ready(interest).await,
-            Self::Web(web) => web.stream.ready(interest).await,
+            Self::Wire(wire) => wire.ready(interest).await,
+            Self::Web(web) => web.wire.ready(interest).await,
             Self::Pair(stream) => stream.ready(interest).await,
         }
     }
 
     /// Whether bytes that were taken wait for the socket.
     pub(crate) fn has_pending(&self) -> bool {
-        matches!(self, Self::Web(web) if web.has_pending())
+        match self {
+            Self::Wire(wire) => wire.has_pending(),
+            Self::Web(web) => web.has_pending(),
+            Self::Pair(_) => false,
+        }
     }
 
     /// Hands on what was taken and waits.
     pub(crate) fn try_flush(&self) -> io::Result<()> {
         match self {
+            Self::Wire(wire) => wire.try_flush(),
             Self::Web(web) => web.try_flush(),
-            Self::Tcp(_) | Self::Pair(_) => Ok(()),
+            Self::Pair(_) => Ok(()),
+        }
+    }
+
+    /// Reads what nobody wants to know any more.
+    pub(crate) fn try_waste(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Wire(wire) => wire.try_waste(buffer),
+            Self::Web(web) => web.wire.try_waste(buffer),
+            Self::Pair(stream) => stream.try_read(buffer),
         }
     }
 
     /// We write no more; what was written is still read.
     pub(crate) fn end_writing(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => socket2::SockRef::from(stream).shutdown(Shutdown::Write),
+            Self::Wire(wire) => wire.end_writing(),
             Self::Web(web) => {
                 web.say_goodbye();
-                socket2::SockRef::from(&web.stream).shutdown(Shutdown::Write)
+                web.wire.end_writing()
             }
             Self::Pair(stream) => socket2::SockRef::from(stream).shutdown(Shutdown::Write),
         }

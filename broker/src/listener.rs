@@ -1,7 +1,8 @@
-//! Binds the MQTT port and hands each new connection to a core. Reads nothing itself.
+//! Binds the ports and hands each new connection on: to a core, or to where its TLS handshake is
+//! done. Reads nothing itself.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,11 @@ use tokio::net::TcpListener;
 
 use crate::config::MqttListener;
 use crate::core::shared::{Clock, Shared};
+use crate::handshakes::{Arrival, Entrance, Handshakes};
 use crate::link::{Accepted, Addresses, Peer, Seat, Unbound};
-use crate::metrics::{RefuseReason, Throttled};
+use crate::metrics::{RefuseReason, Throttled, TlsResult};
 use crate::pace::{self, Allowance, Bucket};
+use crate::wire::UnboundWire;
 
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: i32 = 4_096;
@@ -40,6 +43,8 @@ pub(crate) struct Listener {
     allowance: Option<pace::Shared>,
     /// Of WebSocket: whose pages may connect.
     origins: Option<Arc<[String]>>,
+    /// Of TLS: what holds for its handshakes, and who does them.
+    tls: Option<(Arc<Entrance>, Arc<Handshakes>)>,
 }
 
 impl Listener {
@@ -54,7 +59,13 @@ impl Listener {
             rate: Bucket::new(per_s.into(), burst.into(), now_ms),
             allowance: allowance.map(|allowance| Arc::new(Mutex::new(allowance))),
             origins: None,
+            tls: None,
         }
+    }
+
+    /// Speaks TLS.
+    pub(crate) fn secret(self, entrance: Entrance, handshakes: Arc<Handshakes>) -> Self {
+        Self { tls: Some((Arc::new(entrance), handshakes)), ..self }
     }
 
     /// Speaks WebSocket, to pages of these origins; none: of any.
@@ -83,14 +94,27 @@ impl Listener {
             };
             // Without a stream the client is gone already.
             if let Ok(stream) = stream.set_nodelay(true).and_then(|()| stream.into_std()) {
-                let link = match &self.origins {
-                    None => Unbound::Tcp(stream),
-                    Some(origins) => Unbound::Web(stream, Arc::clone(origins)),
-                };
-                let peer = Peer::Net(peer);
-                shared.seat(Accepted { link, peer, seat, allowance: self.allowance.clone() });
+                self.hand_on(&shared, stream, peer, seat);
             }
         }
+    }
+
+    fn hand_on(&self, shared: &Shared, stream: TcpStream, peer: SocketAddr, seat: Seat) {
+        let (allowance, origins) = (self.allowance.clone(), self.origins.clone());
+        if let Some((tls, handshakes)) = &self.tls {
+            let tls = Arc::clone(tls);
+            if !handshakes.take(Arrival { stream, peer, seat, allowance, origins, tls }) {
+                shared.metrics.tls_handshakes.add(TlsResult::Limit, 1);
+            }
+            return;
+        }
+        let wire = UnboundWire::Tcp(stream);
+        let link = match origins {
+            None => Unbound::Wire(wire),
+            Some(origins) => Unbound::Web(wire, origins),
+        };
+        let peer = Peer::Net(peer);
+        shared.seat(Accepted { link, peer, seat, allowance, identity: None });
     }
 
     /// Too many in too short a time wait where the kernel keeps them.

@@ -12,8 +12,8 @@ pub(crate) use counted::Counted;
 pub use family::{CounterFamily, GaugeFamily, Tally};
 pub use handles::Metrics;
 pub use label::{
-    CloseReason, Direction, DropReason, Label, PacketType, Quality, RefuseReason, SessionState,
-    SubscriptionKind, Throttled,
+    CloseReason, Direction, DropReason, Label, PacketType, Quality, RefuseReason, ReloadResult,
+    SessionState, SubscriptionKind, Throttled, TlsFile, TlsListener, TlsResult,
 };
 pub use per_core::CoreCounters;
 pub use series::{Kind, SERIES, Series};

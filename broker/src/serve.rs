@@ -18,7 +18,7 @@ pub(crate) enum ServeError {
     Stop(#[from] StopError),
 }
 
-/// Runs the broker until it is told to stop (SIGTERM, SIGINT).
+/// Runs the broker until it is told to stop (SIGTERM, SIGINT). SIGHUP has certificates read anew.
 pub(crate) fn run(config: &Config) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -26,12 +26,19 @@ pub(crate) fn run(config: &Config) -> Result<(), ServeError> {
         .map_err(|error| StartError::System("a runtime", error))?;
     runtime.block_on(async {
         let mut stop = StopSignals::new()?;
+        let mut hangup = caught(SignalKind::hangup())?;
         let broker = Broker::builder().config(config.clone()).start().await?;
         greet(&broker, config);
-        tokio::select! {
-            () = stop.wait() => (),
-            // Without an orderly end: nothing that lives on could be trusted.
-            () = broker.failed() => return Err(StopError::Panicked.into()),
+        loop {
+            tokio::select! {
+                () = stop.wait() => break,
+                _ = hangup.recv() => {
+                    tracing::info!("SIGHUP: certificates are read anew.");
+                    broker.reload_certificates();
+                }
+                // Without an orderly end: nothing that lives on could be trusted.
+                () = broker.failed() => return Err(StopError::Panicked.into()),
+            }
         }
         Ok(broker.shutdown().await?)
     })
@@ -59,10 +66,9 @@ struct StopSignals {
 
 impl StopSignals {
     fn new() -> Result<Self, StartError> {
-        let failed = |error| StartError::System("signals", error);
         Ok(Self {
-            term: signal(SignalKind::terminate()).map_err(failed)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+            term: caught(SignalKind::terminate())?,
+            interrupt: caught(SignalKind::interrupt())?,
         })
     }
 
@@ -72,4 +78,8 @@ impl StopSignals {
             _ = self.interrupt.recv() => (),
         }
     }
+}
+
+fn caught(kind: SignalKind) -> Result<Signal, StartError> {
+    signal(kind).map_err(|error| StartError::System("signals", error))
 }

@@ -1,6 +1,5 @@
 //! Builds all parts of the broker, lets them run, and takes them down in order.
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -14,12 +13,13 @@ use tidewire_store::{RealDisk, Store};
 use tokio::sync::oneshot;
 
 use crate::banner::{BoundListener, Protocol};
+use crate::cert_watch::CertWatch;
 use crate::config::{Config, StreamConfig};
 use crate::core::inbox::{Event, Inbox};
 use crate::core::shared::{Shared, wall_clock_ms};
 use crate::error::{StartError, StopError};
-use crate::listener::{self, Listener};
 use crate::metrics::Counted;
+use crate::ports::{OpenPorts, Ports};
 use crate::upkeep::Upkeep;
 use crate::users;
 use crate::{core, kafka, restart, store_options};
@@ -31,7 +31,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub(crate) struct Server {
     shared: Arc<Shared>,
     cores: Vec<JoinHandle<()>>,
-    accepting: Vec<tokio::task::JoinHandle<()>>,
+    ports: OpenPorts,
     listeners: Vec<BoundListener>,
     kafka: Option<Port>,
     upkeep: Upkeep,
@@ -53,14 +53,7 @@ impl Server {
         tracing::info!(%report, "The data folder is open.");
         fit_streams(&store, config)?;
 
-        let mqtt = match config.listener.mqtt.bind {
-            Some(address) => Some(bound(address, ("MQTT", "mqtt"))?),
-            None => None,
-        };
-        let websocket = match config.listener.websocket.bind {
-            Some(address) => Some(bound(address, ("WebSocket", "mqtt"))?),
-            None => None,
-        };
+        let ports = Ports::bind(&config.listener)?;
         let kafka = kafka::bind(config)?;
         let count = core_count(config);
         let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
@@ -78,26 +71,14 @@ impl Server {
         }
         let upkeep = Upkeep::start(Arc::clone(&shared))
             .map_err(|error| StartError::System("a thread", error))?;
-        let mut listeners = Vec::new();
-        let mut accepting = Vec::new();
-        if let Some((socket, address)) = mqtt {
-            listeners.push(BoundListener { protocol: Protocol::Mqtt, address });
-            let listener = Listener::new(socket, &config.listener.mqtt, &shared.clock);
-            accepting.push(tokio::spawn(listener.accept(Arc::clone(&shared))));
-        }
-        if let Some((socket, address)) = websocket {
-            listeners.push(BoundListener { protocol: Protocol::WebSocket, address });
-            let config = &config.listener.websocket;
-            let listener = Listener::new(socket, &config.common(), &shared.clock);
-            let listener = listener.web(&config.origins);
-            accepting.push(tokio::spawn(listener.accept(Arc::clone(&shared))));
-        }
+        let ports = ports.open(&shared, config)?;
+        let mut listeners = ports.listeners().to_vec();
         let kafka = kafka.map(|bound| {
             listeners.push(BoundListener { protocol: Protocol::Kafka, address: bound.address() });
             kafka::open(bound, &shared, config, numbers)
         });
         let kafka = kafka.transpose()?;
-        Ok(Self { shared, cores, accepting, listeners, kafka, upkeep, is_new })
+        Ok(Self { shared, cores, ports, listeners, kafka, upkeep, is_new })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -108,6 +89,11 @@ impl Server {
         &self.listeners
     }
 
+    /// Who reads certificates anew, if any are in use.
+    pub(crate) fn cert_watch(&self) -> Option<Arc<CertWatch>> {
+        self.ports.cert_watch()
+    }
+
     /// Whether this start made the data folder.
     pub(crate) fn is_new(&self) -> bool {
         self.is_new
@@ -115,9 +101,7 @@ impl Server {
 
     /// Takes no more connections and lets go of those that there are.
     pub(crate) fn close(&self) -> Vec<oneshot::Receiver<()>> {
-        for task in &self.accepting {
-            task.abort();
-        }
+        self.ports.close();
         let mut ended = Vec::new();
         for inbox in &self.shared.inboxes {
             let (done, over) = oneshot::channel();
@@ -150,6 +134,7 @@ impl Server {
         } else {
             tracing::warn!("some clients did not let go in time");
         }
+        self.ports.stop();
         self.upkeep.stop();
         if let Some(kafka) = self.kafka {
             kafka.close();
@@ -182,16 +167,6 @@ fn fit_streams(store: &Store, config: &Config) -> Result<(), StartError> {
         }
     }
     Ok(())
-}
-
-fn bound(
-    address: SocketAddr,
-    (protocol, flag): (&'static str, &'static str),
-) -> Result<(tokio::net::TcpListener, SocketAddr), StartError> {
-    let failed = |error| StartError::Bind(address, protocol, flag, error);
-    let listener = listener::bind(address).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
 }
 
 fn core_count(config: &Config) -> usize {

@@ -1,14 +1,14 @@
-//! A client's bytes within WebSocket frames on a TCP socket: to the rest of the broker they are
+//! A client's bytes within WebSocket frames on a socket: to the rest of the broker they are
 //! bytes of MQTT like any other. Never looks at them.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
+use crate::wire::Wire;
 use tidewire_proto::websocket::{
     Decoder, FRAME_HEAD_BYTES_MAX, put_close, put_frame_head, read_upgrade,
 };
-use tokio::net::TcpStream;
 
 /// Payload of one frame of ours.
 const FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -19,7 +19,7 @@ const NORMAL: u16 = 1000;
 
 /// One connection.
 pub(crate) struct WebLink {
-    pub(crate) stream: TcpStream,
+    pub(crate) wire: Wire,
     origins: Arc<[String]>,
     state: RefCell<State>,
 }
@@ -34,9 +34,9 @@ struct State {
 }
 
 impl WebLink {
-    pub(crate) fn new(stream: TcpStream, origins: Arc<[String]>) -> Self {
+    pub(crate) fn new(wire: Wire, origins: Arc<[String]>) -> Self {
         let state = State { request: Some(Vec::new()), ..State::default() };
-        Self { stream, origins, state: RefCell::new(state) }
+        Self { wire, origins, state: RefCell::new(state) }
     }
 
     /// Reads bytes of MQTT. An error ends the connection; the client was told why.
@@ -46,7 +46,7 @@ impl WebLink {
             return Ok(0);
         }
         loop {
-            let mut count = self.stream.try_read(buffer)?;
+            let mut count = self.wire.try_read(buffer)?;
             if count == 0 {
                 return Ok(0);
             }
@@ -123,7 +123,7 @@ impl WebLink {
 
     /// Whether something that was taken waits for the socket.
     pub(crate) fn has_pending(&self) -> bool {
-        !self.state.borrow().out.is_empty()
+        !self.state.borrow().out.is_empty() || self.wire.has_pending()
     }
 
     /// Hands on what waits.
@@ -142,12 +142,13 @@ impl WebLink {
     }
 
     fn flush(&self, state: &mut State) -> io::Result<()> {
+        self.wire.try_flush()?;
         let mut written = 0;
         let result = loop {
             if written == state.out.len() {
                 break Ok(());
             }
-            match self.stream.try_write(&state.out[written..]) {
+            match self.wire.try_write(&state.out[written..]) {
                 Ok(0) => break Err(ErrorKind::WriteZero.into()),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break Ok(()),

@@ -189,7 +189,8 @@ fn a_mangled_file_is_answered_not_tripped_over() {
     let file = folder.path().join("t.toml");
     let sources = Sources { file: Some(file.clone()), ..Sources::default() };
     let mut refused = 0;
-    for (at, lost) in text.char_indices() {
+    // All of them would take minutes.
+    for (at, lost) in text.char_indices().step_by(7) {
         let (before, after) = (&text[..at], &text[at + lost.len_utf8()..]);
         for mangled in [before.to_owned(), format!("{before}{after}"), format!("{before}é{after}")]
         {

@@ -1,4 +1,5 @@
-"""Paho round trip: arguments are host, port, protocol version (4 or 5), transport."""
+"""Paho round trip: arguments are host, port, protocol version (4 or 5), transport, and with TLS
+the file of the authority to trust."""
 
 import queue
 import sys
@@ -10,7 +11,7 @@ from paho.mqtt.properties import Properties
 PATIENCE_S = 15
 
 
-def main(host, port, version, transport="tcp"):
+def main(host, port, version, transport="tcp", authority=None):
     received = queue.Queue()
     subscribed = queue.Queue()
     client = mqtt.Client(
@@ -19,6 +20,8 @@ def main(host, port, version, transport="tcp"):
         transport=transport,
         protocol=mqtt.MQTTv5 if version == 5 else mqtt.MQTTv311,
     )
+    if authority:
+        client.tls_set(ca_certs=authority)
     client.on_connect = lambda c, *_: c.subscribe("paho/#", qos=2)
     client.on_subscribe = lambda *_: subscribed.put(True)
     client.on_message = lambda _c, _u, message: received.put(message)

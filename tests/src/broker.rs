@@ -77,9 +77,19 @@ impl Broker {
     /// When it does not.
     #[must_use]
     pub fn web_address(&self) -> SocketAddr {
-        self.program.await_output("ws://");
+        self.address_of("ws")
+    }
+
+    /// Where it speaks this, by the scheme in its banner: `mqtts`, `wss`.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn address_of(&self, scheme: &str) -> SocketAddr {
+        let mark = format!(" {scheme}://");
+        self.program.await_output(&mark);
         let output = self.program.output();
-        let line = output.lines().find(|line| line.contains("ws://")).expect("just seen");
+        let line = output.lines().find(|line| line.contains(&mark)).expect("just seen");
         address_in(line).expect("an address")
     }
 

@@ -1,6 +1,7 @@
 //! The harness of the whole-system tests: starts the real programs and speaks to them from
 //! outside. Never looks into the broker; only the fuzzer looks at a part of it, the codec.
 
+pub mod authority;
 pub mod broker;
 pub mod chaos;
 pub mod clients;

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::banner::BoundListener;
+use crate::cert_watch::CertWatch;
 use crate::config::Config;
 use crate::core::shared::Shared;
 use crate::error::{StartError, StopError};
@@ -30,6 +31,7 @@ pub(super) struct Door {
     pub(super) runtime: Handle,
     pub(super) listeners: Vec<BoundListener>,
     pub(super) is_new: bool,
+    pub(super) cert_watch: Option<Arc<CertWatch>>,
     /// Dropped, the broker stops all the same.
     stop: oneshot::Sender<Ended>,
 }
@@ -84,6 +86,7 @@ fn live(plan: Plan, started: oneshot::Sender<Result<Door, StartError>>) {
             runtime: Handle::current(),
             listeners: server.listeners().to_vec(),
             is_new: server.is_new(),
+            cert_watch: server.cert_watch(),
             stop,
         };
         // Who does not wait any more has dropped `stop` with it.

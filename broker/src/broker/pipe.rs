@@ -46,6 +46,7 @@ impl Pipe {
             peer: Peer::InProcess,
             seat,
             allowance: None,
+            identity: None,
         });
         let failed = shared.failed.subscribe();
         Ok(Self { stream, input: Vec::new(), seen: 0, out: Vec::new(), failed })

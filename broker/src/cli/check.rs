@@ -8,8 +8,9 @@ use rustix::fs::Access;
 use rustix::process::Resource;
 
 use crate::banner;
-use crate::config::{Config, StreamConfig};
-use crate::users;
+use crate::config::{Config, ListenerConfig, StreamConfig};
+use crate::tls::TlsError;
+use crate::{ports, users};
 
 /// Files that we need besides one per connection.
 const OTHER_FILES: u64 = 256;
@@ -26,6 +27,7 @@ pub(super) fn look(config: &Config) -> Findings {
     let mut findings = Findings::default();
     findings.problems.extend(look_at_folder(&config.data.dir));
     findings.problems.extend(look_at_users(config));
+    findings.problems.extend(look_at_tls(&config.listener));
     findings.warnings.extend(look_at_reach(config));
     findings.warnings.extend(look_at_files(config));
     findings
@@ -76,6 +78,14 @@ fn look_at_users(config: &Config) -> Option<String> {
     let error = users::load(config.auth.scram_file.as_ref()?).err()?;
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     Some(format!("auth.scram_file: {error}{cause}"))
+}
+
+fn look_at_tls(config: &ListenerConfig) -> Vec<String> {
+    let problem = |(name, error): (&str, TlsError)| {
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        format!("listener.{name}.tls: {error}{cause}")
+    };
+    ports::unusable(config).into_iter().map(problem).collect()
 }
 
 /// The folder itself, or the one in which the first missing part would be made.

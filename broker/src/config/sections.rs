@@ -1,7 +1,6 @@
 //! The settings, section by section: name, type, range, what it is for.
 //! Never reads a file and never decides between layers.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,12 +9,11 @@ use tidewire_proto::share::strategy::Strategy;
 use tidewire_store::KeyRule;
 
 use super::defaults::{self, GIB, KIB, MIB};
-use super::kafka::KafkaListener;
 use super::quantity::{bytes, count, millis, millis_out, seconds};
 use super::rate::{AtRateLimit, RateConfig};
 use super::text::{
-    address_or_off, address_or_off_out, file_or_off, file_or_off_out, folder, key_rule,
-    key_rule_out, log_filter, name_or_off, topic_or_off, topic_or_off_out, word,
+    file_or_off, file_or_off_out, folder, key_rule, key_rule_out, log_filter, name_or_off,
+    topic_or_off, topic_or_off_out, word,
 };
 
 /// `[data]`: where everything durable lives.
@@ -30,87 +28,6 @@ pub struct DataConfig {
 impl Default for DataConfig {
     fn default() -> Self {
         Self { dir: defaults::DATA_DIR.into() }
-    }
-}
-
-/// `[listener.*]`: one section per protocol that we serve.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ListenerConfig {
-    /// MQTT over TCP.
-    pub mqtt: MqttListener,
-    /// MQTT over WebSocket.
-    pub websocket: WebSocketListener,
-    /// The streams, for Kafka clients.
-    pub kafka: KafkaListener,
-}
-
-/// `[listener.websocket]`: MQTT over WebSocket, for pages and for networks that let nothing else
-/// through.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct WebSocketListener {
-    /// Address and port, or `off` (`None`).
-    #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
-    pub bind: Option<SocketAddr>,
-    /// Origins whose pages may connect; none named: any.
-    pub origins: Vec<String>,
-    /// New connections per second; 0: any number. Beyond it they wait to be accepted.
-    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
-    pub connections_per_s_max: u32,
-    /// New connections at once after a pause; 0: as many as in one second.
-    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
-    pub connections_burst_max: u32,
-    /// Open connections from one address; 0: any number.
-    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
-    pub connections_per_address_max: u32,
-    /// How fast messages may come over all clients of this listener.
-    pub rate: RateConfig,
-}
-
-impl WebSocketListener {
-    /// What it has in common with the listener on TCP.
-    #[must_use]
-    pub fn common(&self) -> MqttListener {
-        MqttListener {
-            bind: self.bind,
-            connections_per_s_max: self.connections_per_s_max,
-            connections_burst_max: self.connections_burst_max,
-            connections_per_address_max: self.connections_per_address_max,
-            rate: self.rate.clone(),
-        }
-    }
-}
-
-/// `[listener.mqtt]`: MQTT 5, 3.1.1 and 3.1 over TCP.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MqttListener {
-    /// Address and port, or `off` (`None`). The default is for this machine only.
-    #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
-    pub bind: Option<SocketAddr>,
-    /// New connections per second; 0: any number. Beyond it they wait to be accepted.
-    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
-    pub connections_per_s_max: u32,
-    /// New connections at once after a pause; 0: as many as in one second.
-    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
-    pub connections_burst_max: u32,
-    /// Open connections from one address; 0: any number.
-    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
-    pub connections_per_address_max: u32,
-    /// How fast messages may come over all clients of this listener.
-    pub rate: RateConfig,
-}
-
-impl Default for MqttListener {
-    fn default() -> Self {
-        Self {
-            bind: Some((Ipv4Addr::LOCALHOST, defaults::MQTT_PORT).into()),
-            connections_per_s_max: 0,
-            connections_burst_max: 0,
-            connections_per_address_max: 0,
-            rate: RateConfig::default(),
-        }
     }
 }
 
@@ -477,6 +394,10 @@ pub struct ThreadsConfig {
     /// Threads that serve connections; 0 is one per core of the machine.
     #[serde(deserialize_with = "count::<_, _, 0, 1024>")]
     pub cores: u16,
+    /// Threads for TLS handshakes, where a listener speaks TLS; 0 is one for every two cores of
+    /// the machine.
+    #[serde(deserialize_with = "count::<_, _, 0, 1024>")]
+    pub handshakes: u16,
 }
 
 /// `[log]`: what we tell about ourselves, on stderr.

@@ -86,7 +86,8 @@ impl Core {
     pub(crate) fn on_auth(&mut self, id: ConnId, auth: &Auth<'_>) {
         let Some(open) = self.open(id) else { return };
         let method = open.identity.as_ref().map(|identity| identity.method);
-        let is_same = method.is_some() && auth.properties.authentication_method() == method;
+        // A certificate is shown once, in the handshake.
+        let is_same = method == Some(METHOD) && auth.properties.authentication_method() == method;
         let proof = match (auth.reason, open.proof.take()) {
             (ReasonCode::REAUTHENTICATE, None) if is_same => Some((Proof::Awaited, true)),
             (ReasonCode::CONTINUE_AUTHENTICATION, Some(proof)) if is_same => Some((proof, false)),

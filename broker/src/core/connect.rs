@@ -11,7 +11,7 @@ use tidewire_proto::{delayed, topic};
 use tokio::sync::oneshot;
 
 use crate::core::inbox::{Event, Release};
-use crate::core::open::{Claim, ConnId, Phase, Terms, Will};
+use crate::core::open::{CERTIFICATE, Claim, ConnId, Identity, Phase, Terms, Will};
 use crate::core::publish::is_ours;
 use crate::core::send::put;
 use crate::core::state::{Core, Deferred};
@@ -26,6 +26,7 @@ impl Core {
     pub(crate) fn on_connect(&mut self, id: ConnId, connect: &Connect<'_>) {
         let Some(conn) = self.conn(id) else { return };
         let peer = conn.peer;
+        let certified = conn.identity.take();
         let is_inside = peer == Peer::InProcess;
         if let Err(reason) = self.check_connect(connect, peer) {
             let bytes_max = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
@@ -48,9 +49,10 @@ impl Core {
             version: connect.version,
             clean_start: connect.clean_start,
             terms,
-            user: connect.user_name.map(Into::into),
+            // What a certificate says goes before what the client says.
+            user: certified.clone().or_else(|| connect.user_name.map(Into::into)),
             will: connect.will.as_ref().map(|will| Will::of(will, self.now_ms)),
-            identity: None,
+            identity: certified.map(|user| Identity { user, method: CERTIFICATE }),
             releases: Vec::new(),
             is_abandoned: false,
         };

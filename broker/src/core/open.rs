@@ -35,6 +35,8 @@ pub(crate) struct Conn {
     pub(crate) serial: u64,
     pub(crate) socket: Rc<Socket>,
     pub(crate) peer: Peer,
+    /// Who its certificate says it is.
+    pub(crate) identity: Option<Box<str>>,
     /// How fast it may publish; `None`: as fast as it can.
     pub(crate) pace: Option<Box<Pace>>,
     /// Held as long as the connection is.
@@ -79,11 +81,14 @@ pub(crate) enum Proof {
     Challenged(Box<Exchange>),
 }
 
+/// How a client has shown who it is, if its certificate does.
+pub(crate) const CERTIFICATE: &str = "certificate";
+
 /// Who a client has shown to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) user: Box<str>,
-    /// The Authentication Method by which it has.
+    /// The Authentication Method by which it has, or `CERTIFICATE`.
     pub(crate) method: &'static str,
 }
 

@@ -186,7 +186,7 @@ async fn tick(shell: Shell) {
 }
 
 fn accept(shell: &Shell, accepted: Accepted) {
-    let Accepted { link, peer, seat, allowance } = accepted;
+    let Accepted { link, peer, seat, allowance, identity } = accepted;
     let mut core = shell.borrow_mut();
     if core.stopping.is_some() {
         return;
@@ -200,6 +200,7 @@ fn accept(shell: &Shell, accepted: Accepted) {
         serial,
         socket: Rc::clone(&socket),
         peer,
+        identity,
         _seat: seat,
         pace: core.pace_of(peer, allowance),
         out: Vec::new(),
@@ -282,7 +283,7 @@ async fn linger(socket: &Socket) {
     let mut waste = vec![0; READ_BYTES_MAX / 8];
     let drain = async {
         loop {
-            let is_over = match socket.link.try_read(&mut waste) {
+            let is_over = match socket.link.try_waste(&mut waste) {
                 Ok(count) => count == 0,
                 Err(error) => error.kind() != io::ErrorKind::WouldBlock,
             };

@@ -4,8 +4,8 @@ use metrics::{Counter, Gauge, Histogram};
 
 use super::family::{CounterFamily, GaugeFamily};
 use super::label::{
-    CloseReason, Direction, DropReason, PacketType, Quality, RefuseReason, SessionState,
-    SubscriptionKind, Throttled,
+    CloseReason, Direction, DropReason, PacketType, Quality, RefuseReason, ReloadResult,
+    SessionState, SubscriptionKind, Throttled, TlsFile, TlsListener, TlsResult,
 };
 use super::series::{self, SERIES};
 
@@ -21,6 +21,12 @@ pub struct Metrics {
     pub connections_closed: CounterFamily<CloseReason>,
     /// Accepted connections that are open now.
     pub connections_open: Gauge,
+    /// TLS handshakes.
+    pub tls_handshakes: CounterFamily<TlsResult>,
+    /// Until when certificates and lists in use are good, in seconds of the Unix epoch.
+    pub tls_expiry: GaugeFamily<(TlsListener, TlsFile)>,
+    /// Times that certificates were read anew.
+    pub tls_reloads: CounterFamily<ReloadResult>,
     /// MQTT packets.
     pub packets: CounterFamily<(PacketType, Direction)>,
     /// Bytes on MQTT sockets.
@@ -72,6 +78,9 @@ impl Metrics {
                 ),
                 connections_closed: CounterFamily::register(&series::CLOSED, &[], to),
                 connections_open: series::CLIENTS.gauge(to, &[("state", "connected")]),
+                tls_handshakes: CounterFamily::register(&series::TLS_HANDSHAKES, &[], to),
+                tls_expiry: GaugeFamily::register(&series::TLS_EXPIRY, &[], to),
+                tls_reloads: CounterFamily::register(&series::TLS_RELOADS, &[], to),
                 packets: CounterFamily::register(&series::PACKETS, &[], to),
                 bytes: CounterFamily::register(&series::BYTES, &[("proto", "mqtt")], to),
                 messages_received: CounterFamily::register(&series::RECEIVED, &[], to),

@@ -39,6 +39,14 @@ macro_rules! labels {
 
         impl $name {
             const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// The word that stands for it.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
         }
 
         impl Label for $name {
@@ -224,5 +232,73 @@ labels! {
         Plain = "plain",
         /// A member of a share group.
         Shared = "shared",
+    }
+}
+
+labels! {
+    /// What came of a TLS handshake.
+    TlsResult as "result" {
+        /// It was done.
+        Done = "done",
+        /// It took too long.
+        Timeout = "timeout",
+        /// As many handshakes as are allowed are under way.
+        Limit = "limit",
+        /// The client went away.
+        Lost = "lost",
+        /// The client does not speak TLS.
+        NotTls = "not_tls",
+        /// The client broke the rules of TLS.
+        Malformed = "malformed",
+        /// No version of TLS, or no cipher, in common.
+        Version = "version",
+        /// No protocol (ALPN) in common.
+        Protocol = "protocol",
+        /// The client showed no certificate.
+        NoCertificate = "no_certificate",
+        /// An authority that we do not trust.
+        UnknownAuthority = "unknown_authority",
+        /// The time of the client's certificate is over, or has not begun.
+        Expired = "expired",
+        /// The client's certificate was revoked, or nobody can say.
+        Revoked = "revoked",
+        /// The client's certificate does not say who it is.
+        Identity = "identity",
+        /// The client's certificate cannot be used.
+        BadCertificate = "bad_certificate",
+        /// The client does not accept our certificate.
+        Distrusted = "distrusted",
+    }
+}
+
+labels! {
+    /// A listener that speaks TLS.
+    TlsListener as "listener" {
+        /// MQTT.
+        Mqtts = "mqtts",
+        /// WebSocket.
+        Wss = "wss",
+    }
+}
+
+labels! {
+    /// What of a listener's TLS runs out.
+    TlsFile as "file" {
+        /// The server's certificate.
+        Certificate = "certificate",
+        /// An authority of clients.
+        ClientCa = "client_ca",
+        /// A list of revoked certificates.
+        Crl = "crl",
+    }
+}
+
+labels! {
+    /// What came of reading certificates anew.
+    ReloadResult as "result" {
+        /// They are in use.
+        Done = "done",
+        /// Those before stay in use.
+        Kept = "kept",
     }
 }

@@ -31,6 +31,9 @@ pub const SERIES: &[&Series] = &[
     &CONNECTIONS,
     &CLOSED,
     &CLIENTS,
+    &TLS_HANDSHAKES,
+    &TLS_EXPIRY,
+    &TLS_RELOADS,
     &PACKETS,
     &BYTES,
     &RECEIVED,
@@ -60,6 +63,22 @@ pub(super) const CLOSED: Series = counter(
 );
 pub(super) const CLIENTS: Series =
     gauge("tidewire_clients", Unit::Count, "Clients that are connected now.");
+pub(super) const TLS_HANDSHAKES: Series = counter(
+    "tidewire_tls_handshakes_total",
+    Unit::Count,
+    "TLS handshakes by result: done, or why not.",
+);
+pub(super) const TLS_EXPIRY: Series = gauge(
+    "tidewire_tls_expiry_timestamp_seconds",
+    Unit::Seconds,
+    "When the first of a listener's certificates or lists runs out, in seconds of the Unix epoch; \
+     0: there is none.",
+);
+pub(super) const TLS_RELOADS: Series = counter(
+    "tidewire_tls_reloads_total",
+    Unit::Count,
+    "Times that changed certificates were read: done, or kept those before.",
+);
 pub(super) const PACKETS: Series =
     counter("tidewire_mqtt_packets_total", Unit::Count, "MQTT packets by type and direction.");
 pub(super) const BYTES: Series =

@@ -1,0 +1,180 @@
+//! `[listener.*]`: what is served, and where.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::defaults;
+use super::kafka::KafkaListener;
+use super::quantity::count;
+use super::rate::RateConfig;
+use super::rules::Breach;
+use super::text::{address_or_off, address_or_off_out};
+use super::tls::{TlsConfig, check_tls};
+
+/// `[listener.*]`: one section per protocol that we serve.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListenerConfig {
+    /// MQTT over TCP.
+    pub mqtt: MqttListener,
+    /// MQTT over TLS.
+    pub mqtts: MqttsListener,
+    /// MQTT over WebSocket.
+    pub websocket: WebSocketListener,
+    /// MQTT over WebSocket over TLS.
+    pub wss: WssListener,
+    /// The streams, for Kafka clients.
+    pub kafka: KafkaListener,
+}
+
+/// `[listener.websocket]`: MQTT over WebSocket, for pages and for networks that let nothing else
+/// through.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebSocketListener {
+    /// Address and port, or `off` (`None`).
+    #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
+    pub bind: Option<SocketAddr>,
+    /// Origins whose pages may connect; none named: any.
+    pub origins: Vec<String>,
+    /// New connections per second; 0: any number. Beyond it they wait to be accepted.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub connections_per_s_max: u32,
+    /// New connections at once after a pause; 0: as many as in one second.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub connections_burst_max: u32,
+    /// Open connections from one address; 0: any number.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
+    pub connections_per_address_max: u32,
+    /// How fast messages may come over all clients of this listener.
+    pub rate: RateConfig,
+}
+
+impl WebSocketListener {
+    /// What it has in common with the listener on TCP.
+    #[must_use]
+    pub fn common(&self) -> MqttListener {
+        MqttListener {
+            bind: self.bind,
+            connections_per_s_max: self.connections_per_s_max,
+            connections_burst_max: self.connections_burst_max,
+            connections_per_address_max: self.connections_per_address_max,
+            rate: self.rate.clone(),
+        }
+    }
+}
+
+/// `[listener.mqtt]`: MQTT 5, 3.1.1 and 3.1 over TCP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MqttListener {
+    /// Address and port, or `off` (`None`). The default is for this machine only.
+    #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
+    pub bind: Option<SocketAddr>,
+    /// New connections per second; 0: any number. Beyond it they wait to be accepted.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub connections_per_s_max: u32,
+    /// New connections at once after a pause; 0: as many as in one second.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub connections_burst_max: u32,
+    /// Open connections from one address; 0: any number.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
+    pub connections_per_address_max: u32,
+    /// How fast messages may come over all clients of this listener.
+    pub rate: RateConfig,
+}
+
+impl Default for MqttListener {
+    fn default() -> Self {
+        Self {
+            bind: Some((Ipv4Addr::LOCALHOST, defaults::MQTT_PORT).into()),
+            connections_per_s_max: 0,
+            connections_burst_max: 0,
+            connections_per_address_max: 0,
+            rate: RateConfig::default(),
+        }
+    }
+}
+
+/// `[listener.mqtts]`: MQTT over TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MqttsListener {
+    /// Address and port, or `off` (`None`).
+    #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
+    pub bind: Option<SocketAddr>,
+    /// New connections per second; 0: any number. Beyond it they wait to be accepted.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub connections_per_s_max: u32,
+    /// New connections at once after a pause; 0: as many as in one second.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub connections_burst_max: u32,
+    /// Open connections from one address; 0: any number.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
+    pub connections_per_address_max: u32,
+    /// How fast messages may come over all clients of this listener.
+    pub rate: RateConfig,
+    /// Certificates, and who may come.
+    pub tls: TlsConfig,
+}
+
+impl MqttsListener {
+    /// What it has in common with the listener on TCP.
+    #[must_use]
+    pub fn common(&self) -> MqttListener {
+        MqttListener {
+            bind: self.bind,
+            connections_per_s_max: self.connections_per_s_max,
+            connections_burst_max: self.connections_burst_max,
+            connections_per_address_max: self.connections_per_address_max,
+            rate: self.rate.clone(),
+        }
+    }
+}
+
+/// `[listener.wss]`: MQTT over WebSocket over TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WssListener {
+    /// Address and port, or `off` (`None`).
+    #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
+    pub bind: Option<SocketAddr>,
+    /// Origins whose pages may connect; none named: any.
+    pub origins: Vec<String>,
+    /// New connections per second; 0: any number. Beyond it they wait to be accepted.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub connections_per_s_max: u32,
+    /// New connections at once after a pause; 0: as many as in one second.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub connections_burst_max: u32,
+    /// Open connections from one address; 0: any number.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
+    pub connections_per_address_max: u32,
+    /// How fast messages may come over all clients of this listener.
+    pub rate: RateConfig,
+    /// Certificates, and who may come.
+    pub tls: TlsConfig,
+}
+
+impl WssListener {
+    /// What it has in common with the listener on TCP.
+    #[must_use]
+    pub fn common(&self) -> MqttListener {
+        MqttListener {
+            bind: self.bind,
+            connections_per_s_max: self.connections_per_s_max,
+            connections_burst_max: self.connections_burst_max,
+            connections_per_address_max: self.connections_per_address_max,
+            rate: self.rate.clone(),
+        }
+    }
+}
+
+/// What listeners need when they are to speak TLS.
+pub(super) fn check_listeners(listeners: &ListenerConfig) -> Vec<Breach> {
+    let ListenerConfig { mqtts, wss, .. } = listeners;
+    let rows = [("mqtts", mqtts.bind, &mqtts.tls), ("wss", wss.bind, &wss.tls)];
+    let open = rows.into_iter().filter(|(_, bind, _)| bind.is_some());
+    open.flat_map(|(name, _, tls)| check_tls(name, tls)).collect()
+}

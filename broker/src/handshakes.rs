@@ -1,0 +1,205 @@
+//! The threads that do TLS handshakes, so that no core has to: a client that is known to be one
+//! goes on to a core. Reads nothing of what clients say.
+
+use std::cell::Cell;
+use std::io;
+use std::net::{SocketAddr, TcpStream as StdTcpStream};
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::LocalSet;
+
+use crate::core::shared::Shared;
+use crate::link::{Accepted, Peer, Seat, Unbound};
+use crate::metrics::TlsResult;
+use crate::tls::{Failure, Shaken, Slot, shake};
+use crate::wire::UnboundWire;
+
+/// Sockets that may wait for one thread to look at them; who comes beyond is closed.
+const WAITING_MAX: usize = 16_384;
+/// Refused handshakes that are told of in one second, by one thread; the rest is counted.
+const TOLD_PER_S_MAX: u32 = 20;
+
+/// A socket whose handshake is to be done.
+pub(crate) struct Arrival {
+    pub(crate) stream: StdTcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) seat: Seat,
+    pub(crate) allowance: Option<crate::pace::Shared>,
+    /// Of WebSocket: whose pages may connect.
+    pub(crate) origins: Option<Arc<[String]>>,
+    pub(crate) tls: Arc<Entrance>,
+}
+
+/// What holds for handshakes of one listener.
+pub(crate) struct Entrance {
+    pub(crate) slot: Arc<Slot>,
+    /// How many are under way.
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Entrance {
+    pub(crate) fn new(slot: Arc<Slot>) -> Self {
+        Self { slot, waiting: Arc::default() }
+    }
+}
+
+/// Tells every thread to end.
+#[derive(Default)]
+struct Stop {
+    is_told: AtomicBool,
+    told: Notify,
+}
+
+/// The threads.
+pub(crate) struct Handshakes {
+    arrivals: Vec<Sender<Box<Arrival>>>,
+    stop: Arc<Stop>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    turns: AtomicUsize,
+}
+
+impl Handshakes {
+    /// So many threads; 0 is one for every two cores of the machine.
+    pub(crate) fn start(shared: &Arc<Shared>, threads: u16) -> io::Result<Self> {
+        let count = match threads {
+            0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get).div_ceil(2),
+            count => usize::from(count),
+        };
+        let (mut arrivals, mut handles) = (Vec::new(), Vec::new());
+        let stop = Arc::new(Stop::default());
+        for number in 0..count {
+            let (to, from) = channel(WAITING_MAX);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let (shared, stop) = (Arc::clone(shared), Arc::clone(&stop));
+            let thread =
+                std::thread::Builder::new().name(format!("tls-{number}")).spawn(move || {
+                    LocalSet::new().block_on(&runtime, until(stop, run(shared, from)))
+                })?;
+            arrivals.push(to);
+            handles.push(thread);
+        }
+        let (threads, turns) = (Mutex::new(handles), AtomicUsize::new(0));
+        Ok(Self { arrivals, stop, threads, turns })
+    }
+
+    /// Has it done; threads take turns. False when too many wait.
+    pub(crate) fn take(&self, arrival: Arrival) -> bool {
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed) % self.arrivals.len();
+        self.arrivals[turn].try_send(Box::new(arrival)).is_ok()
+    }
+
+    /// Breaks off what is under way.
+    pub(crate) fn stop(&self) {
+        self.stop.is_told.store(true, Ordering::Relaxed);
+        self.stop.told.notify_waiters();
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread for TLS handshakes ended in a panic");
+            }
+        }
+    }
+}
+
+async fn until(stop: Arc<Stop>, running: impl Future<Output = ()>) {
+    let told = stop.told.notified();
+    let mut told = std::pin::pin!(told);
+    // From here on it hears; what was said before is looked up.
+    told.as_mut().enable();
+    if !stop.is_told.load(Ordering::Relaxed) {
+        tokio::select! {
+            () = told => (),
+            () = running => (),
+        }
+    }
+}
+
+async fn run(shared: Arc<Shared>, mut arrivals: Receiver<Box<Arrival>>) {
+    let teller = Rc::new(Teller::default());
+    while let Some(arrival) = arrivals.recv().await {
+        let Some(place) = Turnstile::enter(&arrival.tls) else {
+            shared.metrics.tls_handshakes.add(TlsResult::Limit, 1);
+            continue;
+        };
+        let (shared, teller) = (Arc::clone(&shared), Rc::clone(&teller));
+        tokio::task::spawn_local(async move {
+            greet(&shared, &teller, *arrival).await;
+            drop(place);
+        });
+    }
+}
+
+async fn greet(shared: &Shared, teller: &Teller, arrival: Arrival) {
+    let Arrival { stream, peer, seat, allowance, origins, tls } = arrival;
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    match shake(stream, peer, &tls.slot).await {
+        Ok(Shaken { stream, identity }) => {
+            shared.metrics.tls_handshakes.add(TlsResult::Done, 1);
+            let wire = UnboundWire::Tls(stream);
+            let link = match origins {
+                None => Unbound::Wire(wire),
+                Some(origins) => Unbound::Web(wire, origins),
+            };
+            let peer = Peer::Net(peer);
+            shared.seat(Accepted { link, peer, seat, allowance, identity });
+        }
+        Err(failure) => {
+            shared.metrics.tls_handshakes.add(failure.result, 1);
+            let now_s = shared.clock.elapsed_ms() / 1_000;
+            teller.tell(peer, tls.slot.listener().word(), &failure, now_s);
+        }
+    }
+}
+
+/// A place among the handshakes that are under way.
+struct Turnstile(Arc<AtomicUsize>);
+
+impl Turnstile {
+    /// `None` when all places are taken.
+    fn enter(tls: &Entrance) -> Option<Self> {
+        let place = Self(Arc::clone(&tls.waiting));
+        let before = tls.waiting.fetch_add(1, Ordering::Relaxed);
+        (before < tls.slot.handshakes_max()).then_some(place)
+    }
+}
+
+impl Drop for Turnstile {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Tells why handshakes failed, and not more often than anybody would read.
+#[derive(Default)]
+struct Teller {
+    second: Cell<i64>,
+    told: Cell<u32>,
+    untold: Cell<u32>,
+}
+
+impl Teller {
+    fn tell(&self, peer: SocketAddr, listener: &str, failure: &Failure, now_s: i64) {
+        let Some(words) = &failure.words else {
+            return tracing::debug!(%peer, listener, "a client went away in the TLS handshake");
+        };
+        if self.second.replace(now_s) != now_s {
+            self.told.set(0);
+            let untold = self.untold.take();
+            if untold > 0 {
+                tracing::warn!(untold, "more TLS handshakes were refused");
+            }
+        }
+        if self.told.get() >= TOLD_PER_S_MAX {
+            return self.untold.set(self.untold.get().saturating_add(1));
+        }
+        self.told.set(self.told.get() + 1);
+        tracing::warn!(%peer, listener, "TLS handshake refused: {words}");
+    }
+}

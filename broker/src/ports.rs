@@ -1,0 +1,193 @@
+//! All ports of clients: bound and their certificates read before anything is served, then opened
+//! together, with the threads that TLS needs. Serves nobody itself.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::banner::{BoundListener, Protocol};
+use crate::cert_watch::CertWatch;
+use crate::config::{Config, ListenerConfig, MqttListener, TlsConfig};
+use crate::core::shared::Shared;
+use crate::error::StartError;
+use crate::handshakes::{Entrance, Handshakes};
+use crate::listener::{self, Listener};
+use crate::metrics::TlsListener;
+use crate::tls::{Settings, Slot, TlsError};
+
+/// What is spoken within TLS, as clients may ask for it.
+const ALPN_MQTT: &[u8] = b"mqtt";
+const ALPN_WEB: &[u8] = b"http/1.1";
+
+/// Ports that are bound; nobody is accepted yet.
+pub(crate) struct Ports {
+    bound: Vec<Bound>,
+}
+
+struct Bound {
+    protocol: Protocol,
+    address: SocketAddr,
+    socket: TcpListener,
+    common: MqttListener,
+    /// Of WebSocket.
+    origins: Option<Vec<String>>,
+    slot: Option<Arc<Slot>>,
+}
+
+/// What a listener is to be.
+struct Plan<'c> {
+    protocol: Protocol,
+    common: MqttListener,
+    origins: Option<&'c [String]>,
+    tls: Option<(TlsListener, &'c TlsConfig)>,
+}
+
+/// Ports that are open.
+pub(crate) struct OpenPorts {
+    accepting: Vec<JoinHandle<()>>,
+    listeners: Vec<BoundListener>,
+    tls: Option<Tls>,
+}
+
+/// The threads of TLS.
+struct Tls {
+    handshakes: Arc<Handshakes>,
+    watch: Arc<CertWatch>,
+}
+
+impl Ports {
+    /// Binds what the configuration names.
+    pub(crate) fn bind(config: &ListenerConfig) -> Result<Self, StartError> {
+        let bound = plans(config).into_iter().filter_map(bound).collect::<Result<_, _>>()?;
+        Ok(Self { bound })
+    }
+
+    /// Takes clients from now on.
+    pub(crate) fn open(
+        self,
+        shared: &Arc<Shared>,
+        config: &Config,
+    ) -> Result<OpenPorts, StartError> {
+        let failed = |error| StartError::System("a thread", error);
+        let slots: Vec<_> = self.bound.iter().filter_map(|bound| bound.slot.clone()).collect();
+        let tls = match slots.is_empty() {
+            true => None,
+            false => {
+                let handshakes = Handshakes::start(shared, config.threads.handshakes);
+                let handshakes = Arc::new(handshakes.map_err(failed)?);
+                let watch = CertWatch::start(Arc::clone(shared), slots).map_err(failed)?;
+                Some(Tls { handshakes, watch: Arc::new(watch) })
+            }
+        };
+        let mut open = OpenPorts { accepting: Vec::new(), listeners: Vec::new(), tls };
+        for bound in self.bound {
+            open.take_in(bound, shared);
+        }
+        Ok(open)
+    }
+}
+
+impl OpenPorts {
+    /// What is open, as the system gave it.
+    pub(crate) fn listeners(&self) -> &[BoundListener] {
+        &self.listeners
+    }
+
+    /// Who reads certificates anew, if any are in use.
+    pub(crate) fn cert_watch(&self) -> Option<Arc<CertWatch>> {
+        self.tls.as_ref().map(|tls| Arc::clone(&tls.watch))
+    }
+
+    /// Takes nobody more.
+    pub(crate) fn close(&self) {
+        for task in &self.accepting {
+            task.abort();
+        }
+    }
+
+    /// Ends the threads.
+    pub(crate) fn stop(&self) {
+        if let Some(Tls { handshakes, watch }) = &self.tls {
+            handshakes.stop();
+            watch.stop();
+        }
+    }
+
+    fn take_in(&mut self, bound: Bound, shared: &Arc<Shared>) {
+        let Bound { protocol, address, socket, common, origins, slot } = bound;
+        self.listeners.push(BoundListener { protocol, address });
+        let mut listener = Listener::new(socket, &common, &shared.clock);
+        if let Some(origins) = origins {
+            listener = listener.web(&origins);
+        }
+        if let (Some(slot), Some(tls)) = (slot, &self.tls) {
+            listener = listener.secret(Entrance::new(slot), Arc::clone(&tls.handshakes));
+        }
+        self.accepting.push(tokio::spawn(listener.accept(Arc::clone(shared))));
+    }
+}
+
+/// The TLS listeners that cannot be opened, and why. Binds nothing.
+pub(crate) fn unusable(config: &ListenerConfig) -> Vec<(&'static str, TlsError)> {
+    let open = plans(config).into_iter().filter(|plan| plan.common.bind.is_some());
+    let secret = open.filter_map(|plan| plan.tls);
+    let error = |(listener, tls): (TlsListener, &TlsConfig)| {
+        let error = slot(listener, tls).err()?;
+        Some((listener.word(), error))
+    };
+    secret.filter_map(error).collect()
+}
+
+fn plans(config: &ListenerConfig) -> Vec<Plan<'_>> {
+    let ListenerConfig { mqtt, mqtts, websocket, wss, kafka: _ } = config;
+    vec![
+        Plan { protocol: Protocol::Mqtt, common: mqtt.clone(), origins: None, tls: None },
+        Plan {
+            protocol: Protocol::Mqtts,
+            common: mqtts.common(),
+            origins: None,
+            tls: Some((TlsListener::Mqtts, &mqtts.tls)),
+        },
+        Plan {
+            protocol: Protocol::WebSocket,
+            common: websocket.common(),
+            origins: Some(&websocket.origins),
+            tls: None,
+        },
+        Plan {
+            protocol: Protocol::Wss,
+            common: wss.common(),
+            origins: Some(&wss.origins),
+            tls: Some((TlsListener::Wss, &wss.tls)),
+        },
+    ]
+}
+
+/// `None` when it is off.
+fn bound(plan: Plan<'_>) -> Option<Result<Bound, StartError>> {
+    let address = plan.common.bind?;
+    Some(bind(plan, address))
+}
+
+fn bind(plan: Plan<'_>, address: SocketAddr) -> Result<Bound, StartError> {
+    let Plan { protocol, common, origins, tls } = plan;
+    let slot = tls.map(|(listener, tls)| {
+        slot(listener, tls).map_err(|error| StartError::Tls(listener.word(), error))
+    });
+    let slot = slot.transpose()?;
+    let failed = |error| StartError::Bind(address, protocol.title(), protocol.setting(), error);
+    let socket = listener::bind(address).map_err(failed)?;
+    let address = socket.local_addr().map_err(failed)?;
+    let origins = origins.map(<[String]>::to_vec);
+    Ok(Bound { protocol, address, socket, common, origins, slot: slot.map(Arc::new) })
+}
+
+fn slot(listener: TlsListener, tls: &TlsConfig) -> Result<Slot, TlsError> {
+    let alpn = match listener {
+        TlsListener::Mqtts => ALPN_MQTT,
+        TlsListener::Wss => ALPN_WEB,
+    };
+    Slot::new(Settings { listener, config: tls.clone(), alpn })
+}

@@ -1,0 +1,87 @@
+//! A socket of the network, with TLS or without: bytes in and out, without waiting. Never knows
+//! what they mean.
+
+use std::io;
+use std::net::{Shutdown, TcpStream as StdTcpStream};
+
+use tokio::io::{Interest, Ready};
+use tokio::net::TcpStream;
+
+use crate::tls::{TlsStream, UnboundTls};
+
+/// A socket that belongs to no runtime yet.
+pub(crate) enum UnboundWire {
+    Tcp(StdTcpStream),
+    Tls(UnboundTls),
+}
+
+impl UnboundWire {
+    /// Makes it one of the runtime that is running.
+    pub(crate) fn bind(self) -> io::Result<Wire> {
+        match self {
+            Self::Tcp(stream) => TcpStream::from_std(stream).map(Wire::Tcp),
+            Self::Tls(stream) => stream.bind().map(|stream| Wire::Tls(Box::new(stream))),
+        }
+    }
+}
+
+/// A socket.
+pub(crate) enum Wire {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream>),
+}
+
+impl Wire {
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Tls(stream) => stream.try_read(buffer),
+        }
+    }
+
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Tls(stream) => stream.try_write(bytes),
+        }
+    }
+
+    pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        match self {
+            Self::Tcp(stream) => stream.ready(interest).await,
+            Self::Tls(stream) => stream.ready(interest).await,
+        }
+    }
+
+    /// Whether bytes that were taken wait for the socket.
+    pub(crate) fn has_pending(&self) -> bool {
+        match self {
+            Self::Tcp(_) => false,
+            Self::Tls(stream) => stream.has_pending(),
+        }
+    }
+
+    /// Hands on what was taken and waits.
+    pub(crate) fn try_flush(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(_) => Ok(()),
+            Self::Tls(stream) => stream.try_flush(),
+        }
+    }
+
+    /// Reads what nobody wants to know any more.
+    pub(crate) fn try_waste(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Tls(stream) => stream.try_waste(buffer),
+        }
+    }
+
+    /// We write no more; what was written is still read.
+    pub(crate) fn end_writing(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => socket2::SockRef::from(stream).shutdown(Shutdown::Write),
+            Self::Tls(stream) => stream.end_writing(),
+        }
+    }
+}

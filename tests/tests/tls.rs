@@ -1,0 +1,284 @@
+//! Does TLS let in whom it should and nobody else, say why, and go on through new certificates?
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tidewire_tests::authority::{Authority, Pair, Use};
+use tidewire_tests::broker::Broker;
+use tidewire_tests::clients::{Mosquitto, paho};
+use tidewire_tests::configured::Configured;
+use tidewire_tests::program::{PATIENCE, Program};
+use tidewire_tests::wire::{Version, Wire};
+
+/// An authority, and a broker whose certificate it signed.
+struct Setup {
+    authority: Authority,
+    broker: Broker,
+}
+
+/// What a TLS section says of clients.
+const ASKING: &str = "client_auth = \"required\"\n";
+
+impl Setup {
+    /// With these settings on both listeners.
+    fn new(tls: &str, more: &str) -> Self {
+        let authority = Authority::new("Test CA");
+        let server = authority.sign("server", Use::Server, &["localhost", "127.0.0.1"]);
+        let broker = start(&server, tls, more);
+        Self { authority, broker }
+    }
+
+    /// Clients must show certificates of this authority.
+    fn mutual(tls: &str, more: &str) -> Self {
+        let authority = Authority::new("Test CA");
+        let server = authority.sign("server", Use::Server, &["localhost", "127.0.0.1"]);
+        let ca = authority.path();
+        let asked = format!("{ASKING}client_ca_file = {ca:?}\n{tls}");
+        let broker = start(&server, &asked, more);
+        Self { authority, broker }
+    }
+
+    fn mosquitto(&self, version: &'static str) -> Mosquitto {
+        Mosquitto::new(self.broker.address_of("mqtts"), version)
+    }
+
+    fn trusting(&self) -> [String; 2] {
+        ["--cafile".into(), text(&self.authority.path())]
+    }
+
+    /// Openssl, connecting like this until the broker closes.
+    fn openssl(&self, arguments: &[&str]) -> Program {
+        let mut command = Command::new("openssl");
+        let address = self.broker.address_of("mqtts").to_string();
+        Program::start(command.args(["s_client", "-ign_eof", "-connect", &address]).args(arguments))
+    }
+
+    /// What openssl says when it has said this; the broker closes.
+    fn said(&self, said: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new("sh");
+        let address = self.broker.address_of("mqtts").to_string();
+        let line = "printf \"$0\" | openssl s_client -ign_eof \"$@\" 2>&1";
+        command.args(["-c", line, said, "-connect", &address]);
+        let mut program = Program::start(command.args(arguments));
+        let _ = program.rest();
+        program.output()
+    }
+}
+
+fn start(server: &Pair, tls: &str, more: &str) -> Broker {
+    let Pair { cert, key, .. } = server;
+    let section = |name| {
+        format!(
+            "[listener.{name}]\nbind = \"127.0.0.1:0\"\n[listener.{name}.tls]\n\
+             cert_file = {cert:?}\nkey_file = {key:?}\n{tls}"
+        )
+    };
+    let text = format!("{}{}{more}", section("mqtts"), section("wss"));
+    Configured::new(&text).start()
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+fn words(flags: &[String]) -> Vec<&str> {
+    flags.iter().map(String::as_str).collect()
+}
+
+fn showing(pair: &Pair) -> [String; 4] {
+    ["--cert".into(), text(&pair.cert), "--key".into(), text(&pair.key)]
+}
+
+#[test]
+fn mosquitto_speaks_over_tls_in_each_version() {
+    let setup = Setup::new("", "");
+    let trusting = setup.trusting();
+    for version in Mosquitto::VERSIONS {
+        let mosquitto = setup.mosquitto(version);
+        for qos in ["0", "1", "2"] {
+            let flags = [&words(&trusting)[..], &["-q", qos]].concat();
+            let mut reader = mosquitto.subscribe("tls/#", &[&flags[..], &["-C", "1"]].concat());
+            mosquitto.publish("tls/a", "secret", &flags);
+            assert_eq!(reader.messages(), [format!("{qos} 0 tls/a secret")], "{version}");
+        }
+    }
+}
+
+#[test]
+fn a_message_larger_than_many_records_comes_whole() {
+    let setup = Setup::new("", "");
+    let trusting = setup.trusting();
+    let payload = "0123456789abcdef".repeat(60_000);
+    let file = setup.authority.file("payload");
+    std::fs::write(&file, &payload).expect("written");
+    let mosquitto = setup.mosquitto("mqttv5");
+    let flags = [&words(&trusting)[..], &["-q", "1", "-C", "1"]].concat();
+    let mut reader = mosquitto.subscribe("large", &flags);
+    let file = text(&file);
+    let mut command = Command::new("mosquitto_pub");
+    let address = setup.broker.address_of("mqtts");
+    command.args(["-h", "127.0.0.1", "-p", &address.port().to_string(), "-t", "large"]);
+    command.args(["-q", "1", "-f", &file]).args(words(&trusting));
+    let _ = Program::start(&mut command).succeeds();
+    assert!(reader.messages() == [format!("1 0 large {payload}")], "it came otherwise");
+}
+
+#[test]
+fn paho_speaks_over_tls_and_over_websocket() {
+    let setup = Setup::new("", "");
+    let ca = text(&setup.authority.path());
+    for version in ["4", "5"] {
+        let mqtts = setup.broker.address_of("mqtts");
+        paho("paho_round_trip.py", mqtts, &[version, "tcp", &ca]);
+        paho("paho_round_trip.py", setup.broker.address_of("wss"), &[version, "websockets", &ca]);
+    }
+}
+
+#[test]
+fn the_certificate_says_who_the_client_is() {
+    let rule = "[topics]\nauto_subscribe = [{ filter = \"own/%u\", qos = 1 }]\n";
+    let setup = Setup::mutual("identity = \"cn\"\n", rule);
+    let pair = setup.authority.sign("client", Use::Client, &["press-7"]);
+    let flags = [&setup.trusting()[..], &showing(&pair)[..]].concat();
+    let mosquitto = setup.mosquitto("mqttv5");
+    // What the client says itself does not count.
+    let said = ["-u", "somebody-else", "-C", "1", "-q", "1"];
+    let mut reader = mosquitto.subscribe("other", &[&words(&flags)[..], &said].concat());
+    mosquitto.publish("own/somebody-else", "not for it", &words(&flags));
+    mosquitto.publish("own/press-7", "for it", &[&words(&flags)[..], &["-q", "1"]].concat());
+    assert_eq!(reader.messages(), ["1 0 own/press-7 for it"]);
+}
+
+/// Openssl connects like this, hears that, and the log says why.
+#[track_caller]
+fn check_refused(setup: &Setup, arguments: &[&str], heard: &str, told: &str) {
+    let openssl = setup.openssl(arguments);
+    openssl.await_output(heard);
+    setup.broker.await_output(told);
+}
+
+#[test]
+fn a_certificate_that_is_not_good_is_refused_with_the_alert_for_it_and_told_of() {
+    let authority = Authority::new("Test CA");
+    let server = authority.sign("server", Use::Server, &["localhost"]);
+    let revoked = authority.sign("revoked", Use::Client, &["gone"]);
+    authority.revoke(&revoked);
+    let (ca, crl) = (authority.path(), authority.file("crl.pem"));
+    let asked = format!("{ASKING}client_ca_file = {ca:?}\ncrl_files = [{crl:?}]\n");
+    let broker = start(&server, &asked, "");
+    let setup = Setup { authority, broker };
+    let namesake = Authority::new("Test CA");
+    let other = Authority::new("Other CA");
+    let check = |pair: &Pair, heard, told| {
+        let (cert, key) = (text(&pair.cert), text(&pair.key));
+        check_refused(&setup, &["-cert", &cert, "-key", &key], heard, told);
+    };
+    let unknown = "was not signed by an authority of `client_ca_file`";
+    check(&namesake.sign("a", Use::Client, &["a"]), "alert unknown ca", unknown);
+    check(&other.sign("b", Use::Client, &["b"]), "alert unknown ca", unknown);
+    let expired = setup.authority.sign("expired", Use::Expired, &["old"]);
+    check(&expired, "alert certificate expired", "its certificate has expired");
+    check(&revoked, "alert certificate revoked", "its certificate was revoked");
+    let purpose = setup.authority.sign("purpose", Use::Server, &["server"]);
+    check(&purpose, "alert unsupported certificate", "its certificate is not for clients");
+    let told = "it showed no certificate, and this listener asks for one";
+    check_refused(&setup, &[], "alert certificate required", told);
+    let good = setup.authority.sign("good", Use::Client, &["good"]);
+    let flags = [&setup.trusting()[..], &showing(&good)[..], &["--insecure".into()]].concat();
+    setup.mosquitto("mqttv311").publish("a", "b", &words(&flags));
+}
+
+#[test]
+fn what_is_not_in_common_is_refused_with_the_alert_for_it_and_told_of() {
+    let setup = Setup::new("", "");
+    let old = ["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"];
+    check_refused(&setup, &old, "alert protocol version", "older than 1.2");
+    let told = "it asks for a protocol (ALPN) that is not spoken here";
+    check_refused(&setup, &["-alpn", "h2"], "alert no application protocol", told);
+    let ca = text(&setup.authority.path());
+    let name = ["-CAfile", &ca, "-verify_return_error", "-verify_hostname", "other.example"];
+    let told = "is the name that it connects to in it?";
+    check_refused(&setup, &name, "hostname mismatch", told);
+    let other = Authority::new("Other CA");
+    let distrusting = ["-CAfile", &text(&other.path()), "-verify_return_error"];
+    let told = "it does not know the authority of our certificate";
+    check_refused(&setup, &distrusting, "unable to get local issuer certificate", told);
+}
+
+#[test]
+fn both_versions_of_tls_are_spoken_and_the_older_one_only_where_it_may() {
+    let setup = Setup::new("", "");
+    let ca = text(&setup.authority.path());
+    for (version, shown) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
+        let output = setup.said("no MQTT", &["-brief", "-CAfile", &ca, version]);
+        assert!(output.contains(&format!("Protocol version: {shown}")), "{output}");
+        assert!(output.contains("Verification: OK"), "{output}");
+    }
+    let strict = Setup::new("version_min = \"1.3\"\n", "");
+    strict.openssl(&["-tls1_2"]).await_output("alert protocol version");
+    strict.broker.await_output("versions of TLS that are too old");
+}
+
+#[test]
+fn a_client_gets_the_certificate_of_the_name_that_it_asks_for() {
+    let authority = Authority::new("Test CA");
+    let first = authority.sign("first", Use::Server, &["first.example"]);
+    let second = authority.sign("second", Use::Server, &["second.example", "*.wild.example"]);
+    let (cert, key) = (&second.cert, &second.key);
+    let more = format!("more = [{{ cert_file = {cert:?}, key_file = {key:?} }}]\n");
+    let setup = Setup { broker: start(&first, &more, ""), authority };
+    for (asked, shown) in [
+        ("first.example", "first.example"),
+        ("second.example", "second.example"),
+        ("SECOND.example", "second.example"),
+        ("a.wild.example", "second.example"),
+        ("a.b.wild.example", "first.example"),
+        ("unknown.example", "first.example"),
+    ] {
+        let output = setup.said("no MQTT", &["-servername", asked]);
+        assert!(output.contains(&format!("subject=CN = {shown}")), "{asked}\n{output}");
+    }
+}
+
+#[test]
+fn a_client_that_comes_back_shortens_the_handshake_where_it_may() {
+    let setup = Setup::new("", "");
+    let file = text(&setup.authority.file("session"));
+    for version in ["-tls1_2", "-tls1_3"] {
+        let _ = setup.said("no MQTT", &[version, "-sess_out", &file]);
+        let output = setup.said("no MQTT", &[version, "-sess_in", &file]);
+        assert!(output.contains("Reused, "), "{version}\n{output}");
+    }
+    let never = Setup::new("resumption = false\n", "");
+    let file = text(&never.authority.file("session"));
+    let _ = never.said("no MQTT", &["-tls1_2", "-sess_out", &file]);
+    let output = never.said("no MQTT", &["-tls1_2", "-sess_in", &file]);
+    assert!(!output.contains("Reused, "), "{output}");
+}
+
+#[test]
+fn who_does_not_speak_tls_or_does_not_speak_is_closed() {
+    let setup = Setup::new("handshake_timeout_ms = 500\n", "");
+    let address = setup.broker.address_of("mqtts");
+    for (bytes, told) in [
+        (&b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"[..], "it speaks MQTT without TLS"),
+        (b"GET / HTTP/1.1\r\n\r\n", "it speaks HTTP without TLS"),
+        (b"\x00\x01\x02\x03\x04\x05\x06\x07", "it does not speak TLS"),
+        (b"", "the handshake took longer than handshake_timeout_ms"),
+        (b"\x16\x03\x01\x02\x00\x01", "the handshake took longer than handshake_timeout_ms"),
+    ] {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+        stream.write_all(bytes).expect("it reads");
+        let began = Instant::now();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+        assert!(began.elapsed() < Duration::from_secs(5), "{told}: {:?}", began.elapsed());
+        setup.broker.await_output(told);
+    }
+    // Nobody else was harmed.
+    Wire::clean(setup.broker.address(), Version::V5, "beside").disconnect();
+}
