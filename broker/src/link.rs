@@ -123,7 +123,7 @@ impl Link {
     pub(crate) fn try_waste(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Wire(wire) => wire.try_waste(buffer),
-            Self::Web(web) => web.wire.try_waste(buffer),
+            Self::Web(web) => web.try_waste(buffer),
             Self::Pair(stream) => stream.try_read(buffer),
         }
     }

@@ -106,6 +106,14 @@ impl WebLink {
         }
     }
 
+    /// Reads what nobody wants to know any more. Over TLS records are not opened for it.
+    pub(crate) fn try_waste(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.wire {
+            Wire::Tcp(_) => self.try_read(buffer),
+            Wire::Tls(_) => self.wire.try_waste(buffer),
+        }
+    }
+
     /// Takes bytes of MQTT to send: what it takes may wait here for a while.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.state.borrow_mut();
