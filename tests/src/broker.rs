@@ -167,6 +167,22 @@ impl Broker {
         self.program.await_output(text);
     }
 
+    /// Waits until it has said this so many times.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn await_times(&self, text: &str, times: usize) {
+        self.program.await_times(text, times);
+    }
+
+    /// SIGHUP: certificates are read anew.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn hang_up(&self) {
+        self.program.hang_up();
+    }
+
     fn launch(data: PathBuf, flags: Vec<String>, fresh: Option<TempDir>) -> Self {
         let (program, address) = run(&data, &flags);
         Self { program, address, data, flags, _fresh: fresh }

@@ -15,5 +15,6 @@ pub mod places;
 pub mod program;
 pub mod random;
 pub mod scram;
+pub mod secure;
 pub mod tidy;
 pub mod wire;

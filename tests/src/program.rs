@@ -159,11 +159,29 @@ impl Program {
     /// # Panics
     /// When it does not in time.
     pub fn await_output(&self, text: &str) {
+        self.await_times(text, 1);
+    }
+
+    /// Waits until it has said this so many times, on either output.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn await_times(&self, text: &str, times: usize) {
         let lines = self.heard.lines.lock().expect("a listener only pushes");
-        let is_missing = |lines: &mut Vec<String>| !lines.iter().any(|line| line.contains(text));
+        let said = |lines: &[String]| lines.iter().filter(|line| line.contains(text)).count();
+        let is_missing = |lines: &mut Vec<String>| said(lines) < times;
         let waited = self.heard.more.wait_timeout_while(lines, PATIENCE, is_missing);
         let (lines, end) = waited.expect("a listener only pushes");
         assert!(!end.timed_out(), "{} never said {text:?}\n{}", self.name, lines.join("\n"));
+    }
+
+    /// SIGHUP.
+    ///
+    /// # Panics
+    /// When the child cannot be reached.
+    pub fn hang_up(&self) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::HUP).expect("our child");
     }
 }
 

@@ -9,8 +9,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tidewire_tests::authority::{Authority, Use};
 use tidewire_tests::broker::Broker;
 use tidewire_tests::configured::Configured;
+use tidewire_tests::secure::{Secure, Trust};
 use tidewire_tests::wire::{Publish, Version, Wire, connect, kind, publish, subscribe};
 
 /// Whether the promised sizes are asked for.
@@ -67,6 +69,45 @@ fn an_idle_connection_costs_little_memory() {
 
 fn idle(broker: &Broker, client_id: &str) -> TcpStream {
     connected(broker.address(), &connect(Version::V4, client_id, true, 0, None))
+}
+
+/// Over TLS, and with a certificate of the client.
+#[test]
+fn an_idle_connection_over_tls_costs_little_memory() {
+    const BYTES_MAX: u64 = 20 * 1024;
+    let count = sized(10_000, 1_000);
+    let authority = Authority::new("Test CA");
+    let server = authority.sign("server", Use::Server, &["localhost"]);
+    let client = authority.sign("client", Use::Client, &["device"]);
+    let ca = authority.path();
+    for (what, asked, trust) in [
+        ("over TLS", String::new(), Trust::new(&ca, None)),
+        (
+            "with client certificates",
+            format!("client_auth = \"required\"\nclient_ca_file = {ca:?}\nidentity = \"cn\"\n"),
+            Trust::new(&ca, Some(&client)),
+        ),
+    ] {
+        let (cert, key) = (&server.cert, &server.key);
+        let listener = "[listener.mqtts]\nbind = \"127.0.0.1:0\"\n[listener.mqtts.tls]\n";
+        let files = format!("cert_file = {cert:?}\nkey_file = {key:?}\n");
+        let broker = Configured::new(&format!("{listener}{files}{asked}")).start();
+        let secret = |n: usize| idle_secret(&broker, &trust, &format!("idle {n}"));
+        let warm: Vec<TcpStream> = (0..100).map(secret).collect();
+        let before = resident_bytes(&broker);
+        let idle: Vec<TcpStream> = (100..100 + count).map(secret).collect();
+        let each = resident_bytes(&broker).saturating_sub(before) / count as u64;
+        println!("{count} idle connections {what}: {each} bytes of memory each");
+        assert!(each <= BYTES_MAX, "an idle connection {what} costs {each} bytes");
+        drop((warm, idle));
+    }
+}
+
+fn idle_secret(broker: &Broker, trust: &Trust, client_id: &str) -> TcpStream {
+    let mut client = Secure::open(broker.address_of("mqtts"), trust).expect("let in");
+    client.say(&connect(Version::V4, client_id, true, 0, None)).expect("the broker reads");
+    assert_eq!(client.hear(4).expect("CONNACK"), [0x20, 2, 0, 0]);
+    client.into_socket()
 }
 
 /// Leaves sessions with three subscriptions each, from many threads.

@@ -11,7 +11,9 @@ use tidewire_tests::broker::Broker;
 use tidewire_tests::clients::{Mosquitto, paho};
 use tidewire_tests::configured::Configured;
 use tidewire_tests::program::{PATIENCE, Program};
-use tidewire_tests::wire::{Version, Wire};
+use tidewire_tests::random::Random;
+use tidewire_tests::secure::{Secure, Trust};
+use tidewire_tests::wire::{Version, Wire, connect};
 
 /// An authority, and a broker whose certificate it signed.
 struct Setup {
@@ -281,4 +283,45 @@ fn who_does_not_speak_tls_or_does_not_speak_is_closed() {
     }
     // Nobody else was harmed.
     Wire::clean(setup.broker.address(), Version::V5, "beside").disconnect();
+}
+
+/// A hello that is broken anywhere, and records that are broken behind a good handshake: each ends
+/// its own connection, and no thread.
+#[test]
+fn broken_bytes_break_nothing_but_their_connection() {
+    let setup = Setup::new("handshake_timeout_ms = 300\n", "");
+    let (address, trust) =
+        (setup.broker.address_of("mqtts"), Trust::new(&setup.authority.path(), None));
+    let hello = trust.hello();
+    let mut random = Random::new(6);
+    let mut open = Vec::new();
+    for n in 0..600 {
+        let mut bytes = hello.clone();
+        for _ in 0..=n % 4 {
+            let at = random.below(bytes.len());
+            bytes[at] = random.byte();
+        }
+        if n % 3 == 0 {
+            // More of it in the same breath, of which the library must not read on.
+            bytes.extend_from_slice(&hello);
+        }
+        bytes.truncate(bytes.len() - (n % 5) * 7);
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        // A refusal may come before the last byte.
+        let _ = stream.write_all(&bytes);
+        open.push(stream);
+    }
+    for first in [0x14, 0x15, 0x16, 0x17, 0x18, 0x80] {
+        let mut stream = Secure::open(address, &trust).expect("let in").into_socket();
+        stream.write_all(&[first, 3, 3, 0, 32]).expect("it reads");
+        stream.write_all(&[7; 32]).expect("it reads");
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+    }
+    drop(open);
+    let mut good = Secure::open(address, &trust).expect("let in");
+    good.say(&connect(Version::V5, "beside", true, 60, None)).expect("it reads");
+    assert_eq!(good.hear(1).expect("CONNACK"), [0x20]);
+    let output = setup.broker.output();
+    assert!(!output.contains("panic"), "{output}");
 }

@@ -12,9 +12,11 @@ pub(crate) fn kill(places: &Places, kills: &str) -> Result<(), String> {
     trial(places, "killed", ("TIDEWIRE_KILLS", &count.to_string()))
 }
 
-/// Idle connections, offline sessions and retained messages in the numbers that are promised.
+/// Idle connections with and without TLS, offline sessions, retained messages, and clients that
+/// publish while certificates are swapped, in the numbers that are promised.
 pub(crate) fn scale(places: &Places) -> Result<(), String> {
-    trial(places, "scale", ("TIDEWIRE_SCALE", "full"))
+    trial(places, "scale", ("TIDEWIRE_SCALE", "full"))?;
+    trial(places, "tls_reload", ("TIDEWIRE_SCALE", "full"))
 }
 
 fn trial(places: &Places, test: &str, (name, value): (&str, &str)) -> Result<(), String> {
