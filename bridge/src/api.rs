@@ -2,18 +2,32 @@
 //! file per API; what an API means stands there and nowhere else.
 
 mod api_versions;
+mod delete_groups;
+mod describe_groups;
+mod find_coordinator;
+mod groups;
+mod heartbeat;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
+mod reply;
+mod sync_group;
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 
 use crate::context::{Call, Context};
 use crate::guard::{self, Reader};
 use crate::versions::{self, Api};
 use crate::wire::{Answer, Refusal, RequestHead, read_client_id};
+
+use reply::reply;
 
 /// Who asks, and where.
 #[derive(Clone, Copy, Debug)]
@@ -74,27 +88,6 @@ pub(crate) async fn answer(context: &Context, request: Admitted) -> Result<Answe
             let answer = async |request| metadata::answer(context, call, &request);
             reply(call, body, answer).await
         }
-        _ => Err(Refusal::UnknownApi),
+        _ => groups::answer(context, call, api.key, body).await,
     }
-}
-
-/// Decodes, has the handler answer, encodes.
-async fn reply<Q, A>(
-    call: &Call,
-    body: &Bytes,
-    handle: impl AsyncFnOnce(Q) -> A,
-) -> Result<Answer, Refusal>
-where
-    Q: Decodable,
-    A: Encodable + HeaderVersion,
-{
-    let answer = handle(decode(call, body)?).await;
-    Answer::of(&answer, call.version, call.correlation)
-}
-
-fn decode<Q: Decodable>(call: &Call, body: &Bytes) -> Result<Q, Refusal> {
-    Q::decode(&mut body.clone(), call.version).map_err(|error| {
-        tracing::debug!(%error, "a request that does not decode");
-        Refusal::Malformed
-    })
 }

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tidewire_store::{Commit, CommitError, Offsets, Store};
 
 use crate::commits::{Commits, Pending};
+use crate::coordinator::Coordinator;
 use crate::limits::PortLimits;
 use crate::names::Topics;
 use crate::numbers::PortNumbers;
@@ -28,6 +29,8 @@ pub(crate) struct Context {
     pub(crate) advertised: Option<(String, u16)>,
     pub(crate) cluster_id: String,
     pub(crate) commits: Arc<Commits>,
+    /// Consumer groups.
+    pub(crate) coordinator: Coordinator,
 }
 
 /// The facts of one request.
@@ -36,12 +39,10 @@ pub(crate) struct Call {
     pub(crate) version: i16,
     pub(crate) correlation: i32,
     /// What the client calls itself.
-    #[expect(dead_code, reason = "groups show it; their handlers come with the coordinator")]
     pub(crate) client_id: String,
     /// Where it came in.
     pub(crate) local: SocketAddr,
     /// Where it comes from.
-    #[expect(dead_code, reason = "groups show it; their handlers come with the coordinator")]
     pub(crate) peer: SocketAddr,
 }
 

@@ -8,7 +8,7 @@ mod shapes;
 
 pub(crate) use read::{Reader, ShortError};
 pub(crate) use shape::Shape;
-pub(crate) use shapes::data;
+pub(crate) use shapes::{data, groups};
 
 use shape::{Field, Kind};
 

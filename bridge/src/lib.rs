@@ -3,12 +3,15 @@
 mod api;
 mod commits;
 mod context;
+mod coordinator;
 pub mod groups;
 mod guard;
 mod limits;
 mod names;
 mod numbers;
 mod port;
+mod subscription;
+mod text;
 mod versions;
 mod wire;
 

@@ -7,6 +7,7 @@ mod identity;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -18,6 +19,8 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 use crate::context::Context;
+use crate::coordinator::Coordinator;
+use crate::groups::Limits;
 use crate::limits::PortLimits;
 use crate::numbers::PortNumbers;
 use crate::wire::Refusal;
@@ -37,6 +40,8 @@ pub struct PortOptions {
     pub advertised: Option<(String, u16)>,
     /// What clients may make us hold.
     pub limits: PortLimits,
+    /// The same of consumer groups.
+    pub groups: Limits,
     /// Where it is counted.
     pub numbers: PortNumbers,
 }
@@ -84,9 +89,11 @@ impl BoundPort {
     /// When the store does not say who we are, or the system refuses a thread.
     pub fn open(self, store: Store, options: PortOptions) -> Result<Port, PortError> {
         let cluster_id = identity::cluster_id(&store)?;
-        let PortOptions { advertised, limits, numbers } = options;
+        let PortOptions { advertised, limits, groups, numbers } = options;
+        let coordinator = Coordinator::open(&store, groups).map_err(PortError::Tables)?;
+        let commits = Arc::default();
         let context =
-            Context { store, limits, numbers, advertised, cluster_id, commits: Arc::default() };
+            Context { store, limits, numbers, advertised, cluster_id, commits, coordinator };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .thread_name("kafka-read")
@@ -123,10 +130,13 @@ async fn accept(socket: TcpListener, context: Rc<Context>, mut stopped: oneshot:
         Err(error) => return tracing::error!(%error, "the Kafka port cannot be listened on"),
     };
     let mut connections = tokio::task::JoinSet::new();
+    let coordinated = Rc::clone(&context);
+    let mut coordinator = pin!(coordinated.coordinator.run());
     loop {
         tokio::select! {
             biased;
             _ = &mut stopped => return,
+            () = &mut coordinator => return,
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
                 if ended.is_err() {
                     tracing::error!("a connection of the Kafka port ended in a panic");

@@ -3,7 +3,7 @@
 
 use kafka_protocol::messages::ApiKey;
 
-use crate::guard::{Shape, data};
+use crate::guard::{Shape, data, groups};
 
 /// One API that we serve.
 #[derive(Debug)]
@@ -35,7 +35,18 @@ impl Api {
 /// All that we serve, by key.
 pub(crate) static APIS: &[Api] = &[
     Api::new(ApiKey::Metadata, 0, 12, &data::METADATA),
+    Api::new(ApiKey::OffsetCommit, 2, 9, &groups::OFFSET_COMMIT),
+    Api::new(ApiKey::OffsetFetch, 1, 9, &groups::OFFSET_FETCH),
+    Api::new(ApiKey::FindCoordinator, 0, 6, &groups::FIND_COORDINATOR),
+    Api::new(ApiKey::JoinGroup, 0, 9, &groups::JOIN_GROUP),
+    Api::new(ApiKey::Heartbeat, 0, 4, &groups::HEARTBEAT),
+    Api::new(ApiKey::LeaveGroup, 0, 5, &groups::LEAVE_GROUP),
+    Api::new(ApiKey::SyncGroup, 0, 5, &groups::SYNC_GROUP),
+    Api::new(ApiKey::DescribeGroups, 0, 6, &groups::DESCRIBE_GROUPS),
+    Api::new(ApiKey::ListGroups, 0, 5, &groups::LIST_GROUPS),
     Api::new(ApiKey::ApiVersions, 0, 4, &data::API_VERSIONS),
+    Api::new(ApiKey::DeleteGroups, 0, 2, &groups::DELETE_GROUPS),
+    Api::new(ApiKey::OffsetDelete, 0, 0, &groups::OFFSET_DELETE),
 ];
 
 /// The API with this number.

@@ -1,6 +1,7 @@
 //! The configuration: defaults, then a file, then the environment, then flags; checked as a
 //! whole before anything starts. Nothing else reads settings.
 
+mod consumer_groups;
 mod defaults;
 mod document;
 mod gather;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 use figment::value::Value;
 use serde::{Deserialize, Serialize};
 
+pub use consumer_groups::ConsumerGroupsConfig;
 pub use kafka::KafkaListener;
 pub use layers::{Flag, Sources};
 pub use listeners::{ListenerConfig, MqttListener, MqttsListener, WebSocketListener, WssListener};
@@ -53,6 +55,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Shared subscriptions.
     pub share: ShareConfig,
+    /// Groups of Kafka clients.
+    pub consumer_groups: ConsumerGroupsConfig,
     /// Sizes of the log's files and memory.
     pub store: StoreConfig,
     /// The parts of the log. The stream `mqtt` is always among them.
@@ -77,6 +81,7 @@ impl Default for Config {
             mqtt: MqttConfig::default(),
             auth: AuthConfig::default(),
             share: ShareConfig::default(),
+            consumer_groups: ConsumerGroupsConfig::default(),
             store: StoreConfig::default(),
             streams: vec![StreamConfig::catch_all()],
             topics: TopicsConfig::default(),
@@ -141,6 +146,7 @@ fn broken_rules(config: &Config, layers: &Layers, known: &[Problem]) -> Vec<Prob
     let covered = |setting: &Vec<String>| known.iter().any(|problem| problem.covers(setting));
     let settings = layers.merged();
     let mut breaches = rules::check_sizes(&config.mqtt, &config.store);
+    breaches.extend(rules::check_sessions(&config.consumer_groups));
     breaches.extend(rules::check_streams(&config.streams));
     breaches.extend(topics::check_topics(&config.topics));
     breaches.extend(listeners::check_listeners(&config.listener));

@@ -24,6 +24,7 @@ pub(crate) fn open(
 ) -> Result<Port, StartError> {
     let settings = &config.listener.kafka;
     let (advertised, limits) = (settings.advertised(), settings.limits());
-    let options = PortOptions { advertised, limits, numbers };
+    let groups = config.consumer_groups.limits();
+    let options = PortOptions { advertised, limits, groups, numbers };
     bound.open(shared.store.clone(), options).map_err(StartError::Kafka)
 }

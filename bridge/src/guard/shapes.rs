@@ -4,5 +4,5 @@
 pub(crate) mod admin;
 #[expect(dead_code, reason = "their handlers come next")]
 pub(crate) mod data;
-#[expect(dead_code, reason = "the handlers of the groups' APIs come with the coordinator")]
+#[expect(dead_code, reason = "the handlers of transactions come later")]
 pub(crate) mod groups;

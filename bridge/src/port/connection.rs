@@ -69,7 +69,13 @@ impl Connection {
                 Incoming::Answered(answer) => answer,
                 Incoming::Request(request) => {
                     drop(frame);
-                    api::answer(&self.context, request).await?
+                    let answer = api::answer(&self.context, request);
+                    // Whoever is gone need not be waited for, and is missed the sooner.
+                    tokio::select! {
+                        biased;
+                        answer = answer => answer?,
+                        () = gone(&self.socket) => return Err(End::Gone),
+                    }
                 }
             };
             self.context.numbers.requests.increment(1);
@@ -133,6 +139,13 @@ impl Connection {
             }
         }
         Ok(())
+    }
+}
+
+/// Until the peer is gone; for ever if it sent more before it went.
+async fn gone(socket: &TcpStream) {
+    if let Ok(1..) = socket.peek(&mut [0]).await {
+        std::future::pending().await
     }
 }
 

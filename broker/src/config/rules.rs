@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::consumer_groups::ConsumerGroupsConfig;
 use super::sections::{MqttConfig, StoreConfig, StreamConfig};
 
 /// A broken rule: which settings it is about (first the likely culprit), and what is wrong.
@@ -53,6 +54,17 @@ pub(super) fn check_sizes(mqtt: &MqttConfig, store: &StoreConfig) -> Vec<Breach>
                 .hint(format!("raise `{setting}` to {least} or lower `{other}`"))
         })
         .collect()
+}
+
+/// Some session timeout must be allowed.
+pub(super) fn check_sessions(groups: &ConsumerGroupsConfig) -> Option<Breach> {
+    let shortest = groups.session_timeout_ms_min;
+    let least = "consumer_groups.session_timeout_ms_min";
+    let most = "consumer_groups.session_timeout_ms_max";
+    (shortest > groups.session_timeout_ms_max).then(|| {
+        let message = format!("`{least}` is more than `{most}`: no member could join");
+        Breach::new(&[least, most], message)
+    })
 }
 
 /// Each stream by itself, and that no two have one name.
