@@ -9,6 +9,7 @@ mod claims;
 mod close;
 mod connect;
 mod delayed;
+mod denial;
 mod dispatch;
 mod due;
 mod events;

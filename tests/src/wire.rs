@@ -81,6 +81,20 @@ impl Wire {
         (wire, answer)
     }
 
+    /// Awaits a packet with this body, and a Reason String besides if the broker has more to say.
+    ///
+    /// # Panics
+    /// When another comes.
+    pub fn hear_refusal(&mut self, first: u8, body: &str) {
+        let got = self.packet();
+        let awaited = spelled(first, body);
+        assert!(
+            got.without_words().bytes() == awaited,
+            "awaited {}, got {got}",
+            hex::show(&awaited)
+        );
+    }
+
     /// Sends a packet whose body is written as `hex::parse` reads it.
     pub fn say(&mut self, first: u8, body: &str) {
         self.send(&spelled(first, body));

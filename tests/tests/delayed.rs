@@ -161,10 +161,10 @@ fn what_is_no_delay_is_refused() {
         let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
         writer.publish(&Publish::new(topic, "no", 1, 1));
         let answer = writer.packet_of(kind::PUBACK);
-        assert_eq!(answer.body(), [0, 1, 0x90], "{topic}");
+        assert_eq!(answer.body()[..3], [0, 1, 0x90], "{topic}");
         writer.publish(&Publish::new(topic, "no", 2, 2));
         let answer = writer.packet_of(kind::PUBREC);
-        assert_eq!(answer.body(), [0, 2, 0x90], "{topic}");
+        assert_eq!(answer.body()[..3], [0, 2, 0x90], "{topic}");
         writer.publish(&Publish::new(topic, "no", 0, 0));
         assert_eq!(writer.packet_of(kind::DISCONNECT).reason(), 0x90, "{topic}");
         let mut writer = Wire::clean(broker.address(), Version::V4, "writer");

@@ -9,6 +9,7 @@ use tidewire_proto::mqtt::{
 use tidewire_proto::scram::{Exchange, METHOD, Shown};
 
 use crate::core::connect::REFUSAL_BYTES;
+use crate::core::denial::Hearing;
 use crate::core::open::{Claim, ConnId, Identity, Login, Phase, Proof};
 use crate::core::send::{packet_type, put};
 use crate::core::state::Core;
@@ -47,11 +48,20 @@ impl Core {
         };
         let is_next = auth.reason == ReasonCode::CONTINUE_AUTHENTICATION
             && auth.properties.authentication_method() == Some(METHOD);
-        if !is_next {
-            return self.refuse(id, Version::V5, ReasonCode::PROTOCOL_ERROR);
-        }
         let Login { claim, proof } = *login;
+        if !is_next {
+            let said = Some(("AUTH is not the next step", claim.terms.hearing(Version::V5)));
+            return self.refuse(id, Version::V5, ReasonCode::PROTOCOL_ERROR, said);
+        }
         self.log_in(id, claim, proof, auth.properties.authentication_data(), false);
+    }
+
+    /// What may be said to a client that authenticates.
+    pub(crate) fn hearing_of_login(&mut self, id: ConnId) -> Option<Hearing> {
+        match &self.conn(id)?.phase {
+            Phase::Authenticating(login) => Some(login.claim.terms.hearing(Version::V5)),
+            _ => None,
+        }
     }
 
     fn log_in(
@@ -78,7 +88,8 @@ impl Core {
             Next::Refused if claim.terms.packet_bytes_max < REFUSAL_BYTES => {
                 self.turn_away(id, RefuseReason::NotAuthorized);
             }
-            Next::Refused => self.refuse(id, Version::V5, ReasonCode::NOT_AUTHORIZED),
+            // Whoever tries learns nothing more.
+            Next::Refused => self.refuse(id, Version::V5, ReasonCode::NOT_AUTHORIZED, None),
         }
     }
 

@@ -6,6 +6,7 @@ use tidewire_proto::mqtt::ReasonCode;
 use tidewire_store::rows::subscription;
 use tidewire_store::{ReadError, Table};
 
+use crate::core::denial::Denial;
 use crate::core::open::{ConnId, Open};
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
@@ -29,15 +30,17 @@ impl Core {
         id: ConnId,
         filter: &str,
         is_exclusive: bool,
-    ) -> Result<(), ReasonCode> {
-        let Some(open) = self.open(id) else { return Err(ReasonCode::UNSPECIFIED_ERROR) };
+    ) -> Result<(), Denial> {
+        let Some(open) = self.open(id) else { return Ok(()) };
         let (client_id, has_rows) = (Arc::clone(&open.client_id), open.is_durable());
         if is_exclusive {
             if KINDS.iter().any(|kind| filter.starts_with(kind)) {
-                return Err(ReasonCode::TOPIC_FILTER_INVALID);
+                let reason = ReasonCode::TOPIC_FILTER_INVALID;
+                return Err(Denial::new(reason, "only a plain filter can be exclusive"));
             }
             let is_ours = self.shared.exclusives.claim(filter, &client_id);
-            return if is_ours { Ok(()) } else { Err(ReasonCode::QUOTA_EXCEEDED) };
+            let taken = "another session has the filter for itself";
+            return is_ours.then_some(()).ok_or(Denial::new(ReasonCode::QUOTA_EXCEEDED, taken));
         }
         if open.subscriptions.get(filter).is_some_and(|old| old.is_exclusive) {
             self.give_up(filter, &client_id, has_rows);

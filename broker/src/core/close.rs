@@ -51,7 +51,9 @@ impl Core {
             Some(Phase::Authenticating(_)) => {
                 let is_sayable = reason.allowed_in(PacketKind::ConnAck);
                 let reason = if is_sayable { reason } else { ReasonCode::PROTOCOL_ERROR };
-                return self.refuse(id, Version::V5, reason);
+                let text = error.to_string();
+                let said = self.hearing_of_login(id).map(|to| (&*text, to));
+                return self.refuse(id, Version::V5, reason, said);
             }
             _ => {
                 let text = error.to_string();
@@ -62,8 +64,8 @@ impl Core {
             // Another protocol altogether: no answer of ours would be understood.
             DecodeErrorKind::ProtocolName => self.turn_away(id, RefuseReason::Version),
             // Each reads the form that it knows: later ones that of MQTT 5.
-            DecodeErrorKind::ProtocolLevel(6..) => self.refuse(id, Version::V5, reason),
-            DecodeErrorKind::ProtocolLevel(_) => self.refuse(id, Version::V311, reason),
+            DecodeErrorKind::ProtocolLevel(6..) => self.refuse(id, Version::V5, reason, None),
+            DecodeErrorKind::ProtocolLevel(_) => self.refuse(id, Version::V311, reason, None),
             _ => self.turn_away(id, RefuseReason::Malformed),
         }
     }

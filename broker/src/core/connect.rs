@@ -3,22 +3,26 @@
 use std::sync::Arc;
 
 use tidewire_proto::mqtt::{
-    ConnAck, Connect, Packet, Properties, PropertiesBuilder, PropertyId, PropertyValue, ReasonCode,
+    self, ConnAck, Connect, Packet, PropertiesBuilder, PropertyId, PropertyValue, ReasonCode,
     Version,
 };
 use tidewire_proto::scram::METHOD;
 use tidewire_proto::{delayed, topic};
 use tokio::sync::oneshot;
 
+use crate::config::MqttConfig;
+use crate::core::denial::{Denial, Hearing, put_with_words};
 use crate::core::inbox::{Event, Release};
 use crate::core::open::{CERTIFICATE, Claim, ConnId, Identity, Phase, Terms, Will};
 use crate::core::publish::is_ours;
 use crate::core::send::put;
 use crate::core::state::{Core, Deferred};
 use crate::link::{IN_PROCESS, Peer};
-use crate::metrics::RefuseReason;
+use crate::metrics::{DropReason, RefuseReason};
 use crate::registry::Owner;
 
+/// To a client that was not understood only a code is said.
+const UNKNOWN: Hearing = Hearing { bytes_max: 0, wants_words: false };
 /// A CONNACK without properties.
 pub(crate) const REFUSAL_BYTES: u32 = 5;
 
@@ -28,12 +32,12 @@ impl Core {
         let peer = conn.peer;
         let certified = conn.identity.take();
         let is_inside = peer == Peer::InProcess;
-        if let Err(reason) = self.check_connect(connect, peer) {
-            let bytes_max = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
-            if bytes_max < REFUSAL_BYTES {
+        if let Err(no) = self.check_connect(connect, peer) {
+            let hearing = hearing(connect);
+            if hearing.bytes_max < REFUSAL_BYTES {
                 return self.turn_away(id, RefuseReason::Malformed);
             }
-            return self.refuse(id, connect.version, reason);
+            return self.refuse(id, connect.version, no.reason, Some((no.words, hearing)));
         }
         let is_assigned = connect.client_id.is_empty();
         let client_id: Arc<str> = match is_assigned {
@@ -82,39 +86,31 @@ impl Core {
         }
     }
 
-    fn check_connect(&self, connect: &Connect<'_>, peer: Peer) -> Result<(), ReasonCode> {
+    fn check_connect(&self, connect: &Connect<'_>, peer: Peer) -> Result<(), Denial> {
         let limits = &self.shared.limits;
+        let wrong_id = |words| Err(Denial::new(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, words));
         if connect.client_id.len() > limits.client_id_bytes_max as usize {
-            return Err(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
+            return wrong_id("the client id is longer than it may be");
         }
         if self.shared.bans.forbid(connect.client_id, peer, self.now_ms) {
-            return Err(ReasonCode::BANNED);
+            return Err(Denial::new(ReasonCode::BANNED, "an operator has shut this client out"));
         }
         if connect.client_id.starts_with(IN_PROCESS) && peer != Peer::InProcess {
-            return Err(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
+            return wrong_id("client ids that begin so are for the process of the broker");
         }
         // Without a name, an older client cannot come back to a session.
         if connect.client_id.is_empty()
             && connect.version != Version::V5
             && (!connect.clean_start || connect.version == Version::V31)
         {
-            return Err(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
+            return wrong_id("there is none");
         }
         let method = connect.properties.authentication_method();
         if method.is_some_and(|method| !self.has_method(method)) {
-            return Err(ReasonCode::BAD_AUTHENTICATION_METHOD);
+            let reason = ReasonCode::BAD_AUTHENTICATION_METHOD;
+            return Err(Denial::new(reason, "the broker does not have this method"));
         }
-        match &connect.will {
-            // A will has a delay of its own.
-            Some(will)
-                if topic::levels(will.topic) > usize::from(limits.topic_levels_max)
-                    || will.topic.starts_with(delayed::PREFIX) =>
-            {
-                Err(ReasonCode::TOPIC_NAME_INVALID)
-            }
-            Some(will) if is_ours(will.topic) => Err(ReasonCode::NOT_AUTHORIZED),
-            _ => Ok(()),
-        }
+        connect.will.as_ref().map_or(Ok(()), |will| check_will(will, limits))
     }
 
     fn terms(&self, connect: &Connect<'_>, is_assigned: bool, is_inside: bool) -> Terms {
@@ -179,8 +175,14 @@ impl Core {
         self.end_turn_soon();
     }
 
-    /// Refuses a connection before it is open, and says why.
-    pub(crate) fn refuse(&mut self, id: ConnId, version: Version, reason: ReasonCode) {
+    /// Refuses a connection before it is open, and says why, as far as is known what may be said.
+    pub(crate) fn refuse(
+        &mut self,
+        id: ConnId,
+        version: Version,
+        reason: ReasonCode,
+        said: Option<(&str, Hearing)>,
+    ) {
         let counted = match reason {
             ReasonCode::UNSUPPORTED_PROTOCOL_VERSION => RefuseReason::Version,
             ReasonCode::CLIENT_IDENTIFIER_NOT_VALID => RefuseReason::ClientId,
@@ -191,7 +193,7 @@ impl Core {
             ReasonCode::TOPIC_NAME_INVALID | ReasonCode::PROTOCOL_ERROR => RefuseReason::Malformed,
             _ => RefuseReason::Unavailable,
         };
-        self.refuse_counted(id, version, reason, counted);
+        self.refuse_counted(id, version, (reason, counted), said);
     }
 
     /// The same, where the code alone does not say what is to be counted.
@@ -199,12 +201,15 @@ impl Core {
         &mut self,
         id: ConnId,
         version: Version,
-        reason: ReasonCode,
-        counted: RefuseReason,
+        (reason, counted): (ReasonCode, RefuseReason),
+        said: Option<(&str, Hearing)>,
     ) {
         let Some(conn) = self.conn(id) else { return };
-        let ack = ConnAck { session_present: false, reason, properties: Properties::EMPTY };
-        put(&Packet::ConnAck(ack), version, &mut conn.out);
+        let (words, hearing) = said.map_or((None, UNKNOWN), |(words, to)| (Some(words), to));
+        put_with_words(&mut conn.out, words, hearing, |properties, out| {
+            let ack = ConnAck { session_present: false, reason, properties };
+            put(&Packet::ConnAck(ack), version, out);
+        });
         self.turn_away(id, counted);
     }
 
@@ -255,5 +260,29 @@ impl Core {
         let mut bytes = Vec::new();
         put(&Packet::ConnAck(ack), version, &mut bytes);
         bytes
+    }
+}
+
+/// What may be said to a client that is not let in.
+fn hearing(connect: &Connect<'_>) -> Hearing {
+    let properties = &connect.properties;
+    let wants_words = properties.request_problem_information().unwrap_or(true);
+    Hearing {
+        bytes_max: properties.maximum_packet_size().unwrap_or(u32::MAX),
+        wants_words: wants_words && connect.version == Version::V5,
+    }
+}
+
+fn check_will(will: &mqtt::Will<'_>, limits: &MqttConfig) -> Result<(), Denial> {
+    // A will has a delay of its own.
+    if topic::levels(will.topic) > usize::from(limits.topic_levels_max)
+        || will.topic.starts_with(delayed::PREFIX)
+    {
+        let words = "the topic of the will has too many levels, or begins with $delayed/";
+        return Err(Denial::new(ReasonCode::TOPIC_NAME_INVALID, words));
+    }
+    match is_ours(will.topic) {
+        true => Err(Denial::of_drop(ReasonCode::NOT_AUTHORIZED, DropReason::NotAuthorized)),
+        false => Ok(()),
     }
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use tidewire_proto::id::PacketId;
 use tidewire_proto::mqtt::{ReasonCode, Version};
+use tidewire_proto::qos::Qos;
 use tidewire_proto::routing::grant::SessionKey;
 use tidewire_proto::session::cursor::Reading;
 use tidewire_store::{CommitError, Outcome, ReadError, Slice};
 
+use crate::core::denial::Denial;
 use crate::core::inbox::Event;
 use crate::core::open::{Conn, ConnId, Phase, Suback};
 use crate::core::state::Core;
@@ -65,16 +68,18 @@ impl Core {
                 if let Some(open) = self.open(id) {
                     open.inbound.receipts.qos1_answered();
                 }
-                if let Some(reason) = self.reason_of(id, result) {
-                    self.send_puback(id, packet_id, reason);
+                match result {
+                    Ok(()) => self.send_puback(id, packet_id),
+                    Err(error) => self.deny(id, packet_id, Qos::AtLeastOnce, error),
                 }
             }
             Waiting::Pubrec(id, packet_id) => {
                 if let Some(open) = self.open(id) {
                     open.inbound.receipts.on_stored(packet_id, result.is_ok());
                 }
-                if let Some(reason) = self.reason_of(id, result) {
-                    self.send_pubrec(id, packet_id, reason);
+                match result {
+                    Ok(()) => self.send_pubrec(id, packet_id),
+                    Err(error) => self.deny(id, packet_id, Qos::ExactlyOnce, error),
                 }
             }
             Waiting::Pubcomp(id, packet_id) => {
@@ -149,23 +154,14 @@ impl Core {
         }
     }
 
-    /// What a publisher hears. `None`: nothing can be said, the connection is closed instead.
-    fn reason_of(&mut self, id: ConnId, result: &Committed) -> Option<ReasonCode> {
-        let Err(error) = result else { return Some(ReasonCode::SUCCESS) };
-        let reason = match error {
-            CommitError::DiskFull | CommitError::StreamFull(_) => ReasonCode::QUOTA_EXCEEDED,
-            CommitError::TooLarge { .. } => ReasonCode::PACKET_TOO_LARGE,
-            CommitError::UnknownPartition(_) | CommitError::Reserved => {
-                ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR
-            }
-            CommitError::Failed(_) | CommitError::Closed => ReasonCode::UNSPECIFIED_ERROR,
-        };
-        if self.open(id)?.version == Version::V5 {
-            return Some(reason);
+    /// A publisher hears that its message was not stored.
+    fn deny(&mut self, id: ConnId, packet_id: PacketId, qos: Qos, error: &CommitError) {
+        let no = Denial::of_commit(error);
+        match self.open(id).map(|open| open.version) {
+            Some(Version::V5) => self.send_denied(id, packet_id, qos, no),
+            // Before MQTT 5 an acknowledgement cannot say no.
+            _ => self.close(id, CloseReason::Limit, Some(no.reason)),
         }
-        // Before MQTT 5 an acknowledgement cannot say no.
-        self.close(id, CloseReason::Limit, Some(reason));
-        None
     }
 
     fn send_held(&mut self, id: ConnId, bytes: &[u8], result: &Committed) {

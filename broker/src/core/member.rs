@@ -10,6 +10,7 @@ use tidewire_proto::session::window::{Place, Step};
 use tidewire_store::Table;
 use tidewire_store::rows::share::{Key, MEMBER_ROW};
 
+use crate::core::denial::Denial;
 use crate::core::dispatch::{Sent, Way};
 use crate::core::letters::{Address, Confirm, Deal, Fate, Join, Notice, ToMember};
 use crate::core::open::{ConnId, Open, Phase};
@@ -38,13 +39,14 @@ impl Core {
         filter: &str,
         grant: Grant,
         token: u32,
-    ) -> Result<(), ReasonCode> {
+    ) -> Result<(), Denial> {
+        let full = Denial::new(ReasonCode::QUOTA_EXCEEDED, "there are as many groups as may be");
         let groups_max = self.shared.share.groups_max as usize;
         let name: Arc<str> = filter.into();
         let known = self.open(id).and_then(|open| open.shares.get(filter).copied());
         let acquire = || self.shared.shares.acquire(&name, groups_max);
-        let group = known.or_else(acquire).ok_or(ReasonCode::QUOTA_EXCEEDED)?;
-        let Some(open) = self.open(id) else { return Err(ReasonCode::UNSPECIFIED_ERROR) };
+        let group = known.or_else(acquire).ok_or(full)?;
+        let Some(open) = self.open(id) else { return Ok(()) };
         open.shares.insert(filter.into(), group);
         let (client_id, is_durable) = (Arc::clone(&open.client_id), open.is_durable());
         if is_durable {

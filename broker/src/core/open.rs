@@ -19,6 +19,7 @@ use tidewire_proto::session::subscription::Subscriptions;
 use tidewire_proto::session::window::Window;
 use tokio::sync::oneshot;
 
+use crate::core::denial::Hearing;
 use crate::core::socket::Socket;
 use crate::link::{Peer, Seat};
 use crate::pace::Pace;
@@ -132,6 +133,14 @@ pub(crate) struct Terms {
     pub(crate) authentication: Option<Box<str>>,
 }
 
+impl Terms {
+    /// What may be said to a client that speaks this version.
+    pub(crate) fn hearing(&self, version: Version) -> Hearing {
+        let wants_words = self.wants_reasons && version == Version::V5;
+        Hearing { bytes_max: self.packet_bytes_max, wants_words }
+    }
+}
+
 /// A message that the client left for the case that it is lost.
 pub(crate) struct Will {
     /// How long it waits for the client to come back, in seconds.
@@ -195,6 +204,11 @@ impl Open {
     /// Whether the session outlives its connection.
     pub(crate) fn is_durable(&self) -> bool {
         self.terms.expiry_s > 0
+    }
+
+    /// What may be said to its client.
+    pub(crate) fn hearing(&self) -> Hearing {
+        self.terms.hearing(self.version)
     }
 
     /// What its subscription in a share group grants.

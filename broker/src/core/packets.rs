@@ -156,10 +156,11 @@ impl Core {
 
     /// Between CONNECT and CONNACK of a client that authenticates.
     fn on_login_packet(&mut self, id: ConnId, packet: &Packet<'_>) {
+        let said = self.hearing_of_login(id).map(|to| ("only AUTH is due before CONNACK", to));
         match packet {
             Packet::Auth(auth) => self.on_login_auth(id, auth),
             Packet::Disconnect(_) => self.turn_away(id, RefuseReason::NotAuthorized),
-            _ => self.refuse(id, Version::V5, ReasonCode::PROTOCOL_ERROR),
+            _ => self.refuse(id, Version::V5, ReasonCode::PROTOCOL_ERROR, said),
         }
     }
 

@@ -28,7 +28,7 @@ impl Core {
             Ok(Verdict::Wait) => return,
             Ok(Verdict::ConfirmAgain) => {
                 let Some(packet_id) = publish.packet_id else { return };
-                return self.send_pubrec(id, packet_id, ReasonCode::SUCCESS);
+                return self.send_pubrec(id, packet_id);
             }
             Err(reason) => return self.close(id, CloseReason::Protocol, Some(reason)),
         };

@@ -4,6 +4,7 @@
 use tidewire_proto::mqtt::{Publish, ReasonCode, Version};
 use tidewire_proto::qos::Qos;
 
+use crate::core::denial::Denial;
 use crate::core::open::ConnId;
 use crate::core::send::quality;
 use crate::core::state::Core;
@@ -26,7 +27,8 @@ impl Core {
         match publish.packet_id {
             Some(packet_id) if open.version == Version::V5 => {
                 // Answers keep their order: those before it may wait for the disk.
-                let refusal = Refusal { packet_id, qos: publish.qos, reason };
+                let no = Denial::of_drop(reason, counted);
+                let refusal = Refusal { packet_id, qos: publish.qos, no };
                 self.turn.waiting.push(Waiting::Refused(id, refusal));
                 self.end_turn_soon();
             }
@@ -39,14 +41,12 @@ impl Core {
 
     /// The answers before it are out.
     pub(crate) fn answer_refused(&mut self, id: ConnId, refusal: Refusal) {
-        let Refusal { packet_id, qos, reason } = refusal;
+        let Refusal { packet_id, qos, no } = refusal;
         let Some(open) = self.open(id) else { return };
-        if qos == Qos::ExactlyOnce {
-            open.inbound.receipts.on_stored(packet_id, false);
-            self.send_pubrec(id, packet_id, reason);
-        } else {
-            open.inbound.receipts.qos1_answered();
-            self.send_puback(id, packet_id, reason);
+        match qos {
+            Qos::ExactlyOnce => open.inbound.receipts.on_stored(packet_id, false),
+            Qos::AtMostOnce | Qos::AtLeastOnce => open.inbound.receipts.qos1_answered(),
         }
+        self.send_denied(id, packet_id, qos, no);
     }
 }

@@ -75,21 +75,32 @@ impl Core {
                     }
                     self.forget(id);
                 }
-                false => self.refuse(id, claim.version, ReasonCode::SERVER_BUSY),
+                false => {
+                    let words = "another connection claimed the client id at the same time";
+                    let said = Some((words, claim.terms.hearing(claim.version)));
+                    self.refuse(id, claim.version, ReasonCode::SERVER_BUSY, said);
+                }
             };
         }
         let (client_id, version) = (Arc::clone(&claim.client_id), claim.version);
+        let hearing = claim.terms.hearing(version);
         let Err(error) = self.take_up(id, *claim) else { return };
         self.shared.registry.release(&client_id, self.owner(id));
         match error {
             NotTaken::Full(limit) => {
-                self.refuse_counted(id, version, ReasonCode::QUOTA_EXCEEDED, limit);
+                let words = match limit {
+                    RefuseReason::Wills => "there is no room for another will",
+                    _ => "there are as many sessions as may be",
+                };
+                let no = (ReasonCode::QUOTA_EXCEEDED, limit);
+                self.refuse_counted(id, version, no, Some((words, hearing)));
             }
             NotTaken::Unread(error) => {
                 tracing::error!(%error, "a session cannot be read from the tables");
                 // What was counted in for it is looked at again.
                 self.visit_later(client_id);
-                self.refuse(id, version, ReasonCode::UNSPECIFIED_ERROR);
+                let said = Some(("the session cannot be read: see the broker's log", hearing));
+                self.refuse(id, version, ReasonCode::UNSPECIFIED_ERROR, said);
             }
         }
     }

@@ -4,6 +4,7 @@ use tidewire_proto::id::PacketId;
 use tidewire_proto::mqtt::{Ack, Packet, PacketKind, Properties, ReasonCode, Version, encode};
 use tidewire_proto::qos::Qos;
 
+use crate::core::denial::{Denial, put_with_words};
 use crate::core::open::{ConnId, Open, Phase};
 use crate::core::state::Core;
 use crate::metrics::{CloseReason, Direction, PacketType, Quality};
@@ -70,12 +71,33 @@ impl Core {
         is_small
     }
 
-    pub(crate) fn send_puback(&mut self, id: ConnId, packet_id: PacketId, reason: ReasonCode) {
-        self.send(id, &Packet::PubAck(ack(packet_id, reason)));
+    pub(crate) fn send_puback(&mut self, id: ConnId, packet_id: PacketId) {
+        self.send(id, &Packet::PubAck(ack(packet_id, ReasonCode::SUCCESS)));
     }
 
-    pub(crate) fn send_pubrec(&mut self, id: ConnId, packet_id: PacketId, reason: ReasonCode) {
-        self.send(id, &Packet::PubRec(ack(packet_id, reason)));
+    pub(crate) fn send_pubrec(&mut self, id: ConnId, packet_id: PacketId) {
+        self.send(id, &Packet::PubRec(ack(packet_id, ReasonCode::SUCCESS)));
+    }
+
+    /// PUBACK or PUBREC that says no, and why if that may be said.
+    pub(crate) fn send_denied(&mut self, id: ConnId, packet_id: PacketId, qos: Qos, no: Denial) {
+        let Some(conn) = self.conn(id) else { return };
+        let Phase::Open(open) = &conn.phase else { return };
+        let (hearing, version) = (open.hearing(), open.version);
+        put_with_words(&mut conn.out, Some(no.words), hearing, |properties, out| {
+            let ack = Ack { packet_id, reason: no.reason, properties };
+            let packet = match qos {
+                Qos::ExactlyOnce => Packet::PubRec(ack),
+                Qos::AtMostOnce | Qos::AtLeastOnce => Packet::PubAck(ack),
+            };
+            put(&packet, version, out);
+        });
+        let packet_type = match qos {
+            Qos::ExactlyOnce => PacketType::Pubrec,
+            Qos::AtMostOnce | Qos::AtLeastOnce => PacketType::Puback,
+        };
+        self.counters.packets.add((packet_type, Direction::Out), 1);
+        self.mark_dirty(id);
     }
 
     pub(crate) fn send_pubcomp(&mut self, id: ConnId, packet_id: PacketId, reason: ReasonCode) {

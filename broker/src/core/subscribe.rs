@@ -7,6 +7,7 @@ use tidewire_proto::mqtt::{
     Packet, Properties, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeOptions, UnsubAck,
     Unsubscribe,
 };
+use tidewire_proto::qos::Qos;
 use tidewire_proto::replay::{PROPERTY, parse_start, split_start};
 use tidewire_proto::routing::grant::{Grant, SessionKey};
 use tidewire_proto::session::subscription::Subscription;
@@ -16,11 +17,16 @@ use tidewire_store::rows::subscription;
 
 use crate::config::MqttConfig;
 use crate::core::claims::without_exclusive;
+use crate::core::denial::{Denial, put_with_words};
 use crate::core::open::{ConnId, Joining, Open, Phase, RetainedFeed, Suback};
 use crate::core::send::put;
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
 
+const INVALID: ReasonCode = ReasonCode::TOPIC_FILTER_INVALID;
+const QUOTA: ReasonCode = ReasonCode::QUOTA_EXCEEDED;
+/// Nobody hears it.
+const GONE: Denial = Denial::new(ReasonCode::UNSPECIFIED_ERROR, "the connection is over");
 /// Subscriptions of one SUBSCRIBE that may begin in the past.
 const REPLAYS_MAX: usize = 16;
 
@@ -33,12 +39,16 @@ impl Core {
         let mut codes = Vec::new();
         let token = self.next_token(id);
         let mut made = Made { sub_id, suback: Suback::default(), joins: 0, token };
+        let mut words = None;
         for (filter, options) in subscribe.filters() {
-            let code = match codes.len() < filters_max {
+            let granted = match codes.len() < filters_max {
                 true => self.subscribe_from(id, (filter, from), options, &mut made),
-                false => ReasonCode::QUOTA_EXCEEDED,
+                false => Err(Denial::new(QUOTA, "SUBSCRIBE has more filters than it may")),
             };
-            codes.push(code.0);
+            codes.push(granted.map_or_else(|no| no.reason.0, Qos::bits));
+            if let Err(no) = granted {
+                words.get_or_insert_with(|| format!("filter {}: {}", codes.len(), no.words));
+            }
         }
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
         let Phase::Open(open) = &mut conn.phase else { return };
@@ -47,9 +57,11 @@ impl Core {
             // What is published from here on comes after the retained messages, from the log.
             open.cursor.fall_behind(&self.positions);
         }
-        let ack =
-            SubAck { packet_id: subscribe.packet_id, properties: Properties::EMPTY, codes: &codes };
-        put(&Packet::SubAck(ack), open.version, &mut suback.bytes);
+        let bytes = &mut suback.bytes;
+        put_with_words(bytes, words.as_deref(), open.hearing(), |properties, out| {
+            let ack = SubAck { packet_id: subscribe.packet_id, properties, codes: &codes };
+            put(&Packet::SubAck(ack), open.version, out);
+        });
         if !self.fits(id, suback.bytes.len()) {
             return;
         }
@@ -77,10 +89,13 @@ impl Core {
         (filter, from): (&str, Option<&str>),
         options: SubscribeOptions,
         made: &mut Made,
-    ) -> ReasonCode {
+    ) -> Result<Qos, Denial> {
         let (start, plain) = match (split_start(filter), from.map(parse_start)) {
-            (Err(_), _) => return ReasonCode::TOPIC_FILTER_INVALID,
-            (_, Some(None)) => return ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
+            (Err(_), _) => return Err(Denial::new(INVALID, "$s/ is not followed by a time")),
+            (_, Some(None)) => {
+                let reason = ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR;
+                return Err(Denial::new(reason, "the user property \"from\" holds no time"));
+            }
             (Ok(Some((start, plain))), _) => (Some(start), plain),
             (Ok(None), from) => (from.flatten(), filter),
         };
@@ -89,10 +104,12 @@ impl Core {
         // A group has one position: a member cannot begin elsewhere.
         match start {
             None => self.subscribe(id, &name, options, made),
-            Some(_) if is_shared(&name) => ReasonCode::TOPIC_FILTER_INVALID,
+            Some(_) if is_shared(&name) => {
+                Err(Denial::new(INVALID, "a shared subscription cannot begin in the past"))
+            }
             // Each costs a look-up and a new beginning of every other subscription.
             Some(_) if made.suback.replays >= REPLAYS_MAX || self.is_replaying(id) => {
-                ReasonCode::QUOTA_EXCEEDED
+                Err(Denial::new(QUOTA, "too many subscriptions begin in the past at once"))
             }
             Some(start) => {
                 let unasked = SubscribeOptions {
@@ -100,13 +117,11 @@ impl Core {
                     retain_handling: RetainHandling::DoNotSend,
                     ..options
                 };
-                let code = self.subscribe(id, &name, unasked, made);
-                if !code.is_error() {
-                    made.joins += 1;
-                    made.suback.replays += 1;
-                    self.seek(id, without_exclusive(&name).0, start, made.token);
-                }
-                code
+                let qos = self.subscribe(id, &name, unasked, made)?;
+                made.joins += 1;
+                made.suback.replays += 1;
+                self.seek(id, without_exclusive(&name).0, start, made.token);
+                Ok(qos)
             }
         }
     }
@@ -117,15 +132,12 @@ impl Core {
         filter: &str,
         options: SubscribeOptions,
         made: &mut Made,
-    ) -> ReasonCode {
+    ) -> Result<Qos, Denial> {
         let shared = Arc::clone(&self.shared);
-        let Some(open) = self.open(id) else { return ReasonCode::UNSPECIFIED_ERROR };
+        let open = self.open(id).ok_or(GONE)?;
         let (filter, is_exclusive) = without_exclusive(filter);
-        let checked = check(open, filter, &shared.limits);
-        if let Err(reason) = checked.and_then(|()| self.settle_exclusive(id, filter, is_exclusive))
-        {
-            return reason;
-        }
+        check(open, filter, &shared.limits)?;
+        self.settle_exclusive(id, filter, is_exclusive)?;
         let grant = Grant {
             qos: options.qos,
             no_local: options.no_local,
@@ -135,15 +147,13 @@ impl Core {
         if is_shared(filter) {
             // Under its other name the decoder did not see it.
             if options.no_local {
-                return ReasonCode::TOPIC_FILTER_INVALID;
+                return Err(Denial::new(INVALID, "No Local is not for shared subscriptions"));
             }
-            if let Err(reason) = self.subscribe_shared(id, filter, grant, made.token) {
-                return reason;
-            }
+            self.subscribe_shared(id, filter, grant, made.token)?;
             made.joins += 1;
             let subscription = Subscription { grant, since: None, is_replay: false, is_exclusive };
             self.put_subscription(id, filter, subscription);
-            return ReasonCode(options.qos.bits());
+            return Ok(options.qos);
         }
         let is_live = self.open(id).is_some_and(|open| open.cursor.is_live());
         let since = (!is_live).then(|| self.positions.clone());
@@ -165,7 +175,7 @@ impl Core {
                 from: None,
             });
         }
-        ReasonCode(options.qos.bits())
+        Ok(options.qos)
     }
 
     /// The row of a subscription, as it stands.
@@ -251,16 +261,19 @@ fn canonical(filter: &str) -> Cow<'_, str> {
 }
 
 /// May the session subscribe to that?
-fn check(open: &Open, filter: &str, limits: &MqttConfig) -> Result<(), ReasonCode> {
+fn check(open: &Open, filter: &str, limits: &MqttConfig) -> Result<(), Denial> {
     if topic::check_filter(filter).is_err() {
-        return Err(ReasonCode::TOPIC_FILTER_INVALID);
+        return Err(Denial::new(
+            INVALID,
+            "a wildcard, or the name of a group, is not in its place",
+        ));
     }
     if topic::levels(filter) > usize::from(limits.topic_levels_max) {
-        return Err(ReasonCode::TOPIC_FILTER_INVALID);
+        return Err(Denial::new(INVALID, "it has too many levels"));
     }
     let is_full = open.subscriptions.len() >= limits.subscriptions_per_session_max as usize;
     if is_full && !open.subscriptions.contains(filter) {
-        return Err(ReasonCode::QUOTA_EXCEEDED);
+        return Err(Denial::new(QUOTA, "the session has as many subscriptions as it may"));
     }
     Ok(())
 }

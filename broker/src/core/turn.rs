@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tidewire_proto::id::{PacketId, PartitionId};
 use tidewire_proto::message::Published;
-use tidewire_proto::mqtt::ReasonCode;
 use tidewire_proto::qos::Qos;
 use tidewire_proto::record::{Batch, BatchBuilder};
 use tidewire_proto::routing::placement::Placed;
@@ -12,6 +11,7 @@ use tidewire_store::rows::delayed::DelayedKey;
 use tidewire_store::rows::retained;
 use tidewire_store::{Append, Commit, OffsetOf, Table, TableChange};
 
+use crate::core::denial::Denial;
 use crate::core::open::{ConnId, Suback};
 use crate::core::waiting_room::DelayedTaken;
 use crate::exclusive::GivenUp;
@@ -25,7 +25,7 @@ pub(crate) const HANDED_OUT: u8 = 1;
 pub(crate) struct Refusal {
     pub(crate) packet_id: PacketId,
     pub(crate) qos: Qos,
-    pub(crate) reason: ReasonCode,
+    pub(crate) no: Denial,
 }
 
 /// Who is told when a commit is durable, and how.

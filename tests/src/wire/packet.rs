@@ -33,6 +33,8 @@ pub mod kind {
     pub const AUTH: u8 = 15;
 }
 
+const REASON_STRING: u8 = 0x1f;
+
 /// First byte and body of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
@@ -125,7 +127,7 @@ impl Packet {
         String::from_utf8_lossy(payload).into_owned()
     }
 
-    /// The properties of a CONNACK, PUBLISH, DISCONNECT or AUTH of MQTT 5: number and value bytes.
+    /// The properties of a packet of MQTT 5 that may have some: number and value bytes.
     /// A text's length is part of its value. None before MQTT 5.
     ///
     /// # Panics
@@ -135,13 +137,48 @@ impl Packet {
         if self.version == Version::V4 {
             return Vec::new();
         }
-        let at = match self.kind() {
-            kind::CONNACK => 2,
+        let behind = self.body.get(self.before_properties()..).unwrap_or_default();
+        if behind.is_empty() && self.kind() != kind::CONNACK {
+            return Vec::new();
+        }
+        properties::read(behind).unwrap_or_else(|| panic!("no properties: {self}"))
+    }
+
+    fn before_properties(&self) -> usize {
+        match self.kind() {
+            kind::CONNACK | kind::SUBACK | kind::UNSUBACK => 2,
+            kind::PUBACK..=kind::PUBCOMP => 3,
             kind::PUBLISH => self.after_topic() + if self.qos() > 0 { 2 } else { 0 },
             _ => 1,
-        };
-        let behind = self.body.get(at..).unwrap_or_default();
-        properties::read(behind).unwrap_or_else(|| panic!("no properties: {self}"))
+        }
+    }
+
+    /// The Reason String.
+    #[must_use]
+    pub fn words(&self) -> Option<String> {
+        let value = self.property(REASON_STRING)?;
+        Some(String::from_utf8_lossy(value.get(2..)?).into_owned())
+    }
+
+    /// The same packet as it is to those who want no Reason String.
+    ///
+    /// # Panics
+    /// When its properties are none.
+    #[must_use]
+    pub fn without_words(&self) -> Self {
+        if self.words().is_none() {
+            return self.clone();
+        }
+        let (before, behind) = self.body.split_at(self.before_properties());
+        let (_, behind) = properties::split(behind).expect("it has properties");
+        let others = self.properties().into_iter().filter(|(number, _)| *number != REASON_STRING);
+        let others: Vec<u8> =
+            others.flat_map(|(number, value)| [vec![number], value].concat()).collect();
+        let is_short = matches!(self.kind(), kind::PUBACK..=kind::PUBCOMP) && others.is_empty();
+        let length = u8::try_from(others.len()).expect("few others");
+        let length: &[u8] = if is_short { &[] } else { &[length] };
+        let body = [before, length, &others, behind].concat();
+        Self { body, ..self.clone() }
     }
 
     /// The value of the first property with this number.

@@ -65,7 +65,7 @@ fn a_refusal_says_no_session_and_is_the_last_word() {
     ] {
         let mut wire = Wire::open(broker.address(), version);
         wire.say(0x10, &body);
-        wire.hear(0x20, refusal);
+        wire.hear_refusal(0x20, refusal);
         wire.expect_closed();
     }
 }
@@ -163,6 +163,48 @@ fn without_problem_information_acknowledgements_explain_nothing() {
     wire.hear(0x62, "00 09 92");
     wire.say(0xa2, "00 03 [] $'never/subscribed'");
     wire.hear(0xb0, "00 03 [] 11");
+    wire.say(0x82, &format!("00 04 [] $'{deep}' 00"));
+    wire.hear(0x90, "00 04 [] 8f");
+    for (first, answer) in [(0x32, 0x40), (0x34, 0x50)] {
+        wire.say(first, "$'$SYS/a' 00 05 []");
+        wire.hear(answer, "00 05 87");
+    }
+}
+
+#[test]
+fn refusals_say_in_words_what_is_wrong_with_what_was_asked_for() {
+    let broker = Broker::start();
+    let (_, refused) = Wire::connect5(broker.address(), 6, "[] $'bold' [] $'$SYS/a' $'mine'");
+    assert_eq!(refused.reason(), 0x87);
+    let (mut wire, _) = Wire::connect5(broker.address(), 2, "[] $'curious'");
+    let deep = "d/".repeat(200);
+    let mut answers = vec![refused];
+    for (first, body) in [
+        (0x32, "$'$SYS/a' 00 05 []".to_owned()),
+        (0x34, "$'$SYS/a' 00 05 []".to_owned()),
+        (0x82, format!("00 04 [] $'a' 00 $'{deep}' 00")),
+    ] {
+        wire.say(first, &body);
+        answers.push(wire.packet());
+    }
+    let words: Vec<_> = answers.iter().map(|answer| answer.words().unwrap_or_default()).collect();
+    let ours = "only the broker speaks in $SYS";
+    assert_eq!(words, [ours, ours, ours, "filter 2: it has too many levels"]);
+}
+
+#[test]
+fn words_that_would_make_a_packet_too_large_are_left_out() {
+    let broker = Broker::start();
+    // 30 bytes hold a CONNACK, and none of the words.
+    let will = "[27 00 00 00 1e] $'terse' [] $'$SYS/a' $'mine'";
+    let (_, refused) = Wire::connect5(broker.address(), 6, will);
+    assert_eq!((refused.reason(), refused.body().len()), (0x87, 3), "{refused}");
+    let (mut wire, _) = Wire::connect5(broker.address(), 2, "[27 00 00 00 1e] $'terse'");
+    for (first, answer) in [(0x32, 0x40), (0x34, 0x50)] {
+        wire.say(first, "$'$SYS/a' 00 05 []");
+        wire.hear(answer, "00 05 87");
+    }
+    let deep = "d/".repeat(200);
     wire.say(0x82, &format!("00 04 [] $'{deep}' 00"));
     wire.hear(0x90, "00 04 [] 8f");
 }

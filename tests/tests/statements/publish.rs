@@ -348,8 +348,8 @@ fn a_publish_that_is_not_allowed_is_refused_in_the_words_of_its_version() {
             wire.publish(&Publish::new(TOPIC, "not mine", qos, 1).retained());
             match (qos, version) {
                 (0, _) => wire.nothing_more(),
-                (1, Version::V5) => wire.hear(0x40, "00 01 87"),
-                (_, Version::V5) => wire.hear(0x50, "00 01 87"),
+                (1, Version::V5) => wire.hear_refusal(0x40, "00 01 87"),
+                (_, Version::V5) => wire.hear_refusal(0x50, "00 01 87"),
                 (_, Version::V4) => {
                     wire.expect_closed();
                 }

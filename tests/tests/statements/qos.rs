@@ -59,7 +59,7 @@ fn after_a_pubrec_that_refuses_a_packet_id_is_free() {
     let deep = "/".repeat(1_000);
     for payload in ["one", "two"] {
         writer.publish(&Publish::new(&deep, payload, 2, 5));
-        writer.hear(0x50, "00 05 90");
+        writer.hear_refusal(0x50, "00 05 90");
         writer.publish_acknowledged(&Publish::new("taken", payload, 2, 5));
         reader.receive(payload);
     }

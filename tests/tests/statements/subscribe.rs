@@ -79,7 +79,7 @@ fn each_filter_of_a_subscribe_has_its_answer_in_order() {
         let filters = [("m/0", 0), (&deep, 1), ("m/2", 2), ("m/1", 1), (&deep, 0), ("m/0/+", 0)];
         wire.send(&subscribe(version, 0x1234, &filters));
         let nothing = if version == Version::V5 { "[]" } else { "" };
-        wire.hear(0x90, &format!("12 34 {nothing} 00 {refused} 02 01 {refused} 00"));
+        wire.hear_refusal(0x90, &format!("12 34 {nothing} 00 {refused} 02 01 {refused} 00"));
         for (topic, qos) in [("m/0", 0), ("m/2", 2), ("m/1", 1)] {
             wire.publish_acknowledged(&Publish::new(topic, topic, 2, 9));
             assert_eq!(wire.receive(topic).qos(), qos, "as granted");

@@ -65,9 +65,9 @@ fn a_topic_with_too_many_levels_is_refused_and_harms_nobody() {
         if version == Version::V5 {
             // With MQTT 5 an acknowledgement can say no.
             wire.publish(&Publish::new(&deep, "too deep", 1, 2));
-            wire.hear(0x40, "00 02 90");
+            wire.hear_refusal(0x40, "00 02 90");
             wire.publish(&Publish::new(&deep, "too deep", 2, 3));
-            wire.hear(0x50, "00 03 90");
+            wire.hear_refusal(0x50, "00 03 90");
         }
         wire.publish(&Publish::new(&deep, "too deep", u8::from(version == Version::V4), 2));
         wire.ended_for(0x90);
