@@ -1,6 +1,7 @@
 //! The command line: what was asked, and with which settings. Does no work of its own.
 
 mod bench;
+mod certs;
 mod check;
 mod flags;
 mod log;
@@ -18,6 +19,7 @@ use crate::serve::{self, ServeError};
 use crate::telemetry;
 
 use bench::Bench;
+use certs::CertsCommand;
 use flags::Flags;
 use log::LogCommand;
 use passwd::Passwd;
@@ -51,6 +53,11 @@ enum Command {
     Check,
     /// Make a line for the file of users; the password is read from the standard input.
     Passwd(Passwd),
+    /// Make certificates for trying out, show what is in files of them, check that they are good.
+    Certs {
+        #[command(subcommand)]
+        command: CertsCommand,
+    },
     /// Put load on an MQTT broker, this one or another, and measure it.
     Bench(Bench),
     /// Look at a data folder: verify, dump, stats; and repair one whose broker is stopped.
@@ -69,6 +76,9 @@ pub fn run(cli: &Cli) -> ExitCode {
     if let Some(Command::Bench(bench)) = &cli.command {
         return measure(bench);
     }
+    if let Some(Command::Certs { command }) = &cli.command {
+        return certify(command);
+    }
     let config = match Config::load(&cli.flags.sources()) {
         Ok(config) => config,
         Err(errors) => return complain(&errors, REFUSED),
@@ -79,6 +89,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         // They need no configuration: done above.
         Some(Command::Passwd(passwd)) => make_line(passwd),
         Some(Command::Bench(bench)) => measure(bench),
+        Some(Command::Certs { command }) => certify(command),
         Some(Command::Log { command }) => ExitCode::from(log::run(command, &config.data.dir)),
     }
 }
@@ -91,6 +102,19 @@ fn make_line(passwd: &Passwd) -> ExitCode {
         }
         Err(problem) => {
             say(std::io::stderr(), &format!("tidewire: {problem}"));
+            ExitCode::from(REFUSED)
+        }
+    }
+}
+
+fn certify(command: &CertsCommand) -> ExitCode {
+    match certs::run(command) {
+        Ok((report, is_good)) => {
+            say(std::io::stdout(), &report);
+            if is_good { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+        }
+        Err(problem) => {
+            say(std::io::stderr(), &format!("tidewire certs: {problem}"));
             ExitCode::from(REFUSED)
         }
     }

@@ -15,7 +15,9 @@ mod words;
 
 pub use error::TlsError;
 
+pub(crate) use files::{certificates, revocations};
 pub(crate) use handshake::{Failure, Shaken, shake};
-pub(crate) use load::Expiry;
+pub(crate) use load::{Expiry, check_pair, provider};
+pub(crate) use names::{Facts, RevocationFacts};
 pub(crate) use slot::{Settings, Slot};
 pub(crate) use stream::{TlsStream, UnboundTls};

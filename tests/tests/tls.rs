@@ -10,6 +10,7 @@ use tidewire_tests::authority::{Authority, Pair, Use};
 use tidewire_tests::broker::Broker;
 use tidewire_tests::clients::{Mosquitto, paho};
 use tidewire_tests::configured::Configured;
+use tidewire_tests::places::built_program;
 use tidewire_tests::program::{PATIENCE, Program};
 use tidewire_tests::random::Random;
 use tidewire_tests::secure::{Secure, Trust};
@@ -191,6 +192,42 @@ fn a_certificate_that_is_not_good_is_refused_with_the_alert_for_it_and_told_of()
     let good = setup.authority.sign("good", Use::Client, &["good"]);
     let flags = [&setup.trusting()[..], &showing(&good)[..], &["--insecure".into()]].concat();
     setup.mosquitto("mqttv311").publish("a", "b", &words(&flags));
+}
+
+#[test]
+fn a_certificate_that_names_nobody_is_refused_and_none_at_all_is_where_it_may() {
+    let authority = Authority::new("Test CA");
+    let server = authority.sign("server", Use::Server, &["localhost"]);
+    let ca = authority.path();
+    let asked =
+        format!("client_auth = \"optional\"\nclient_ca_file = {ca:?}\nidentity = \"san_dns\"\n");
+    let setup = Setup { broker: start(&server, &asked, ""), authority };
+    let client = setup.authority.sign("client", Use::Client, &["device"]);
+    let (cert, key) = (text(&client.cert), text(&client.key));
+    let told = "its certificate does not say who it is: it has no DNS name";
+    check_refused(&setup, &["-cert", &cert, "-key", &key], "alert certificate unknown", told);
+    let flags = [&setup.trusting()[..], &["--insecure".into()]].concat();
+    setup.mosquitto("mqttv311").publish("a", "b", &words(&flags));
+}
+
+#[test]
+fn a_certificate_without_its_key_stops_the_start_and_the_check() {
+    let authority = Authority::new("Test CA");
+    let server = authority.sign("server", Use::Server, &["localhost"]);
+    let other = authority.sign("other", Use::Server, &["localhost"]);
+    let (cert, key) = (&server.cert, &other.key);
+    let file = authority.file("tidewire.toml");
+    let section = "[listener.mqtts]\nbind = \"127.0.0.1:0\"\n[listener.mqtts.tls]\n";
+    let config = format!("{section}cert_file = {cert:?}\nkey_file = {key:?}\n");
+    std::fs::write(&file, config).expect("written");
+    for (verb, code) in [("check", 2), ("serve", 1)] {
+        let mut command = Command::new(built_program("tidewire"));
+        command.arg(verb).arg("--config").arg(&file).args(["--data", "data"]);
+        let mut program = Program::start(command.current_dir(authority.file("")));
+        let (status, _) = program.rest();
+        program.await_output("is not that of the certificate");
+        assert_eq!(status.code(), Some(code), "{verb}: {}", program.output());
+    }
 }
 
 #[test]

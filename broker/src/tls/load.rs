@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
+use rustls::pki_types::CertificateDer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ServerConfig, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
@@ -114,6 +115,20 @@ fn shown(
             names = facts.names.iter().map(|name| name.to_ascii_lowercase()).collect();
         }
     }
+    let key = Arc::new(pair(provider, chain, (cert_file, key_file))?);
+    Ok(Shown { names, key })
+}
+
+/// Whether a file of a certificate and one of a key belong together.
+pub(crate) fn check_pair(cert_file: &Path, key_file: &Path) -> Result<(), TlsError> {
+    pair(&provider(), certificates(cert_file)?, (cert_file, key_file)).map(drop)
+}
+
+fn pair(
+    provider: &CryptoProvider,
+    chain: Vec<CertificateDer<'static>>,
+    (cert_file, key_file): (&Path, &Path),
+) -> Result<CertifiedKey, TlsError> {
     let key = provider.key_provider.load_private_key(private_key(key_file)?);
     let key = key.map_err(|error| TlsError::Content(key_file.into(), error.to_string()))?;
     let key = CertifiedKey::new(chain, key);
@@ -121,9 +136,11 @@ fn shown(
         Err(Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
             Err(TlsError::Mismatch { cert: cert_file.into(), key: key_file.into() })
         }
-        Err(Error::InvalidCertificate(error)) => Err(content(error.to_string())),
+        Err(Error::InvalidCertificate(error)) => {
+            Err(TlsError::Content(cert_file.into(), error.to_string()))
+        }
         // A key that does not tell its public part cannot be compared.
-        Ok(()) | Err(_) => Ok(Shown { names, key: Arc::new(key) }),
+        Ok(()) | Err(_) => Ok(key),
     }
 }
 

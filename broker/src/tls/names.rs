@@ -1,6 +1,5 @@
 //! What a certificate says: whose it is, for which names, until when. Trusts nothing of it.
 
-use std::fmt::Write;
 use std::net::IpAddr;
 
 use x509_parser::certificate::X509Certificate;
@@ -18,8 +17,7 @@ const IDENTITY_BYTES_MAX: usize = 256;
 pub(crate) struct Facts {
     pub(crate) subject: String,
     pub(crate) issuer: String,
-    /// The serial number, in hexadecimal.
-    pub(crate) serial: String,
+    pub(crate) serial: Vec<u8>,
     /// DNS names and addresses that it is for.
     pub(crate) names: Vec<String>,
     /// E-mail addresses and URIs.
@@ -51,7 +49,7 @@ impl Facts {
         Ok(Self {
             subject: cert.subject().to_string(),
             issuer: cert.issuer().to_string(),
-            serial: hex(cert.raw_serial()),
+            serial: cert.raw_serial().to_vec(),
             names,
             others,
             is_authority: cert.is_ca(),
@@ -66,9 +64,12 @@ impl Facts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RevocationFacts {
     pub(crate) issuer: String,
-    pub(crate) revoked: usize,
+    /// By their serial numbers.
+    pub(crate) revoked: Vec<Vec<u8>>,
     /// When a newer one is due, in seconds of the Unix epoch.
     pub(crate) next_update_s: Option<i64>,
+    /// The same, as text.
+    pub(crate) validity: String,
 }
 
 impl RevocationFacts {
@@ -76,10 +77,13 @@ impl RevocationFacts {
     pub(crate) fn of(der: &[u8]) -> Result<Self, String> {
         let (_, list) =
             CertificateRevocationList::from_der(der).map_err(|error| error.to_string())?;
+        let revoked = list.iter_revoked_certificates();
+        let until = list.next_update().map_or("another is made".into(), |time| time.to_string());
         Ok(Self {
             issuer: list.issuer().to_string(),
-            revoked: list.iter_revoked_certificates().count(),
+            revoked: revoked.map(|revoked| revoked.raw_serial().to_vec()).collect(),
             next_update_s: list.next_update().map(|time| time.timestamp()),
+            validity: format!("{} until {until}", list.last_update()),
         })
     }
 }
@@ -139,15 +143,6 @@ fn address(bytes: &[u8]) -> Option<String> {
     let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     let address = v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from));
     address.ok().map(|address| address.to_string())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]
