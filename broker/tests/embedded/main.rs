@@ -7,4 +7,5 @@ mod device;
 mod inside;
 mod rates;
 mod retained;
+mod secrets;
 mod topics;

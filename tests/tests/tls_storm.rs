@@ -1,0 +1,131 @@
+//! Do handshakes, many at once or without an end, leave those alone who are connected?
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tidewire_tests::authority::{Authority, Pair, Use};
+use tidewire_tests::broker::Broker;
+use tidewire_tests::configured::Configured;
+use tidewire_tests::program::PATIENCE;
+use tidewire_tests::secure::{Secure, Trust};
+use tidewire_tests::wire::{Version, connect};
+
+const PINGS: usize = 400;
+
+fn start(authority: &Authority, tls: &str) -> Broker {
+    let Pair { cert, key, .. } = authority.sign("server", Use::Server, &["localhost"]);
+    let listener = "[listener.mqtts]\nbind = \"127.0.0.1:0\"\n[listener.mqtts.tls]\n";
+    let files = format!("cert_file = {cert:?}\nkey_file = {key:?}\n");
+    Configured::new(&format!("{listener}{files}{tls}")).start()
+}
+
+fn open(address: SocketAddr, trust: &Trust, client_id: &str) -> Secure {
+    let mut client = Secure::open(address, trust).expect("let in");
+    client.say(&connect(Version::V4, client_id, true, 0, None)).expect("it reads");
+    assert_eq!(client.hear(4).expect("CONNACK"), [0x20, 2, 0, 0]);
+    client
+}
+
+/// How long the broker takes to answer a ping, in order.
+fn pings(client: &mut Secure) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for _ in 0..PINGS {
+        let since = Instant::now();
+        client.say(&[0xc0, 0]).expect("it reads");
+        assert_eq!(client.hear(2).expect("it answers"), [0xd0, 0]);
+        times.push(since.elapsed());
+    }
+    times.sort();
+    times
+}
+
+#[test]
+fn a_storm_of_handshakes_does_not_hold_up_who_is_connected() {
+    const STORMING: usize = 4;
+    let authority = Authority::new("Test CA");
+    let broker = start(&authority, "");
+    let (address, trust) = (broker.address_of("mqtts"), Trust::new(&authority.path(), None));
+    let mut client = open(address, &trust, "good");
+    let calm = pings(&mut client);
+    let (is_over, count) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (mut stormy, rate) = thread::scope(|scope| {
+        for _ in 0..STORMING {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    drop(Secure::open(address, &trust).expect("let in"));
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        while count.load(Ordering::Relaxed) < 100 {
+            thread::yield_now();
+        }
+        let began = (Instant::now(), count.load(Ordering::Relaxed));
+        let mut stormy = Vec::new();
+        for _ in 0..5 {
+            stormy.extend(pings(&mut client));
+        }
+        let rate =
+            (count.load(Ordering::Relaxed) - began.1) as f64 / began.0.elapsed().as_secs_f64();
+        is_over.store(true, Ordering::Relaxed);
+        (stormy, rate)
+    });
+    stormy.sort();
+    let at = |times: &[Duration], part: usize| times[times.len() * part / 100];
+    println!("a ping takes {:?} (p50), {:?} (p99)", at(&calm, 50), at(&calm, 99));
+    println!("beside {rate:.0} handshakes a second {:?}, {:?}", at(&stormy, 50), at(&stormy, 99));
+    // Generous: clients and broker share the processors, and others may too.
+    assert!(at(&stormy, 50) < Duration::from_millis(50), "{:?}", at(&stormy, 50));
+}
+
+#[test]
+fn handshakes_that_never_end_keep_nobody_out_and_end() {
+    const HALF: usize = 500;
+    let authority = Authority::new("Test CA");
+    let broker = start(&authority, "handshake_timeout_ms = 3000\n");
+    let (address, trust) = (broker.address_of("mqtts"), Trust::new(&authority.path(), None));
+    let hello = trust.hello();
+    let began = Instant::now();
+    let half: Vec<TcpStream> = (0..HALF)
+        .map(|n| {
+            let mut stream = TcpStream::connect(address).expect("it listens");
+            stream.write_all(&hello[..n % hello.len()]).expect("it reads");
+            stream
+        })
+        .collect();
+    let mut slowest = Duration::ZERO;
+    for n in 0..20 {
+        let since = Instant::now();
+        drop(open(address, &trust, &format!("good {n}")));
+        slowest = slowest.max(since.elapsed());
+    }
+    println!("beside {HALF} half handshakes a client is in after {slowest:?} at the most");
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    for mut stream in half {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
+fn more_handshakes_than_may_be_under_way_are_closed() {
+    let authority = Authority::new("Test CA");
+    let broker = start(&authority, "handshakes_max = 3\n");
+    let (address, trust) = (broker.address_of("mqtts"), Trust::new(&authority.path(), None));
+    let waiting: Vec<TcpStream> =
+        (0..3).map(|_| TcpStream::connect(address).expect("it listens")).collect();
+    let began = Instant::now();
+    while Secure::open(address, &trust).is_ok() {
+        assert!(began.elapsed() < PATIENCE, "there is always one place more");
+    }
+    drop(waiting);
+    let began = Instant::now();
+    while Secure::open(address, &trust).is_err() {
+        assert!(began.elapsed() < PATIENCE, "places are never free again");
+    }
+}
