@@ -32,6 +32,8 @@ pub struct BoundListener {
     pub protocol: Protocol,
     /// The address that the system gave us.
     pub address: SocketAddr,
+    /// Whether only clients with a certificate come in.
+    pub asks_certificate: bool,
 }
 
 /// What a port speaks.
@@ -100,7 +102,11 @@ pub fn render(facts: &BannerFacts) -> String {
     let mut text = format!("\n {} {}\n\n", ink.bold("tidewire"), facts.version);
     for listener in &facts.listeners {
         let name = listener.protocol.name();
-        let notes = format!("{}; {}", listener.protocol.speaks(), reach(listener.address.ip()));
+        let notes = format!(
+            "{}; {}",
+            listener.protocol.speaks(),
+            reach(listener.address.ip(), listener.asks_certificate)
+        );
         row(&mut text, &ink, (name, &format!("{name}://{}", listener.address)), &notes);
     }
     let age = if facts.data_is_new { "new" } else { "continued" };
@@ -115,11 +121,12 @@ pub fn render(facts: &BannerFacts) -> String {
 
 /// Who can come in at an address.
 #[must_use]
-pub fn reach(address: IpAddr) -> &'static str {
-    if address.is_loopback() {
-        "this machine only"
-    } else {
-        "open to the network, no password asked"
+pub fn reach(address: IpAddr, asks_certificate: bool) -> &'static str {
+    match (address.is_loopback(), asks_certificate) {
+        (true, false) => "this machine only",
+        (true, true) => "this machine only, with a certificate",
+        (false, false) => "open to the network, no password asked",
+        (false, true) => "open to clients with a certificate",
     }
 }
 
@@ -188,8 +195,11 @@ mod tests {
     use super::{BannerFacts, BoundListener, Durability, Protocol, render};
 
     fn facts(address: &str) -> BannerFacts {
-        let listener =
-            BoundListener { protocol: Protocol::Mqtt, address: address.parse().unwrap() };
+        let listener = BoundListener {
+            protocol: Protocol::Mqtt,
+            address: address.parse().unwrap(),
+            asks_certificate: false,
+        };
         BannerFacts {
             version: "0.1.0",
             config: None,

@@ -117,7 +117,8 @@ impl OpenPorts {
 
     fn take_in(&mut self, bound: Bound, shared: &Arc<Shared>) {
         let Bound { protocol, address, socket, common, origins, slot } = bound;
-        self.listeners.push(BoundListener { protocol, address });
+        let asks_certificate = slot.as_ref().is_some_and(|slot| slot.asks_everybody());
+        self.listeners.push(BoundListener { protocol, address, asks_certificate });
         let mut listener = Listener::new(socket, &common, &shared.clock);
         if let Some(origins) = origins {
             listener = listener.web(&origins);

@@ -74,7 +74,8 @@ impl Server {
         let ports = ports.open(&shared, config)?;
         let mut listeners = ports.listeners().to_vec();
         let kafka = kafka.map(|bound| {
-            listeners.push(BoundListener { protocol: Protocol::Kafka, address: bound.address() });
+            let (protocol, address) = (Protocol::Kafka, bound.address());
+            listeners.push(BoundListener { protocol, address, asks_certificate: false });
             kafka::open(bound, &shared, config, numbers)
         });
         let kafka = kafka.transpose()?;

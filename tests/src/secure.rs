@@ -110,6 +110,14 @@ impl Secure {
         Ok(bytes)
     }
 
+    /// From now on other keys are used, and the broker is to use others too.
+    ///
+    /// # Panics
+    /// When the version of TLS knows no such thing.
+    pub fn refresh_keys(&mut self) {
+        self.0.conn.refresh_traffic_keys().expect("TLS 1.3");
+    }
+
     /// The bare socket: the keys are forgotten, the connection stays open.
     #[must_use]
     pub fn into_socket(self) -> TcpStream {

@@ -14,7 +14,7 @@ use tidewire_tests::places::built_program;
 use tidewire_tests::program::{PATIENCE, Program};
 use tidewire_tests::random::Random;
 use tidewire_tests::secure::{Secure, Trust};
-use tidewire_tests::wire::{Version, Wire, connect};
+use tidewire_tests::wire::{Publish, Version, Wire, connect, subscribe};
 
 /// An authority, and a broker whose certificate it signed.
 struct Setup {
@@ -361,4 +361,42 @@ fn broken_bytes_break_nothing_but_their_connection() {
     assert_eq!(good.hear(1).expect("CONNACK"), [0x20]);
     let output = setup.broker.output();
     assert!(!output.contains("panic"), "{output}");
+}
+
+#[test]
+fn keys_may_be_renewed_in_the_middle_of_a_session() {
+    let setup = Setup::new("", "");
+    let trust = Trust::new(&setup.authority.path(), None);
+    let mut client = Secure::open(setup.broker.address_of("mqtts"), &trust).expect("let in");
+    client.say(&connect(Version::V4, "renewing", true, 60, None)).expect("it reads");
+    assert_eq!(client.hear(4).expect("CONNACK"), [0x20, 2, 0, 0]);
+    for _ in 0..8 {
+        client.refresh_keys();
+        client.say(&[0xc0, 0]).expect("it reads");
+        assert_eq!(client.hear(2).expect("it answers"), [0xd0, 0]);
+    }
+}
+
+#[test]
+fn a_client_that_reads_late_gets_all() {
+    const COUNT: usize = 300;
+    let setup = Setup::new("", "");
+    let trust = Trust::new(&setup.authority.path(), None);
+    let address = setup.broker.address_of("mqtts");
+    let mut late = Secure::open(address, &trust).expect("let in");
+    late.say(&connect(Version::V4, "late", true, 60, None)).expect("it reads");
+    assert_eq!(late.hear(4).expect("CONNACK"), [0x20, 2, 0, 0]);
+    late.say(&subscribe(Version::V4, 1, &[("flood", 1)])).expect("it reads");
+    assert_eq!(late.hear(5).expect("SUBACK"), [0x90, 3, 0, 1, 1]);
+    let payload = "x".repeat(20_000);
+    let mut loud = Wire::clean(setup.broker.address(), Version::V4, "loud");
+    for id in 1..=u16::try_from(COUNT).expect("few") {
+        loud.publish_acknowledged(&Publish::new("flood", &payload, 1, id));
+    }
+    for n in 0..COUNT {
+        // Remaining length 20_009: three bytes.
+        let packet = late.hear(4 + 20_009).expect("a PUBLISH");
+        assert_eq!((packet[0], &packet[6..11]), (0x32, &b"flood"[..]), "message {n}");
+        assert!(packet[13..].iter().all(|byte| *byte == b'x'), "message {n}");
+    }
 }

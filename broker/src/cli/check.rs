@@ -2,13 +2,14 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 use rustix::process::Resource;
 
 use crate::banner;
-use crate::config::{Config, ListenerConfig, StreamConfig};
+use crate::config::{ClientAuth, Config, ListenerConfig, StreamConfig};
 use crate::tls::TlsError;
 use crate::{ports, users};
 
@@ -37,23 +38,35 @@ pub(super) fn look(config: &Config) -> Findings {
 pub(super) fn summary(config: &Config) -> String {
     let file = config.file.as_ref().map(|path| path.display().to_string());
     let mut text = format!("ok: {}\n", file.unwrap_or_else(|| "built-in defaults".into()));
-    let mqtt = match config.listener.mqtt.bind {
-        Some(address) => format!("{address}, {}", banner::reach(address.ip())),
-        None => "off".into(),
-    };
     let dir = &config.data.dir;
     let state = if dir.exists() { "exists" } else { "will be made" };
-    let kafka = match config.listener.kafka.bind {
-        Some(address) => format!("{address}, {}", banner::reach(address.ip())),
-        None => "off".into(),
-    };
-    let rows = [("mqtt", mqtt), ("kafka", kafka), ("data", format!("{}, {state}", dir.display()))];
+    let rows =
+        listeners(&config.listener).into_iter().filter_map(|(name, bind, asks)| match bind {
+            Some(address) => {
+                Some((name, format!("{address}, {}", banner::reach(address.ip(), asks))))
+            }
+            // That these two are off is worth a line.
+            None => matches!(name, "mqtt" | "kafka").then(|| (name, "off".into())),
+        });
+    let rows = rows.chain([("data", format!("{}, {state}", dir.display()))]);
     let streams = config.streams.iter().map(|stream| ("stream", describe(stream)));
-    for (name, fact) in rows.into_iter().chain(streams) {
+    for (name, fact) in rows.chain(streams) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {name:<7} {fact}");
     }
     text
+}
+
+/// Each by its name, where it listens, and whether it asks every client for a certificate.
+fn listeners(config: &ListenerConfig) -> [(&'static str, Option<SocketAddr>, bool); 5] {
+    let ListenerConfig { mqtt, mqtts, websocket, wss, kafka } = config;
+    [
+        ("mqtt", mqtt.bind, false),
+        ("mqtts", mqtts.bind, mqtts.tls.client_auth == ClientAuth::Required),
+        ("websocket", websocket.bind, false),
+        ("wss", wss.bind, wss.tls.client_auth == ClientAuth::Required),
+        ("kafka", kafka.bind, false),
+    ]
 }
 
 fn describe(stream: &StreamConfig) -> String {
@@ -99,13 +112,9 @@ fn nearest_existing(dir: &Path) -> PathBuf {
 }
 
 fn look_at_reach(config: &Config) -> Vec<String> {
-    let listeners = [
-        ("listener.mqtt.bind", config.listener.mqtt.bind),
-        ("listener.kafka.bind", config.listener.kafka.bind),
-    ];
-    let open = listeners.into_iter().filter_map(|(setting, bind)| {
-        let address = bind.filter(|address| !address.ip().is_loopback())?;
-        let warning = format!("{setting} = {address} is open to the network");
+    let open = listeners(&config.listener).into_iter().filter_map(|(name, bind, asks)| {
+        let address = bind.filter(|address| !address.ip().is_loopback() && !asks)?;
+        let warning = format!("listener.{name}.bind = {address} is open to the network");
         Some(format!("{warning}, and no password is asked: keep it behind a firewall"))
     });
     open.collect()
@@ -123,7 +132,7 @@ fn look_at_files(config: &Config) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Config, look_at_folder, look_at_reach, summary};
+    use super::{ClientAuth, Config, look_at_folder, look_at_reach, summary};
 
     #[test]
     fn a_folder_below_a_file_is_refused() {
@@ -149,6 +158,11 @@ mod tests {
         assert_eq!(look_at_reach(&config), Vec::<String>::new());
         config.listener.mqtt.bind = Some("0.0.0.0:1883".parse().unwrap());
         assert!(look_at_reach(&config).concat().contains("open to the network"));
+        config.listener.mqtt.bind = None;
+        config.listener.mqtts.bind = Some("0.0.0.0:8883".parse().unwrap());
+        assert!(look_at_reach(&config).concat().contains("listener.mqtts.bind"));
+        config.listener.mqtts.tls.client_auth = ClientAuth::Required;
+        assert_eq!(look_at_reach(&config), Vec::<String>::new(), "nobody without a certificate");
     }
 
     #[test]

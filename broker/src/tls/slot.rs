@@ -11,7 +11,7 @@ use rustls::server::ServerConfig;
 
 use super::error::TlsError;
 use super::load::{Expiry, Loaded, files, load};
-use crate::config::{TlsConfig, TlsIdentity};
+use crate::config::{ClientAuth, TlsConfig, TlsIdentity};
 use crate::metrics::{TlsFile, TlsListener};
 
 /// The TLS of one listener.
@@ -76,6 +76,11 @@ impl Slot {
     /// How many handshakes may be under way.
     pub(crate) fn handshakes_max(&self) -> usize {
         self.settings.config.handshakes_max as usize
+    }
+
+    /// Whether only clients with a certificate come in.
+    pub(crate) fn asks_everybody(&self) -> bool {
+        self.settings.config.client_auth == ClientAuth::Required
     }
 
     /// Until when what is in use is good.
