@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tidewire_tests::authority::{Authority, Pair, Use};
 use tidewire_tests::broker::Broker;
-use tidewire_tests::clients::{Mosquitto, paho};
+use tidewire_tests::clients::{Mosquitto, mqtt_js, paho};
 use tidewire_tests::configured::Configured;
 use tidewire_tests::places::built_program;
 use tidewire_tests::program::{PATIENCE, Program};
@@ -130,13 +130,16 @@ fn a_message_larger_than_many_records_comes_whole() {
 }
 
 #[test]
-fn paho_speaks_over_tls_and_over_websocket() {
+fn paho_and_mqtt_js_speak_over_tls_and_over_websocket() {
     let setup = Setup::new("", "");
     let ca = text(&setup.authority.path());
     for version in ["4", "5"] {
         let mqtts = setup.broker.address_of("mqtts");
         paho("paho_round_trip.py", mqtts, &[version, "tcp", &ca]);
         paho("paho_round_trip.py", setup.broker.address_of("wss"), &[version, "websockets", &ca]);
+        for scheme in ["mqtts", "wss"] {
+            mqtt_js("round_trip.js", setup.broker.address_of(scheme), &[version, scheme, &ca]);
+        }
     }
 }
 
@@ -192,6 +195,27 @@ fn a_certificate_that_is_not_good_is_refused_with_the_alert_for_it_and_told_of()
     let good = setup.authority.sign("good", Use::Client, &["good"]);
     let flags = [&setup.trusting()[..], &showing(&good)[..], &["--insecure".into()]].concat();
     setup.mosquitto("mqttv311").publish("a", "b", &words(&flags));
+}
+
+#[test]
+fn websocket_asks_for_the_same_certificates() {
+    let setup = Setup::mutual("", "");
+    let address = setup.broker.address_of("wss");
+    let ca = setup.authority.path();
+    let request = b"GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n";
+    let asked = |trust: &Trust| {
+        let mut client = Secure::open(address, trust)?;
+        client.say(request)?;
+        client.hear(12)
+    };
+    assert!(asked(&Trust::new(&ca, None)).is_err(), "it has no certificate");
+    let told = "it showed no certificate, and this listener asks for one\",\"peer\"";
+    setup.broker.await_output(told);
+    let client = setup.authority.sign("client", Use::Client, &["page"]);
+    let head = asked(&Trust::new(&ca, Some(&client))).expect("let in");
+    assert_eq!(head, b"HTTP/1.1 101");
 }
 
 #[test]
@@ -256,6 +280,8 @@ fn both_versions_of_tls_are_spoken_and_the_older_one_only_where_it_may() {
         assert!(output.contains(&format!("Protocol version: {shown}")), "{output}");
         assert!(output.contains("Verification: OK"), "{output}");
     }
+    let output = setup.said("no MQTT", &["-alpn", "other,mqtt"]);
+    assert!(output.contains("ALPN protocol: mqtt"), "{output}");
     let strict = Setup::new("version_min = \"1.3\"\n", "");
     strict.openssl(&["-tls1_2"]).await_output("alert protocol version");
     strict.broker.await_output("versions of TLS that are too old");
@@ -355,6 +381,11 @@ fn broken_bytes_break_nothing_but_their_connection() {
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest);
     }
+    // One that takes its leave in the middle, and stays.
+    let mut leaving = TcpStream::connect(address).expect("it listens");
+    leaving.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+    leaving.write_all(&[&hello[..], &[0x15, 3, 3, 0, 2, 1, 0]].concat()).expect("it reads");
+    let _ = leaving.read_to_end(&mut Vec::new());
     drop(open);
     let mut good = Secure::open(address, &trust).expect("let in");
     good.say(&connect(Version::V5, "beside", true, 60, None)).expect("it reads");

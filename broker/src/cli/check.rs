@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
@@ -30,6 +31,7 @@ pub(super) fn look(config: &Config) -> Findings {
     findings.problems.extend(look_at_users(config));
     findings.problems.extend(look_at_tls(&config.listener));
     findings.warnings.extend(look_at_reach(config));
+    findings.warnings.extend(look_at_keys(&config.listener));
     findings.warnings.extend(look_at_files(config));
     findings
 }
@@ -101,6 +103,23 @@ fn look_at_tls(config: &ListenerConfig) -> Vec<String> {
     ports::unusable(config).into_iter().map(problem).collect()
 }
 
+/// A key is its owner's secret, or that of a group that was given it.
+fn look_at_keys(config: &ListenerConfig) -> Vec<String> {
+    let open = [(config.mqtts.bind, &config.mqtts.tls), (config.wss.bind, &config.wss.tls)];
+    let open = open.into_iter().filter(|(bind, _)| bind.is_some()).map(|(_, tls)| tls);
+    let keys =
+        open.flat_map(|tls| tls.key_file.iter().chain(tls.more.iter().map(|pair| &pair.key_file)));
+    let is_public = |key: &&PathBuf| {
+        let mode = std::fs::metadata(key).map(|data| data.permissions().mode());
+        mode.is_ok_and(|mode| mode & 0o007 != 0)
+    };
+    let told = |key: &PathBuf| {
+        let key = key.display();
+        format!("everybody on this machine can read the key {key}: chmod 640 it")
+    };
+    keys.filter(is_public).map(told).collect()
+}
+
 /// The folder itself, or the one in which the first missing part would be made.
 fn nearest_existing(dir: &Path) -> PathBuf {
     let existing = dir.ancestors().find(|part| part.exists());
@@ -132,7 +151,12 @@ fn look_at_files(config: &Config) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ClientAuth, Config, look_at_folder, look_at_reach, summary};
+    use std::fs::Permissions;
+
+    use super::{
+        ClientAuth, Config, ListenerConfig, PermissionsExt, look_at_folder, look_at_keys,
+        look_at_reach, summary,
+    };
 
     #[test]
     fn a_folder_below_a_file_is_refused() {
@@ -163,6 +187,20 @@ mod tests {
         assert!(look_at_reach(&config).concat().contains("listener.mqtts.bind"));
         config.listener.mqtts.tls.client_auth = ClientAuth::Required;
         assert_eq!(look_at_reach(&config), Vec::<String>::new(), "nobody without a certificate");
+    }
+
+    #[test]
+    fn a_key_that_everybody_can_read_is_warned_about() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key.pem");
+        std::fs::write(&key, "").unwrap();
+        let mut config = ListenerConfig::default();
+        config.mqtts.bind = Some("127.0.0.1:8883".parse().unwrap());
+        config.mqtts.tls.key_file = Some(key.clone());
+        for (mode, count) in [(0o644, 1), (0o640, 0), (0o600, 0)] {
+            std::fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(look_at_keys(&config).len(), count, "{mode:o}");
+        }
     }
 
     #[test]

@@ -230,7 +230,9 @@ async fn serve(shell: Shell, id: ConnId, socket: Rc<Socket>) {
 /// Waits until the connection can do something and does it. False when it is over.
 async fn step(shell: &Shell, id: ConnId, socket: &Socket) -> bool {
     let is_reading = socket.may_be_read();
-    let interest = match (is_reading, socket.wants_write.get()) {
+    // Also what the link has to say by itself: the answer to an upgrade, a pong, an alert.
+    let is_writing = socket.wants_write.get() || socket.link.has_pending();
+    let interest = match (is_reading, is_writing) {
         (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
         (true, false) => Some(Interest::READABLE),
         (false, true) => Some(Interest::WRITABLE),
@@ -246,7 +248,7 @@ async fn step(shell: &Shell, id: ConnId, socket: &Socket) -> bool {
         () = socket.wake.notified() => return true,
     };
     let Ok(ready) = ready else { return false };
-    if ready.is_writable() && socket.wants_write.get() {
+    if ready.is_writable() && is_writing {
         shell.borrow_mut().write_out(id);
     }
     if !is_reading || !(ready.is_readable() || ready.is_read_closed()) {

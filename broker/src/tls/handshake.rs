@@ -132,6 +132,10 @@ impl Shaking {
             let (result, words) = explain(&error, self.first);
             return Err(Failure::new(result, words));
         }
+        if self.session.is_over && self.session.connection().is_handshaking() {
+            // It took its leave in the middle.
+            return Err(Failure::lost());
+        }
         if self.session.partial.len() > HANDSHAKE_BYTES_MAX {
             let words = "its handshake is larger than any that is needed";
             return Err(Failure::new(TlsResult::Malformed, words));

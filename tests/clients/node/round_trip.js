@@ -1,14 +1,17 @@
-// MQTT.js round trip: arguments are host, port, protocol version (4 or 5) and, if not mqtt, ws.
+// MQTT.js round trip: arguments are host, port, protocol version (4 or 5), if not mqtt the protocol
+// (ws, mqtts, wss), and with TLS the file of the authority to trust.
 'use strict'
 
 const assert = require('node:assert')
+const fs = require('node:fs')
 const mqtt = require('mqtt')
 
-const [host, port, version, protocol = 'mqtt'] = process.argv.slice(2)
+const [host, port, version, protocol = 'mqtt', authority] = process.argv.slice(2)
 const protocolVersion = Number(version)
 const path = '/mqtt'
+const ca = authority && fs.readFileSync(authority)
 const client = mqtt.connect(
-  { protocol, host, port: Number(port), path, protocolVersion, reconnectPeriod: 0 })
+  { protocol, host, port: Number(port), path, protocolVersion, reconnectPeriod: 0, ca })
 const userProperties = { k: ['1', '2'] }
 const properties = protocolVersion === 5 ? { userProperties } : undefined
 
