@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 
 use crate::authority::Pair;
 use crate::program::PATIENCE;
@@ -66,15 +66,25 @@ impl Secure {
     ///
     /// # Errors
     /// When the broker refuses.
+    pub fn open(address: SocketAddr, trust: &Trust) -> io::Result<Self> {
+        Self::open_with(address, trust, &[])
+    }
+
+    /// The same, and says this in one breath with the end of the handshake.
+    ///
+    /// # Errors
+    /// When the broker refuses.
     ///
     /// # Panics
     /// Never in practice.
-    pub fn open(address: SocketAddr, trust: &Trust) -> io::Result<Self> {
+    pub fn open_with(address: SocketAddr, trust: &Trust, said: &[u8]) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let name = ServerName::try_from("localhost").expect("a name");
-        let client = ClientConnection::new(Arc::clone(&trust.0), name).map_err(io::Error::other)?;
+        let client = ClientConnection::new(Arc::clone(&trust.0), name);
+        let mut client = client.map_err(io::Error::other)?;
+        client.writer().write_all(said)?;
         let mut secure = StreamOwned::new(client, stream);
         while secure.conn.is_handshaking() {
             secure.conn.complete_io(&mut secure.sock)?;
@@ -89,6 +99,12 @@ impl Secure {
     #[must_use]
     pub fn shown(&self) -> Vec<u8> {
         self.0.conn.peer_certificates().expect("the handshake is done")[0].to_vec()
+    }
+
+    /// Whether a ticket shortened the handshake.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.0.conn.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// Sends bytes.
