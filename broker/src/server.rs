@@ -21,7 +21,7 @@ use crate::error::{StartError, StopError};
 use crate::metrics::Counted;
 use crate::ports::{OpenPorts, Ports};
 use crate::upkeep::Upkeep;
-use crate::users;
+use crate::users::UsersFile;
 use crate::{core, kafka, restart, store_options};
 
 /// How long clients may take to let a stopping broker go.
@@ -43,7 +43,7 @@ impl Server {
     /// connects to a broker that cannot keep a message.
     pub(crate) fn start(config: &Config, counted: Counted) -> Result<Self, StartError> {
         let Counted { metrics, kafka: numbers } = counted;
-        let users = config.auth.scram_file.as_ref().map(|file| users::load(file)).transpose();
+        let users = config.auth.scram_file.as_ref().map(|file| UsersFile::open(file)).transpose();
         let users = users.map_err(StartError::Users)?;
         let dir = &config.data.dir;
         let is_new = !dir.exists();

@@ -1,5 +1,5 @@
-//! What the broker does for its log now and then: has expired sessions dropped, says what the
-//! others still have to read, and lets retention take the rest. Decides nothing itself.
+//! What the broker does now and then: has expired sessions dropped, says what the others still have
+//! to read, lets retention take the rest, looks whether the file of users changed. Decides nothing.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
@@ -20,6 +20,8 @@ use crate::core::shared::{Shared, wall_clock_ms};
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(30);
+/// How often within an interval the file of users is looked at.
+const LOOKS: u32 = 30;
 /// Under which name the store knows what sessions have not read.
 const SESSIONS: &str = "sessions";
 /// The same of consumer groups.
@@ -50,9 +52,8 @@ impl Upkeep {
                 let now_ms = wall_clock_ms();
                 run(&shared.store, now_ms);
                 sweep(&shared, now_ms);
-                match stopped.recv_timeout(INTERVAL) {
-                    Err(RecvTimeoutError::Timeout) => (),
-                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                if rest(&shared, &stopped).is_break() {
+                    return;
                 }
             }
         })?;
@@ -66,6 +67,20 @@ impl Upkeep {
             tracing::error!("the upkeep of the log ended in a panic");
         }
     }
+}
+
+/// Until the next time, with an eye on the file of users; or until we are to stop.
+fn rest(shared: &Shared, stopped: &Receiver<()>) -> ControlFlow<()> {
+    for _ in 0..LOOKS {
+        match stopped.recv_timeout(INTERVAL / LOOKS) {
+            Err(RecvTimeoutError::Timeout) => (),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return ControlFlow::Break(()),
+        }
+        if let Some(users) = &shared.users {
+            users.look();
+        }
+    }
+    ControlFlow::Continue(())
 }
 
 /// Has the cores drop sessions whose clients stayed away too long. Only a core can: it knows

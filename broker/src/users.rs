@@ -1,7 +1,11 @@
-//! The file of SCRAM credentials: read at the start, and a line for it made. Checks no proof.
+//! The file of SCRAM credentials: read at the start and when it changes, and a line for it made.
+//! Checks no proof.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, RwLock};
 use sha2::Sha256;
 use tidewire_proto::scram::{Credentials, Users, UsersError};
 
@@ -38,6 +42,73 @@ pub(crate) enum LineError {
     Random,
 }
 
+/// The users of a file, as it was when it last was right.
+#[derive(Debug)]
+pub(crate) struct UsersFile {
+    path: PathBuf,
+    users: RwLock<Arc<Users>>,
+    seen: Mutex<Seen>,
+}
+
+/// What tells one state of a file from another; `None`: it is not there.
+type Mark = Option<[i128; 4]>;
+
+#[derive(Debug)]
+struct Seen {
+    /// When it was read.
+    read: Mark,
+    /// At the last look.
+    looked: Mark,
+}
+
+impl UsersFile {
+    /// Reads the file for the first time.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a line of it is wrong.
+    pub(crate) fn open(path: &Path) -> Result<Self, UsersFileError> {
+        let mark = mark(path);
+        let users = RwLock::new(Arc::new(load(path)?));
+        Ok(Self { path: path.into(), users, seen: Mutex::new(Seen { read: mark, looked: mark }) })
+    }
+
+    /// Those who may sign in now.
+    pub(crate) fn users(&self) -> Arc<Users> {
+        Arc::clone(&self.users.read())
+    }
+
+    /// Reads the file anew when it has changed, and not since the last look: it is written by then.
+    /// Of a file that is wrong nothing is taken.
+    pub(crate) fn look(&self) {
+        let now = mark(&self.path);
+        let mut seen = self.seen.lock();
+        let is_settled = seen.looked == now && seen.read != now;
+        seen.looked = now;
+        if !is_settled {
+            return;
+        }
+        seen.read = now;
+        match load(&self.path) {
+            Ok(users) => {
+                tracing::info!(users = users.len(), "the file of users is read anew");
+                *self.users.write() = Arc::new(users);
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error);
+                let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+                tracing::error!("users stay as they were: {error}{cause}");
+            }
+        }
+    }
+}
+
+fn mark(path: &Path) -> Mark {
+    let data = std::fs::metadata(path).ok()?;
+    let written = i128::from(data.mtime()) * 1_000_000_000 + i128::from(data.mtime_nsec());
+    let changed = i128::from(data.ctime()) * 1_000_000_000 + i128::from(data.ctime_nsec());
+    Some([data.ino().into(), data.size().into(), written, changed])
+}
+
 /// Reads the file.
 ///
 /// # Errors
@@ -71,8 +142,34 @@ pub(crate) fn line(user: &str, password: &str, iterations: u32) -> Result<String
 
 #[cfg(test)]
 mod tests {
-    use super::{LineError, line};
+    use super::{LineError, UsersFile, line};
     use tidewire_proto::scram::Users;
+
+    #[test]
+    fn a_changed_file_is_read_anew_once_it_is_written_and_a_wrong_one_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users");
+        let write = |text: &str| std::fs::write(&path, text).unwrap();
+        let (a, b) = (line("a", "secret", 4_096).unwrap(), line("b", "secret", 4_096).unwrap());
+        write(&a);
+        let file = UsersFile::open(&path).unwrap();
+        let looks = |file: &UsersFile| {
+            [(); 3].map(|()| {
+                file.look();
+                file.users().len()
+            })
+        };
+        assert_eq!(looks(&file), [1, 1, 1]);
+        write(&format!("{a}\n{b}\n"));
+        assert_eq!(looks(&file), [1, 2, 2], "not before it is as it was at the last look");
+        write("b:nonsense");
+        assert_eq!(looks(&file), [2, 2, 2]);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(looks(&file), [2, 2, 2]);
+        write(&b);
+        assert_eq!(looks(&file), [2, 1, 1]);
+        assert!(UsersFile::open(&folder.path().join("none")).is_err());
+    }
 
     #[test]
     fn a_line_can_be_read_and_no_two_are_alike() {

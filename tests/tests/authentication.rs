@@ -134,6 +134,33 @@ fn the_first_message_may_come_after_connect() {
 }
 
 #[test]
+fn a_user_who_is_added_to_the_file_or_taken_out_needs_no_restart() {
+    let (broker, folder) = broker();
+    let file = folder.path().join("users");
+    let new = Scram { user: "new", password: "ink" };
+    let awaited = |client: &Scram<'_>, reason: u8| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        loop {
+            let mut wire = hello(&broker, "c", Some(client.first().as_bytes()));
+            answer(&mut wire, client);
+            let found = wire.packet_of(kind::CONNACK).reason();
+            if found == reason {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "still {found:02x}");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    };
+    awaited(&new, 0x87);
+    std::fs::write(&file, line("new", "ink")).expect("the file");
+    awaited(&new, 0);
+    awaited(&GOOD, 0x87);
+    std::fs::write(&file, "no such line").expect("the file");
+    awaited(&new, 0);
+    awaited(&GOOD, 0x87);
+}
+
+#[test]
 fn a_wrong_password_and_an_unknown_user_look_the_same() {
     let (broker, _folder) = broker();
     let shape = |challenge: &str| -> Vec<usize> { challenge.split(',').map(str::len).collect() };

@@ -128,12 +128,13 @@ impl Core {
     }
 
     fn judge(&self, proof: Proof, data: Option<&[u8]>, is_first: bool) -> Next {
-        let Some(users) = &self.shared.users else { return Next::Refused };
+        let Some(file) = &self.shared.users else { return Next::Refused };
         let step = match (proof, data) {
             (Proof::Awaited, None) if is_first => return Next::Challenge(Proof::Awaited, None),
             (_, None) => return Next::Refused,
             (Proof::Awaited, Some(data)) => {
                 let Some(nonce) = nonce() else { return Next::Refused };
+                let users = file.users();
                 Exchange::begin(data, &nonce, |user| users.find(user)).map(|(exchange, text)| {
                     Next::Challenge(Proof::Challenged(Box::new(exchange)), Some(text))
                 })

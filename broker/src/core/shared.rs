@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use tidewire_proto::scram::Users;
 use tidewire_store::Store;
 use tokio::sync::watch;
 
@@ -21,6 +20,7 @@ use crate::registry::Registry;
 use crate::retained::{RetainedIndex, RetainedLimits};
 use crate::shares::Shares;
 use crate::topic_rules::TopicRules;
+use crate::users::UsersFile;
 
 /// Shared by all cores of a broker.
 pub(crate) struct Shared {
@@ -29,7 +29,7 @@ pub(crate) struct Shared {
     pub(crate) inboxes: Vec<Arc<Inbox>>,
     pub(crate) limits: MqttConfig,
     /// Who may use SCRAM-SHA-256, if anybody may.
-    pub(crate) users: Option<Users>,
+    pub(crate) users: Option<UsersFile>,
     pub(crate) share: ShareConfig,
     /// Some share group looks at who published a message.
     pub(crate) notes_publisher: bool,
