@@ -42,6 +42,7 @@ mod subscribe;
 mod tick;
 pub(crate) mod timers;
 mod turn;
+mod unsettled;
 pub(crate) mod waiting_room;
 mod will;
 

@@ -50,6 +50,7 @@ impl Core {
             let of_it = |(ticket, _): &(u64, Vec<Waiting>)| *ticket == outcome.ticket;
             let Some(index) = self.commits.iter().position(of_it) else { continue };
             let Some((_, waiting)) = self.commits.remove(index) else { continue };
+            self.unsettled.settle(outcome.ticket);
             let (result, stayed) = (outcome.result.map(|_| ()), outcome.stayed);
             for one in waiting {
                 let of_it = if one.needs_messages() { &result } else { &stayed };

@@ -55,10 +55,15 @@ impl Core {
             return self.refuse_publish(id, publish, why);
         }
         match publish.qos {
-            Qos::AtMostOnce if !publish.retain => {
+            Qos::AtMostOnce if !publish.retain && !self.unsettled.has(topic) => {
                 self.turn.append_live(&message, placed, self.now_ms);
             }
-            _ => self.turn.append(&message, placed, self.now_ms),
+            qos => {
+                self.turn.append(&message, placed, self.now_ms);
+                if qos == Qos::AtMostOnce {
+                    self.unsettled.add(topic, self.next_ticket);
+                }
+            }
         }
         self.await_publish(id, publish);
         if self.turn.bytes() >= TURN_BYTES_MAX {

@@ -25,6 +25,7 @@ use crate::core::open::{Conn, ConnId, Open, Phase, Seek};
 use crate::core::shared::{Shared, wall_clock_ms};
 use crate::core::timers::Timers;
 use crate::core::turn::{Turn, Waiting};
+use crate::core::unsettled::Unsettled;
 use crate::metrics::CoreCounters;
 use crate::registry::Owner;
 
@@ -54,6 +55,8 @@ pub(crate) struct Core {
     /// Commits on their way, oldest first, and who waits for each.
     pub(crate) commits: VecDeque<(u64, Vec<Waiting>)>,
     pub(crate) next_ticket: u64,
+    /// Topics whose messages at QoS 0 wait for the disk.
+    pub(crate) unsettled: Unsettled,
     /// Connections with bytes to write at the end of the turn.
     pub(crate) dirty: Vec<ConnId>,
     /// Sessions whose rows go into the commit of this turn.
@@ -144,6 +147,7 @@ impl Core {
             turn: Turn::default(),
             commits: VecDeque::new(),
             next_ticket: 0,
+            unsettled: Unsettled::default(),
             dirty: Vec::new(),
             urgent: Vec::new(),
             changed: Vec::new(),

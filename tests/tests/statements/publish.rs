@@ -335,6 +335,22 @@ fn a_packet_of_the_greatest_size_goes_through() {
     }
 }
 
+#[test]
+fn at_qos_0_a_message_does_not_overtake_a_retained_one_of_its_topic() {
+    let broker = Broker::start();
+    let mut reader = Wire::clean(broker.address(), Version::V5, "reader");
+    reader.subscribe(1, &[("state", 0)]);
+    let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
+    let payloads: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+    for (n, payload) in payloads.iter().enumerate() {
+        let message = Publish::new("state", payload, 0, 0);
+        writer.publish(&if n % 4 == 0 { message.retained() } else { message });
+    }
+    for payload in &payloads {
+        assert_eq!(reader.packet_of(kind::PUBLISH).payload_text(), *payload);
+    }
+}
+
 /// Before MQTT 5 nothing can be said but by the end of the connection.
 #[test]
 fn a_publish_that_is_not_allowed_is_refused_in_the_words_of_its_version() {
