@@ -223,3 +223,41 @@ fn a_connect_that_only_drips_in_is_given_up_in_time() {
     });
     assert!(is_over, "still heard after {:?}", since.elapsed());
 }
+
+/// The walk over retained topics of which none matches is long; it is gone in steps.
+#[test]
+fn others_are_served_while_the_retained_messages_of_a_wildcard_are_looked_for() {
+    const TOPICS: u32 = 60_000;
+    let broker = Broker::start_configured("[threads]\ncores = 1\n");
+    let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
+    for first in (0..TOPICS).step_by(500) {
+        let retained = |number: u32| {
+            let topic = format!("{number:06}/here");
+            let id = u16::try_from(number - first + 1).expect("small");
+            publish(Version::V5, &Publish { retain: true, ..Publish::new(&topic, "x", 1, id) })
+        };
+        writer.send(&(first..first + 500).map(retained).collect::<Vec<_>>().concat());
+        (1..=500).for_each(|id| writer.answered(kind::PUBACK, id));
+    }
+    // The only one that matches is the last of all.
+    let last = Publish { retain: true, ..Publish::new("~/there", "found", 1, 1) };
+    writer.publish_acknowledged(&last);
+    let mut other = Wire::clean(broker.address(), Version::V5, "other");
+    let mut reader = Wire::clean(broker.address(), Version::V5, "reader");
+    let is_found = AtomicBool::new(false);
+    reader.subscribe(1, &[("+/there", 0)]);
+    let answered = thread::scope(|scope| {
+        let pinger = scope.spawn(|| {
+            let mut answered = 0;
+            while !is_found.load(Ordering::Relaxed) {
+                other.nothing_more();
+                answered += 1;
+            }
+            answered
+        });
+        assert_eq!(reader.packet_of(kind::PUBLISH).payload_text(), "found");
+        is_found.store(true, Ordering::Relaxed);
+        pinger.join().expect("each PINGREQ is answered")
+    });
+    assert!(answered > 3, "{answered} PINGREQ were answered meanwhile");
+}

@@ -158,6 +158,82 @@ fn a_live_message_never_overtakes_the_replay_of_its_topic() {
     }
 }
 
+/// Many short topics, one long one behind them: each replay goes back while the long one is read
+/// from the disk. What that read brings is no longer what the session wants next.
+#[test]
+fn a_replay_that_begins_while_the_log_is_read_loses_nothing() {
+    const SHORT: u16 = 60;
+    const LONG: u32 = 40_000;
+    let config = "[[stream]]\nname = \"mqtt\"\nfilters = [\"#\"]\npartitions = 1\n\
+         [store]\nrecent_bytes_max = 1048576\n";
+    let broker = Broker::start_configured(config);
+    for number in 0..SHORT {
+        publish(&broker, &format!("short/{number}"), 1, 0..3);
+    }
+    let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
+    for first in (0..LONG).step_by(500) {
+        let some: Vec<String> = (first..first + 500).map(|n| format!("{n:-<80}")).collect();
+        let ids = 1..=500;
+        let packets = ids.clone().zip(&some).map(|(id, payload)| {
+            tidewire_tests::wire::publish(Version::V5, &Publish::new("long", payload, 1, id))
+        });
+        writer.send(&packets.collect::<Vec<_>>().concat());
+        ids.for_each(|id| writer.answered(kind::PUBACK, id));
+    }
+    let mut reader = Wire::clean(broker.address(), Version::V5, "reader");
+    reader.send(&subscribe(Version::V5, 1, &[("$s/earliest/long", 0)]));
+    let (mut of_long, mut of_short) = (0, vec![0; usize::from(SHORT)]);
+    let mut asked = 0;
+    while of_long < LONG || of_short.iter().any(|count| *count < 3) {
+        let packet = reader.packet();
+        if packet.kind() == kind::PUBLISH {
+            let payload = packet.payload_text();
+            let number: u32 = payload.trim_end_matches('-').parse().expect("a number");
+            let expected = match packet.topic().strip_prefix("short/") {
+                None => &mut of_long,
+                Some(topic) => &mut of_short[topic.parse::<usize>().expect("a number")],
+            };
+            assert_eq!(number, *expected, "{packet}");
+            *expected += 1;
+            // Somewhere on the way, at another place each time.
+            let is_due = of_long > u32::from(asked) * 300 + u32::from(asked) % 7;
+            if !is_due || asked == SHORT {
+                continue;
+            }
+            let filter = format!("$s/earliest/short/{asked}");
+            asked += 1;
+            reader.send(&subscribe(Version::V5, 1 + asked, &[(&filter, 0)]));
+        } else {
+            assert_eq!(packet.kind(), kind::SUBACK, "{packet}");
+        }
+    }
+}
+
+/// Each costs a look-up, and has all others of the session begin anew.
+#[test]
+fn no_more_than_sixteen_replays_begin_at_a_time() {
+    let broker = Broker::start();
+    publish(&broker, "plant/7", 1, 0..3);
+    let filters: Vec<String> = (0..20).map(|number| format!("$s/earliest/{number}")).collect();
+    let asked: Vec<(&str, u8)> = filters.iter().map(|filter| (&**filter, 1)).collect();
+    let mut wire = Wire::clean(broker.address(), Version::V5, "reader");
+    // In one packet, and in another that comes before the first is answered.
+    let first = subscribe(Version::V5, 1, &asked);
+    let second = subscribe(Version::V5, 2, &[("$s/earliest/plant/7", 1), ("plant/8", 1)]);
+    wire.send(&[first, second].concat());
+    let suback = wire.packet_of(kind::SUBACK);
+    let codes = [vec![1; 16], vec![0x97; 4]].concat();
+    // The second waits for nothing: its answer may come first.
+    let (first, second) = match suback.id() {
+        1 => (suback, wire.packet_of(kind::SUBACK)),
+        _ => (wire.packet_of(kind::SUBACK), suback),
+    };
+    assert!(first.body().ends_with(&codes), "{first}");
+    assert!(second.body().ends_with(&[0x97, 1]), "{second}");
+    wire.subscribe(3, &[("$s/earliest/plant/7", 1)]);
+    receive(&mut wire, 0..3);
+}
+
 #[test]
 fn a_beginning_that_cannot_be_is_refused() {
     let broker = Broker::start();

@@ -121,6 +121,10 @@ async fn end_turns(shell: Shell) {
     loop {
         turn_end.notified().await;
         end_turn(&shell);
+        if shell.borrow().is_turn_due {
+            // What is left to do is as much again: others first.
+            tokio::task::yield_now().await;
+        }
     }
 }
 

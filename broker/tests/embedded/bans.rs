@@ -1,6 +1,6 @@
 //! Who is sent away, and who may not come back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidewire::{Ban, BanTarget, Broker, Builder, ReasonCode};
 
@@ -8,6 +8,7 @@ use crate::counts::Counts;
 use crate::device::Device;
 
 const HOUR: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn builder() -> Builder {
     let listen = "127.0.0.1:0".parse().expect("an address");
@@ -25,6 +26,27 @@ async fn a_kicked_client_is_told_and_may_come_back() {
     assert_eq!((first, body[0]), (0xe0, ReasonCode::ADMINISTRATIVE_ACTION.0));
     assert_eq!(device.packet(), None);
     let _ = Device::connect(address, "esp");
+}
+
+/// It waits for its predecessor to let go of the client id: kicked meanwhile, it hears of that.
+#[tokio::test]
+async fn a_client_that_is_kicked_before_its_session_is_open_is_not_left_without_an_answer() {
+    let broker = builder().temporary_data().start().await.unwrap();
+    let address = broker.mqtt_address().unwrap();
+    for round in 0..200_u32 {
+        let _first = Device::resume(address, "esp");
+        let mut second = Device::ask_to_resume(address, "esp");
+        // Sooner or later: in some rounds it has just come, in some it waits, in some it is in.
+        let at = Instant::now();
+        while at.elapsed() < Duration::from_micros(u64::from(round % 40) * 25) {
+            std::hint::spin_loop();
+        }
+        broker.kick("esp").await.unwrap();
+        let answer = second.packet();
+        let is_let_in = |(first, body): &(u8, Vec<u8>)| *first == 0x20 && body[1] == 0;
+        assert!(answer.as_ref().is_none_or(is_let_in), "{answer:?}");
+        assert!(at.elapsed() < PATIENCE, "neither an answer nor the end in round {round}");
+    }
 }
 
 #[tokio::test]
