@@ -237,6 +237,9 @@ impl fmt::Debug for Broker {
 }
 
 #[cfg(test)]
+mod full_disk;
+
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 

@@ -9,7 +9,7 @@ use tidewire_bridge::Port;
 use tidewire_proto::routing::placement::{Placement, Shelf};
 use tidewire_proto::session::cursor::Positions;
 use tidewire_proto::topic::TopicFilter;
-use tidewire_store::{RealDisk, Store};
+use tidewire_store::{Disk, Store};
 use tokio::sync::oneshot;
 
 use crate::banner::{BoundListener, Protocol};
@@ -41,7 +41,11 @@ pub(crate) struct Server {
 impl Server {
     /// Opens the store, binds every port, starts every core: in this order, so that nobody
     /// connects to a broker that cannot keep a message.
-    pub(crate) fn start(config: &Config, counted: Counted) -> Result<Self, StartError> {
+    pub(crate) fn start(
+        config: &Config,
+        disk: Arc<dyn Disk>,
+        counted: Counted,
+    ) -> Result<Self, StartError> {
         let Counted { metrics, kafka: numbers } = counted;
         let users = config.auth.scram_file.as_ref().map(|file| UsersFile::open(file)).transpose();
         let users = users.map_err(StartError::Users)?;
@@ -49,7 +53,7 @@ impl Server {
         let is_new = !dir.exists();
         let failed = |error| StartError::Store(dir.clone(), error);
         let options = store_options::from_config(config);
-        let (store, report) = Store::open(Arc::new(RealDisk::new(dir)), options).map_err(failed)?;
+        let (store, report) = Store::open(disk, options).map_err(failed)?;
         tracing::info!(%report, "The data folder is open.");
         fit_streams(&store, config)?;
 

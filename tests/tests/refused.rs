@@ -2,6 +2,8 @@
 //! commit after commit, while clients of the same core subscribe, acknowledge and publish.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -11,7 +13,7 @@ use tidewire_tests::broker::Broker;
 use tidewire_tests::configured::Configured;
 use tidewire_tests::program::PATIENCE;
 use tidewire_tests::wire::{
-    Hello, Packet, Publish, Version, Wire, kind, property, publish, subscribe,
+    Hello, LastWill, Packet, Publish, Version, Wire, kind, property, publish, subscribe,
 };
 
 /// One core, so that all share turns; a stream that is full when it has a few messages.
@@ -48,8 +50,9 @@ fn fill(broker: &mut Broker, qos: u8) {
     }
 }
 
-/// Clients whose every message is refused, and who always have more for the broker to read: hardly
-/// a turn is without a refused message.
+/// Clients whose every message is refused. Some always have more for the broker to read, others go
+/// without a word and leave a will: what the one kind is refused at once, for the other the store
+/// must say no.
 struct Noise {
     is_over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -62,12 +65,18 @@ const PIECES_AHEAD: usize = 16;
 impl Noise {
     fn start(broker: &Broker) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
-        let start = |name: &str| {
-            let wire = Wire::clean(broker.address(), Version::V5, name);
+        let address = broker.address();
+        let publisher = |name: &'static str| {
+            let wire = Wire::clean(address, Version::V5, name);
             let is_over = Arc::clone(&is_over);
             std::thread::spawn(move || make_noise(wire, &is_over))
         };
-        let threads = ["noise a", "noise b"].map(start).into();
+        let leaver = |name: &'static str| {
+            let is_over = Arc::clone(&is_over);
+            std::thread::spawn(move || leave_wills(address, name, &is_over))
+        };
+        let mut threads: Vec<_> = ["noise a", "noise b"].into_iter().map(publisher).collect();
+        threads.extend(["gone a", "gone b", "gone c", "gone d"].into_iter().map(leaver));
         Self { is_over, threads }
     }
 
@@ -89,6 +98,20 @@ fn make_noise(mut wire: Wire, is_over: &AtomicBool) {
         for id in 1..=PIECE {
             let Some(answer) = wire.packet_or_end() else { return };
             assert_eq!((answer.id(), reason(&answer)), (id, QUOTA_EXCEEDED), "{answer}");
+        }
+    }
+}
+
+/// Until told to end, or cut off.
+fn leave_wills(address: SocketAddr, client_id: &str, is_over: &AtomicBool) {
+    let will = LastWill::new("full/gone", "no room");
+    let hello = Hello { will: Some(will), ..Hello::new(client_id) }.bytes();
+    while !is_over.load(Ordering::Relaxed) {
+        let Ok(mut stream) = TcpStream::connect(address) else { return };
+        // CONNACK; then it is gone.
+        let taken_up = stream.write_all(&hello).and_then(|()| stream.read_exact(&mut [0; 5]));
+        if taken_up.is_err() {
+            return;
         }
     }
 }
@@ -214,6 +237,60 @@ fn a_share_group_beside_refused_messages_repeats_nothing_after_a_crash() {
                 kind::PUBREL => member.acknowledge(kind::PUBCOMP, packet.id()),
                 _ => break assert_eq!(packet.payload_text(), "new", "{packet} was completed"),
             }
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_has_room_takes_messages_beside_one_that_has_none() {
+    for version in Version::ALL {
+        let config = Configured::new(CONFIG);
+        let mut broker = config.start();
+        fill(&mut broker, 1);
+        let noise = Noise::start(&broker);
+        let mut reader = Wire::clean(broker.address(), version, "reader");
+        reader.subscribe(1, &[("other/#", 2), ("full/#", 2)]);
+        let mut writer = Wire::clean(broker.address(), version, "writer");
+        for id in 1..=200 {
+            let qos = u8::try_from(id % 3).expect("small");
+            let payload = id.to_string();
+            writer.publish_acknowledged(&Publish::new("other/a", &payload, qos, id));
+            reader.receive(&payload);
+        }
+        // Nobody asked that it be kept.
+        writer.publish(&Publish::new("full/live", "only seen", 0, 0));
+        reader.receive("only seen");
+        noise.stop();
+    }
+}
+
+/// Small files, so that few sessions are many: a commit lies in one of them.
+const SMALL_FILES: &str = "[threads]\ncores = 1\n\
+     [mqtt]\npacket_bytes_max = 65536\n\
+     [store]\nwal_file_bytes = 1048576\nwal_bytes_max = 8388608\n";
+
+#[test]
+fn rows_of_more_sessions_than_one_commit_can_hold_are_written_in_one_turn() {
+    const SESSIONS: usize = 400;
+    const MESSAGES: u16 = 990;
+    let broker = Broker::start_configured(SMALL_FILES);
+    let mut readers: Vec<Wire> = Vec::new();
+    for number in 0..SESSIONS {
+        let name = format!("reader-{number}");
+        let (mut reader, _) = Wire::resume(broker.address(), Version::V4, &name);
+        reader.subscribe(1, &[("a", 1)]);
+        readers.push(reader);
+    }
+    // What is in flight is in the row of each: with these, 4 KB.
+    let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
+    let all = (1..=MESSAGES).map(|id| publish(Version::V5, &Publish::new("a", "b", 1, id)));
+    writer.send(&all.collect::<Vec<_>>().concat());
+    for id in 1..=MESSAGES {
+        writer.answered(kind::PUBACK, id);
+    }
+    for reader in &mut readers {
+        for _ in 1..=MESSAGES {
+            reader.packet_of(kind::PUBLISH);
         }
     }
 }

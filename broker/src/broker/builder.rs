@@ -3,9 +3,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use metrics::Recorder;
 use tempfile::TempDir;
+use tidewire_store::RealDisk;
 
 use crate::broker::door::Plan;
 use crate::config::Config;
@@ -114,7 +116,8 @@ impl Builder {
             Some(recorder) => metrics::with_local_recorder(&*recorder, Counted::register),
             None => Counted::register(),
         };
-        Ok(Plan { config, counted, temporary })
+        let disk = Arc::new(RealDisk::new(&config.data.dir));
+        Ok(Plan { config, disk, counted, temporary })
     }
 }
 

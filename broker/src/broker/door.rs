@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use tidewire_store::Disk;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -18,6 +19,8 @@ use crate::server::Server;
 /// What to start.
 pub(super) struct Plan {
     pub(super) config: Config,
+    /// What lies in the data folder.
+    pub(super) disk: Arc<dyn Disk>,
     pub(super) counted: Counted,
     /// Deleted when the broker has ended.
     pub(super) temporary: Option<TempDir>,
@@ -66,13 +69,13 @@ fn no_answer() -> StartError {
 
 /// The whole life of a broker.
 fn live(plan: Plan, started: oneshot::Sender<Result<Door, StartError>>) {
-    let Plan { config, counted, temporary } = plan;
+    let Plan { config, disk, counted, temporary } = plan;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return drop(started.send(Err(StartError::System("a runtime", error)))),
     };
     let asked = runtime.block_on(async {
-        let server = match Server::start(&config, counted) {
+        let server = match Server::start(&config, disk, counted) {
             Ok(server) => server,
             Err(error) => {
                 // Nobody waits any more, or the error is on its way.

@@ -45,10 +45,16 @@ impl Core {
             properties: properties.as_properties(),
             origin: None,
         };
-        if let Some(placed) = self.placement.place(topic, "", published.properties) {
-            self.turn.append(&published, placed, self.now_ms);
-            self.end_turn_soon();
+        let Some(placed) = self.placement.place(topic, "", published.properties) else {
+            return Ok(());
+        };
+        if self.shared.store.is_full(placed.partition) {
+            self.counters.messages_dropped.add((DropReason::Store, quality(published.qos)), 1);
+            tracing::warn!(topic, "a dead letter is lost: its stream is full");
+            return Ok(());
         }
+        self.turn.append(&published, placed, self.now_ms);
+        self.end_turn_soon();
         Ok(())
     }
 }

@@ -5,6 +5,8 @@ use tidewire_store::CommitError;
 
 use crate::metrics::DropReason;
 
+const STREAM_FULL: &str = "the stream is full of what its readers have not read";
+
 /// Why something that a client asked for did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Denial {
@@ -24,6 +26,7 @@ impl Denial {
             DropReason::RetainedLimit => "there is no room for more retained messages",
             DropReason::DelayedLimit => "there is no room for more delayed messages",
             DropReason::RateLimit => "messages come faster than they may",
+            DropReason::Store => STREAM_FULL,
             _ => "the topic has too many levels, or is no valid $delayed topic",
         };
         Self { reason, words }
@@ -33,10 +36,7 @@ impl Denial {
     pub(crate) fn of_commit(error: &CommitError) -> Self {
         match error {
             CommitError::DiskFull => Self::new(ReasonCode::QUOTA_EXCEEDED, "the disk is full"),
-            CommitError::StreamFull(_) => Self::new(
-                ReasonCode::QUOTA_EXCEEDED,
-                "the stream is full of what its readers have not read",
-            ),
+            CommitError::StreamFull(_) => Self::new(ReasonCode::QUOTA_EXCEEDED, STREAM_FULL),
             CommitError::TooLarge { .. } => Self::new(
                 ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
                 "together with others the message is too large for a file of the log",

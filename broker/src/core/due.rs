@@ -15,7 +15,7 @@ use tidewire_store::{ReadError, Table};
 use crate::core::inbox::Event;
 use crate::core::open::ConnId;
 use crate::core::send::quality;
-use crate::core::state::{Core, TURN_BYTES_MAX};
+use crate::core::state::Core;
 use crate::core::timers::Due;
 use crate::core::turn::Waiting;
 use crate::core::waiting_room::DelayedTaken;
@@ -64,7 +64,7 @@ impl Core {
     }
 
     pub(crate) fn submit_if_large(&mut self) {
-        if self.turn.bytes() >= TURN_BYTES_MAX {
+        if self.is_turn_large() {
             self.submit();
         }
         self.end_turn_soon();
@@ -127,8 +127,7 @@ impl Core {
                     self.wait_until_due(Due::Will(Arc::clone(client_id), due_ms));
                 }
                 _ => {
-                    self.publish_will(&will.message, client_id);
-                    is_changed = true;
+                    is_changed |= self.publish_will(&will.message, client_id);
                 }
             }
         }
@@ -162,7 +161,9 @@ impl Core {
         match DelayedRow::decode(&row) {
             Ok(delayed) => {
                 let now_ms = self.now_ms;
-                self.publish_kept(&delayed.message, &delayed.client_id, Some(now_ms));
+                if !self.publish_kept(&delayed.message, &delayed.client_id, Some(now_ms)) {
+                    return self.retry_delayed(key);
+                }
             }
             Err(error) => tracing::error!(%error, "a delayed message is lost"),
         }
@@ -191,32 +192,139 @@ impl Core {
     }
 
     /// Publishes a message that was kept until now. Its expiry counts from when it was received,
-    /// as of `now_ms`, or begins anew.
-    pub(crate) fn publish_kept(&mut self, batch: &Batch, client_id: &str, now_ms: Option<i64>) {
+    /// as of `now_ms`, or begins anew. The answer is whether it is over: published, or never to be.
+    #[must_use]
+    pub(crate) fn publish_kept(
+        &mut self,
+        batch: &Batch,
+        client_id: &str,
+        now_ms: Option<i64>,
+    ) -> bool {
         let record = batch.records().next();
         let Some(message) = record.as_ref().and_then(Message::of) else {
-            return tracing::error!(client_id, "a message that was kept is damaged");
+            tracing::error!(client_id, "a message that was kept is damaged");
+            return true;
         };
         let counted_ms = now_ms.unwrap_or(message.received_ms);
         if message.seconds_left(counted_ms) == Some(0) && now_ms.is_some() {
             let label = (DropReason::Expired, quality(message.qos));
-            return self.counters.messages_dropped.add(label, 1);
+            self.counters.messages_dropped.add(label, 1);
+            return true;
         }
         let mut properties = PropertiesBuilder::new();
         if let Err(error) = copy_properties(&mut properties, &message, counted_ms) {
-            return tracing::error!(%error, client_id, "a message that was kept is damaged");
+            tracing::error!(%error, client_id, "a message that was kept is damaged");
+            return true;
         }
         let mut published = message.published(properties.as_properties());
         published.topic = self.rewriter.topic(message.topic);
         let placed = self.placement.place(published.topic, client_id, published.properties);
         let Some(placed) = placed else {
-            return tracing::warn!(client_id, "a message that was kept has too many levels now");
+            tracing::warn!(client_id, "a message that was kept has too many levels now");
+            return true;
         };
+        if self.shared.store.is_full(placed.partition) {
+            return false;
+        }
         // What cannot be kept is still worth saying.
         let by = (self.index, self.now_ms);
         published.retain =
             published.retain && self.turn.admit(&published, &self.shared.retained, by);
         self.turn.append(&published, placed, self.now_ms);
         self.end_turn_soon();
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tidewire_proto::message::Published;
+    use tidewire_proto::mqtt::Properties;
+    use tidewire_proto::qos::Qos;
+    use tidewire_proto::record::{BatchBuilder, KeyRule};
+    use tidewire_proto::routing::placement::{Placement, Shelf};
+    use tidewire_proto::session::cursor::Positions;
+    use tidewire_store::rows::will::{WillRow, WillState};
+    use tidewire_store::{Commit, RealDisk, Store, StoreOptions, Table, TableChange};
+
+    use super::Core;
+    use crate::config::Config;
+    use crate::core::open::ConnId;
+    use crate::core::shared::Shared;
+    use crate::core::timers::Due;
+    use crate::metrics::Metrics;
+    use crate::shares::Shares;
+    use crate::store_options::from_config;
+
+    /// A core and a store without threads: nothing is durable before the store has its turn.
+    fn core(folder: &tempfile::TempDir) -> Core {
+        let config = Config::default();
+        let options = StoreOptions { threads: false, ..from_config(&config) };
+        let disk = Arc::new(RealDisk::new(folder.path()));
+        let (store, _) = Store::open(disk, options).expect("it opens");
+        let partitions = store.streams()[0].partitions.clone();
+        let shelf = Shelf { filters: vec![], partitions, log_qos0: true, key: KeyRule::Topic };
+        let placement = Placement::new(vec![shelf], 9).expect("it has partitions");
+        let inbox = Arc::default();
+        let inboxes = vec![Arc::clone(&inbox)];
+        let metrics = Metrics::register();
+        let shared = Shared::new(store, Shares::default(), inboxes, &config, metrics);
+        Core::new(0, Arc::new(shared), inbox, placement, Positions::default())
+    }
+
+    fn will(due_ms: i64) -> WillRow {
+        let mut message = BatchBuilder::new();
+        let published = Published {
+            topic: "gone",
+            payload: b"x",
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            properties: Properties::EMPTY,
+            origin: None,
+        };
+        published.push_to(&mut message, 0);
+        let state = WillState::Waiting { due_ms, by_broker: false };
+        WillRow { state, delay_s: 1, message: message.finish() }
+    }
+
+    /// How many messages are in the log.
+    fn published(store: &Store) -> u64 {
+        let partitions = store.streams()[0].partitions.clone();
+        let ends = partitions.iter().filter_map(|id| store.bounds(*id)).map(|(_, end)| end);
+        ends.sum()
+    }
+
+    #[test]
+    fn a_will_that_is_due_before_its_row_is_durable_is_sent_when_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut core = core(&folder);
+        let store = core.shared.store.clone();
+        let client_id: Arc<str> = "client".into();
+        let id = ConnId { key: 3, serial: 7 };
+        // Its connection has ended, and its last rows are on their way.
+        core.shared.registry.claim(&client_id, core.owner(id));
+        core.ending.insert(id.serial, Vec::new());
+        let due_ms = core.now_ms - 1;
+        core.wait_until_due(Due::Will(Arc::clone(&client_id), due_ms));
+        core.on_due();
+        core.submit();
+        store.turn();
+        assert_eq!(published(&store), 0, "others know nothing of it yet");
+        // They are there, and the connection lets go.
+        let key = client_id.as_bytes().into();
+        let row = TableChange::new(Table::Wills, key, Some(will(due_ms).encode()));
+        store.commit(Commit { appends: vec![], changes: vec![row] }).expect("committed");
+        core.on_session_ended(&client_id, id);
+        let Some(Due::Will(again, due_ms)) = core.timers.pop(i64::MAX) else {
+            panic!("nobody looks after it any more");
+        };
+        core.visit(&again, Some(due_ms));
+        core.submit();
+        store.turn();
+        assert_eq!(published(&store), 1);
+        let row = store.get(Table::Wills, client_id.as_bytes()).expect("readable");
+        assert_eq!(row, None, "sent once");
     }
 }

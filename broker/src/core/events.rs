@@ -12,9 +12,10 @@ use tidewire_store::{CommitError, Outcome, ReadError, Slice};
 use crate::core::denial::Denial;
 use crate::core::inbox::Event;
 use crate::core::open::{Conn, ConnId, Phase, Suback};
+use crate::core::send::quality;
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
-use crate::metrics::CloseReason;
+use crate::metrics::{CloseReason, DropReason};
 
 type Committed = Result<(), CommitError>;
 
@@ -157,6 +158,7 @@ impl Core {
 
     /// A publisher hears that its message was not stored.
     fn deny(&mut self, id: ConnId, packet_id: PacketId, qos: Qos, error: &CommitError) {
+        self.counters.messages_dropped.add((DropReason::Store, quality(qos)), 1);
         let no = Denial::of_commit(error);
         match self.open(id).map(|open| open.version) {
             Some(Version::V5) => self.send_denied(id, packet_id, qos, no),

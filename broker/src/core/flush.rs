@@ -8,7 +8,7 @@ use tidewire_store::{Reply, Table};
 
 use crate::core::inbox::Event;
 use crate::core::open::{ConnId, Open, Phase};
-use crate::core::state::{Core, TURN_BYTES_MAX};
+use crate::core::state::Core;
 use crate::core::turn::Waiting;
 use crate::metrics::Direction;
 
@@ -42,7 +42,7 @@ impl Core {
         self.write_groups();
         for id in std::mem::take(&mut self.urgent) {
             self.write_rows_of(id);
-            if self.turn.bytes() >= TURN_BYTES_MAX {
+            if self.is_turn_large() {
                 self.commit();
             }
         }
@@ -54,7 +54,7 @@ impl Core {
     fn write_groups(&mut self) {
         for id in std::mem::take(&mut self.groups.urgent) {
             self.write_group(id);
-            if self.turn.bytes() >= TURN_BYTES_MAX && !self.turn.has_messages() {
+            if self.is_turn_large() && !self.turn.has_messages() {
                 self.commit();
             }
         }

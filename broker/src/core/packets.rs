@@ -10,7 +10,7 @@ use crate::core::member::fate;
 use crate::core::open::{ConnId, Open, Phase};
 use crate::core::paced::Paced;
 use crate::core::send::packet_type;
-use crate::core::state::{Core, TURN_BYTES_MAX};
+use crate::core::state::Core;
 use crate::metrics::{CloseReason, Direction, RefuseReason};
 
 /// What a read came to.
@@ -49,7 +49,7 @@ impl Core {
         }
         self.counters.bytes.add(Direction::In, count as u64);
         self.on_bytes(id, &buffer[..count]);
-        if self.turn.bytes() >= TURN_BYTES_MAX {
+        if self.is_turn_large() {
             self.submit();
         }
         if count == buffer.len() { ReadEnd::More } else { ReadEnd::Drained }

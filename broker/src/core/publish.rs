@@ -11,7 +11,7 @@ use tidewire_store::rows::receipt;
 
 use crate::core::open::{ConnId, Phase};
 use crate::core::send::quality;
-use crate::core::state::{Core, TURN_BYTES_MAX};
+use crate::core::state::Core;
 use crate::core::turn::Waiting;
 use crate::metrics::{CloseReason, DropReason};
 
@@ -41,13 +41,21 @@ impl Core {
             return self.on_special(id, publish, &topic);
         }
         let topic = self.rewriter.topic(topic);
-        let Some(placed) = self.placement.place(topic, &open.client_id, publish.properties) else {
+        let Some(mut placed) = self.placement.place(topic, &open.client_id, publish.properties)
+        else {
             return self.refuse_publish(
                 id,
                 publish,
                 (ReasonCode::TOPIC_NAME_INVALID, DropReason::Invalid),
             );
         };
+        let is_full = self.shared.store.is_full(placed.partition);
+        if is_full && (publish.qos != Qos::AtMostOnce || publish.retain) {
+            // The store would refuse it, and with it what others publish in this turn.
+            let why = (ReasonCode::QUOTA_EXCEEDED, DropReason::Store);
+            return self.refuse_publish(id, publish, why);
+        }
+        placed.log_qos0 &= !is_full;
         let message = Published::new(publish, topic, origin);
         let by = (self.index, self.now_ms);
         if publish.retain && !self.turn.admit(&message, &self.shared.retained, by) {
@@ -66,7 +74,7 @@ impl Core {
             }
         }
         self.await_publish(id, publish);
-        if self.turn.bytes() >= TURN_BYTES_MAX {
+        if self.is_turn_large() {
             self.submit();
         }
         self.end_turn_soon();

@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) inboxes: Vec<Arc<Inbox>>,
     pub(crate) limits: MqttConfig,
+    /// Bytes after which a turn of a core commits without waiting for its end.
+    pub(crate) turn_bytes_max: usize,
     /// Who may use SCRAM-SHA-256, if anybody may.
     pub(crate) users: Option<UsersFile>,
     pub(crate) share: ShareConfig,
@@ -76,6 +78,7 @@ impl Shared {
             registry: Registry::default(),
             inboxes,
             limits,
+            turn_bytes_max: turn_bytes_max(config.store.wal_file_bytes),
             users: None,
             notes_publisher: share.asks_for_publisher(),
             share,
@@ -111,6 +114,13 @@ impl Shared {
     pub(crate) fn next_serial(&self) -> u64 {
         self.serials.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+/// A commit lies in one file of the write-ahead log: what a turn gathers, and one more packet, a
+/// quarter of the file at most, which is there twice if it is retained.
+fn turn_bytes_max(wal_file_bytes: u64) -> usize {
+    const ENOUGH: usize = 1024 * 1024;
+    usize::try_from(wal_file_bytes / 4).map_or(ENOUGH, |quarter| quarter.min(ENOUGH))
 }
 
 /// Time that does not jump, in the terms of the wall clock: what waits is measured with it.

@@ -31,8 +31,6 @@ use crate::registry::Owner;
 
 /// Bytes read from one socket before others get their turn.
 pub(crate) const READ_BYTES_MAX: usize = 128 * 1024;
-/// Bytes after which a turn commits without waiting for its end.
-pub(crate) const TURN_BYTES_MAX: usize = 1024 * 1024;
 
 /// The state of one core. Only its own thread touches it.
 pub(crate) struct Core {
@@ -213,6 +211,11 @@ impl Core {
         } else {
             self.changed.push(id);
         }
+    }
+
+    /// The turn is to commit without waiting for its end.
+    pub(crate) fn is_turn_large(&mut self) -> bool {
+        self.turn.bytes() >= self.shared.turn_bytes_max
     }
 
     pub(crate) fn end_turn_soon(&mut self) {

@@ -78,7 +78,8 @@ impl Core {
         }
         let wait_s = if open.ends_at_once { 0 } else { will.delay_s.min(open.terms.expiry_s) };
         if wait_s == 0 {
-            return self.publish_will(&will.message, &open.client_id);
+            self.publish_will(&will.message, &open.client_id);
+            return;
         }
         let due_ms = self.shared.clock.now_ms() + i64::from(wait_s) * 1000;
         let state = WillState::Waiting { due_ms, by_broker: false };
@@ -86,21 +87,28 @@ impl Core {
         self.wait_until_due(Due::Will(Arc::clone(&open.client_id), due_ms));
     }
 
-    /// Publishes a will, in the commit that removes its row.
-    pub(crate) fn publish_will(&mut self, message: &Batch, client_id: &Arc<str>) {
+    /// Publishes a will, in the commit that removes its row. False when there is no room for it: it
+    /// is tried again later.
+    pub(crate) fn publish_will(&mut self, message: &Batch, client_id: &Arc<str>) -> bool {
         // What it may live begins now.
-        self.publish_kept(message, client_id, None);
+        if !self.publish_kept(message, client_id, None) {
+            self.visit_later(Arc::clone(client_id));
+            return false;
+        }
         let key = client_id.as_bytes().into();
         self.turn.put_with_messages(Table::Wills, key, None);
         self.turn.waiting.push(Waiting::Will(Arc::clone(client_id)));
+        true
     }
 
     /// Publishes a will whose client is back. It is not tried again: what the client itself says
     /// from now on must not be overtaken by it. Nor does the client wait for it: it may be the one
     /// whose reading makes room.
     fn publish_late_will(&mut self, message: &Batch, client_id: &Arc<str>) {
-        self.publish_kept(message, client_id, None);
-        self.turn.waiting.push(Waiting::LateWill(Arc::clone(client_id)));
+        match self.publish_kept(message, client_id, None) {
+            true => self.turn.waiting.push(Waiting::LateWill(Arc::clone(client_id))),
+            false => tracing::warn!(client_id = &**client_id, "a will is lost: its client is back"),
+        }
     }
 
     /// A will is published, or could not be.

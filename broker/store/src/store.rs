@@ -100,6 +100,11 @@ impl Store {
         }
     }
 
+    /// Whether appends to this partition are refused, because its stream holds as much as it may.
+    pub fn is_full(&self, partition: PartitionId) -> bool {
+        self.inner.engine.holds.refused(std::iter::once(partition)).is_some()
+    }
+
     /// Commit and wait for it: for tools and tests. Never from a [`Reply`] or [`Follower`].
     pub fn commit(&self, commit: Commit) -> Result<Vec<u64>, CommitError> {
         let waiter = Arc::new(Waiter::default());

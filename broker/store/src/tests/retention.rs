@@ -111,10 +111,12 @@ fn at_the_hard_limit_new_records_are_refused_until_readers_have_read() {
     publish(&store, 0..600).expect("committed");
     store.set_hold("pump", &[(ID, 0)]);
     assert!(retain(&store, 100_000).refuses);
+    assert!(store.is_full(ID) && !store.is_full(PartitionId(2)), "the stream, and it alone");
     assert_eq!(publish(&store, 600..601), Err(CommitError::StreamFull(ID)));
     store.set_hold("pump", &[(ID, 600)]);
     assert!(!retain(&store, 100_000).refuses);
     publish(&store, 600..601).expect("there is room again");
+    assert!(!store.is_full(ID));
 }
 
 #[test]
