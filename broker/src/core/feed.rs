@@ -17,8 +17,11 @@ use crate::core::letters::Fate;
 use crate::core::open::{ConnId, Phase};
 use crate::core::send::quality;
 use crate::core::state::{Core, Deferred};
-use crate::core::stored::{READ_LOG_BYTES, message_at};
+use crate::core::stored::{READ_LOG_BYTES, begins_with, message_at};
 use crate::metrics::DropReason;
+
+/// Exchanges that are gone on with before others get their turn.
+const RESENDS_AT_A_TIME: usize = 32;
 
 /// What the feed must wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,9 +174,11 @@ impl Core {
         true
     }
 
-    /// Sends again what is in flight since an earlier connection. False when room ran out.
+    /// Sends again what is in flight since an earlier connection. False when room ran out, or
+    /// others are to have their turn: the log is read for it on the core's own thread.
     fn feed_resends(&mut self, id: ConnId) -> bool {
-        loop {
+        let mut last = None;
+        for _ in 0..RESENDS_AT_A_TIME {
             let room = self.shared.limits.outbound_buffer_bytes_max as usize;
             let Some(conn) = self.conn(id) else { return false };
             let is_full = conn.out.len() > room;
@@ -190,19 +195,33 @@ impl Core {
                 Some(Exchange { step: Step::Released, .. }) => {
                     self.send_pubrel(id, packet_id, true);
                 }
-                Some(exchange) => self.resend(id, packet_id, &exchange),
+                Some(exchange) => self.resend(id, packet_id, &exchange, &mut last),
                 // The client ended it first.
                 None => (),
             }
         }
+        self.feed_soon(id);
+        false
     }
 
-    fn resend(&mut self, id: ConnId, packet_id: PacketId, exchange: &Exchange) {
-        let slice = self.shared.store.read(exchange.place.partition, exchange.place.offset, 1);
+    /// `last` is the part of the log that was read before: most often the message is in it, too.
+    fn resend(
+        &mut self,
+        id: ConnId,
+        packet_id: PacketId,
+        exchange: &Exchange,
+        last: &mut Option<(PartitionId, Slice)>,
+    ) {
+        let Place { partition, offset } = exchange.place;
+        if !last.as_ref().is_some_and(|(of, slice)| *of == partition && begins_with(slice, offset))
+        {
+            let slice = self.shared.store.read(partition, offset, 1);
+            *last = slice.ok().map(|slice| (partition, slice));
+        }
         let mut template = std::mem::take(&mut self.scratch.templates.own);
-        let is_written = match &slice {
-            Ok(slice) => self.write_again(id, &mut template, slice, exchange),
-            Err(_) => false,
+        let is_written = match last {
+            Some((_, slice)) => self.write_again(id, &mut template, slice, exchange),
+            None => false,
         };
         match self.conn(id).filter(|_| is_written) {
             Some(conn) => {

@@ -7,6 +7,14 @@ use tidewire_store::Slice;
 /// Bytes that one read of the log asks for.
 pub(crate) const READ_LOG_BYTES: usize = 64 * 1024;
 
+/// Whether the first batch of a slice has this offset.
+pub(crate) fn begins_with(slice: &Slice, offset: u64) -> bool {
+    slice.batches.first().is_some_and(|stored| {
+        let end = stored.base_offset + u64::from(stored.batch.last_offset_delta());
+        (stored.base_offset..=end).contains(&offset)
+    })
+}
+
 /// The message with this offset in a slice that begins with its batch.
 pub(crate) fn message_at(slice: &Slice, offset: u64) -> Option<Message<'_>> {
     Message::of(&record_at(slice, offset)?.1)
