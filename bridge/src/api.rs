@@ -1,23 +1,40 @@
 //! From a frame to its answer: header, table of versions, guard, decoder, handler. One handler
 //! file per API; what an API means stands there and nowhere else.
 
+mod admin;
 mod api_versions;
+mod create_partitions;
+mod create_topics;
 mod delete_groups;
+mod delete_records;
+mod delete_topics;
+mod describe_acls;
+mod describe_cluster;
+mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
+mod fetch;
 mod find_coordinator;
 mod groups;
 mod heartbeat;
+mod incremental_alter_configs;
+mod init_producer_id;
 mod join_group;
 mod leave_group;
 mod list_groups;
+mod list_offsets;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
+mod offset_for_leader_epoch;
+mod produce;
 mod reply;
 mod sync_group;
 
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest};
@@ -27,7 +44,7 @@ use crate::guard::{self, Reader};
 use crate::versions::{self, Api};
 use crate::wire::{Answer, Refusal, RequestHead, read_client_id};
 
-use reply::reply;
+use reply::{decode, reply};
 
 /// Who asks, and where.
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +93,28 @@ pub(crate) fn admit(frame: &Bytes, ends: Ends) -> Result<Incoming, Refusal> {
     Ok(Incoming::Request(Admitted { api, call, body }))
 }
 
-/// Answers a request; `Err` closes the connection.
-pub(crate) async fn answer(context: &Context, request: Admitted) -> Result<Answer, Refusal> {
+impl Admitted {
+    /// Will it append to the log?
+    pub(crate) fn appends(&self) -> bool {
+        self.api.key == ApiKey::Produce
+    }
+}
+
+/// A request on its way to its answer; `Err` closes the connection.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Answer, Refusal>>>>;
+
+/// Begins with a request. What a producer sends is handed to the store before this returns, so that
+/// many of its requests can be on their way; everything else begins when the answer is awaited.
+pub(crate) fn begin(context: Rc<Context>, request: Admitted) -> Answering {
+    if !request.appends() {
+        return Box::pin(async move { answer(&context, request).await });
+    }
+    let Admitted { call, body, .. } = request;
+    let begun = decode(&call, &body).map(|request| produce::begin(&context, &call, &request));
+    Box::pin(async move { produce::finish(&context, &call, begun?).await })
+}
+
+async fn answer(context: &Context, request: Admitted) -> Result<Answer, Refusal> {
     let Admitted { api, call, body } = &request;
     match api.key {
         ApiKey::ApiVersions => {
@@ -88,6 +125,23 @@ pub(crate) async fn answer(context: &Context, request: Admitted) -> Result<Answe
             let answer = async |request| metadata::answer(context, call, &request);
             reply(call, body, answer).await
         }
+        ApiKey::Fetch => fetch::answer(context, call, &decode(call, body)?).await,
+        ApiKey::InitProducerId => {
+            let answer = async |request| init_producer_id::answer(context, &request).await;
+            reply(call, body, answer).await
+        }
+        ApiKey::ListOffsets => {
+            let answer = async |request| list_offsets::answer(context, call, &request).await;
+            reply(call, body, answer).await
+        }
+        ApiKey::OffsetForLeaderEpoch => {
+            let answer = async |request| offset_for_leader_epoch::answer(context, &request);
+            reply(call, body, answer).await
+        }
+        key if admin::serves(key) => admin::answer(context, call, key, body).await,
         _ => groups::answer(context, call, api.key, body).await,
     }
 }
+
+#[cfg(test)]
+mod tests;

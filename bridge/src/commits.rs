@@ -8,6 +8,7 @@ use tidewire_store::{Commit, CommitError, Offsets, Outcome, Reply, Store};
 use tokio::sync::oneshot;
 
 type Answer = Result<Offsets, CommitError>;
+type Then = Box<dyn FnOnce(Answer) + Send>;
 
 /// Those who wait, by ticket.
 #[derive(Default)]
@@ -18,44 +19,39 @@ pub(crate) struct Commits {
 #[derive(Default)]
 struct State {
     next: u64,
-    waiting: HashMap<u64, oneshot::Sender<Answer>>,
+    waiting: HashMap<u64, Then>,
 }
 
-/// A commit on its way.
-pub(crate) struct Pending(oneshot::Receiver<Answer>);
-
 impl Commits {
-    /// Hands a commit to the store, now; what it is answered can be waited for.
-    pub(crate) fn submit(self: &Arc<Self>, store: &Store, commit: Commit) -> Pending {
-        let (ticket, pending) = self.ticket();
-        store.submit(commit, Some((ticket, Arc::clone(self) as Arc<dyn Reply>)));
-        pending
-    }
-
-    fn ticket(&self) -> (u64, Pending) {
-        let (tell, told) = oneshot::channel();
+    /// Hands a commit to the store, now. What it is answered is told on a thread of the store that
+    /// others wait for: `then` notes it and returns.
+    pub(crate) fn submit(self: &Arc<Self>, store: &Store, commit: Commit, then: Then) {
         let mut state = self.state.lock();
         state.next += 1;
         let ticket = state.next;
-        state.waiting.insert(ticket, tell);
-        (ticket, Pending(told))
+        state.waiting.insert(ticket, then);
+        drop(state);
+        store.submit(commit, Some((ticket, Arc::clone(self) as Arc<dyn Reply>)));
     }
-}
 
-impl Pending {
-    /// Durable as its streams ask for, with the base offset of each append; or refused.
-    pub(crate) async fn outcome(self) -> Result<Offsets, CommitError> {
-        self.0.await.unwrap_or(Err(CommitError::Closed))
+    /// Hands a commit to the store, now; what it is answered can be waited for.
+    pub(crate) async fn commit(self: &Arc<Self>, store: &Store, commit: Commit) -> Answer {
+        let (tell, told) = oneshot::channel();
+        let then = move |answer| {
+            // Whoever does not wait any more does not want to know.
+            let _ = tell.send(answer);
+        };
+        self.submit(store, commit, Box::new(then));
+        told.await.unwrap_or(Err(CommitError::Closed))
     }
 }
 
 impl Reply for Commits {
     fn committed(&self, outcomes: &mut Vec<Outcome>) {
-        let mut state = self.state.lock();
         for Outcome { ticket, result, .. } in outcomes.drain(..) {
-            if let Some(tell) = state.waiting.remove(&ticket) {
-                // Whoever does not wait any more does not want to know.
-                let _ = tell.send(result);
+            let then = self.state.lock().waiting.remove(&ticket);
+            if let Some(then) = then {
+                then(result);
             }
         }
     }

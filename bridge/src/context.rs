@@ -5,13 +5,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tidewire_store::{Commit, CommitError, Offsets, Store};
+use tidewire_store::{Commit, CommitError, Offsets, ReadError, Store};
 
-use crate::commits::{Commits, Pending};
+use crate::commits::Commits;
 use crate::coordinator::Coordinator;
 use crate::limits::PortLimits;
 use crate::names::Topics;
 use crate::numbers::PortNumbers;
+use crate::options::PortOptions;
+use crate::producer_ids::ProducerIds;
+use crate::producers::Producers;
+use crate::tail::Tail;
 
 /// The id of the only node there is.
 pub(crate) const NODE_ID: i32 = 1;
@@ -23,14 +27,14 @@ pub(crate) const LEADER_EPOCH: i32 = 0;
 /// Shared by all connections, for as long as the port is open.
 pub(crate) struct Context {
     pub(crate) store: Store,
-    pub(crate) limits: PortLimits,
-    pub(crate) numbers: PortNumbers,
-    /// Where clients are told to connect to; without, where each came in.
-    pub(crate) advertised: Option<(String, u16)>,
+    pub(crate) options: PortOptions,
     pub(crate) cluster_id: String,
     pub(crate) commits: Arc<Commits>,
+    pub(crate) tail: Arc<Tail>,
     /// Consumer groups.
     pub(crate) coordinator: Coordinator,
+    pub(crate) producers: Arc<Producers>,
+    pub(crate) producer_ids: ProducerIds,
 }
 
 /// The facts of one request.
@@ -47,9 +51,39 @@ pub(crate) struct Call {
 }
 
 impl Context {
+    /// Follows the store from here on.
+    pub(crate) fn new(
+        store: Store,
+        options: PortOptions,
+        cluster_id: String,
+    ) -> Result<Self, ReadError> {
+        let tail = Arc::new(Tail::default());
+        let _ends = store.follow(Arc::clone(&tail) as Arc<_>);
+        Ok(Self {
+            producers: Arc::new(Producers::load(&store)?),
+            producer_ids: ProducerIds::default(),
+            coordinator: Coordinator::open(&store, options.groups)?,
+            options,
+            cluster_id,
+            commits: Arc::default(),
+            tail,
+            store,
+        })
+    }
+
+    /// What clients may make us hold.
+    pub(crate) fn limits(&self) -> &PortLimits {
+        &self.options.limits
+    }
+
+    /// Where it is counted.
+    pub(crate) fn numbers(&self) -> &PortNumbers {
+        &self.options.numbers
+    }
+
     /// Where a client that made this call is to connect to.
     pub(crate) fn address(&self, call: &Call) -> (String, u16) {
-        match &self.advertised {
+        match &self.options.advertised {
             Some(address) => address.clone(),
             None => (call.local.ip().to_canonical().to_string(), call.local.port()),
         }
@@ -60,20 +94,13 @@ impl Context {
         Topics::new(self.store.streams())
     }
 
-    /// Hands a commit to the store at once; the answer can be waited for.
-    pub(crate) fn submit(&self, commit: Commit) -> Pending {
-        self.commits.submit(&self.store, commit)
-    }
-
-    #[expect(dead_code, reason = "the first API that writes comes next")]
-    /// Hands a commit to the store and waits until it is durable.
+    /// Hands a commit to the store, in the order of these calls, and waits until it is durable.
     pub(crate) async fn commit(&self, commit: Commit) -> Result<Offsets, CommitError> {
-        self.submit(commit).outcome().await
+        self.commits.commit(&self.store, commit).await
     }
 }
 
 /// Milliseconds since 1970.
-#[expect(dead_code, reason = "the first API that writes comes next")]
 pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

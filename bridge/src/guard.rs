@@ -3,12 +3,14 @@
 //! only be shown requests that passed here.
 
 mod read;
+#[cfg(test)]
+pub(crate) mod sample;
 mod shape;
 mod shapes;
 
 pub(crate) use read::{Reader, ShortError};
 pub(crate) use shape::Shape;
-pub(crate) use shapes::{data, groups};
+pub(crate) use shapes::{admin, data, groups};
 
 use shape::{Field, Kind};
 

@@ -1,20 +1,33 @@
 //! The peers: the Kafka port, export and MQTT links. Stands on the store alone.
 
 mod api;
+mod append;
 mod commits;
 mod context;
 mod coordinator;
+mod foreign;
 pub mod groups;
 mod guard;
 mod limits;
 mod names;
 mod numbers;
+mod options;
+mod output;
+mod placed;
 mod port;
+mod producer_ids;
+mod producers;
+mod reads;
+mod retained;
 mod subscription;
+mod tail;
 mod text;
 mod versions;
 mod wire;
+mod written;
 
 pub use limits::PortLimits;
 pub use numbers::PortNumbers;
-pub use port::{BoundPort, Port, PortError, PortOptions};
+pub use options::PortOptions;
+pub use port::{BoundPort, Port, PortError};
+pub use retained::{RetainedLimit, Settle};

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use tidewire_proto::id::PartitionId;
 use tidewire_store::Stream;
 use uuid::Uuid;
 
 /// What Kafka says for "you did not ask what you may do".
 pub(crate) const UNKNOWN_OPERATIONS: i32 = i32::MIN;
+
+/// Why a stream is not made or changed here.
+pub(crate) const BY_CONFIGURATION: &str =
+    "streams are made and changed in the configuration of the broker ([[stream]])";
 
 /// All streams, as of one moment.
 pub(crate) struct Topics {
@@ -33,6 +38,11 @@ impl Topics {
     pub(crate) fn with_id(&self, wanted: Uuid) -> Option<(&Stream, Uuid)> {
         self.iter().find(|(_, id)| *id == wanted)
     }
+}
+
+/// The partition of a stream with this index.
+pub(crate) fn partition(stream: &Stream, index: i32) -> Option<PartitionId> {
+    stream.partitions.get(usize::try_from(index).ok()?).copied()
 }
 
 /// A stream is never deleted and never renamed: its name is enough to know it by.

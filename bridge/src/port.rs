@@ -9,7 +9,6 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,10 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 use crate::context::Context;
-use crate::coordinator::Coordinator;
-use crate::groups::Limits;
-use crate::limits::PortLimits;
-use crate::numbers::PortNumbers;
+use crate::options::PortOptions;
 use crate::wire::Refusal;
 
 pub use error::PortError;
@@ -33,18 +29,6 @@ const BACKLOG: i32 = 1024;
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// Threads that read files for connections, so that no other connection waits for a disk.
 const READERS_MAX: usize = 16;
-
-/// What a Kafka port is to be.
-pub struct PortOptions {
-    /// Where clients are told to connect to; without, where each came in.
-    pub advertised: Option<(String, u16)>,
-    /// What clients may make us hold.
-    pub limits: PortLimits,
-    /// The same of consumer groups.
-    pub groups: Limits,
-    /// Where it is counted.
-    pub numbers: PortNumbers,
-}
 
 /// A port that is taken, and serves nobody yet.
 #[derive(Debug)]
@@ -89,11 +73,7 @@ impl BoundPort {
     /// When the store does not say who we are, or the system refuses a thread.
     pub fn open(self, store: Store, options: PortOptions) -> Result<Port, PortError> {
         let cluster_id = identity::cluster_id(&store)?;
-        let PortOptions { advertised, limits, groups, numbers } = options;
-        let coordinator = Coordinator::open(&store, groups).map_err(PortError::Tables)?;
-        let commits = Arc::default();
-        let context =
-            Context { store, limits, numbers, advertised, cluster_id, commits, coordinator };
+        let context = Context::new(store, options, cluster_id).map_err(PortError::Tables)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .thread_name("kafka-read")
@@ -141,17 +121,17 @@ async fn accept(socket: TcpListener, context: Rc<Context>, mut stopped: oneshot:
                 if ended.is_err() {
                     tracing::error!("a connection of the Kafka port ended in a panic");
                 }
-                context.numbers.connections.decrement(1);
+                context.numbers().connections.decrement(1);
             }
             accepted = socket.accept() => match accepted {
-                Ok((socket, peer)) if connections.len() < context.limits.connections_max => {
-                    context.numbers.connections.increment(1);
+                Ok((socket, peer)) if connections.len() < context.limits().connections_max => {
+                    context.numbers().connections.increment(1);
                     let connection = connection::serve(Rc::clone(&context), socket, peer);
                     connections.spawn_local(connection);
                 }
                 Ok((_, peer)) => {
                     tracing::debug!(%peer, "there are too many Kafka connections");
-                    context.numbers.closed(Refusal::TooMany);
+                    context.numbers().closed(Refusal::TooMany);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "no Kafka connection can be accepted");

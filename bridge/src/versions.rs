@@ -3,7 +3,7 @@
 
 use kafka_protocol::messages::ApiKey;
 
-use crate::guard::{Shape, data, groups};
+use crate::guard::{Shape, admin, data, groups};
 
 /// One API that we serve.
 #[derive(Debug)]
@@ -34,7 +34,11 @@ impl Api {
 
 /// All that we serve, by key.
 pub(crate) static APIS: &[Api] = &[
-    Api::new(ApiKey::Metadata, 0, 12, &data::METADATA),
+    // Old librdkafka compresses only where it sees 0, and never sends it.
+    Api { lowest: 3, ..Api::new(ApiKey::Produce, 0, 13, &data::PRODUCE) },
+    Api::new(ApiKey::Fetch, 4, 17, &data::FETCH),
+    Api::new(ApiKey::ListOffsets, 1, 10, &data::LIST_OFFSETS),
+    Api::new(ApiKey::Metadata, 0, 13, &data::METADATA),
     Api::new(ApiKey::OffsetCommit, 2, 9, &groups::OFFSET_COMMIT),
     Api::new(ApiKey::OffsetFetch, 1, 9, &groups::OFFSET_FETCH),
     Api::new(ApiKey::FindCoordinator, 0, 6, &groups::FIND_COORDINATOR),
@@ -45,8 +49,19 @@ pub(crate) static APIS: &[Api] = &[
     Api::new(ApiKey::DescribeGroups, 0, 6, &groups::DESCRIBE_GROUPS),
     Api::new(ApiKey::ListGroups, 0, 5, &groups::LIST_GROUPS),
     Api::new(ApiKey::ApiVersions, 0, 4, &data::API_VERSIONS),
+    Api::new(ApiKey::CreateTopics, 2, 7, &admin::CREATE_TOPICS),
+    Api::new(ApiKey::DeleteTopics, 1, 6, &admin::DELETE_TOPICS),
+    Api::new(ApiKey::DeleteRecords, 0, 2, &admin::DELETE_RECORDS),
+    Api::new(ApiKey::InitProducerId, 0, 5, &data::INIT_PRODUCER_ID),
+    Api::new(ApiKey::OffsetForLeaderEpoch, 2, 4, &data::OFFSET_FOR_LEADER_EPOCH),
+    Api::new(ApiKey::DescribeAcls, 1, 3, &admin::DESCRIBE_ACLS),
+    Api::new(ApiKey::DescribeConfigs, 1, 4, &admin::DESCRIBE_CONFIGS),
+    Api::new(ApiKey::DescribeLogDirs, 1, 4, &admin::DESCRIBE_LOG_DIRS),
+    Api::new(ApiKey::CreatePartitions, 0, 3, &admin::CREATE_PARTITIONS),
     Api::new(ApiKey::DeleteGroups, 0, 2, &groups::DELETE_GROUPS),
+    Api::new(ApiKey::IncrementalAlterConfigs, 0, 1, &admin::INCREMENTAL_ALTER_CONFIGS),
     Api::new(ApiKey::OffsetDelete, 0, 0, &groups::OFFSET_DELETE),
+    Api::new(ApiKey::DescribeCluster, 0, 2, &admin::DESCRIBE_CLUSTER),
 ];
 
 /// The API with this number.

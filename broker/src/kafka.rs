@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use tidewire_bridge::{BoundPort, Port, PortNumbers, PortOptions};
+use tidewire_bridge::{BoundPort, Port, PortNumbers, PortOptions, RetainedLimit, Settle};
+use tidewire_proto::record::Batch;
 
 use crate::config::Config;
 use crate::core::shared::Shared;
 use crate::error::StartError;
+use crate::retained::Footprint;
 
 /// Takes the port, if there is to be one.
 pub(crate) fn bind(config: &Config) -> Result<Option<BoundPort>, StartError> {
@@ -23,8 +25,26 @@ pub(crate) fn open(
     numbers: PortNumbers,
 ) -> Result<Port, StartError> {
     let settings = &config.listener.kafka;
-    let (advertised, limits) = (settings.advertised(), settings.limits());
+    let limits = settings.limits(config.mqtt.topic_levels_max);
+    let retained = Arc::new(Retained(Arc::clone(shared)));
     let groups = config.consumer_groups.limits();
-    let options = PortOptions { advertised, limits, groups, numbers };
+    let options =
+        PortOptions { advertised: settings.advertised(), limits, groups, numbers, retained };
     bound.open(shared.store.clone(), options).map_err(StartError::Kafka)
+}
+
+/// Stands for the port where cores are numbered.
+const NO_CORE: usize = usize::MAX;
+
+/// Retained messages are counted in one place, whoever publishes them.
+struct Retained(Arc<Shared>);
+
+impl RetainedLimit for Retained {
+    fn claim(&self, topic: &str, kept: Option<&Batch>) -> Option<Settle> {
+        let footprint = kept.map(|kept| Footprint::of(topic, kept));
+        let claimed = self.0.retained.claim(topic, footprint, NO_CORE)?;
+        let shared = Arc::clone(&self.0);
+        let settle = move |is_durable| shared.retained.settle(&claimed, &shared.store, is_durable);
+        Some(Box::new(settle))
+    }
 }

@@ -8,6 +8,7 @@ mod outcome;
 mod seeds;
 
 pub mod codec;
+pub mod kafka;
 pub mod session;
 
 use std::collections::HashSet;

@@ -5,8 +5,9 @@ use std::env;
 use std::time::Duration;
 
 use tidewire_tests::broker::Broker;
+use tidewire_tests::fuzz::kafka::KafkaPeer;
 use tidewire_tests::fuzz::session::Session;
-use tidewire_tests::fuzz::{Corpus, Plan, Report, codec, resident_bytes, run};
+use tidewire_tests::fuzz::{Corpus, Plan, Report, codec, kafka, resident_bytes, run};
 use tidewire_tests::places::source_root;
 
 const SHORT: Duration = Duration::from_secs(6);
@@ -48,5 +49,18 @@ fn no_bytes_break_the_broker() {
     tell("session", plan, report, &corpus);
     let memory = broker.memory_bytes();
     println!("fuzz session: the broker holds {} MiB", memory >> 20);
+    assert!(memory < MEMORY_BYTES_MAX, "{memory} bytes");
+}
+
+#[test]
+fn no_bytes_break_the_kafka_port() {
+    let plan = Plan::of_environment(SHORT);
+    let broker = Broker::start();
+    let mut corpus = corpus("kafka").with(kafka::seeds());
+    let mut peer = KafkaPeer::new(broker.kafka_address());
+    let report = run(plan, &mut corpus, |input| peer.target(input));
+    tell("kafka", plan, report, &corpus);
+    let memory = broker.memory_bytes();
+    println!("fuzz kafka: the broker holds {} MiB", memory >> 20);
     assert!(memory < MEMORY_BYTES_MAX, "{memory} bytes");
 }

@@ -4,7 +4,7 @@ use crate::check::cargo;
 use crate::output::{announce, run};
 use crate::places::Places;
 
-const USAGE: &str = "cargo xtask fuzz [codec|session] [--minutes N] [--seed S]";
+const USAGE: &str = "cargo xtask fuzz [codec|session|kafka] [--minutes N] [--seed S]";
 
 /// Until the time is over or something breaks; what was found goes into the corpus.
 pub(crate) fn all(places: &Places, words: &[&str]) -> Result<(), String> {
@@ -31,6 +31,7 @@ fn choice(words: &[&str]) -> Result<Choice, String> {
     while let Some(word) = words.next() {
         match *word {
             "codec" => choice.test = "no_bytes_break_the_codec",
+            "kafka" => choice.test = "no_bytes_break_the_kafka_port",
             "session" => choice.test = "no_bytes_break_the_broker",
             "--minutes" => choice.seconds = 60 * number(words.next())?,
             "--seed" => choice.seed = number(words.next())?.to_string(),
@@ -55,6 +56,6 @@ mod tests {
         let one = choice(&["codec", "--minutes", "10", "--seed", "7"]).expect("all of it");
         assert_eq!(one.test, "no_bytes_break_the_codec");
         assert_eq!((one.seconds, one.seed.as_str()), (600, "7"));
-        assert!(choice(&["kafka"]).is_err() && choice(&["--minutes"]).is_err());
+        assert!(choice(&["amqp"]).is_err() && choice(&["--minutes"]).is_err());
     }
 }

@@ -20,7 +20,8 @@ where
     Answer::of(&answer, call.version, call.correlation)
 }
 
-fn decode<Q: Decodable>(call: &Call, body: &Bytes) -> Result<Q, Refusal> {
+/// Of a request that passed the guard.
+pub(super) fn decode<Q: Decodable>(call: &Call, body: &Bytes) -> Result<Q, Refusal> {
     Q::decode(&mut body.clone(), call.version).map_err(|error| {
         tracing::debug!(%error, "a request that does not decode");
         Refusal::Malformed

@@ -2,7 +2,6 @@
 
 #[expect(dead_code, reason = "their handlers come next")]
 pub(crate) mod admin;
-#[expect(dead_code, reason = "their handlers come next")]
 pub(crate) mod data;
 #[expect(dead_code, reason = "the handlers of transactions come later")]
 pub(crate) mod groups;

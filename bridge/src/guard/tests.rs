@@ -3,94 +3,13 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::shape::{Field, Kind, Shape};
+use super::sample::write;
 use super::{ELEMENTS_MAX, GuardError, check};
 use crate::versions::{APIS, Api};
 
 mod decoders;
 
 use decoders::decode;
-
-/// Writes a request as its shape describes it, with so many elements in every array.
-struct Writer {
-    out: BytesMut,
-    version: i16,
-    is_flexible: bool,
-    elements: usize,
-}
-
-impl Writer {
-    fn write(shape: &Shape, version: i16, elements: usize) -> Vec<u8> {
-        let is_flexible = version >= shape.flexible_since;
-        let mut writer = Self { out: BytesMut::new(), version, is_flexible, elements };
-        writer.fields(shape.fields);
-        writer.out.to_vec()
-    }
-
-    fn fields(&mut self, fields: &[Field]) {
-        let is_here = |field: &&Field| field.is_in(self.version);
-        let (plain, tagged): (Vec<_>, Vec<_>) =
-            fields.iter().filter(is_here).partition(|field| field.tag.is_none());
-        for field in plain {
-            self.value(&field.kind);
-        }
-        if self.is_flexible {
-            self.varint(tagged.len() + 1);
-            for field in tagged {
-                self.varint(field.tag.unwrap_or_default() as usize);
-                let mut inner = Self { out: BytesMut::new(), ..*self };
-                inner.value(&field.kind);
-                self.varint(inner.out.len());
-                self.out.put_slice(&inner.out);
-            }
-            // One that nobody knows.
-            self.varint(99);
-            self.varint(2);
-            self.out.put_slice(b"??");
-        }
-    }
-
-    fn value(&mut self, kind: &Kind) {
-        match kind {
-            Kind::Fixed(bytes) => {
-                self.out.put_bytes(0, bytes - 1);
-                self.out.put_u8(1);
-            }
-            Kind::Text if !self.is_flexible => {
-                self.out.put_i16(2);
-                self.out.put_slice(b"ab");
-            }
-            Kind::Text | Kind::Bytes => {
-                self.length(2);
-                self.out.put_slice(b"ab");
-            }
-            Kind::Group(fields) => self.fields(fields),
-            Kind::Maybe(fields) => {
-                self.out.put_u8(1);
-                self.fields(fields);
-            }
-            Kind::Array(element) => {
-                self.length(self.elements);
-                (0..self.elements).for_each(|_| self.value(element));
-            }
-        }
-    }
-
-    fn length(&mut self, length: usize) {
-        match self.is_flexible {
-            true => self.varint(length + 1),
-            false => self.out.put_i32(i32::try_from(length).unwrap()),
-        }
-    }
-
-    fn varint(&mut self, mut number: usize) {
-        while number >= 0x80 {
-            self.out.put_u8(u8::try_from(number & 0x7f).unwrap() | 0x80);
-            number >>= 7;
-        }
-        self.out.put_u8(u8::try_from(number).unwrap());
-    }
-}
 
 fn every(mut test: impl FnMut(&Api, i16)) {
     for api in APIS {
@@ -104,7 +23,7 @@ fn every(mut test: impl FnMut(&Api, i16)) {
 fn every_shape_is_what_the_decoder_reads() {
     every(|api, version| {
         for elements in 0..3 {
-            let body = Writer::write(api.shape, version, elements);
+            let body = write(api.shape, version, elements);
             assert_eq!(check(api.shape, version, &body), Ok(()), "{:?} {version}", api.key);
             let left = decode(api.key, version, Bytes::from(body.clone()));
             assert_eq!(left, Ok(0), "{:?} {version} with {elements} elements", api.key);
@@ -115,7 +34,7 @@ fn every_shape_is_what_the_decoder_reads() {
 #[test]
 fn a_request_that_is_cut_anywhere_is_refused() {
     every(|api, version| {
-        let body = Writer::write(api.shape, version, 2);
+        let body = write(api.shape, version, 2);
         for end in 0..body.len() {
             let outcome = check(api.shape, version, &body[..end]);
             assert!(matches!(outcome, Err(GuardError::Short(_))), "{:?} {version} {end}", api.key);
@@ -135,7 +54,7 @@ fn no_absurd_length_reaches_a_decoder() {
         &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
     ];
     every(|api, version| {
-        let body = Writer::write(api.shape, version, 2);
+        let body = write(api.shape, version, 2);
         for (at, bytes) in (0..body.len()).flat_map(|at| absurd.map(|bytes| (at, bytes))) {
             for keep in [body.len(), at] {
                 let mut changed = body[..at].to_vec();

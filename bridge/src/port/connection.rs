@@ -1,15 +1,17 @@
-//! One Kafka connection: frames in, answers out, in the order of the requests. Holds one request
+//! One Kafka connection: frames in, answers out, in the order of the requests. Holds a few requests
 //! and one answer at a time; an idle connection owns no buffer.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use crate::api::{self, Ends, Incoming};
+use crate::api::{self, Answering, Ends, Incoming};
 use crate::context::Context;
 use crate::wire::{Answer, LENGTH_BYTES, Refusal};
 
@@ -19,6 +21,10 @@ const READ_BYTES: usize = 64 << 10;
 const READ_BYTES_MIN: usize = 512;
 /// Pieces of an answer that are written at once.
 const SLICES_MAX: usize = 64;
+/// Requests of a connection that wait for their answers, as many as Kafka's producers send ahead.
+const AHEAD_MAX: usize = 5;
+/// How long a producer waits before we look again whether the store can take more.
+const BUSY: Duration = Duration::from_millis(2);
 
 /// Why a connection ended.
 enum End {
@@ -49,7 +55,7 @@ pub(super) async fn serve(context: Rc<Context>, socket: TcpStream, peer: SocketA
         Connection { context, socket, ends: Ends { local, peer }, input: BytesMut::new() };
     if let Err(End::Refused(refusal)) = connection.run().await {
         tracing::debug!(%peer, reason = refusal.label(), "a Kafka connection is closed");
-        connection.context.numbers.closed(refusal);
+        connection.context.numbers().closed(refusal);
     }
 }
 
@@ -61,26 +67,41 @@ struct Connection {
 }
 
 impl Connection {
+    /// The first of the requests that wait is worked on; those behind it have done at most what
+    /// needs no waiting (see [`api::begin`]).
     async fn run(&mut self) -> Result<(), End> {
+        let mut waiting: VecDeque<Answering> = VecDeque::new();
         loop {
-            let idle = self.context.limits.idle;
-            let frame = timeout(idle, self.frame()).await.map_err(|_| Refusal::Idle)??;
-            let answer = match api::admit(&frame, self.ends)? {
-                Incoming::Answered(answer) => answer,
-                Incoming::Request(request) => {
-                    drop(frame);
-                    let answer = api::answer(&self.context, request);
-                    // Whoever is gone need not be waited for, and is missed the sooner.
-                    tokio::select! {
-                        biased;
-                        answer = answer => answer?,
-                        () = gone(&self.socket) => return Err(End::Gone),
-                    }
+            let is_full = waiting.len() >= AHEAD_MAX;
+            match waiting.front_mut() {
+                None => {
+                    let idle = self.context.limits().idle;
+                    let frame = timeout(idle, self.frame()).await.map_err(|_| Refusal::Idle)??;
+                    waiting.push_back(self.begin(frame).await?);
                 }
-            };
-            self.context.numbers.requests.increment(1);
-            let send = self.context.limits.send;
-            self.send(answer, send).await?;
+                Some(first) => tokio::select! {
+                    biased;
+                    answer = first => {
+                        waiting.pop_front();
+                        self.send(answer?).await?;
+                    }
+                    frame = self.frame(), if !is_full => {
+                        waiting.push_back(self.begin(frame?).await?);
+                    }
+                },
+            }
+        }
+    }
+
+    async fn begin(&self, frame: Bytes) -> Result<Answering, Refusal> {
+        match api::admit(&frame, self.ends)? {
+            Incoming::Answered(answer) => Ok(Box::pin(std::future::ready(Ok(answer)))),
+            Incoming::Request(request) => {
+                while request.appends() && self.context.store.is_busy() {
+                    sleep(BUSY).await;
+                }
+                Ok(api::begin(Rc::clone(&self.context), request))
+            }
         }
     }
 
@@ -104,7 +125,7 @@ impl Connection {
         let Some(length) = self.input.first_chunk() else { return Ok(LENGTH_BYTES) };
         let length = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
         // No request is shorter than its header.
-        if (8..=self.context.limits.request_bytes_max).contains(&length) {
+        if (8..=self.context.limits().request_bytes_max).contains(&length) {
             Ok(LENGTH_BYTES + length)
         } else {
             Err(Refusal::FrameLength)
@@ -125,8 +146,10 @@ impl Connection {
     }
 
     /// Writes an answer whole. A peer that takes nothing for so long is let go.
-    async fn send(&mut self, answer: Answer, patience: std::time::Duration) -> Result<(), End> {
-        let mut chunks = answer.chunks.into_iter().collect::<std::collections::VecDeque<_>>();
+    async fn send(&mut self, answer: Answer) -> Result<(), End> {
+        self.context.numbers().requests.increment(1);
+        let patience = self.context.limits().send;
+        let mut chunks = VecDeque::from(answer.chunks);
         while !chunks.is_empty() {
             let writable = timeout(patience, self.socket.writable()).await;
             writable.map_err(|_| Refusal::SlowReader)??;
@@ -142,15 +165,8 @@ impl Connection {
     }
 }
 
-/// Until the peer is gone; for ever if it sent more before it went.
-async fn gone(socket: &TcpStream) {
-    if let Ok(1..) = socket.peek(&mut [0]).await {
-        std::future::pending().await
-    }
-}
-
 /// Takes what was written off the front.
-fn advance(chunks: &mut std::collections::VecDeque<Bytes>, mut written: usize) {
+fn advance(chunks: &mut VecDeque<Bytes>, mut written: usize) {
     while let Some(first) = chunks.front_mut() {
         if written < first.len() {
             let _ = first.split_to(written);

@@ -54,11 +54,12 @@ impl Default for KafkaListener {
 impl KafkaListener {
     /// What clients may make the port hold.
     #[must_use]
-    pub fn limits(&self) -> tidewire_bridge::PortLimits {
+    pub fn limits(&self, topic_levels_max: u16) -> tidewire_bridge::PortLimits {
         tidewire_bridge::PortLimits {
             connections_max: self.connections_max as usize,
             request_bytes_max: self.request_bytes_max as usize,
             fetch_bytes_max: self.fetch_bytes_max as usize,
+            topic_levels_max: topic_levels_max.into(),
             idle: Duration::from_secs(self.idle_timeout_s.into()),
             send: Duration::from_secs(self.send_timeout_s.into()),
         }

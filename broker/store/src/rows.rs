@@ -7,6 +7,7 @@ pub mod delayed;
 mod field;
 pub mod group;
 pub mod offset;
+pub mod producer;
 pub mod receipt;
 pub mod retained;
 pub mod session;

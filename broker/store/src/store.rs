@@ -159,6 +159,13 @@ impl Store {
         Some(self.inner.engine.catalog.partition(partition)?.bounds())
     }
 
+    /// How many bytes a partition holds; 0 if there is none.
+    pub fn partition_bytes(&self, partition: PartitionId) -> u64 {
+        let Some(partition) = self.inner.engine.catalog.partition(partition) else { return 0 };
+        let (segments, open_bytes) = partition.holding();
+        open_bytes + segments.iter().map(|segment| segment.bytes).sum::<u64>()
+    }
+
     /// The first `limit` offsets from `from` on whose topics match the filter, in order. May read
     /// from disk: little where there is a topic index. Fewer than `limit` do not mean that there
     /// are no more: that is so when `next` is the partition's end.

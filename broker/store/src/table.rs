@@ -32,11 +32,13 @@ pub enum Table {
     Users = 12,
     /// Who may not connect.
     Bans = 13,
+    /// What idempotent Kafka producers appended last.
+    Producers = 14,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Meta,
         Self::Streams,
         Self::Sessions,
@@ -51,6 +53,7 @@ impl Table {
         Self::Shares,
         Self::Users,
         Self::Bans,
+        Self::Producers,
     ];
 
     /// Its number on disk.
@@ -80,6 +83,7 @@ impl Table {
             Self::Shares => "shares",
             Self::Users => "users",
             Self::Bans => "bans",
+            Self::Producers => "producers",
         }
     }
 }
@@ -94,6 +98,6 @@ mod tests {
             assert_eq!(usize::from(table.id()), number);
             assert_eq!(Table::from_id(table.id()), Some(table));
         }
-        assert_eq!(Table::from_id(14), None);
+        assert_eq!(Table::from_id(15), None);
     }
 }

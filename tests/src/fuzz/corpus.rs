@@ -36,6 +36,13 @@ impl Corpus {
         Self { inputs, path: Some(path.to_path_buf()), ..Self::empty() }
     }
 
+    /// With these besides.
+    #[must_use]
+    pub fn with(mut self, seeds: Vec<Vec<u8>>) -> Self {
+        self.inputs.extend(seeds);
+        self
+    }
+
     /// What there is so far.
     #[must_use]
     pub fn inputs(&self) -> &[Vec<u8>] {

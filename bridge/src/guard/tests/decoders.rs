@@ -2,17 +2,23 @@
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
-    HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, MetadataRequest,
-    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest,
+    ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeAclsRequest, DescribeClusterRequest,
+    DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest, FetchRequest,
+    FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
+    ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
+    OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
 };
 use kafka_protocol::protocol::Decodable;
 
 /// How many bytes are left behind the request.
 pub(super) fn decode(key: ApiKey, version: i16, body: Bytes) -> Result<usize, String> {
     match key {
+        ApiKey::Produce => left::<ProduceRequest>(version, body),
+        ApiKey::Fetch => left::<FetchRequest>(version, body),
+        ApiKey::ListOffsets => left::<ListOffsetsRequest>(version, body),
         ApiKey::Metadata => left::<MetadataRequest>(version, body),
-        ApiKey::ApiVersions => left::<ApiVersionsRequest>(version, body),
         ApiKey::OffsetCommit => left::<OffsetCommitRequest>(version, body),
         ApiKey::OffsetFetch => left::<OffsetFetchRequest>(version, body),
         ApiKey::FindCoordinator => left::<FindCoordinatorRequest>(version, body),
@@ -22,8 +28,20 @@ pub(super) fn decode(key: ApiKey, version: i16, body: Bytes) -> Result<usize, St
         ApiKey::SyncGroup => left::<SyncGroupRequest>(version, body),
         ApiKey::DescribeGroups => left::<DescribeGroupsRequest>(version, body),
         ApiKey::ListGroups => left::<ListGroupsRequest>(version, body),
+        ApiKey::ApiVersions => left::<ApiVersionsRequest>(version, body),
+        ApiKey::CreateTopics => left::<CreateTopicsRequest>(version, body),
+        ApiKey::DeleteTopics => left::<DeleteTopicsRequest>(version, body),
+        ApiKey::DeleteRecords => left::<DeleteRecordsRequest>(version, body),
+        ApiKey::InitProducerId => left::<InitProducerIdRequest>(version, body),
+        ApiKey::OffsetForLeaderEpoch => left::<OffsetForLeaderEpochRequest>(version, body),
+        ApiKey::DescribeAcls => left::<DescribeAclsRequest>(version, body),
+        ApiKey::DescribeConfigs => left::<DescribeConfigsRequest>(version, body),
+        ApiKey::DescribeLogDirs => left::<DescribeLogDirsRequest>(version, body),
+        ApiKey::CreatePartitions => left::<CreatePartitionsRequest>(version, body),
         ApiKey::DeleteGroups => left::<DeleteGroupsRequest>(version, body),
+        ApiKey::IncrementalAlterConfigs => left::<IncrementalAlterConfigsRequest>(version, body),
         ApiKey::OffsetDelete => left::<OffsetDeleteRequest>(version, body),
+        ApiKey::DescribeCluster => left::<DescribeClusterRequest>(version, body),
         other => Err(format!("name the decoder of {other:?} here")),
     }
 }

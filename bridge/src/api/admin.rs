@@ -1,0 +1,70 @@
+//! From a request that looks at the broker, or would change it, to its handler.
+
+use bytes::Bytes;
+use kafka_protocol::messages::{ApiKey, DescribeAclsRequest, DescribeClusterRequest};
+
+use super::reply::reply;
+use super::{
+    create_partitions, create_topics, delete_records, delete_topics, describe_acls,
+    describe_cluster, describe_configs, describe_log_dirs, incremental_alter_configs,
+};
+use crate::context::{Call, Context};
+use crate::wire::{Answer, Refusal};
+
+/// Is it one of these?
+pub(super) fn serves(key: ApiKey) -> bool {
+    matches!(
+        key,
+        ApiKey::CreatePartitions
+            | ApiKey::CreateTopics
+            | ApiKey::DeleteRecords
+            | ApiKey::DeleteTopics
+            | ApiKey::DescribeAcls
+            | ApiKey::DescribeCluster
+            | ApiKey::DescribeConfigs
+            | ApiKey::DescribeLogDirs
+            | ApiKey::IncrementalAlterConfigs
+    )
+}
+
+/// Answers it.
+pub(super) async fn answer(
+    context: &Context,
+    call: &Call,
+    key: ApiKey,
+    body: &Bytes,
+) -> Result<Answer, Refusal> {
+    match key {
+        ApiKey::CreatePartitions => {
+            reply(call, body, async |request| create_partitions::answer(context, &request)).await
+        }
+        ApiKey::CreateTopics => {
+            reply(call, body, async |request| create_topics::answer(context, &request)).await
+        }
+        ApiKey::DeleteRecords => {
+            reply(call, body, async |request| delete_records::answer(context, &request)).await
+        }
+        ApiKey::DeleteTopics => {
+            reply(call, body, async |request| delete_topics::answer(context, call, &request)).await
+        }
+        ApiKey::DescribeAcls => {
+            reply(call, body, async |_: DescribeAclsRequest| describe_acls::answer()).await
+        }
+        ApiKey::DescribeCluster => {
+            let answer = async |_: DescribeClusterRequest| describe_cluster::answer(context, call);
+            reply(call, body, answer).await
+        }
+        ApiKey::DescribeConfigs => {
+            let answer = async |request| describe_configs::answer(context, call, &request);
+            reply(call, body, answer).await
+        }
+        ApiKey::DescribeLogDirs => {
+            let answer = async |request| describe_log_dirs::answer(context, call, &request);
+            reply(call, body, answer).await
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            reply(call, body, async |request| incremental_alter_configs::answer(&request)).await
+        }
+        _ => Err(Refusal::UnknownApi),
+    }
+}

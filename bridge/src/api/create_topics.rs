@@ -1,0 +1,25 @@
+//! CreateTopics: streams are made in the configuration; who asks for one that exists hears that.
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
+use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
+use kafka_protocol::protocol::StrBytes;
+
+use crate::context::Context;
+use crate::names::BY_CONFIGURATION;
+
+/// Creates none.
+pub(super) fn answer(context: &Context, request: &CreateTopicsRequest) -> CreateTopicsResponse {
+    let topics = context.topics();
+    let answered = request.topics.iter().map(|topic| {
+        let (error, message) = match topics.named(&topic.name) {
+            Some(_) => (ResponseError::TopicAlreadyExists, "there is a stream of this name"),
+            None => (ResponseError::PolicyViolation, BY_CONFIGURATION),
+        };
+        CreatableTopicResult::default()
+            .with_name(topic.name.clone())
+            .with_error_code(error.code())
+            .with_error_message(Some(StrBytes::from_static_str(message)))
+    });
+    CreateTopicsResponse::default().with_topics(answered.collect())
+}

@@ -1,0 +1,145 @@
+//! Produce: records become messages in the log. What is appended is appended before this waits, so
+//! that the batches of a connection keep their order however many are on their way.
+
+use std::sync::Arc;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use tidewire_proto::id::PartitionId;
+use tidewire_store::Stream;
+use uuid::Uuid;
+
+use crate::append::{self, Refused};
+use crate::context::{Call, Context, now_ms};
+use crate::names;
+use crate::placed::Placed;
+use crate::wire::{Answer, Refusal};
+
+/// Records of one request after decompression, all its batches together.
+const PLAIN_BYTES_MAX: usize = 32 << 20;
+
+/// A request whose batches are on their way.
+pub(crate) struct Begun {
+    topics: Vec<(TopicName, Uuid, Vec<Part>)>,
+    wants_answer: bool,
+    at_ms: i64,
+}
+
+struct Part {
+    index: i32,
+    id: Option<PartitionId>,
+    outcome: Result<Arc<Placed>, Refused>,
+}
+
+/// Hands everything that is right to the store, now.
+pub(crate) fn begin(context: &Context, call: &Call, request: &ProduceRequest) -> Begun {
+    let at_ms = now_ms();
+    let whole = check(request);
+    let mut room = PLAIN_BYTES_MAX;
+    let streams = context.topics();
+    let mut topics = Vec::with_capacity(request.topic_data.len());
+    for topic in &request.topic_data {
+        let stream = match call.version {
+            13.. => streams.with_id(topic.topic_id).ok_or(ResponseError::UnknownTopicId),
+            _ => streams.named(&topic.name).ok_or(ResponseError::UnknownTopicOrPartition),
+        };
+        let stream = whole.and(stream).map(|(stream, _)| stream);
+        let parts = topic.partition_data.iter().map(|data| {
+            let found = stream.and_then(|stream| find(stream, data.index));
+            let records = data.records.as_ref();
+            let outcome = found.map_err(Refused::from).and_then(|partition| {
+                append::append(context, partition, (records, at_ms), &mut room)
+            });
+            Part { index: data.index, id: found.ok(), outcome }
+        });
+        topics.push((topic.name.clone(), topic.topic_id, parts.collect()));
+    }
+    Begun { topics, wants_answer: request.acks != 0, at_ms }
+}
+
+/// Waits until all is durable or refused.
+pub(crate) async fn finish(
+    context: &Context,
+    call: &Call,
+    begun: Begun,
+) -> Result<Answer, Refusal> {
+    let mut responses = Vec::with_capacity(begun.topics.len());
+    for (name, id, parts) in begun.topics {
+        let mut answered = Vec::with_capacity(parts.len());
+        for part in parts {
+            answered.push(answer(context, call, part, begun.at_ms).await);
+        }
+        let topic = TopicProduceResponse::default().with_partition_responses(answered);
+        responses.push(match call.version {
+            13.. => topic.with_topic_id(id),
+            _ => topic.with_name(name),
+        });
+    }
+    if !begun.wants_answer {
+        return Ok(Answer::default());
+    }
+    let response = ProduceResponse::default().with_responses(responses);
+    Answer::of(&response, call.version, call.correlation)
+}
+
+/// What is wrong with all of it.
+fn check(request: &ProduceRequest) -> Result<(), ResponseError> {
+    if !(-1..=1).contains(&request.acks) {
+        return Err(ResponseError::InvalidRequiredAcks);
+    }
+    match request.transactional_id {
+        Some(_) => Err(ResponseError::TransactionalIdAuthorizationFailed),
+        None => Ok(()),
+    }
+}
+
+fn find(stream: &Stream, index: i32) -> Result<PartitionId, ResponseError> {
+    names::partition(stream, index).ok_or(ResponseError::UnknownTopicOrPartition)
+}
+
+async fn answer(
+    context: &Context,
+    call: &Call,
+    part: Part,
+    at_ms: i64,
+) -> PartitionProduceResponse {
+    let outcome = match part.outcome {
+        Ok(placed) => placed.outcome().await.map_err(|error| Refused::from(&error)),
+        Err(refused) => Err(refused),
+    };
+    let answer = PartitionProduceResponse::default().with_index(part.index);
+    match outcome {
+        Ok(base_offset) => {
+            let bounds = part.id.and_then(|id| context.store.bounds(id));
+            let signed = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
+            let answer =
+                answer.with_base_offset(signed(base_offset)).with_log_append_time_ms(at_ms);
+            match call.version {
+                5.. => answer.with_log_start_offset(bounds.map_or(-1, |(start, _)| signed(start))),
+                _ => answer,
+            }
+        }
+        Err(refused) => {
+            let answer = answer.with_error_code(refused.error.code()).with_base_offset(-1);
+            match call.version {
+                8.. => explained(answer, refused),
+                _ => answer,
+            }
+        }
+    }
+}
+
+fn explained(answer: PartitionProduceResponse, refused: Refused) -> PartitionProduceResponse {
+    let record = |(index, what): (i32, String)| {
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(index)
+            .with_batch_index_error_message(Some(StrBytes::from_string(what)))
+    };
+    answer
+        .with_record_errors(refused.records.into_iter().map(record).collect())
+        .with_error_message(Some(StrBytes::from_string(refused.message)))
+}

@@ -1,0 +1,231 @@
+//! Claims about all APIs at once, and about those that read and write the log.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::PartitionProduceResponse;
+use kafka_protocol::messages::{
+    FetchRequest, FetchResponse, ProduceRequest, ProduceResponse, TopicName,
+};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+use tidewire_proto::record::{Batch, BatchBuilder};
+use tidewire_store::{RealDisk, Store, StoreOptions};
+use tokio::runtime::Runtime;
+
+use super::{Ends, Incoming, admit, begin};
+use crate::context::Context;
+use crate::groups::Limits;
+use crate::guard::sample;
+use crate::versions::{APIS, Api};
+use crate::wire::Answer;
+use crate::{PortLimits, PortNumbers, PortOptions, RetainedLimit, Settle};
+
+struct NoLimit;
+
+impl RetainedLimit for NoLimit {
+    fn claim(&self, _: &str, _: Option<&Batch>) -> Option<Settle> {
+        Some(Box::new(|_| ()))
+    }
+}
+
+/// A port without a socket.
+struct Bench {
+    context: Rc<Context>,
+    runtime: Runtime,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::new(folder.path().join("data")));
+        let (store, _) = Store::open(disk, StoreOptions::default()).unwrap();
+        let limits = PortLimits {
+            connections_max: 10,
+            request_bytes_max: 1 << 20,
+            fetch_bytes_max: 1 << 20,
+            topic_levels_max: 128,
+            idle: Duration::from_secs(1),
+            send: Duration::from_secs(1),
+        };
+        let (groups, retained) = (Limits::default(), Arc::new(NoLimit));
+        let numbers = PortNumbers::register();
+        let options = PortOptions { advertised: None, limits, groups, numbers, retained };
+        let context = Rc::new(Context::new(store, options, "test".into()).unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { context, runtime, _folder: folder }
+    }
+
+    fn answer(&self, frame: &Bytes) -> Answer {
+        let here = "127.0.0.1:9092".parse().unwrap();
+        let admitted = admit(frame, Ends { local: here, peer: here });
+        let Ok(Incoming::Request(request)) = admitted else { panic!("{frame:?} is not admitted") };
+        let answered = self.runtime.block_on(async {
+            tokio::select! {
+                answered = begin(Rc::clone(&self.context), request) => answered,
+                () = self.context.coordinator.run() => panic!("groups are at an end"),
+            }
+        });
+        answered.unwrap_or_else(|refusal| panic!("{frame:?} is answered {refusal:?}"))
+    }
+
+    fn call<Q, A>(&self, request: &Q, version: i16) -> A
+    where
+        Q: Request + Encodable,
+        A: Decodable + HeaderVersion,
+    {
+        let mut frame = head(Q::KEY, version, Q::header_version(version) > 1);
+        request.encode(&mut frame, version).unwrap();
+        let mut answer = Bytes::from(self.answer(&frame.freeze()).chunks.concat());
+        assert_eq!(usize::try_from(answer.get_i32()).unwrap(), answer.len());
+        assert_eq!(answer.get_i32(), 7);
+        if A::header_version(version) > 0 {
+            assert_eq!(answer.get_u8(), 0);
+        }
+        let decoded = A::decode(&mut answer, version).unwrap();
+        assert!(answer.is_empty(), "{} bytes are left", answer.len());
+        decoded
+    }
+
+    fn produce(&self, records: Bytes) -> PartitionProduceResponse {
+        let data = PartitionProduceData::default().with_index(1).with_records(Some(records));
+        let topic = TopicProduceData::default()
+            .with_name(TopicName(StrBytes::from_static_str("mqtt")))
+            .with_partition_data(vec![data]);
+        let request = ProduceRequest::default().with_acks(-1).with_topic_data(vec![topic]);
+        let mut response: ProduceResponse = self.call(&request, 9);
+        response.responses.remove(0).partition_responses.remove(0)
+    }
+
+    fn fetch(&self, version: i16, offset: i64, bytes_max: i32, wait_ms: i32) -> PartitionData {
+        let partition = FetchPartition::default()
+            .with_partition(1)
+            .with_fetch_offset(offset)
+            .with_partition_max_bytes(bytes_max);
+        let topic = FetchTopic::default().with_partitions(vec![partition]);
+        let topic = match version {
+            13.. => topic.with_topic_id(self.context.topics().named("mqtt").unwrap().1),
+            _ => topic.with_topic(TopicName(StrBytes::from_static_str("mqtt"))),
+        };
+        let request = FetchRequest::default()
+            .with_max_wait_ms(wait_ms)
+            .with_min_bytes(1)
+            .with_max_bytes(1 << 20)
+            .with_topics(vec![topic]);
+        let mut response: FetchResponse = self.call(&request, version);
+        response.responses.remove(0).partitions.remove(0)
+    }
+}
+
+fn head(key: i16, version: i16, is_flexible: bool) -> BytesMut {
+    let mut frame = BytesMut::new();
+    frame.put_i16(key);
+    frame.put_i16(version);
+    frame.put_i32(7);
+    frame.put_i16(2);
+    frame.put_slice(b"me");
+    if is_flexible {
+        frame.put_u8(0);
+    }
+    frame
+}
+
+fn frame(api: &Api, version: i16, elements: usize) -> Bytes {
+    let mut frame = head(api.key as i16, version, api.is_flexible(version));
+    frame.put_slice(&sample::write(api.shape, version, elements));
+    frame.freeze()
+}
+
+/// A batch as a producer sends it, from the producer of this number, if any.
+fn batch(topic: &str, records: i32, sender: Option<(i64, i16, i32)>) -> Bytes {
+    let mut builder = BatchBuilder::new();
+    for n in 0..records {
+        builder.push(n.into(), Some(topic.as_bytes()), Some(&[7; 100]), &[]);
+    }
+    let mut bytes = BytesMut::from(&builder.finish().bytes()[..]);
+    if let Some((id, epoch, sequence)) = sender {
+        bytes[43..51].copy_from_slice(&id.to_be_bytes());
+        bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
+        bytes[53..57].copy_from_slice(&sequence.to_be_bytes());
+    }
+    let crc = crc_fast::crc32_iscsi(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    bytes.freeze()
+}
+
+#[test]
+fn every_version_of_every_api_is_answered() {
+    let bench = Bench::new();
+    for api in APIS {
+        for version in api.lowest..=api.advertised.1 {
+            for elements in 0..3 {
+                let answered = bench.answer(&frame(api, version, elements));
+                assert!(!answered.chunks.is_empty(), "{:?} {version}", api.key);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_comes_again_is_appended_once() {
+    let bench = Bench::new();
+    let send = |sequence| {
+        let answer = bench.produce(batch("a/b", 3, Some((1000, 0, sequence))));
+        (answer.error_code, answer.base_offset)
+    };
+    assert_eq!(send(0), (0, 0));
+    assert_eq!(send(3), (0, 3));
+    assert_eq!(send(0), (0, 0));
+    assert_eq!(send(3), (0, 3));
+    assert_eq!(send(9), (ResponseError::OutOfOrderSequenceNumber.code(), -1));
+    assert_eq!(bench.fetch(12, 0, 1 << 20, 0).high_watermark, 6);
+}
+
+#[test]
+fn a_batch_with_a_record_that_is_no_message_is_refused_as_a_whole_and_explained() {
+    let bench = Bench::new();
+    let answer = bench.produce(batch("no/+/topic", 2, None));
+    assert_eq!(answer.error_code, ResponseError::InvalidRecord.code());
+    let wrong: Vec<i32> = answer.record_errors.iter().map(|error| error.batch_index).collect();
+    assert_eq!(wrong, [0, 1]);
+    let damaged = batch("a", 1, None).slice(..70);
+    assert_eq!(bench.produce(damaged).error_code, ResponseError::CorruptMessage.code());
+    assert_eq!(bench.fetch(12, 0, 1 << 20, 0).high_watermark, 0);
+}
+
+#[test]
+fn what_lies_in_the_log_is_fetched_in_every_version_and_within_its_limits() {
+    let bench = Bench::new();
+    for _ in 0..10 {
+        assert_eq!(bench.produce(batch("a/b", 50, None)).error_code, 0);
+    }
+    for version in 4..=17 {
+        let fetched = bench.fetch(version, 60, 1 << 20, 0);
+        let records = fetched.records.expect("there are records");
+        assert_eq!((fetched.error_code, fetched.high_watermark), (0, 500), "{version}");
+        // The batch that holds the offset comes whole.
+        assert_eq!(Batch::base_offset_in(&records), Some(50), "{version}");
+    }
+    let one = bench.fetch(12, 0, 1, 0).records.expect("one batch comes however large");
+    assert_eq!(Batch::bytes_needed(&one), Ok(one.len()));
+    let two = bench.fetch(12, 0, i32::try_from(2 * one.len() + 1).unwrap(), 0);
+    assert_eq!(two.records.map(|two| two.len()), Some(2 * one.len()));
+    for (offset, error) in [(501, 1), (-1, 1), (500, 0)] {
+        assert_eq!(bench.fetch(12, offset, 1 << 20, 0).error_code, error, "{offset}");
+    }
+}
+
+#[test]
+fn a_fetch_at_the_end_waits_its_time_and_no_longer() {
+    let bench = Bench::new();
+    let began = std::time::Instant::now();
+    let fetched = bench.fetch(12, 0, 1 << 20, 100);
+    assert_eq!(fetched.records.map(|records| records.len()), Some(0));
+    assert!((100..5000).contains(&began.elapsed().as_millis()));
+}

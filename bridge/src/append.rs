@@ -1,0 +1,194 @@
+//! One batch of a producer: judged as a whole, written anew, handed to the store. Either all of its
+//! records are appended or none.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+use tidewire_proto::id::PartitionId;
+use tidewire_proto::record::{Batch, BatchBuilder};
+use tidewire_store::rows::retained;
+use tidewire_store::{Append, Commit, CommitError, OffsetOf, Table, TableChange};
+
+use crate::context::Context;
+use crate::foreign::{Foreign, ForeignError, Sender};
+use crate::placed::Placed;
+use crate::producers::Verdict;
+use crate::retained::Settle;
+use crate::written::Written;
+
+/// Wrong records that are told one by one.
+const TOLD_MAX: usize = 20;
+
+/// Why a batch was not appended.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) error: ResponseError,
+    pub(crate) message: String,
+    /// Which records are wrong, and why.
+    pub(crate) records: Vec<(i32, String)>,
+}
+
+impl Refused {
+    fn new(error: ResponseError, message: impl Into<String>) -> Self {
+        Self { error, message: message.into(), records: Vec::new() }
+    }
+}
+
+impl From<ResponseError> for Refused {
+    fn from(error: ResponseError) -> Self {
+        Self::new(error, error.to_string())
+    }
+}
+
+impl From<ForeignError> for Refused {
+    fn from(error: ForeignError) -> Self {
+        let code = match error {
+            ForeignError::Batch(_) => ResponseError::CorruptMessage,
+            ForeignError::Count | ForeignError::Control => ResponseError::InvalidRecord,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<&CommitError> for Refused {
+    fn from(error: &CommitError) -> Self {
+        let code = match error {
+            CommitError::TooLarge { .. } => ResponseError::MessageTooLarge,
+            CommitError::UnknownPartition(_) => ResponseError::UnknownTopicOrPartition,
+            // Passes, or passes with the next start: the producer tries again.
+            _ => ResponseError::KafkaStorageError,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// Appends the batch; where it is, is known when it is durable. `room` is what is left for records
+/// of this request.
+pub(crate) fn append(
+    context: &Context,
+    partition: PartitionId,
+    (records, at_ms): (Option<&Bytes>, i64),
+    room: &mut usize,
+) -> Result<Arc<Placed>, Refused> {
+    let foreign = Foreign::open(records.unwrap_or(&Bytes::new()))?;
+    if foreign.is_transactional {
+        return Err(ResponseError::InvalidTxnState.into());
+    }
+    *room = room.checked_sub(plain_bytes(&foreign.batch)).ok_or_else(|| {
+        Refused::new(ResponseError::MessageTooLarge, "the request's records are too large")
+    })?;
+    let mut rewriting = Rewriting::default();
+    rewriting.all(context, &foreign.batch, (partition, at_ms))?;
+    let count = foreign.batch.record_count();
+    let (placed, changes) = match foreign.sender {
+        None => (Arc::new(Placed::default()), Vec::new()),
+        Some(sender) => match context.producers.judge(sender, partition, count, at_ms) {
+            Verdict::Append(placed, changes) => (placed, changes),
+            Verdict::Repeat(placed) => return Ok(placed),
+            Verdict::Refuse(error) => return Err(error.into()),
+        },
+    };
+    rewriting.retain(context, (partition, at_ms)).inspect_err(|_| {
+        if let Some(sender) = foreign.sender {
+            context.producers.forget(sender.id, partition, &placed);
+        }
+    })?;
+    submit(context, (partition, foreign.sender), rewriting, (Arc::clone(&placed), changes));
+    Ok(placed)
+}
+
+fn plain_bytes(batch: &Batch) -> usize {
+    let size = |record: tidewire_proto::record::Record<'_>| {
+        record.key.unwrap_or_default().len() + record.value.unwrap_or_default().len()
+    };
+    batch.bytes().len().max(batch.records().map(size).sum())
+}
+
+fn submit(
+    context: &Context,
+    (partition, sender): (PartitionId, Option<Sender>),
+    rewriting: Rewriting<'_>,
+    (placed, changes): (Arc<Placed>, Vec<TableChange>),
+) {
+    let Rewriting { mut builder, rows, claims, .. } = rewriting;
+    let appends = vec![Append::new(partition, builder.finish())];
+    let changes = changes.into_iter().chain(rows).collect();
+    let producers = Arc::clone(&context.producers);
+    let then = move |answer: Result<tidewire_store::Offsets, CommitError>| {
+        let outcome = answer.map(|offsets| offsets.first().unwrap_or_default());
+        claims.into_iter().for_each(|settle| settle(outcome.is_ok()));
+        if let (Err(_), Some(sender)) = (&outcome, sender) {
+            producers.forget(sender.id, partition, &placed);
+        }
+        placed.tell(outcome);
+    };
+    let commit = Commit { appends, changes };
+    context.commits.submit(&context.store, commit, Box::new(then));
+}
+
+/// A batch on its way into our form.
+#[derive(Default)]
+struct Rewriting<'a> {
+    builder: BatchBuilder,
+    /// Records that are to be kept, with their place in the batch.
+    kept: Vec<(u32, Written<'a>)>,
+    rows: Vec<TableChange>,
+    claims: Vec<Settle>,
+}
+
+impl<'a> Rewriting<'a> {
+    fn all(
+        &mut self,
+        context: &Context,
+        batch: &'a Batch,
+        (_, at_ms): (PartitionId, i64),
+    ) -> Result<(), Refused> {
+        let mut wrong = Vec::new();
+        for (index, record) in (0..).zip(batch.records()) {
+            match Written::of(&record, context.limits().topic_levels_max) {
+                Ok(written) => {
+                    let place = written.push_to(&mut self.builder, at_ms);
+                    if written.is_retained {
+                        self.kept.push((place, written));
+                    }
+                }
+                Err(error) if wrong.len() < TOLD_MAX => wrong.push((index, error.to_string())),
+                Err(_) => break,
+            }
+        }
+        if wrong.is_empty() && !self.builder.is_empty() {
+            return Ok(());
+        }
+        let message = "a record is no MQTT message";
+        Err(Refused { records: wrong, ..Refused::new(ResponseError::InvalidRecord, message) })
+    }
+
+    /// Rows for what is to be kept for later subscribers.
+    fn retain(
+        &mut self,
+        context: &Context,
+        (partition, at_ms): (PartitionId, i64),
+    ) -> Result<(), Refused> {
+        let mut single = BatchBuilder::new();
+        for (place, written) in std::mem::take(&mut self.kept) {
+            let form = (!written.is_empty()).then(|| {
+                written.push_to(&mut single, at_ms);
+                single.finish()
+            });
+            let claimed = context.options.retained.claim(written.topic, form.as_ref());
+            let Some(settle) = claimed else {
+                self.claims.drain(..).for_each(|settle| settle(false));
+                let message = "there are as many retained messages as there may be";
+                return Err(Refused::new(ResponseError::PolicyViolation, message));
+            };
+            self.claims.push(settle);
+            let key = written.topic.as_bytes().into();
+            let row = form.map(|form| retained::encode(partition, place, &form));
+            let mut change = TableChange::new(Table::Retained, key, row);
+            change.offset_of = Some(OffsetOf { append: 0, at: retained::OFFSET_AT });
+            self.rows.push(change);
+        }
+        Ok(())
+    }
+}

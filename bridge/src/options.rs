@@ -1,0 +1,22 @@
+//! What a Kafka port is to be. Data only.
+
+use std::sync::Arc;
+
+use crate::groups::Limits;
+use crate::limits::PortLimits;
+use crate::numbers::PortNumbers;
+use crate::retained::RetainedLimit;
+
+/// What a Kafka port is to be.
+pub struct PortOptions {
+    /// Where clients are told to connect to; without, where each came in.
+    pub advertised: Option<(String, u16)>,
+    /// What clients may make us hold.
+    pub limits: PortLimits,
+    /// The same of consumer groups.
+    pub groups: Limits,
+    /// Where it is counted.
+    pub numbers: PortNumbers,
+    /// Who counts retained messages.
+    pub retained: Arc<dyn RetainedLimit>,
+}

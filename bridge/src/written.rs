@@ -1,0 +1,247 @@
+//! From a producer's record to the record that lies in the log: which topic, retained or not, at
+//! which QoS. Pure; knows nothing of batches on the wire nor of the store.
+//!
+//! A record is told what it is by its key, the topic, or by headers: `mqtt.topic` instead of the
+//! key, `mqtt.retain` (`1` or `true`), `mqtt.qos` (`0`, `1` or `2`). They are taken out; all others
+//! stay. A record that begins with our own header `q`, as those that were read from a stream do, is
+//! kept as it is.
+
+use tidewire_proto::delayed;
+use tidewire_proto::message::Message;
+use tidewire_proto::record::{BatchBuilder, Header, Record};
+use tidewire_proto::topic::{check_topic_name, levels};
+
+const TOPIC: &[u8] = b"mqtt.topic";
+const RETAIN: &[u8] = b"mqtt.retain";
+const QOS: &[u8] = b"mqtt.qos";
+/// Holds the key of a record whose topic came in a header.
+const KEY: &[u8] = b"mqtt.key";
+
+/// Ours: QoS and RETAIN, then the mark behind which all headers are the user's.
+const OURS: &[u8] = b"q";
+const USER: &[u8] = b"u";
+
+/// A record as it will lie in the log.
+#[derive(Debug)]
+pub(crate) struct Written<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) value: Option<&'a [u8]>,
+    /// To be kept for later subscribers; without a payload, what is kept is to go.
+    pub(crate) is_retained: bool,
+    headers: Vec<Header<'a>>,
+}
+
+/// Why a record cannot be a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoMessage {
+    #[error("the key, or the header mqtt.topic, has to be the MQTT topic")]
+    NoTopic,
+    #[error("the key, or the header mqtt.topic, is no MQTT topic that can be published to")]
+    Topic,
+    #[error("the topic has more levels than mqtt.topic_levels_max")]
+    Levels,
+    #[error("topics under $SYS and $delayed are the broker's own")]
+    Ours,
+    #[error("the header mqtt.qos is 0, 1 or 2, mqtt.retain is 1, 0, true or false")]
+    Header,
+}
+
+impl<'a> Written<'a> {
+    /// Judges a record.
+    pub(crate) fn of(record: &Record<'a>, levels_max: usize) -> Result<Self, NoMessage> {
+        let own = record.headers().next().filter(|first| first.key == OURS);
+        let copied = own.and_then(|_| Message::of(record));
+        let written = match copied {
+            Some(message) => Self {
+                topic: message.topic,
+                value: record.value,
+                is_retained: message.retain,
+                headers: record.headers().collect(),
+            },
+            None => Self::of_foreign(record)?,
+        };
+        check(written.topic, levels_max)?;
+        Ok(written)
+    }
+
+    fn of_foreign(record: &Record<'a>) -> Result<Self, NoMessage> {
+        let (mut topic, mut qos, mut is_retained) = (None, None, None);
+        let mut user = Vec::new();
+        for header in record.headers() {
+            match header.key {
+                TOPIC => topic = header.value,
+                QOS => qos = Some(digit(header.value)?),
+                RETAIN => is_retained = Some(truth(header.value)?),
+                _ => user.push(header),
+            }
+        }
+        if let (Some(_), Some(key)) = (topic, record.key) {
+            user.push(Header { key: KEY, value: Some(key) });
+        }
+        let is_plain = qos.is_none() && is_retained.is_none();
+        let is_mistakable = user.first().is_some_and(|first| first.key == OURS);
+        let is_retained = is_retained.unwrap_or(false);
+        let headers = match is_plain && !is_mistakable {
+            true => user,
+            false => marked(qos.unwrap_or(b'1'), is_retained, user),
+        };
+        let topic = topic.or(record.key).ok_or(NoMessage::NoTopic)?;
+        let topic = std::str::from_utf8(topic).map_err(|_| NoMessage::Topic)?;
+        Ok(Self { topic, value: record.value, is_retained, headers })
+    }
+
+    /// Adds it to a batch; answers its index there.
+    pub(crate) fn push_to(&self, batch: &mut BatchBuilder, now_ms: i64) -> u32 {
+        batch.push(now_ms, Some(self.topic.as_bytes()), self.value, &self.headers)
+    }
+
+    /// Nothing is left to be kept.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.value.unwrap_or_default().is_empty()
+    }
+}
+
+/// Our header, the mark, and theirs.
+fn marked(qos: u8, is_retained: bool, user: Vec<Header<'_>>) -> Vec<Header<'_>> {
+    let value: &[u8] = match (qos, is_retained) {
+        (b'0', false) => b"0",
+        (b'0', true) => b"0r",
+        (b'2', false) => b"2",
+        (b'2', true) => b"2r",
+        (_, false) => b"1",
+        (_, true) => b"1r",
+    };
+    let mut headers = Vec::with_capacity(user.len() + 2);
+    headers.push(Header { key: OURS, value: Some(value) });
+    if !user.is_empty() {
+        headers.push(Header { key: USER, value: None });
+    }
+    headers.extend(user);
+    headers
+}
+
+fn check(topic: &str, levels_max: usize) -> Result<(), NoMessage> {
+    check_topic_name(topic).map_err(|_| NoMessage::Topic)?;
+    if levels(topic) > levels_max {
+        return Err(NoMessage::Levels);
+    }
+    let is_ours = topic == "$SYS" || topic.starts_with("$SYS/");
+    if is_ours || topic.starts_with(delayed::PREFIX) {
+        return Err(NoMessage::Ours);
+    }
+    Ok(())
+}
+
+fn digit(value: Option<&[u8]>) -> Result<u8, NoMessage> {
+    match value {
+        Some([digit @ b'0'..=b'2']) => Ok(*digit),
+        _ => Err(NoMessage::Header),
+    }
+}
+
+fn truth(value: Option<&[u8]>) -> Result<bool, NoMessage> {
+    match value {
+        Some(b"1" | b"true") => Ok(true),
+        Some(b"0" | b"false") => Ok(false),
+        _ => Err(NoMessage::Header),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidewire_proto::message::Message;
+    use tidewire_proto::qos::Qos;
+    use tidewire_proto::record::{BatchBuilder, Header};
+
+    use super::{NoMessage, Written};
+
+    type Pair<'a> = (&'a str, &'a str);
+
+    /// Writes a record as a producer does, and says what MQTT subscribers get.
+    fn check(
+        key: Option<&str>,
+        headers: &[Pair<'_>],
+        test: impl FnOnce(Result<&Message<'_>, NoMessage>),
+    ) {
+        let header = |(key, value): &Pair<'_>| (key.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let owned: Vec<_> = headers.iter().map(header).collect();
+        let headers: Vec<_> =
+            owned.iter().map(|(key, value)| Header { key, value: Some(value) }).collect();
+        let mut theirs = BatchBuilder::new();
+        theirs.push(1, key.map(str::as_bytes), Some(b"21.5"), &headers);
+        let theirs = theirs.finish();
+        let record = theirs.records().next().unwrap();
+        let mut ours = BatchBuilder::new();
+        match Written::of(&record, 8) {
+            Err(error) => return test(Err(error)),
+            Ok(written) => assert_eq!(written.push_to(&mut ours, 2), 0),
+        }
+        let ours = ours.finish();
+        let record = ours.records().next().unwrap();
+        test(Ok(&Message::of(&record).unwrap()));
+    }
+
+    fn user<'a>(message: &Message<'a>) -> Vec<Pair<'a>> {
+        message.user_properties().collect()
+    }
+
+    #[test]
+    fn a_plain_record_is_a_message_to_its_key() {
+        check(Some("plant/7"), &[("a", "1"), ("a", "2")], |message| {
+            let message = message.unwrap();
+            assert_eq!((message.topic, message.payload), ("plant/7", &b"21.5"[..]));
+            assert_eq!((message.qos, message.retain), (Qos::AtLeastOnce, false));
+            assert_eq!(user(message), [("a", "1"), ("a", "2")]);
+        });
+    }
+
+    #[test]
+    fn headers_say_topic_retain_and_qos() {
+        let headers =
+            [("mqtt.topic", "plant/8"), ("a", "1"), ("mqtt.retain", "true"), ("mqtt.qos", "2")];
+        check(Some("k"), &headers, |message| {
+            let message = message.unwrap();
+            assert_eq!(message.topic, "plant/8");
+            assert_eq!((message.qos, message.retain), (Qos::ExactlyOnce, true));
+            assert_eq!(user(message), [("a", "1"), ("mqtt.key", "k")]);
+        });
+        check(None, &[("mqtt.topic", "a")], |message| {
+            assert_eq!(user(message.unwrap()), []);
+        });
+    }
+
+    #[test]
+    fn what_was_read_from_a_stream_can_be_written_to_one() {
+        check(Some("a"), &[("q", "0r"), ("t", "text/plain"), ("u", ""), ("q", "x")], |message| {
+            let message = message.unwrap();
+            assert_eq!((message.qos, message.retain), (Qos::AtMostOnce, true));
+            assert_eq!(message.content_type, Some("text/plain"));
+            assert_eq!(user(message), [("q", "x")]);
+        });
+    }
+
+    #[test]
+    fn a_producers_own_header_is_not_taken_for_ours() {
+        check(Some("a"), &[("q", "why?"), ("b", "1")], |message| {
+            let message = message.unwrap();
+            assert_eq!((message.qos, message.retain), (Qos::AtLeastOnce, false));
+            assert_eq!(user(message), [("q", "why?"), ("b", "1")]);
+        });
+    }
+
+    #[test]
+    fn a_record_that_is_no_message_is_refused_with_its_reason() {
+        let refused = |key: Option<&str>, headers: &[Pair<'_>], expected: NoMessage| {
+            check(key, headers, |message| assert_eq!(message.err(), Some(expected)));
+        };
+        refused(None, &[], NoMessage::NoTopic);
+        refused(Some("a/+"), &[], NoMessage::Topic);
+        refused(Some(""), &[], NoMessage::Topic);
+        refused(Some("a"), &[("mqtt.topic", "#")], NoMessage::Topic);
+        refused(Some("1/2/3/4/5/6/7/8/9"), &[], NoMessage::Levels);
+        refused(Some("$SYS/x"), &[], NoMessage::Ours);
+        refused(Some("$delayed/5/x"), &[], NoMessage::Ours);
+        refused(Some("a"), &[("mqtt.qos", "3")], NoMessage::Header);
+        refused(Some("a"), &[("mqtt.retain", "maybe")], NoMessage::Header);
+    }
+}
