@@ -1,0 +1,111 @@
+//! What Kafka clients may make the broker hold, and what happens beyond it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use tidewire_tests::broker::Broker;
+use tidewire_tests::configured::Configured;
+use tidewire_tests::program::Program;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const MIB: u64 = 1 << 20;
+
+fn kcat(broker: &Broker, arguments: &[&str]) -> Vec<String> {
+    let mut command = Command::new("kcat");
+    command.args(["-b", &broker.kafka_address().to_string()]).args(arguments);
+    Program::start(&mut command).succeeds()
+}
+
+fn open(port: SocketAddr) -> TcpStream {
+    let socket = TcpStream::connect(port).expect("it listens");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    socket
+}
+
+/// ApiVersions 0; true if it was answered.
+fn is_served(socket: &mut TcpStream) -> bool {
+    let sent = socket.write_all(&[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0, 0]);
+    sent.is_ok() && socket.read_exact(&mut [0; 8]).is_ok()
+}
+
+/// Fetch 4: everything in all four partitions, as much as goes into one answer.
+fn fetch_everything() -> Vec<u8> {
+    let mut body = vec![0, 1, 0, 4, 0, 0, 0, 9, 0, 2, b'm', b'e'];
+    let mut put = |number: i32| body.extend_from_slice(&number.to_be_bytes());
+    // Replica, wait, at least, at most.
+    [-1, 0, 0, 1 << 30].into_iter().for_each(&mut put);
+    body.extend_from_slice(b"\x00\x00\x00\x00\x01\x00\x04mqtt\x00\x00\x00\x04");
+    for partition in 0..4_i32 {
+        body.extend_from_slice(&partition.to_be_bytes());
+        body.extend_from_slice(&[0; 8]);
+        body.extend_from_slice(&(1_i32 << 30).to_be_bytes());
+    }
+    let length = u32::try_from(body.len()).expect("it is short");
+    [&length.to_be_bytes()[..], &body].concat()
+}
+
+#[test]
+fn a_reader_that_does_not_read_is_let_go_and_costs_one_answer_at_most() {
+    let config = Configured::new(
+        "[listener.kafka]\nsend_timeout_s = 1\n[log]\nfilter = \"info,tidewire_bridge=debug\"\n",
+    );
+    let broker = config.start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines = folder.path().join("lines");
+    let text: String = (0..40_000).map(|n| format!("t/{n}:{}\n", "x".repeat(1000))).collect();
+    fs::write(&lines, text).expect("written");
+    let _ = kcat(&broker, &["-P", "-t", "mqtt", "-K", ":", "-l", lines.to_str().expect("UTF-8")]);
+    let before = broker.memory_bytes();
+
+    let slow: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let mut socket = open(broker.kafka_address());
+            for _ in 0..5 {
+                socket.write_all(&fetch_everything()).expect("sent");
+            }
+            socket
+        })
+        .collect();
+    // Who reads is served meanwhile.
+    let read = ["-C", "-t", "mqtt", "-o", "beginning", "-e", "-q", "-f", "%k\\n"];
+    assert_eq!(kcat(&broker, &read).len(), 40_000);
+    broker.await_output("slow_reader");
+    let grown = broker.memory_bytes().saturating_sub(before);
+    assert!(grown < 256 * MIB, "{} MiB more", grown / MIB);
+    drop(slow);
+}
+
+#[test]
+fn connections_beyond_the_limit_are_closed_and_the_others_served() {
+    let config = Configured::new("[listener.kafka]\nconnections_max = 3\n");
+    let broker = config.start();
+    let mut open_ones: Vec<_> = (0..3).map(|_| open(broker.kafka_address())).collect();
+    assert!(open_ones.iter_mut().all(is_served));
+    assert!(!is_served(&mut open(broker.kafka_address())));
+    assert!(open_ones.iter_mut().all(is_served));
+    drop(open_ones.pop());
+    let is_let_in = || is_served(&mut open(broker.kafka_address()));
+    assert!((0..100).any(|_| is_let_in() || {
+        std::thread::yield_now();
+        false
+    }));
+}
+
+#[test]
+fn a_request_beyond_the_limit_and_a_silent_connection_are_closed() {
+    let settings = "request_bytes_max = \"4 KiB\"\nidle_timeout_s = 1\n";
+    let broker = Configured::new(&format!("[listener.kafka]\n{settings}")).start();
+    let mut large = open(broker.kafka_address());
+    large.write_all(&[0, 0, 0x10, 1]).expect("sent");
+    let mut silent = open(broker.kafka_address());
+    assert!(is_served(&mut silent));
+    for socket in [&mut large, &mut silent] {
+        let mut rest = Vec::new();
+        // Closed with bytes unread, a connection may also be reset.
+        let _ = socket.read_to_end(&mut rest);
+    }
+    assert!(!is_served(&mut silent));
+}
