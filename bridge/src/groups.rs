@@ -11,25 +11,29 @@ mod moment;
 mod offset;
 mod offsets;
 mod out;
+mod readers;
 mod refusal;
 mod request;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use bytes::{BufMut, Bytes, BytesMut};
 use tidewire_store::rows::group::GroupRow;
 use tidewire_store::rows::offset::OffsetRow;
 
-pub use described::{Described, DescribedMember, Phase};
+pub use described::{Described, DescribedMember, DescribedReader, Phase};
 pub use limits::Limits;
 pub use moment::Moment;
 pub use offset::Committed;
 pub use out::Effect;
 pub use refusal::Refusal;
-pub use request::{Answer, Caller, Join, Joined, Listed, Protocol, Spot, Sync, Ticket, Wanted};
+pub use request::{
+    Answer, Beat, Caller, Join, Joined, Listed, Protocol, Pulse, Spot, Sync, Ticket, Wanted,
+};
 
 use group::{Group, State};
 use out::{Out, Then};
@@ -106,6 +110,30 @@ impl Groups {
         // Only ever moves what is due further away: the agenda may stay as it is.
         let group = self.all.get_mut(name).ok_or(Refusal::UnknownMember)?;
         group.heartbeat(caller, now)
+    }
+
+    /// A member of the newer kind says how it is, and hears what it is to read.
+    ///
+    /// # Errors
+    /// When it is not in the group, or is to join again.
+    pub fn beat(&mut self, name: &Arc<str>, beat: &Beat, now: Moment) -> Result<Pulse, Refusal> {
+        self.check_name(name)?;
+        let (limits, is_new) = (self.limits, !self.all.contains_key(name));
+        let ids = [Some(&beat.client_id), Some(&beat.member), beat.instance.as_ref()];
+        if ids.into_iter().flatten().any(|id| id.len() > limits.id_bytes_max) {
+            return Err(Refusal::InvalidRequest);
+        }
+        if is_new && beat.epoch != 0 {
+            return Err(Refusal::UnknownMember);
+        }
+        if is_new && self.all.len() >= limits.groups_max {
+            return Err(Refusal::Full);
+        }
+        if self.found_or_made(name, now).is_ending {
+            return Err(Refusal::NotStored);
+        }
+        let pulse = self.with(name, now, |group, out| group.beat(beat, now, &limits, out));
+        pulse.unwrap_or(Err(Refusal::UnknownGroup))
     }
 
     /// A member goes.
@@ -250,7 +278,32 @@ impl Groups {
             metadata: member.metadata(&group.protocol),
             assignment: member.assignment.clone(),
         });
-        Some(Described { members: members.collect(), ..described })
+        let readers = group.readers.all.iter().map(|(id, reader)| DescribedMember {
+            id: Arc::clone(id),
+            instance: reader.instance.clone(),
+            client_id: Arc::clone(&reader.client_id),
+            host: Arc::clone(&reader.host),
+            metadata: Bytes::new(),
+            assignment: assignment(&reader.told),
+        });
+        Some(Described { members: members.chain(readers).collect(), ..described })
+    }
+
+    /// The epoch and the members of a group whose members are of the newer kind.
+    #[must_use]
+    pub fn readers(&self, name: &str) -> Option<(i32, Vec<DescribedReader>)> {
+        let readers = &self.all.get(name)?.readers;
+        let described = readers.all.iter().map(|(id, reader)| DescribedReader {
+            id: Arc::clone(id),
+            instance: reader.instance.clone(),
+            client_id: Arc::clone(&reader.client_id),
+            host: Arc::clone(&reader.host),
+            epoch: reader.epoch,
+            topics: reader.topics.clone(),
+            told: reader.told.clone(),
+            target: reader.target.clone(),
+        });
+        (!readers.all.is_empty()).then(|| (readers.epoch, described.collect()))
     }
 
     /// The same without its members.
@@ -265,6 +318,7 @@ impl Groups {
                 State::Completing { .. } => Phase::CompletingRebalance,
                 State::Stable => Phase::Stable,
             },
+            kind: if group.readers.all.is_empty() { "classic" } else { "consumer" },
             generation: group.generation,
             protocol_type: Arc::clone(&group.protocol_type),
             protocol: Arc::clone(&group.protocol),
@@ -351,4 +405,23 @@ impl Groups {
             self.agenda.insert((at, Arc::clone(&group.name)));
         }
     }
+}
+
+/// In the form in which members of the older kind assign to each other: what tools understand.
+fn assignment(spots: &BTreeSet<Spot>) -> Bytes {
+    let mut by_topic: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for spot in spots {
+        by_topic.entry(&spot.topic).or_default().push(spot.partition);
+    }
+    let mut bytes = BytesMut::new();
+    bytes.put_i16(0);
+    bytes.put_u32(u32::try_from(by_topic.len()).unwrap_or(0));
+    for (topic, partitions) in by_topic {
+        bytes.put_u16(u16::try_from(topic.len()).unwrap_or(0));
+        bytes.put_slice(topic.as_bytes());
+        bytes.put_u32(u32::try_from(partitions.len()).unwrap_or(0));
+        partitions.into_iter().for_each(|partition| bytes.put_u32(partition));
+    }
+    bytes.put_i32(-1);
+    bytes.freeze()
 }

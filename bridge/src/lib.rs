@@ -9,6 +9,7 @@ mod foreign;
 pub mod groups;
 mod guard;
 mod limits;
+mod member_id;
 mod names;
 mod numbers;
 mod options;

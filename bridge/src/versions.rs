@@ -62,6 +62,8 @@ pub(crate) static APIS: &[Api] = &[
     Api::new(ApiKey::IncrementalAlterConfigs, 0, 1, &admin::INCREMENTAL_ALTER_CONFIGS),
     Api::new(ApiKey::OffsetDelete, 0, 0, &groups::OFFSET_DELETE),
     Api::new(ApiKey::DescribeCluster, 0, 2, &admin::DESCRIBE_CLUSTER),
+    Api::new(ApiKey::ConsumerGroupHeartbeat, 0, 1, &groups::CONSUMER_GROUP_HEARTBEAT),
+    Api::new(ApiKey::ConsumerGroupDescribe, 0, 1, &groups::CONSUMER_GROUP_DESCRIBE),
 ];
 
 /// The API with this number.

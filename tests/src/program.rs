@@ -63,6 +63,12 @@ impl Program {
         })
     }
 
+    /// The next line of its standard output, if one comes so soon.
+    #[must_use]
+    pub fn line_within(&self, time: Duration) -> Option<String> {
+        self.lines.recv_timeout(time).ok()
+    }
+
     /// Reads lines until one fits, and returns it.
     ///
     /// # Panics

@@ -5,8 +5,9 @@ use kafka_protocol::messages::ApiKey;
 
 use super::reply::reply;
 use super::{
-    delete_groups, describe_groups, find_coordinator, heartbeat, join_group, leave_group,
-    list_groups, offset_commit, offset_delete, offset_fetch, sync_group,
+    consumer_group_describe, consumer_group_heartbeat, delete_groups, describe_groups,
+    find_coordinator, heartbeat, join_group, leave_group, list_groups, offset_commit,
+    offset_delete, offset_fetch, sync_group,
 };
 use crate::context::{Call, Context};
 use crate::wire::{Answer, Refusal};
@@ -49,6 +50,14 @@ pub(super) async fn answer(
         }
         ApiKey::OffsetDelete => {
             reply(call, body, async |it| offset_delete::answer(context, it).await).await
+        }
+        ApiKey::ConsumerGroupHeartbeat => {
+            let answer = async |it| consumer_group_heartbeat::answer(context, call, &it);
+            reply(call, body, answer).await
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            let answer = async |it| consumer_group_describe::answer(context, call, &it);
+            reply(call, body, answer).await
         }
         _ => Err(Refusal::UnknownApi),
     }

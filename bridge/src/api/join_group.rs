@@ -6,18 +6,16 @@ use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use kafka_protocol::protocol::StrBytes;
-use uuid::Builder;
 
 use crate::context::{Call, Context};
 use crate::groups::{Answer, Join, Joined, Listed, Protocol, Refusal};
+use crate::member_id::member_id;
 use crate::text::{shared, spoken};
 
 /// Kafka's "join again with this id".
 const MEMBER_ID_REQUIRED: i16 = 79;
 /// No agreement.
 const NO_GENERATION: i32 = -1;
-/// What an id keeps of the client's own name.
-const NAME_CHARS_MAX: usize = 64;
 
 /// Joins a group.
 pub(super) async fn answer(
@@ -47,10 +45,6 @@ fn join(call: &Call, request: &JoinGroupRequest) -> Option<Join> {
         let metadata = bytes::Bytes::copy_from_slice(&one.metadata);
         Protocol { name: shared(&one.name), metadata }
     };
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).ok()?;
-    let unique = Builder::from_random_bytes(random).into_uuid();
-    let client_name: String = call.client_id.chars().take(NAME_CHARS_MAX).collect();
     Some(Join {
         member: shared(&request.member_id),
         instance: request.group_instance_id.as_deref().map(shared),
@@ -62,7 +56,7 @@ fn join(call: &Call, request: &JoinGroupRequest) -> Option<Join> {
         protocols: request.protocols.iter().map(protocol).collect(),
         comes_back: call.version >= 4,
         may_skip: call.version >= 9,
-        fresh: format!("{client_name}-{unique}").into(),
+        fresh: member_id(&call.client_id)?,
     })
 }
 

@@ -10,9 +10,6 @@ use crate::context::{Call, Context};
 use crate::groups::Described;
 use crate::text::spoken;
 
-/// How Kafka calls groups whose members share out among themselves.
-const CLASSIC: &str = "classic";
-
 /// All, or those in the states and of the kinds that are asked for.
 pub(super) fn answer(
     context: &Context,
@@ -21,15 +18,17 @@ pub(super) fn answer(
 ) -> ListGroupsResponse {
     let is_wanted = |group: &Described| {
         let states = &request.states_filter;
-        states.is_empty() || states.iter().any(|it| it.eq_ignore_ascii_case(group.phase.name()))
+        let kinds = &request.types_filter;
+        let is_among = |names: &[StrBytes], name| {
+            names.is_empty() || names.iter().any(|it| it.eq_ignore_ascii_case(name))
+        };
+        is_among(states, group.phase.name()) && is_among(kinds, group.kind)
     };
-    let kinds = &request.types_filter;
-    let is_kind = kinds.is_empty() || kinds.iter().any(|it| it.eq_ignore_ascii_case(CLASSIC));
     let mut groups = context.coordinator.look(|groups| {
         let names: Vec<&Arc<str>> = groups.names().collect();
         names.into_iter().filter_map(|name| groups.summary(name)).collect::<Vec<_>>()
     });
-    groups.retain(|group| is_kind && is_wanted(group));
+    groups.retain(is_wanted);
     groups.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     let listed = |group: &Described| {
         let listed = ListedGroup::default()
@@ -37,9 +36,9 @@ pub(super) fn answer(
             .with_protocol_type(spoken(&group.protocol_type));
         let state = StrBytes::from_static_str(group.phase.name());
         match call.version {
-            5.. => {
-                listed.with_group_state(state).with_group_type(StrBytes::from_static_str(CLASSIC))
-            }
+            5.. => listed
+                .with_group_state(state)
+                .with_group_type(StrBytes::from_static_str(group.kind)),
             4 => listed.with_group_state(state),
             _ => listed,
         }

@@ -8,12 +8,14 @@ use bytes::Bytes;
 use tidewire_store::rows::group::GroupRow;
 use tidewire_store::{Table, TableChange};
 
+use crate::groups::limits::Limits;
 use crate::groups::member::Member;
 use crate::groups::moment::Moment;
 use crate::groups::offset::Committed;
 use crate::groups::out::{Out, Then};
+use crate::groups::readers::Readers;
 use crate::groups::refusal::Refusal;
-use crate::groups::request::{Answer, Caller, Joined, Listed, Protocol, Spot};
+use crate::groups::request::{Answer, Beat, Caller, Joined, Listed, Protocol, Pulse, Spot};
 
 /// How far the members are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,8 @@ pub(super) struct Group {
     pub(super) members: BTreeMap<Arc<str>, Member>,
     pub(super) instances: HashMap<Arc<str>, Arc<str>>,
     pub(super) invited: BTreeMap<Arc<str>, Invited>,
+    /// Members of the newer kind; never beside the others.
+    pub(super) readers: Readers,
     pub(super) offsets: BTreeMap<Spot, Committed>,
     /// How many commits of a spot are on their way to the disk.
     pub(super) unsettled: BTreeMap<Spot, u32>,
@@ -84,6 +88,7 @@ impl Group {
             members: BTreeMap::new(),
             instances: HashMap::new(),
             invited: BTreeMap::new(),
+            readers: Readers::default(),
             offsets: BTreeMap::new(),
             unsettled: BTreeMap::new(),
             is_ending: false,
@@ -321,6 +326,38 @@ impl Group {
     /// How long members wait for each other: as long as the most patient.
     pub(super) fn patience_ms(&self) -> u64 {
         self.members.values().map(Member::rebalance_ms).max().unwrap_or(0).max(1)
+    }
+
+    /// A member of the newer kind says how it is. They share what a group has of generations, so
+    /// that none is used twice.
+    pub(super) fn beat(
+        &mut self,
+        beat: &Beat,
+        now: Moment,
+        limits: &Limits,
+        out: &mut Out,
+    ) -> Result<Pulse, Refusal> {
+        if !self.members.is_empty() || !self.invited.is_empty() {
+            return Err(Refusal::InconsistentProtocol);
+        }
+        self.readers.epoch = self.readers.epoch.max(self.generation);
+        let pulse = self.readers.beat(beat, now, limits);
+        self.follow_readers(now, out);
+        pulse
+    }
+
+    /// Takes note of what became of the members of the newer kind.
+    pub(super) fn follow_readers(&mut self, now: Moment, out: &mut Out) {
+        if self.readers.all.is_empty() {
+            if self.state == State::Stable {
+                self.become_empty(now, out);
+            }
+            return;
+        }
+        self.state = State::Stable;
+        self.generation = self.readers.epoch;
+        self.protocol_type = "consumer".into();
+        self.protocol = "uniform".into();
     }
 
     /// Bytes that its members make it hold.

@@ -53,6 +53,9 @@ impl Group {
     }
 
     fn receive(&self, join: &Join, limits: &Limits) -> Result<Arrival, Refusal> {
+        if !self.readers.all.is_empty() {
+            return Err(Refusal::InconsistentProtocol);
+        }
         let known = join.instance.as_ref().and_then(|instance| self.instances.get(instance));
         let arrival = match (join.member.is_empty(), &join.instance) {
             (true, Some(_)) => match known {

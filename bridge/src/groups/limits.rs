@@ -21,6 +21,10 @@ pub struct Limits {
     pub initial_delay_ms: u32,
     /// How long the others wait for a newcomer that was told its id to come back with it.
     pub invitation_ms: u32,
+    /// How often members of the newer kind are to say how they are.
+    pub reader_beat_ms: u32,
+    /// How long they may be silent.
+    pub reader_session_ms: u32,
     /// How long the offsets of a group without members are kept.
     pub retention_ms: u64,
 }
@@ -37,6 +41,8 @@ impl Default for Limits {
             session_ms_max: 1_800_000,
             initial_delay_ms: 100,
             invitation_ms: 1_000,
+            reader_beat_ms: 1_000,
+            reader_session_ms: 15_000,
             retention_ms: 7 * 24 * 3_600_000,
         }
     }

@@ -161,6 +161,9 @@ impl Group {
 
     /// Does what is due.
     pub(super) fn tick(&mut self, now: Moment, out: &mut Out) {
+        if self.readers.tick(now) {
+            return self.follow_readers(now, out);
+        }
         self.invited.retain(|_, invited| invited.valid_until > now.steady_ms);
         let is_lost = |member: &&Member| member.lost_at().is_some_and(|at| at <= now.steady_ms);
         let mut lost: Vec<Arc<str>> =
@@ -201,6 +204,6 @@ impl Group {
             }
             State::Empty | State::Stable | State::Completing { .. } => None,
         };
-        lost.chain(invitations).chain(of_state).min()
+        lost.chain(invitations).chain(of_state).chain(self.readers.next_due()).min()
     }
 }

@@ -44,8 +44,13 @@ impl Group {
 
     fn check_commit(&self, caller: &Caller) -> Result<(), Refusal> {
         // A reader that was assigned its partitions by hand is nobody's member.
-        if caller.generation < 0 && self.members.is_empty() {
+        let is_alone = self.members.is_empty() && self.readers.all.is_empty();
+        if caller.generation < 0 && is_alone {
             return Ok(());
+        }
+        if !self.readers.all.is_empty() {
+            let Caller { member, instance, generation } = caller;
+            return self.readers.check(member, instance.as_ref(), *generation);
         }
         self.check(caller)?;
         match self.state {

@@ -45,6 +45,12 @@ pub enum Refusal {
     /// Another member has that instance id now.
     #[error("another member has this instance id")]
     Fenced,
+    /// The epoch of a member is not the one that it was told.
+    #[error("the member's epoch is not the one that it was told")]
+    FencedEpoch,
+    /// The instance is in use by another member.
+    #[error("the instance id is in use by another member")]
+    Unreleased,
     /// A member reads the topic whose offsets were to go.
     #[error("the group is subscribed to the topic")]
     Subscribed,
@@ -70,6 +76,8 @@ impl Refusal {
             Self::Full => 81,
             Self::Fenced => 82,
             Self::Subscribed => 86,
+            Self::FencedEpoch => 110,
+            Self::Unreleased => 111,
         }
     }
 }

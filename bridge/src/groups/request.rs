@@ -1,5 +1,6 @@
 //! What members ask of a group and what they hear. Plain data.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -90,6 +91,38 @@ pub struct Wanted {
     pub leader_epoch: i32,
     /// What the client writes beside it.
     pub metadata: Arc<str>,
+}
+
+/// How a member of the newer kind is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// Its id.
+    pub member: Arc<str>,
+    /// The id that it gave itself.
+    pub instance: Option<Arc<str>>,
+    /// What it was told last; 0 to join, -1 to leave, -2 to leave and come back.
+    pub epoch: i32,
+    /// What its connection calls itself.
+    pub client_id: Arc<str>,
+    /// Where it connected from.
+    pub host: Arc<str>,
+    /// How long the others wait for it to let go, in milliseconds.
+    pub rebalance_ms: i32,
+    /// What it wants to read, if it says so.
+    pub topics: Option<BTreeSet<Arc<str>>>,
+    /// What it reads, if it says so.
+    pub owned: Option<BTreeSet<Spot>>,
+    /// How many partitions its topics have.
+    pub counts: Vec<(Arc<str>, u32)>,
+}
+
+/// What a member of the newer kind hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulse {
+    /// Where it is now.
+    pub epoch: i32,
+    /// What it is to read, if that is news.
+    pub assignment: Option<Vec<Spot>>,
 }
 
 /// What the members agreed on, for one of them.

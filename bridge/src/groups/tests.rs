@@ -4,4 +4,5 @@ mod bench;
 mod claims;
 mod durable;
 mod histories;
+mod readers;
 mod table;

@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
-    DeleteRecordsRequest, DeleteTopicsRequest, DescribeAclsRequest, DescribeClusterRequest,
-    DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest, FetchRequest,
-    FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
-    ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
-    OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
+    ApiKey, ApiVersionsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest,
+    DeleteTopicsRequest, DescribeAclsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeGroupsRequest, DescribeLogDirsRequest, FetchRequest, FindCoordinatorRequest,
+    HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
+    LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
+    OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+    SyncGroupRequest,
 };
 use kafka_protocol::protocol::Decodable;
 
@@ -40,6 +41,8 @@ pub(super) fn decode(key: ApiKey, version: i16, body: Bytes) -> Result<usize, St
         ApiKey::CreatePartitions => left::<CreatePartitionsRequest>(version, body),
         ApiKey::DeleteGroups => left::<DeleteGroupsRequest>(version, body),
         ApiKey::IncrementalAlterConfigs => left::<IncrementalAlterConfigsRequest>(version, body),
+        ApiKey::ConsumerGroupHeartbeat => left::<ConsumerGroupHeartbeatRequest>(version, body),
+        ApiKey::ConsumerGroupDescribe => left::<ConsumerGroupDescribeRequest>(version, body),
         ApiKey::OffsetDelete => left::<OffsetDeleteRequest>(version, body),
         ApiKey::DescribeCluster => left::<DescribeClusterRequest>(version, body),
         other => Err(format!("name the decoder of {other:?} here")),

@@ -1,0 +1,266 @@
+//! Members of the newer kind (KIP-848): each says what it wants to read, the group shares out.
+//! Nobody is stopped: a partition goes to another only once who had it says that it let go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::groups::limits::Limits;
+use crate::groups::moment::Moment;
+use crate::groups::refusal::Refusal;
+use crate::groups::request::{Beat, Pulse, Spot};
+
+/// In the place of an epoch: a member joins.
+const JOINS: i32 = 0;
+/// It leaves.
+const LEAVES: i32 = -1;
+/// It leaves, and comes back as the same instance.
+const PAUSES: i32 = -2;
+
+/// Such members of one group.
+#[derive(Debug, Default)]
+pub(super) struct Readers {
+    /// How often it was shared out anew.
+    pub(super) epoch: i32,
+    pub(super) all: BTreeMap<Arc<str>, Reader>,
+    /// How many partitions the topics had when it was shared out.
+    counts: BTreeMap<Arc<str>, u32>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) instance: Option<Arc<str>>,
+    pub(super) client_id: Arc<str>,
+    pub(super) host: Arc<str>,
+    rebalance_ms: u64,
+    silent_until: u64,
+    /// It is out if it has not let go by then.
+    let_go_by: Option<u64>,
+    /// What it was told last.
+    pub(super) epoch: i32,
+    pub(super) topics: BTreeSet<Arc<str>>,
+    /// What it is to read.
+    pub(super) target: BTreeSet<Spot>,
+    /// What it was told to read.
+    pub(super) told: BTreeSet<Spot>,
+    /// What it may be reading: nobody else is told to.
+    owned: BTreeSet<Spot>,
+}
+
+impl Readers {
+    /// A member says how it is, and hears what it is to read.
+    pub(super) fn beat(
+        &mut self,
+        beat: &Beat,
+        now: Moment,
+        limits: &Limits,
+    ) -> Result<Pulse, Refusal> {
+        match beat.epoch {
+            LEAVES => return self.leave(&beat.member),
+            PAUSES => return self.pause(beat, now, limits),
+            JOINS => self.enter(beat, limits)?,
+            _ => self.check(&beat.member, beat.instance.as_ref(), beat.epoch)?,
+        }
+        let is_new = beat.epoch == JOINS;
+        let reader = self.all.get_mut(&beat.member).ok_or(Refusal::UnknownMember)?;
+        reader.heard(now, limits);
+        let mut is_other = is_new;
+        if let Some(topics) = &beat.topics {
+            is_other |= reader.topics != *topics;
+            reader.topics.clone_from(topics);
+        }
+        for (topic, count) in &beat.counts {
+            is_other |= self.counts.insert(Arc::clone(topic), *count) != Some(*count);
+        }
+        if let Some(owned) = &beat.owned {
+            let reader = self.all.get_mut(&beat.member).ok_or(Refusal::UnknownMember)?;
+            let Reader { owned: held, told, .. } = reader;
+            held.retain(|spot| told.contains(spot) || owned.contains(spot));
+        }
+        if is_other {
+            self.share_out();
+        }
+        let is_told = is_new || beat.owned.is_some();
+        self.reconcile(&beat.member, is_told, now)
+    }
+
+    /// Is this a member that knows how it is?
+    pub(super) fn check(
+        &self,
+        member: &Arc<str>,
+        instance: Option<&Arc<str>>,
+        epoch: i32,
+    ) -> Result<(), Refusal> {
+        let reader = self.all.get(member).ok_or(Refusal::UnknownMember)?;
+        if instance.is_some() && reader.instance.as_ref() != instance {
+            return Err(Refusal::Fenced);
+        }
+        match epoch == reader.epoch {
+            true => Ok(()),
+            false => Err(Refusal::FencedEpoch),
+        }
+    }
+
+    fn enter(&mut self, beat: &Beat, limits: &Limits) -> Result<(), Refusal> {
+        let same = |reader: &Reader| beat.instance.is_some() && reader.instance == beat.instance;
+        let known = self.all.iter().find(|(_, reader)| same(reader));
+        let known = known.map(|(id, reader)| (Arc::clone(id), reader.epoch));
+        let (mut target, mut epoch) = (BTreeSet::new(), JOINS);
+        match known {
+            Some((id, was)) if id != beat.member && was != PAUSES => {
+                return Err(Refusal::Unreleased);
+            }
+            Some((id, _)) => {
+                let before = self.all.remove(&id);
+                target = before.map(|before| before.target).unwrap_or_default();
+                epoch = self.epoch;
+            }
+            // A client that lost its memory reads nothing.
+            None => drop(self.all.remove(&beat.member)),
+        }
+        if self.all.len() >= limits.members_max {
+            return Err(Refusal::Full);
+        }
+        let reader = Reader {
+            instance: beat.instance.clone(),
+            client_id: Arc::clone(&beat.client_id),
+            host: Arc::clone(&beat.host),
+            rebalance_ms: u64::try_from(beat.rebalance_ms).unwrap_or(0).max(1),
+            silent_until: 0,
+            let_go_by: None,
+            epoch,
+            topics: BTreeSet::new(),
+            target,
+            told: BTreeSet::new(),
+            owned: BTreeSet::new(),
+        };
+        self.all.insert(Arc::clone(&beat.member), reader);
+        Ok(())
+    }
+
+    /// A member goes.
+    pub(super) fn leave(&mut self, member: &Arc<str>) -> Result<Pulse, Refusal> {
+        self.all.remove(member).ok_or(Refusal::UnknownMember)?;
+        self.share_out();
+        Ok(Pulse { epoch: LEAVES, assignment: None })
+    }
+
+    fn pause(&mut self, beat: &Beat, now: Moment, limits: &Limits) -> Result<Pulse, Refusal> {
+        let reader = self.all.get_mut(&beat.member).ok_or(Refusal::UnknownMember)?;
+        if reader.instance.is_none() || reader.instance != beat.instance {
+            return Err(Refusal::Fenced);
+        }
+        reader.heard(now, limits);
+        reader.epoch = PAUSES;
+        Ok(Pulse { epoch: PAUSES, assignment: None })
+    }
+
+    /// Brings a member nearer to what it is to read: first it lets go, then it gets more.
+    fn reconcile(
+        &mut self,
+        member: &Arc<str>,
+        is_told: bool,
+        now: Moment,
+    ) -> Result<Pulse, Refusal> {
+        let others = self.all.iter().filter(|(id, _)| *id != member);
+        let taken: BTreeSet<Spot> =
+            others.flat_map(|(_, reader)| reader.owned.iter().cloned()).collect();
+        let group_epoch = self.epoch;
+        let reader = self.all.get_mut(member).ok_or(Refusal::UnknownMember)?;
+        let before = std::mem::take(&mut reader.told);
+        if reader.owned.is_subset(&reader.target) {
+            reader.epoch = group_epoch;
+            reader.let_go_by = None;
+            let free = reader.target.difference(&taken).cloned().collect();
+            reader.told = reader.owned.union(&free).cloned().collect();
+            reader.owned.clone_from(&reader.told);
+        } else {
+            reader.told = reader.owned.intersection(&reader.target).cloned().collect();
+            let patience = now.steady_ms.saturating_add(reader.rebalance_ms);
+            reader.let_go_by = reader.let_go_by.or(Some(patience));
+        }
+        let is_news = is_told || reader.told != before;
+        let assignment = is_news.then(|| reader.told.iter().cloned().collect());
+        // Zero would mean that it is to join.
+        reader.epoch = reader.epoch.max(1);
+        Ok(Pulse { epoch: reader.epoch, assignment })
+    }
+
+    /// Who is to read what: as even as can be, and with as little change as can be.
+    fn share_out(&mut self) {
+        self.epoch = self.epoch.checked_add(1).unwrap_or(1);
+        let mut shares: BTreeMap<Arc<str>, BTreeSet<Spot>> = BTreeMap::new();
+        for (topic, count) in &self.counts {
+            let readers = self.all.iter().filter(|(_, reader)| reader.topics.contains(topic));
+            let readers: Vec<(&Arc<str>, &Reader)> = readers.collect();
+            share_topic((topic, *count), &readers, &mut shares);
+        }
+        for (id, reader) in &mut self.all {
+            reader.target = shares.remove(id).unwrap_or_default();
+        }
+        let read = |topic: &Arc<str>| self.all.values().any(|one| one.topics.contains(topic));
+        self.counts.retain(|topic, _| read(topic));
+    }
+
+    /// Members that were silent, or did not let go, are out. Whether there were any.
+    pub(super) fn tick(&mut self, now: Moment) -> bool {
+        let before = self.all.len();
+        self.all.retain(|_, reader| reader.lost_at() > now.steady_ms);
+        let is_smaller = self.all.len() < before;
+        if is_smaller {
+            self.share_out();
+        }
+        is_smaller
+    }
+
+    /// When one of them is out next.
+    pub(super) fn next_due(&self) -> Option<u64> {
+        self.all.values().map(Reader::lost_at).min()
+    }
+}
+
+/// Each of a topic's readers keeps what it has, up to its share; the rest goes to who has less.
+fn share_topic(
+    (topic, count): (&Arc<str>, u32),
+    readers: &[(&Arc<str>, &Reader)],
+    shares: &mut BTreeMap<Arc<str>, BTreeSet<Spot>>,
+) {
+    let Some(least) = (count as usize).checked_div(readers.len()) else { return };
+    let mut larger = count as usize % readers.len();
+    let mut free: BTreeSet<u32> = (0..count).collect();
+    let mut wants = Vec::new();
+    for (id, reader) in readers {
+        let had = reader.target.iter().filter(|spot| spot.topic == *topic);
+        let had: Vec<Spot> = had.filter(|spot| free.contains(&spot.partition)).cloned().collect();
+        let is_larger = larger > 0 && had.len() > least;
+        larger -= usize::from(is_larger);
+        let share = shares.entry(Arc::clone(id)).or_default();
+        let kept = had.into_iter().take(least + usize::from(is_larger));
+        let mut count = 0;
+        for spot in kept {
+            free.remove(&spot.partition);
+            share.insert(spot);
+            count += 1;
+        }
+        wants.push((Arc::clone(id), least.saturating_sub(count), is_larger));
+    }
+    for (id, missing, is_larger) in wants {
+        let more = usize::from(!is_larger && larger > 0);
+        larger -= more;
+        for _ in 0..missing + more {
+            let Some(partition) = free.pop_first() else { return };
+            let spot = Spot { topic: Arc::clone(topic), partition };
+            shares.entry(Arc::clone(&id)).or_default().insert(spot);
+        }
+    }
+}
+
+impl Reader {
+    fn heard(&mut self, now: Moment, limits: &Limits) {
+        self.silent_until = now.steady_ms.saturating_add(u64::from(limits.reader_session_ms));
+    }
+
+    fn lost_at(&self) -> u64 {
+        self.let_go_by.unwrap_or(u64::MAX).min(self.silent_until)
+    }
+}

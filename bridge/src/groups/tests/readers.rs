@@ -1,0 +1,191 @@
+//! Members of the newer kind: the group shares out, and nobody reads what another still has.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use proptest::prelude::{prop, proptest};
+
+use crate::groups::tests::bench::{Bench, GROUP, anew, caller, spot, wanted};
+use crate::groups::{Answer, Beat, Phase, Pulse, Refusal, Spot};
+
+const PARTITIONS: u32 = 5;
+
+fn beat(member: &str, epoch: i32) -> Beat {
+    Beat {
+        member: member.into(),
+        instance: None,
+        epoch,
+        client_id: "client".into(),
+        host: "127.0.0.1".into(),
+        rebalance_ms: 5_000,
+        topics: (epoch == 0).then(|| BTreeSet::from(["mqtt".into()])),
+        owned: (epoch == 0).then(BTreeSet::new),
+        counts: vec![("mqtt".into(), PARTITIONS)],
+    }
+}
+
+impl Bench {
+    fn beat(&mut self, beat: &Beat) -> Result<Pulse, Refusal> {
+        let pulse = self.groups.beat(&GROUP.into(), beat, self.now);
+        self.work();
+        pulse
+    }
+}
+
+/// A client that does as it is told.
+struct Client {
+    id: String,
+    epoch: i32,
+    reads: BTreeSet<Spot>,
+    says: bool,
+}
+
+impl Client {
+    fn new(id: usize) -> Self {
+        Self { id: format!("m{id}"), epoch: 0, reads: BTreeSet::new(), says: true }
+    }
+
+    fn beat(&mut self, bench: &mut Bench) {
+        let mut said = beat(&self.id, self.epoch);
+        if self.epoch > 0 && self.says {
+            said.owned = Some(self.reads.clone());
+        }
+        self.says = false;
+        match bench.beat(&said) {
+            Ok(pulse) => {
+                self.epoch = pulse.epoch;
+                if let Some(assignment) = pulse.assignment {
+                    self.says = assignment.len() < self.reads.len()
+                        || !self.reads.iter().all(|spot| assignment.contains(spot));
+                    self.reads = assignment.into_iter().collect();
+                }
+            }
+            Err(_) => *self = Self { id: self.id.clone(), ..Self::new(0) },
+        }
+    }
+}
+
+#[test]
+fn one_member_reads_all_at_once() {
+    let mut bench = Bench::new();
+    let pulse = bench.beat(&beat("a", 0)).expect("it joins");
+    let all: Vec<Spot> = (0..PARTITIONS).map(spot).collect();
+    assert_eq!((pulse.epoch, pulse.assignment), (1, Some(all)));
+    let quiet = bench.beat(&beat("a", 1)).expect("it lives");
+    assert_eq!(quiet, Pulse { epoch: 1, assignment: None });
+    let described = bench.groups.describe(GROUP).expect("it is there");
+    assert_eq!((described.phase, described.members.len()), (Phase::Stable, 1));
+}
+
+#[test]
+fn a_second_member_gets_what_the_first_let_go_and_not_before() {
+    let mut bench = Bench::new();
+    let (mut one, mut two) = (Client::new(1), Client::new(2));
+    one.beat(&mut bench);
+    two.beat(&mut bench);
+    assert!(two.reads.is_empty());
+    one.beat(&mut bench);
+    assert_eq!(one.reads.len(), 3, "it is told to let two go, and keeps the rest");
+    two.beat(&mut bench);
+    assert!(two.reads.is_empty(), "it was told, but did not say yet that it did");
+    one.beat(&mut bench);
+    two.beat(&mut bench);
+    assert_eq!((one.reads.len(), two.reads.len()), (3, 2));
+    assert!(one.reads.is_disjoint(&two.reads));
+}
+
+#[test]
+fn who_is_silent_or_does_not_let_go_is_out() {
+    let mut bench = Bench::new();
+    let mut two = Client::new(2);
+    bench.beat(&beat("m1", 0)).expect("it joins");
+    two.beat(&mut bench);
+    bench.beat(&beat("m1", 1)).expect("it hears that it is to let go");
+    for _ in 0..5 {
+        bench.pass(1_000);
+        let _ = bench.beat(&beat("m1", 1));
+        two.beat(&mut bench);
+    }
+    assert_eq!(bench.beat(&beat("m1", 1)), Err(Refusal::UnknownMember));
+    two.beat(&mut bench);
+    assert_eq!(two.reads.len(), 5);
+    bench.pass(15_000);
+    assert_eq!(bench.beat(&beat("m2", two.epoch)), Err(Refusal::UnknownMember));
+    let described = bench.groups.describe(GROUP).expect("it is kept");
+    assert_eq!(described.phase, Phase::Empty);
+}
+
+#[test]
+fn offsets_are_committed_with_the_members_epoch() {
+    let mut bench = Bench::new();
+    bench.beat(&beat("a", 0)).expect("it joins");
+    let ticket = bench.commit(&caller(&"a".into(), 1), vec![wanted(0, 7)]);
+    assert_eq!((bench.answer(ticket), bench.offset(0)), (Answer::Done, Some(7)));
+    for (member, epoch, why) in [("a", 2, Refusal::FencedEpoch), ("b", 1, Refusal::UnknownMember)] {
+        let ticket = bench.commit(&caller(&member.into(), epoch), vec![wanted(0, 9)]);
+        assert_eq!(bench.refused(ticket), why);
+    }
+}
+
+#[test]
+fn the_two_kinds_are_not_in_one_group_at_one_time() {
+    let mut bench = Bench::new();
+    bench.beat(&beat("a", 0)).expect("it joins");
+    let ticket = bench.join(&anew());
+    assert_eq!(bench.refused(ticket), Refusal::InconsistentProtocol);
+    let ticket = bench.end();
+    assert_eq!(bench.refused(ticket), Refusal::NotEmpty);
+    bench.beat(&beat("a", -1)).expect("it leaves");
+    let joined = bench.with_one();
+    assert!(joined.generation > 1, "no generation is used twice");
+    assert_eq!(bench.beat(&beat("a", 0)), Err(Refusal::InconsistentProtocol));
+}
+
+#[test]
+fn an_instance_that_pauses_comes_back_to_what_it_read() {
+    let mut bench = Bench::new();
+    let fixed = |member: &str, epoch| Beat { instance: Some("box".into()), ..beat(member, epoch) };
+    bench.beat(&fixed("a", 0)).expect("it joins");
+    assert_eq!(bench.beat(&fixed("b", 0)), Err(Refusal::Unreleased));
+    bench.beat(&fixed("a", -2)).expect("it pauses");
+    let back = bench.beat(&fixed("b", 0)).expect("it is back");
+    assert_eq!(back.assignment.map(|it| it.len()), Some(5));
+    assert_eq!(bench.beat(&fixed("a", 1)), Err(Refusal::UnknownMember));
+}
+
+proptest! {
+    /// Clients that beat, leave, vanish and come back in any order.
+    #[test]
+    fn nobody_is_told_to_read_what_another_reads(
+        actions in prop::collection::vec((0_usize..4, 0_u32..20), 0..200)
+    ) {
+        let mut bench = Bench::new();
+        let mut clients: Vec<Client> = (0..4).map(Client::new).collect();
+        for (at, dice) in actions {
+            match dice {
+                0 => {
+                    let id: Arc<str> = clients[at].id.as_str().into();
+                    let _ = bench.beat(&beat(&id, -1));
+                    clients[at] = Client::new(at);
+                }
+                1 => clients[at] = Client::new(at),
+                2 => bench.pass(2_000),
+                _ => clients[at].beat(&mut bench),
+            }
+            let lives = |client: &&Client| {
+                let described = bench.groups.describe(GROUP);
+                described.is_some_and(|it| it.members.iter().any(|one| *one.id == *client.id))
+            };
+            let read = clients.iter().filter(lives).flat_map(|client| &client.reads);
+            let read: Vec<&Spot> = read.collect();
+            assert_eq!(read.iter().collect::<BTreeSet<_>>().len(), read.len(), "{read:?}");
+        }
+        for _ in 0..20 {
+            clients.iter_mut().for_each(|client| client.beat(&mut bench));
+            bench.pass(500);
+        }
+        let shares: Vec<usize> = clients.iter().map(|client| client.reads.len()).collect();
+        assert_eq!(shares.iter().sum::<usize>(), 5, "all is read: {shares:?}");
+        assert!(shares.iter().all(|share| *share > 0), "and evenly: {shares:?}");
+    }
+}
