@@ -91,9 +91,19 @@ fn members_share_out(library: &str) {
 
 #[test]
 fn a_broker_that_is_killed_under_a_group_loses_no_offset_and_repeats_no_record() {
+    kills_repeat_nothing("confluent");
+}
+
+#[test]
+fn so_it_is_with_members_that_are_told_what_to_read() {
+    kills_repeat_nothing("confluent-848");
+}
+
+/// What a member says that it read, it had committed: nobody reads that again.
+fn kills_repeat_nothing(library: &str) {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port");
     let mut broker = Broker::start_with(&["--kafka", &free.to_string()]);
-    let mut group = Group::new("confluent", free);
+    let mut group = Group::new(library, free);
     group.join();
     group.join();
     for _ in 0..5 {
