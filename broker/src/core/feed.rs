@@ -1,6 +1,8 @@
 //! What a session gets besides live delivery, as room appears: first what an earlier connection
 //! did not finish, then retained messages, then the log from its cursor on.
 
+use std::ops::ControlFlow;
+
 use tidewire_proto::delivery::{Shape, Template};
 use tidewire_proto::id::{PacketId, PartitionId};
 use tidewire_proto::message::Message;
@@ -17,7 +19,7 @@ use crate::core::letters::Fate;
 use crate::core::open::{ConnId, Phase};
 use crate::core::send::quality;
 use crate::core::state::{Core, Deferred};
-use crate::core::stored::{READ_LOG_BYTES, begins_with, message_at};
+use crate::core::stored::{READ_LOG_BYTES, begins_with, message_at, walk};
 use crate::metrics::DropReason;
 
 /// Exchanges that are gone on with before others get their turn.
@@ -102,32 +104,14 @@ impl Core {
 
     /// Sends what a part of the log holds for this session. False when room ran out.
     pub(crate) fn feed_slice(&mut self, id: ConnId, reading: Reading, slice: &Slice) -> bool {
-        let Reading { partition, from, to: limit } = reading;
-        let mut next = from.max(slice.start);
-        for stored in &slice.batches {
-            let end = stored.base_offset + u64::from(stored.batch.last_offset_delta()) + 1;
-            for record in stored.batch.records() {
-                let offset = stored.base_offset + u64::from(record.offset_delta);
-                if offset < next || stored.batch.is_control() {
-                    continue;
-                }
-                if offset >= limit {
-                    self.advance(id, partition, limit);
-                    return true;
-                }
-                let place = Place { partition, offset };
-                if self.feed_message(id, Message::of(&record), place) == Sent::NoRoom {
-                    self.advance(id, partition, offset);
-                    return false;
-                }
+        let walked = walk(reading, slice, |_, record, place| {
+            match self.feed_message(id, Message::of(record), place) {
+                Sent::NoRoom => ControlFlow::Break(()),
+                Sent::Yes | Sent::Skipped => ControlFlow::Continue(()),
             }
-            next = next.max(end.min(limit));
-        }
-        // Behind the last batch there may be more that is not for this session.
-        next = next.max(slice.next.min(limit));
-        self.advance(id, partition, next);
-        // A read that brought nothing must not be repeated for ever.
-        next > from
+        });
+        self.advance(id, reading.partition, walked.next);
+        walked.goes_on
     }
 
     fn advance(&mut self, id: ConnId, partition: PartitionId, next: u64) {

@@ -1,6 +1,8 @@
 //! How a share group hands out messages: as they become durable, or from the log when no member
 //! had room or none was connected. First what must be handed out again.
 
+use std::ops::ControlFlow;
+
 use tidewire_proto::id::{GroupId, PartitionId};
 use tidewire_proto::message::Message;
 use tidewire_proto::qos::Qos;
@@ -16,7 +18,7 @@ use crate::core::bury::UNACKNOWLEDGED;
 use crate::core::groups::{GroupKey, Offer};
 use crate::core::letters::{Deal, ToMember};
 use crate::core::state::{Core, Deferred};
-use crate::core::stored::{READ_LOG_BYTES, stored_at};
+use crate::core::stored::{READ_LOG_BYTES, stored_at, walk};
 use crate::metrics::{DropReason, Quality};
 
 /// What became of an offer.
@@ -154,37 +156,19 @@ impl Core {
 
     /// Hands out what a part of the log holds for the group. False when it must wait.
     fn feed_group_slice(&mut self, id: GroupId, reading: Reading, slice: &Slice) -> bool {
-        let Reading { partition, from, to: limit } = reading;
-        let mut next = from.max(slice.start);
-        for stored in &slice.batches {
-            let end = stored.base_offset + u64::from(stored.batch.last_offset_delta()) + 1;
-            for record in stored.batch.records() {
-                let offset = stored.base_offset + u64::from(record.offset_delta);
-                if offset < next || stored.batch.is_control() {
-                    continue;
-                }
-                if offset >= limit {
-                    self.advance_group(id, partition, limit);
-                    return true;
-                }
-                let Some(message) = Message::of(&record) else { continue };
-                if message.qos == Qos::AtMostOnce || !self.is_for_group(id, message.topic) {
-                    continue;
-                }
-                let place = Some(Place { partition, offset });
-                let record = stored.batch.share(&record);
-                let offer = Offer { message: &message, record, place };
-                if self.deal(id, &offer, 0) != Dealt::Yes {
-                    self.advance_group(id, partition, offset);
-                    return false;
-                }
+        let walked = walk(reading, slice, |batch, record, place| {
+            let Some(message) = Message::of(record) else { return ControlFlow::Continue(()) };
+            if message.qos == Qos::AtMostOnce || !self.is_for_group(id, message.topic) {
+                return ControlFlow::Continue(());
             }
-            next = next.max(end.min(limit));
-        }
-        next = next.max(slice.next.min(limit));
-        self.advance_group(id, partition, next);
-        // A read that brought nothing must not be repeated for ever.
-        next > from
+            let record = batch.share(record);
+            match self.deal(id, &Offer { message: &message, record, place: Some(place) }, 0) {
+                Dealt::Yes => ControlFlow::Continue(()),
+                Dealt::Waits(_) => ControlFlow::Break(()),
+            }
+        });
+        self.advance_group(id, reading.partition, walked.next);
+        walked.goes_on
     }
 
     fn is_for_group(&mut self, id: GroupId, topic: &str) -> bool {
