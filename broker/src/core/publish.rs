@@ -43,11 +43,8 @@ impl Core {
         let topic = self.rewriter.topic(topic);
         let Some(mut placed) = self.placement.place(topic, &open.client_id, publish.properties)
         else {
-            return self.refuse_publish(
-                id,
-                publish,
-                (ReasonCode::TOPIC_NAME_INVALID, DropReason::Invalid),
-            );
+            let why = (ReasonCode::TOPIC_NAME_INVALID, DropReason::Invalid);
+            return self.refuse_publish(id, publish, why);
         };
         let is_full = self.shared.store.is_full(placed.partition);
         if is_full && (publish.qos != Qos::AtMostOnce || publish.retain) {
