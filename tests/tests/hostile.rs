@@ -99,6 +99,29 @@ fn twenty_thousand_filters_in_one_packet_are_answered_one_by_one() {
     serves_others(&broker);
 }
 
+/// Few enough to count, and yet they are rows of a commit and memory of a core.
+#[test]
+fn filters_that_are_long_together_are_refused_before_they_are_many() {
+    const LONG: usize = 60_000;
+    const GRANTED: usize = (2 << 20) / LONG;
+    let broker = Broker::start();
+    for (version, refused) in [(Version::V4, 0x80), (Version::V5, 0x97)] {
+        let mut wire = Wire::clean(broker.address(), version, "long-winded");
+        let long = |at: usize| format!("{at:05}{}", "x".repeat(LONG - 5));
+        for at in 0..GRANTED + 3 {
+            wire.send(&subscribe(version, 1, &[(&long(at), 1)]));
+            let code = wire.packet_of(kind::SUBACK).body().last().copied();
+            assert_eq!(code, Some(if at < GRANTED { 1 } else { refused }), "{at} {version:?}");
+        }
+        // What is renewed takes no more, and what is given up is room again.
+        wire.subscribe(1, &[(&long(0), 1)]);
+        wire.send(&tidewire_tests::wire::unsubscribe(version, 2, &[&long(0)]));
+        wire.packet_of(kind::UNSUBACK);
+        wire.subscribe(1, &[(&long(GRANTED), 1)]);
+    }
+    serves_others(&broker);
+}
+
 /// Every way to write twelve levels with or without a wildcard: one topic matches them all.
 #[test]
 fn thousands_of_filters_that_match_one_topic_make_one_message() {

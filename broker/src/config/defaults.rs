@@ -28,6 +28,8 @@ pub(super) const TOPIC_LEVELS_MAX: u16 = 128;
 // A session that nobody comes back to holds the log; a month outlives holidays and repairs.
 pub(super) const SESSION_EXPIRY_S_MAX: u32 = 30 * 24 * 60 * 60;
 pub(super) const SUBSCRIPTIONS_PER_SESSION_MAX: u32 = 10_000;
+// Ten thousand long filters; all rows of a session fit one commit.
+pub(super) const SUBSCRIPTION_BYTES_PER_SESSION_MAX: u32 = 2 << 20;
 // Home Assistant asks for all it wants in one SUBSCRIBE: thousands of filters.
 pub(super) const FILTERS_PER_SUBSCRIBE_MAX: u32 = 10_000;
 pub(super) const CLIENT_ID_BYTES_MAX: u16 = 1024;

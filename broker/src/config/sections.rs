@@ -69,6 +69,9 @@ pub struct MqttConfig {
     /// Subscriptions of one session.
     #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
     pub subscriptions_per_session_max: u32,
+    /// Length of all filters of one session together, in bytes.
+    #[serde(deserialize_with = "count::<_, _, 1024, 16_777_216>")]
+    pub subscription_bytes_per_session_max: u32,
     /// Filters in one SUBSCRIBE or UNSUBSCRIBE.
     #[serde(deserialize_with = "count::<_, _, 1, 65_535>")]
     pub filters_per_subscribe_max: u32,
@@ -134,6 +137,7 @@ impl Default for MqttConfig {
             topic_levels_max: defaults::TOPIC_LEVELS_MAX,
             session_expiry_s_max: defaults::SESSION_EXPIRY_S_MAX,
             subscriptions_per_session_max: defaults::SUBSCRIPTIONS_PER_SESSION_MAX,
+            subscription_bytes_per_session_max: defaults::SUBSCRIPTION_BYTES_PER_SESSION_MAX,
             filters_per_subscribe_max: defaults::FILTERS_PER_SUBSCRIBE_MAX,
             client_id_bytes_max: defaults::CLIENT_ID_BYTES_MAX,
             connections_max: defaults::CONNECTIONS_MAX,

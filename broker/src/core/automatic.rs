@@ -8,6 +8,7 @@ use tidewire_store::rows::subscription;
 
 use crate::core::open::{Open, RetainedFeed};
 use crate::core::state::Core;
+use crate::core::subscribe::has_room_for;
 
 impl Core {
     /// Adds what the session does not have yet. Their rows are in the commit that CONNACK waits
@@ -17,7 +18,7 @@ impl Core {
         for automatic in &self.shared.rules.automatic {
             let Some(filter) = automatic.filter_for(&open.client_id, user) else { continue };
             let is_too_much = topic::levels(&filter) > usize::from(limits.topic_levels_max)
-                || open.subscriptions.len() >= limits.subscriptions_per_session_max as usize;
+                || !has_room_for(&open.subscriptions, &filter, limits);
             if open.subscriptions.contains(&filter) || is_too_much {
                 continue;
             }

@@ -44,7 +44,7 @@ impl Core {
             // Without words that the client has no room for, or that are none, it gets the reason.
             let told = properties.push(PropertyId::ReasonString, PropertyValue::Text(words));
             let fits = words.len() + 32 <= open.terms.packet_bytes_max as usize;
-            let goodbye = match told.is_ok() && fits {
+            let goodbye = match told.is_ok() && fits && open.terms.wants_reasons {
                 true => Disconnect { reason, properties: properties.as_properties() },
                 false => Disconnect::with_reason(reason),
             };

@@ -43,8 +43,17 @@ impl Core {
         for id in std::mem::take(&mut self.urgent) {
             self.write_rows_of(id);
             if self.is_turn_large() {
-                self.commit();
+                self.commit_part();
             }
+        }
+        self.commit();
+    }
+
+    /// Hands over what is gathered before all rows are. Who is told SUBACK or CONNACK by it has
+    /// his row in it.
+    fn commit_part(&mut self) {
+        for id in self.turn.taken_up() {
+            self.write_rows_of(id);
         }
         self.commit();
     }
@@ -55,12 +64,13 @@ impl Core {
         for id in std::mem::take(&mut self.groups.urgent) {
             self.write_group(id);
             if self.is_turn_large() && !self.turn.has_messages() {
-                self.commit();
+                self.commit_part();
             }
         }
     }
 
-    fn commit(&mut self) {
+    /// What is gathered, without the rows that the end of the turn adds.
+    pub(crate) fn commit(&mut self) {
         if self.turn.is_empty() {
             return;
         }

@@ -34,6 +34,9 @@ impl Core {
 
     pub(crate) fn on_sought(&mut self, seek: Seek, found: Result<Positions, ReadError>) {
         let Seek { conn: id, filter, token, .. } = seek;
+        // Rows of all its filters may be more than one commit holds. Nobody else's goes with them,
+        // and its cursor goes back in the last, when all its filters say from where they count.
+        self.submit();
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
         let Phase::Open(open) = &mut conn.phase else { return };
         if conn.serial != id.serial {
@@ -56,6 +59,9 @@ impl Core {
             let filters: Vec<Box<str>> = filters.collect();
             for filter in filters {
                 self.write_subscription(id, &filter);
+                if self.is_turn_large() {
+                    self.commit();
+                }
             }
             self.mark_changed(id, true);
         }

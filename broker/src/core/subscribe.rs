@@ -10,7 +10,7 @@ use tidewire_proto::mqtt::{
 use tidewire_proto::qos::Qos;
 use tidewire_proto::replay::{PROPERTY, parse_start, split_start};
 use tidewire_proto::routing::grant::{Grant, SessionKey};
-use tidewire_proto::session::subscription::Subscription;
+use tidewire_proto::session::subscription::{Subscription, Subscriptions};
 use tidewire_proto::topic::{self, is_shared};
 use tidewire_store::Table;
 use tidewire_store::rows::subscription;
@@ -203,8 +203,8 @@ impl Core {
             let name = self.shared.rules.filter(&named);
             let mut code = self.unsubscribe(id, &name);
             // A subscription that is older than the rule has the filter as the client gave it.
-            if name != named && self.unsubscribe(id, &named) == ReasonCode::SUCCESS {
-                code = ReasonCode::SUCCESS;
+            if name != named && code == ReasonCode::NO_SUBSCRIPTION_EXISTED {
+                code = self.unsubscribe(id, &named);
             }
             codes.push(code.0);
         }
@@ -260,6 +260,14 @@ fn canonical(filter: &str) -> Cow<'_, str> {
     }
 }
 
+/// May there be a subscription more, in number and in bytes?
+pub(crate) fn has_room_for(all: &Subscriptions, filter: &str, limits: &MqttConfig) -> bool {
+    let bytes = all.filter_bytes() + filter.len();
+    all.contains(filter)
+        || all.len() < limits.subscriptions_per_session_max as usize
+            && bytes <= limits.subscription_bytes_per_session_max as usize
+}
+
 /// May the session subscribe to that?
 fn check(open: &Open, filter: &str, limits: &MqttConfig) -> Result<(), Denial> {
     if topic::check_filter(filter).is_err() {
@@ -271,9 +279,8 @@ fn check(open: &Open, filter: &str, limits: &MqttConfig) -> Result<(), Denial> {
     if topic::levels(filter) > usize::from(limits.topic_levels_max) {
         return Err(Denial::new(INVALID, "it has too many levels"));
     }
-    let is_full = open.subscriptions.len() >= limits.subscriptions_per_session_max as usize;
-    if is_full && !open.subscriptions.contains(filter) {
-        return Err(Denial::new(QUOTA, "the session has as many subscriptions as it may"));
+    if has_room_for(&open.subscriptions, filter, limits) {
+        return Ok(());
     }
-    Ok(())
+    Err(Denial::new(QUOTA, "the session has as many subscriptions as it may"))
 }

@@ -189,6 +189,15 @@ impl Turn {
         self.bytes
     }
 
+    /// Connections that are told of their session or of subscriptions when this is durable.
+    pub(crate) fn taken_up(&self) -> Vec<ConnId> {
+        let told = self.waiting.iter().filter_map(|one| match one {
+            Waiting::Suback(id, _) | Waiting::Connack(id, _) => Some(*id),
+            _ => None,
+        });
+        told.collect()
+    }
+
     /// Whether it has messages for the log, other than those that are handed out at once.
     pub(crate) fn has_messages(&self) -> bool {
         !self.touched.is_empty()

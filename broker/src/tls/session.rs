@@ -46,6 +46,11 @@ impl Session {
         Ok(Self { connection, partial, early, out, is_over: false, is_broken: false })
     }
 
+    /// Something was taken from the socket that nobody has read.
+    pub(super) fn has_something_to_read(&self) -> bool {
+        !self.early.is_empty() || self.is_over
+    }
+
     pub(super) fn connection(&self) -> &UnbufferedServerConnection {
         &self.connection
     }

@@ -94,9 +94,9 @@ impl TlsStream {
         Ok(count)
     }
 
-    /// Ready at once while something waits that was read before.
+    /// Ready at once while something waits that was read before, be it the end.
     pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        if interest.is_readable() && !self.session.borrow().early.is_empty() {
+        if interest.is_readable() && self.session.borrow().has_something_to_read() {
             return Ok(Ready::READABLE);
         }
         self.stream.ready(interest).await
@@ -125,6 +125,12 @@ impl TlsStream {
 
     /// Reads what nobody wants to know any more.
     pub(crate) fn try_waste(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let session = &mut *self.session.borrow_mut();
+        // Else we would be ready for ever.
+        session.early = Vec::new();
+        if session.is_over {
+            return Ok(0);
+        }
         self.stream.try_read(buffer)
     }
 
@@ -165,4 +171,69 @@ fn hand_over(early: &mut Vec<u8>, buffer: &mut [u8]) -> usize {
         false => drop(early.drain(..count)),
     }
     count
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::ServerConfig;
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use tokio::io::Interest;
+
+    use super::{TlsStream, UnboundTls};
+    use crate::tls::load::provider;
+    use crate::tls::session::Session;
+
+    fn session() -> Box<Session> {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("versions that it has")
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .expect("a key that fits");
+        Box::new(Session::new(Arc::new(config)).expect("a session"))
+    }
+
+    /// A stream, and the client that says nothing.
+    fn stream_of(session: Box<Session>) -> (TlsStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+        let (accepted, peer) = listener.accept().expect("the client");
+        accepted.set_nonblocking(true).expect("a live socket");
+        (UnboundTls::new(accepted, peer, session).bind().expect("a runtime"), client)
+    }
+
+    async fn is_ready(stream: &TlsStream) -> bool {
+        let ready = stream.ready(Interest::READABLE);
+        tokio::time::timeout(Duration::from_millis(50), ready).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn what_nobody_wants_to_read_makes_no_stream_ready_for_ever() {
+        let mut session = session();
+        session.early = b"CONNECT".to_vec();
+        let (stream, client) = stream_of(session);
+        assert!(is_ready(&stream).await, "what came with the handshake is there to read");
+        assert!(stream.try_waste(&mut [0; 64]).is_err(), "the socket has nothing yet");
+        assert!(!is_ready(&stream).await, "nothing is left to read");
+        drop(client);
+        assert!(is_ready(&stream).await, "the end is");
+    }
+
+    #[tokio::test]
+    async fn an_end_that_came_with_the_handshake_is_noticed_without_another_byte() {
+        let mut session = session();
+        session.is_over = true;
+        let (stream, _client) = stream_of(session);
+        assert!(is_ready(&stream).await);
+        assert_eq!(stream.try_read(&mut [0; 64]).expect("the end"), 0);
+        assert_eq!(stream.try_waste(&mut [0; 64]).expect("the end"), 0);
+    }
 }

@@ -28,6 +28,7 @@ pub struct Subscriptions {
     with_beginning: usize,
     replays: usize,
     no_local: usize,
+    filter_bytes: usize,
 }
 
 impl Subscriptions {
@@ -35,6 +36,12 @@ impl Subscriptions {
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_filter.len()
+    }
+
+    /// How long all filters are together.
+    #[must_use]
+    pub fn filter_bytes(&self) -> usize {
+        self.filter_bytes
     }
 
     /// Whether there is none.
@@ -77,6 +84,7 @@ impl Subscriptions {
         self.with_beginning += usize::from(subscription.since.is_some());
         self.replays += usize::from(subscription.is_replay);
         self.no_local += usize::from(subscription.grant.no_local);
+        self.filter_bytes += filter.len();
         self.by_filter.insert(filter.into(), subscription);
     }
 
@@ -163,6 +171,7 @@ impl Subscriptions {
             self.with_beginning -= usize::from(old.since.is_some());
             self.replays -= usize::from(old.is_replay);
             self.no_local -= usize::from(old.grant.no_local);
+            self.filter_bytes -= filter.len();
         }
     }
 
