@@ -205,14 +205,13 @@ impl Core {
     pub(crate) fn on_read(
         &mut self,
         id: ConnId,
+        number: u64,
         reading: Reading,
         slice: Result<Slice, ReadError>,
     ) {
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
         let Phase::Open(open) = &mut conn.phase else { return };
-        let Reading { partition, from, .. } = reading;
-        let stands_there = open.cursor.positions(&self.positions).get(partition) == from;
-        if conn.serial != id.serial || !stands_there {
+        if conn.serial != id.serial || open.last_read != number {
             // The session went elsewhere meanwhile, for a replay.
             return;
         }

@@ -59,6 +59,8 @@ impl Core {
         let Need::Disk(reading) = self.feed_from_memory(id) else { return };
         let Some(open) = self.open(id) else { return };
         open.cursor.set_reading(true);
+        open.last_read += 1;
+        let number = open.last_read;
         // One filter can be looked up; more than one is as good as reading everything.
         let Reading { partition, from, .. } = reading;
         let only = open.subscriptions.only_one_at(partition, from);
@@ -66,7 +68,7 @@ impl Core {
         let (filter, until) =
             only.map_or((None, u64::MAX), |(filter, until)| (Some(filter), until));
         let reading = Reading { to: reading.to.min(until), ..reading };
-        self.deferred.push(Deferred::Read(id, reading, filter));
+        self.deferred.push(Deferred::Read(id, reading, filter, number));
         self.end_turn_soon();
     }
 

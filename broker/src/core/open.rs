@@ -176,6 +176,8 @@ pub(crate) struct Open {
     pub(crate) last_token: u32,
     /// Subscriptions that begin in the past and are not answered yet.
     pub(crate) seeking: usize,
+    /// The last read of the log: what an earlier one brings is no longer wanted.
+    pub(crate) last_read: u64,
     /// Live messages at QoS 0 that are to come from the log, because a replay is there first.
     pub(crate) left_to_log: u64,
     /// Where its core was when the last replay began.

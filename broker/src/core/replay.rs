@@ -54,6 +54,8 @@ impl Core {
         // It may have been given up meanwhile.
         if open.subscriptions.contains(&filter) {
             let stood = open.cursor.rewind(&self.positions, &start);
+            // A read that is under way was for another place, or for fewer subscriptions.
+            open.last_read += 1;
             open.subscriptions.replay(&filter, start, &stood);
             let filters = open.subscriptions.iter().map(|(filter, _)| filter.into());
             let filters: Vec<Box<str>> = filters.collect();

@@ -197,6 +197,7 @@ impl Core {
             joining: Vec::new(),
             last_token: 0,
             seeking: 0,
+            last_read: 0,
             left_to_log: 0,
             live_since: Positions::default(),
             stalled: Vec::new(),

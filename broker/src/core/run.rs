@@ -147,9 +147,9 @@ async fn wait_for(shell: Shell, deferred: Deferred) {
             tokio::time::sleep(wait).await;
             shell.borrow_mut().on_rested(id);
         }
-        Deferred::Read(id, reading, filter) => {
+        Deferred::Read(id, reading, filter, number) => {
             let slice = read_log(&shell, reading, filter).await;
-            shell.borrow_mut().on_read(id, reading, slice);
+            shell.borrow_mut().on_read(id, number, reading, slice);
         }
         Deferred::Seek(seek) => {
             let store = shell.borrow().shared.store.clone();

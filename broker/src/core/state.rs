@@ -96,8 +96,8 @@ pub(crate) enum Deferred {
     /// A client that was too fast, until it may go on.
     Rest(ConnId, Duration),
     /// A part of the log that is not in memory.
-    /// With a filter, only what matches it.
-    Read(ConnId, Reading, Option<TopicFilter>),
+    /// With a filter, only what matches it; with the number of the read.
+    Read(ConnId, Reading, Option<TopicFilter>, u64),
     /// Where a subscription begins.
     Seek(Seek),
     /// The same as `Read` for a share group.
