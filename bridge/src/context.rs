@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use tidewire_store::{Commit, CommitError, Offsets, ReadError, Store};
 
 use crate::commits::Commits;
@@ -29,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) store: Store,
     pub(crate) options: PortOptions,
     pub(crate) cluster_id: String,
+    /// As they were when somebody asked last.
+    known_topics: Mutex<Option<Topics>>,
     pub(crate) commits: Arc<Commits>,
     pub(crate) tail: Arc<Tail>,
     /// Consumer groups.
@@ -65,6 +68,7 @@ impl Context {
             coordinator: Coordinator::open(&store, options.groups)?,
             options,
             cluster_id,
+            known_topics: Mutex::default(),
             commits: Arc::default(),
             tail,
             store,
@@ -91,7 +95,12 @@ impl Context {
 
     /// The streams, as topics.
     pub(crate) fn topics(&self) -> Topics {
-        Topics::new(self.store.streams())
+        let streams = self.store.streams();
+        let mut kept = self.known_topics.lock();
+        match &*kept {
+            Some(topics) if topics.are(&streams) => topics.clone(),
+            _ => kept.insert(Topics::new(streams)).clone(),
+        }
     }
 
     /// Hands a commit to the store, in the order of these calls, and waits until it is durable.

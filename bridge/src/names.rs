@@ -15,18 +15,27 @@ pub(crate) const BY_CONFIGURATION: &str =
     "streams are made and changed in the configuration of the broker ([[stream]])";
 
 /// All streams, as of one moment.
+#[derive(Clone)]
 pub(crate) struct Topics {
     streams: Arc<Vec<Stream>>,
+    /// Of each of them: a hash, so made once.
+    ids: Arc<Vec<Uuid>>,
 }
 
 impl Topics {
     pub(crate) fn new(streams: Arc<Vec<Stream>>) -> Self {
-        Self { streams }
+        let ids = streams.iter().map(|stream| id_of(&stream.name)).collect();
+        Self { streams, ids: Arc::new(ids) }
+    }
+
+    /// Are they these very ones?
+    pub(crate) fn are(&self, streams: &Arc<Vec<Stream>>) -> bool {
+        Arc::ptr_eq(&self.streams, streams)
     }
 
     /// All, with their ids.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Stream, Uuid)> {
-        self.streams.iter().map(|stream| (stream, id_of(&stream.name)))
+        self.streams.iter().zip(self.ids.iter().copied())
     }
 
     /// The one of this name.
