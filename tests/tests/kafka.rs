@@ -108,6 +108,12 @@ fn python_clients_read_everything_and_write_in_every_codec() {
 }
 
 #[test]
+fn what_tools_ask_is_answered_and_what_only_the_configuration_may_do_refused() {
+    let broker = Broker::start();
+    paho("kafka_admin.py", broker.kafka_address(), &[]);
+}
+
+#[test]
 fn absurd_frames_close_their_connection_and_no_other() {
     let broker = Broker::start();
     let frames: [&[u8]; 6] = [

@@ -45,6 +45,8 @@ const APIS: &[(u8, u8)] = &[
     (44, 1),
     (47, 0),
     (60, 2),
+    (68, 1),
+    (69, 1),
 ];
 
 /// What a run begins with: each request with an empty body, and one that says little.
