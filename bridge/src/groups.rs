@@ -36,7 +36,9 @@ pub use request::{
 };
 
 use group::{Group, State};
+use member::bytes_of;
 use out::{Out, Then};
+use readers::topic_bytes;
 
 /// What names of share groups begin with: those are nobody else's.
 const SHARED: &str = "$share/";
@@ -48,6 +50,8 @@ pub struct Groups {
     all: HashMap<Arc<str>, Group>,
     /// When each is to be looked at, soonest first.
     agenda: BTreeSet<(u64, Arc<str>)>,
+    /// Bytes that they all hold.
+    held: usize,
     out: Out,
 }
 
@@ -74,7 +78,8 @@ impl Groups {
     /// An offset as it was stored. Before anything else happens.
     pub fn restore_offset(&mut self, name: &str, spot: Spot, row: OffsetRow, now: Moment) {
         let group = self.found_or_made(&name.into(), now);
-        group.offsets.insert(spot, Committed::from_row(row));
+        group.note(spot, Committed::from_row(row));
+        self.reschedule(name, now);
     }
 
     /// Somebody joins. The answer comes when the members agree.
@@ -126,6 +131,11 @@ impl Groups {
         if is_new && beat.epoch != 0 {
             return Err(Refusal::UnknownMember);
         }
+        let topics = beat.topics.iter().flatten();
+        let bytes: usize = topics.map(|topic| topic_bytes(topic)).sum();
+        if bytes > limits.group_bytes_max || (bytes > 0 && !self.has_room(bytes)) {
+            return Err(Refusal::Full);
+        }
         if is_new && self.all.len() >= limits.groups_max {
             return Err(Refusal::Full);
         }
@@ -159,7 +169,10 @@ impl Groups {
         wanted: Vec<Wanted>,
         now: Moment,
     ) {
-        if let Err(why) = self.check_commit(name, caller) {
+        let written: usize = wanted.iter().map(|one| one.metadata.len()).sum();
+        let room = written == 0 || self.has_room(written);
+        let checked = if room { Ok(()) } else { Err(Refusal::MetadataTooLarge) };
+        if let Err(why) = checked.and_then(|()| self.check_commit(name, caller)) {
             return self.out.refuse(ticket, why);
         }
         self.found_or_made(name, now);
@@ -329,15 +342,21 @@ impl Groups {
     fn check_join(&self, name: &Arc<str>, join: &Join) -> Result<(), Refusal> {
         let Limits { session_ms_min, session_ms_max, id_bytes_max, .. } = self.limits;
         self.check_name(name)?;
-        let ids = [Some(&join.client_id), Some(&join.member), join.instance.as_ref()];
-        if ids.into_iter().flatten().any(|id| id.len() > id_bytes_max) {
+        let ids = [&join.client_id, &join.member, &join.protocol_type];
+        let ids = ids.map(Some).into_iter().chain([join.instance.as_ref()]);
+        if ids.flatten().any(|id| id.len() > id_bytes_max) {
             return Err(Refusal::InvalidRequest);
         }
         let session_ms = u32::try_from(join.session_ms).unwrap_or(0);
         if !(session_ms_min..=session_ms_max).contains(&session_ms) {
             return Err(Refusal::InvalidSessionTimeout);
         }
-        match self.all.get(name) {
+        let group = self.all.get(name);
+        let is_member = group.is_some_and(|group| group.members.contains_key(&join.member));
+        if !is_member && !self.has_room(bytes_of(&join.protocols)) {
+            return Err(Refusal::Full);
+        }
+        match group {
             Some(group) if group.is_ending => Err(Refusal::NotStored),
             Some(_) => Ok(()),
             None if !join.member.is_empty() => Err(Refusal::UnknownMember),
@@ -355,6 +374,11 @@ impl Groups {
             None if self.all.len() >= self.limits.groups_max => Err(Refusal::Full),
             None => Ok(()),
         }
+    }
+
+    /// Whether all groups together may hold so much more.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.held.saturating_add(bytes) <= self.limits.bytes_max
     }
 
     fn check_name(&self, name: &str) -> Result<(), Refusal> {
@@ -375,6 +399,7 @@ impl Groups {
             if let Some(at) = group.scheduled.take() {
                 self.agenda.remove(&(at, Arc::clone(name)));
             }
+            self.held = self.held.saturating_sub(group.counted);
             self.all.remove(name);
         }
     }
@@ -393,6 +418,9 @@ impl Groups {
 
     fn reschedule(&mut self, name: &str, now: Moment) {
         let Some(group) = self.all.get_mut(name) else { return };
+        let bytes = group.bytes();
+        self.held = (self.held + bytes).saturating_sub(group.counted);
+        group.counted = bytes;
         let due = group.next_due(now);
         if due == group.scheduled {
             return;

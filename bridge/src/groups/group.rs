@@ -66,6 +66,10 @@ pub(super) struct Group {
     /// Members of the newer kind; never beside the others.
     pub(super) readers: Readers,
     pub(super) offsets: BTreeMap<Spot, Committed>,
+    /// Bytes of what is written beside them.
+    pub(super) offset_bytes: usize,
+    /// Bytes that it holds, as the sum of all groups has it.
+    pub(super) counted: usize,
     /// How many commits of a spot are on their way to the disk.
     pub(super) unsettled: BTreeMap<Spot, u32>,
     /// It is being deleted.
@@ -90,6 +94,8 @@ impl Group {
             invited: BTreeMap::new(),
             readers: Readers::default(),
             offsets: BTreeMap::new(),
+            offset_bytes: 0,
+            counted: 0,
             unsettled: BTreeMap::new(),
             is_ending: false,
             scheduled: None,
@@ -358,6 +364,13 @@ impl Group {
         self.generation = self.readers.epoch;
         self.protocol_type = "consumer".into();
         self.protocol = "uniform".into();
+    }
+
+    /// Bytes that clients make it hold.
+    pub(super) fn bytes(&self) -> usize {
+        let invited: usize = self.invited.keys().map(|id| id.len()).sum();
+        let assigned: usize = self.members.values().map(|member| member.assignment.len()).sum();
+        self.member_bytes() + invited + assigned + self.readers.bytes() + self.offset_bytes
     }
 
     /// Bytes that its members make it hold.

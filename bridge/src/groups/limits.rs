@@ -9,6 +9,8 @@ pub struct Limits {
     pub members_max: usize,
     /// Bytes that the members of one group say about themselves, and of what they are assigned.
     pub group_bytes_max: usize,
+    /// The same of all groups together, with what is written beside offsets.
+    pub bytes_max: usize,
     /// Bytes of what a client writes beside a committed offset.
     pub offset_metadata_bytes_max: usize,
     /// Bytes of the name of a group, of an instance and of a client.
@@ -35,6 +37,7 @@ impl Default for Limits {
             groups_max: 10_000,
             members_max: 1_000,
             group_bytes_max: 4 << 20,
+            bytes_max: 256 << 20,
             offset_metadata_bytes_max: 4096,
             id_bytes_max: 1024,
             session_ms_min: 1_000,

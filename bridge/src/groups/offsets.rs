@@ -69,8 +69,16 @@ impl Group {
                 }
             }
             if is_stored {
-                self.offsets.insert(spot, committed);
+                self.note(spot, committed);
             }
+        }
+    }
+
+    /// The offset of a place from now on.
+    pub(super) fn note(&mut self, spot: Spot, committed: Committed) {
+        self.offset_bytes += committed.metadata.len();
+        if let Some(before) = self.offsets.insert(spot, committed) {
+            self.offset_bytes -= before.metadata.len();
         }
     }
 
@@ -91,7 +99,9 @@ impl Group {
     /// Offsets are gone for good.
     pub(super) fn forgotten(&mut self, spots: &[Spot]) {
         for spot in spots {
-            self.offsets.remove(spot);
+            if let Some(gone) = self.offsets.remove(spot) {
+                self.offset_bytes -= gone.metadata.len();
+            }
         }
     }
 

@@ -213,6 +213,15 @@ impl Readers {
         is_smaller
     }
 
+    /// Bytes that they make the group hold.
+    pub(super) fn bytes(&self) -> usize {
+        let names = |reader: &Reader| -> usize {
+            let topics: usize = reader.topics.iter().map(|topic| topic_bytes(topic)).sum();
+            topics + reader.client_id.len() + reader.host.len()
+        };
+        self.all.iter().map(|(id, reader)| id.len() + names(reader)).sum()
+    }
+
     /// When one of them is out next.
     pub(super) fn next_due(&self) -> Option<u64> {
         self.all.values().map(Reader::lost_at).min()
@@ -253,6 +262,11 @@ fn share_topic(
             shares.entry(Arc::clone(&id)).or_default().insert(spot);
         }
     }
+}
+
+/// What a topic's name takes, in a set of names.
+pub(super) fn topic_bytes(topic: &str) -> usize {
+    topic.len() + 64
 }
 
 impl Reader {

@@ -1,7 +1,7 @@
 //! Who is refused, and why: one line each.
 
 use crate::groups::tests::bench::{Bench, Who, again, anew, caller, limits, wanted};
-use crate::groups::{Answer, Limits, Refusal};
+use crate::groups::{Answer, Limits, Refusal, Wanted};
 
 #[test]
 fn who_cannot_join_hears_why() {
@@ -64,6 +64,30 @@ fn there_are_no_more_groups_than_allowed() {
     bench.groups.commit(&"other".into(), (ticket, &who), vec![wanted(0, 1)], bench.now);
     bench.work();
     assert_eq!(bench.refused(ticket), Refusal::Full);
+}
+
+#[test]
+fn all_groups_together_hold_no_more_than_allowed_and_members_stay() {
+    let mut bench = Bench::with(Limits { bytes_max: 140, ..limits() });
+    let one = bench.with_one();
+    let large = anew().with_metadata(&[0; 100]);
+    let ticket = bench.join(&large);
+    assert_eq!(bench.refused(ticket), Refusal::Full);
+    let me = caller(&one.member, 1);
+    let noted = |bytes: usize| Wanted { metadata: "n".repeat(bytes).into(), ..wanted(0, 1) };
+    let ticket = bench.commit(&me, vec![noted(100)]);
+    assert_eq!(bench.refused(ticket), Refusal::MetadataTooLarge);
+    let ticket = bench.commit(&me, vec![wanted(0, 7)]);
+    assert_eq!(bench.answer(ticket), Answer::Done, "offsets alone are always taken");
+    bench.leave(&one.member).expect("it was there");
+    for (bytes, fits) in [(100, true), (5, true), (100, true), (100, false)] {
+        let ticket = bench.commit(&caller(&"".into(), -1), vec![noted(bytes)]);
+        assert_eq!(bench.answer(ticket) == Answer::Done, fits, "{bytes}");
+    }
+    let ticket = bench.end();
+    assert_eq!(bench.answer(ticket), Answer::Done);
+    let ticket = bench.join(&anew());
+    bench.joined(ticket);
 }
 
 #[test]
