@@ -15,10 +15,13 @@ use crate::foreign::{Foreign, ForeignError, Sender};
 use crate::placed::Placed;
 use crate::producers::Verdict;
 use crate::retained::Settle;
+use crate::room::{NoRoom, Room};
 use crate::written::Written;
 
 /// Wrong records that are told one by one.
 const TOLD_MAX: usize = 20;
+/// What a message that is to be kept takes besides its topic and itself.
+const KEPT_BYTES: usize = 128;
 
 /// Why a batch was not appended.
 #[derive(Debug)]
@@ -46,8 +49,15 @@ impl From<ForeignError> for Refused {
         let code = match error {
             ForeignError::Batch(_) => ResponseError::CorruptMessage,
             ForeignError::Count | ForeignError::Control => ResponseError::InvalidRecord,
+            ForeignError::Room => ResponseError::MessageTooLarge,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<NoRoom> for Refused {
+    fn from(NoRoom: NoRoom) -> Self {
+        ForeignError::Room.into()
     }
 }
 
@@ -69,17 +79,14 @@ pub(crate) fn append(
     context: &Context,
     partition: PartitionId,
     (records, at_ms): (Option<&Bytes>, i64),
-    room: &mut usize,
+    room: &mut Room,
 ) -> Result<Arc<Placed>, Refused> {
-    let foreign = Foreign::open(records.unwrap_or(&Bytes::new()))?;
+    let foreign = Foreign::open(records.unwrap_or(&Bytes::new()), room)?;
     if foreign.is_transactional {
         return Err(ResponseError::InvalidTxnState.into());
     }
-    *room = room.checked_sub(plain_bytes(&foreign.batch)).ok_or_else(|| {
-        Refused::new(ResponseError::MessageTooLarge, "the request's records are too large")
-    })?;
     let mut rewriting = Rewriting::default();
-    rewriting.all(context, &foreign.batch, (partition, at_ms))?;
+    rewriting.all(context, &foreign.batch, at_ms, room)?;
     let count = foreign.batch.record_count();
     let (placed, changes) = match foreign.sender {
         None => (Arc::new(Placed::default()), Vec::new()),
@@ -89,20 +96,13 @@ pub(crate) fn append(
             Verdict::Refuse(error) => return Err(error.into()),
         },
     };
-    rewriting.retain(context, (partition, at_ms)).inspect_err(|_| {
+    rewriting.retain(context, (partition, at_ms), room).inspect_err(|_| {
         if let Some(sender) = foreign.sender {
             context.producers.forget(sender.id, partition, &placed);
         }
     })?;
     submit(context, (partition, foreign.sender), rewriting, (Arc::clone(&placed), changes));
     Ok(placed)
-}
-
-fn plain_bytes(batch: &Batch) -> usize {
-    let size = |record: tidewire_proto::record::Record<'_>| {
-        record.key.unwrap_or_default().len() + record.value.unwrap_or_default().len()
-    };
-    batch.bytes().len().max(batch.records().map(size).sum())
 }
 
 fn submit(
@@ -142,13 +142,20 @@ impl<'a> Rewriting<'a> {
         &mut self,
         context: &Context,
         batch: &'a Batch,
-        (_, at_ms): (PartitionId, i64),
+        at_ms: i64,
+        room: &mut Room,
     ) -> Result<(), Refused> {
         let mut wrong = Vec::new();
+        // What was read is paid for; what is written may come to more.
+        let mut paid = batch.bytes().len().max(batch.records_bytes());
         for (index, record) in (0..).zip(batch.records()) {
             match Written::of(&record, context.limits().topic_levels_max) {
                 Ok(written) => {
                     let place = written.push_to(&mut self.builder, at_ms);
+                    let more = self.builder.bytes().saturating_sub(paid);
+                    let kept = KEPT_BYTES + written.topic.len();
+                    room.take(more + if written.is_retained { kept } else { 0 })?;
+                    paid += more;
                     if written.is_retained {
                         self.kept.push((place, written));
                     }
@@ -169,6 +176,7 @@ impl<'a> Rewriting<'a> {
         &mut self,
         context: &Context,
         (partition, at_ms): (PartitionId, i64),
+        room: &mut Room,
     ) -> Result<(), Refused> {
         let mut single = BatchBuilder::new();
         for (place, written) in std::mem::take(&mut self.kept) {
@@ -176,6 +184,12 @@ impl<'a> Rewriting<'a> {
                 written.push_to(&mut single, at_ms);
                 single.finish()
             });
+            // The form is held twice: in its row too.
+            let bytes = form.as_ref().map_or(0, |form| 2 * form.bytes().len());
+            if let Err(NoRoom) = room.take(bytes) {
+                self.claims.drain(..).for_each(|settle| settle(false));
+                return Err(NoRoom.into());
+            }
             let claimed = context.options.retained.claim(written.topic, form.as_ref());
             let Some(settle) = claimed else {
                 self.claims.drain(..).for_each(|settle| settle(false));

@@ -7,6 +7,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use flate2::read::GzDecoder;
 use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch, BatchError, RECORDS_BYTES_MAX};
 
+use crate::room::{NoRoom, Room};
+
 /// Where a few fields of a batch lie; the rest is the record format's own business.
 const LENGTH: usize = 8;
 const LENGTH_COUNTS_FROM: usize = 12;
@@ -55,27 +57,37 @@ pub(crate) enum ForeignError {
     /// Control batches are the broker's own.
     #[error("a producer cannot write control records")]
     Control,
+    /// The request has more than it may have.
+    #[error("the request's records are too large")]
+    Room,
 }
 
 impl Foreign {
-    /// Checks and opens the one batch that these bytes are to be.
-    pub(crate) fn open(records: &Bytes) -> Result<Self, ForeignError> {
-        if records.is_empty() {
-            return Err(ForeignError::Count);
+    /// Checks and opens the one batch that these bytes are to be; takes room for it, also when it
+    /// is no batch then.
+    pub(crate) fn open(records: &Bytes, room: &mut Room) -> Result<Self, ForeignError> {
+        // Nothing is unpacked once there is no room.
+        if room.left() < records.len() {
+            room.use_up();
+            return Err(ForeignError::Room);
         }
-        let length = Batch::bytes_needed(records)?;
-        if length < records.len() {
-            return Err(ForeignError::Count);
-        }
-        let attributes = u16::from_be_bytes(field(records, ATTRIBUTES));
-        let batch = match attributes & CODEC {
-            GZIP | SNAPPY => Batch::parse(unpacked(records, attributes)?)?,
-            _ => Batch::parse(records.clone())?.open()?,
+        let opened = open(records);
+        let bytes = match &opened {
+            Ok(batch) => batch.bytes().len().max(batch.records_bytes()),
+            // It was unpacked, who knows how far.
+            Err(ForeignError::Batch(BatchError::Compression | BatchError::Count { .. })) => {
+                RECORDS_BYTES_MAX
+            }
+            Err(_) => 0,
         };
+        let taken = room.take(bytes.max(records.len()));
+        let batch = opened?;
+        taken.map_err(|NoRoom| ForeignError::Room)?;
         batch.validate()?;
         if batch.is_control() {
             return Err(ForeignError::Control);
         }
+        let attributes = u16::from_be_bytes(field(records, ATTRIBUTES));
         let id = i64::from_be_bytes(field(records, PRODUCER_ID));
         let sender = (id >= 0).then(|| Sender {
             id,
@@ -84,6 +96,21 @@ impl Foreign {
         });
         Ok(Self { batch, sender, is_transactional: attributes & TRANSACTIONAL != 0 })
     }
+}
+
+fn open(records: &Bytes) -> Result<Batch, ForeignError> {
+    if records.is_empty() {
+        return Err(ForeignError::Count);
+    }
+    let length = Batch::bytes_needed(records)?;
+    if length < records.len() {
+        return Err(ForeignError::Count);
+    }
+    let attributes = u16::from_be_bytes(field(records, ATTRIBUTES));
+    Ok(match attributes & CODEC {
+        GZIP | SNAPPY => Batch::parse(unpacked(records, attributes)?)?,
+        _ => Batch::parse(records.clone())?.open()?,
+    })
 }
 
 /// The same batch without compression, for codecs that the log does not use.
@@ -168,6 +195,11 @@ mod tests {
     use tidewire_proto::record::{BATCH_HEADER_BYTES, BatchBuilder, BatchError};
 
     use super::{ATTRIBUTES, CRC, Foreign, ForeignError, GZIP, LENGTH, PRODUCER_ID, SNAPPY, put};
+    use crate::room::Room;
+
+    fn open(records: &Bytes) -> Result<Foreign, ForeignError> {
+        Foreign::open(records, &mut Room::new(usize::MAX))
+    }
 
     fn plain() -> Bytes {
         let mut builder = BatchBuilder::new();
@@ -215,11 +247,11 @@ mod tests {
         let plain = plain();
         let body = &plain[BATCH_HEADER_BYTES..];
         let expected: Vec<_> =
-            Foreign::open(&plain).unwrap().batch.records().map(|r| r.timestamp_ms).collect();
+            open(&plain).unwrap().batch.records().map(|r| r.timestamp_ms).collect();
         assert_eq!(expected.len(), 100);
         for (packed, codec) in [(gzip(body), GZIP), (snappy(body), SNAPPY), (xerial(body), SNAPPY)]
         {
-            let opened = Foreign::open(&forged(&packed, codec, ATTRIBUTES, &codec.to_be_bytes()));
+            let opened = open(&forged(&packed, codec, ATTRIBUTES, &codec.to_be_bytes()));
             let opened = opened.unwrap();
             let found: Vec<_> = opened.batch.records().map(|r| r.timestamp_ms).collect();
             assert_eq!(found, expected);
@@ -233,12 +265,12 @@ mod tests {
         let packed = forged(&gzip(&plain[BATCH_HEADER_BYTES..]), GZIP, ATTRIBUTES, &[0, 1]);
         for bytes in [plain, packed] {
             for end in 0..bytes.len() {
-                assert!(Foreign::open(&bytes.slice(..end)).is_err(), "{end}");
+                assert!(open(&bytes.slice(..end)).is_err(), "{end}");
             }
             for at in super::CRC..bytes.len() {
                 let mut changed = BytesMut::from(&bytes[..]);
                 changed[at] ^= 0x55;
-                assert!(Foreign::open(&changed.freeze()).is_err(), "{at}");
+                assert!(open(&changed.freeze()).is_err(), "{at}");
             }
         }
     }
@@ -247,22 +279,22 @@ mod tests {
     fn bombs_are_refused_before_they_grow() {
         let zeros = gzip(&vec![0; 65 << 20]);
         let bomb = forged(&zeros, GZIP, ATTRIBUTES, &GZIP.to_be_bytes());
-        assert!(matches!(Foreign::open(&bomb), Err(ForeignError::Batch(BatchError::Compression))));
+        assert!(matches!(open(&bomb), Err(ForeignError::Batch(BatchError::Compression))));
         // Claims 4 GiB.
         let claim = [0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0];
         let bomb = forged(&claim, SNAPPY, ATTRIBUTES, &SNAPPY.to_be_bytes());
-        assert!(matches!(Foreign::open(&bomb), Err(ForeignError::Batch(BatchError::Compression))));
+        assert!(matches!(open(&bomb), Err(ForeignError::Batch(BatchError::Compression))));
     }
 
     #[test]
     fn who_may_not_write_what_is_told_apart() {
         let body = plain().slice(BATCH_HEADER_BYTES..);
         let control = forged(&body, 1 << 5, ATTRIBUTES, &(1_u16 << 5).to_be_bytes());
-        assert!(matches!(Foreign::open(&control), Err(ForeignError::Control)));
-        let sent = Foreign::open(&forged(&body, 0, PRODUCER_ID, &7_i64.to_be_bytes())).unwrap();
+        assert!(matches!(open(&control), Err(ForeignError::Control)));
+        let sent = open(&forged(&body, 0, PRODUCER_ID, &7_i64.to_be_bytes())).unwrap();
         let sender = sent.sender.unwrap();
         assert_eq!((sender.id, sender.epoch, sender.sequence), (7, -1, -1));
         let twice = [plain(), plain()].concat();
-        assert!(matches!(Foreign::open(&twice.into()), Err(ForeignError::Count)));
+        assert!(matches!(open(&twice.into()), Err(ForeignError::Count)));
     }
 }

@@ -20,6 +20,7 @@ mod producer_ids;
 mod producers;
 mod reads;
 mod retained;
+mod room;
 mod subscription;
 mod tail;
 mod text;

@@ -17,9 +17,11 @@ use crate::append::{self, Refused};
 use crate::context::{Call, Context, now_ms};
 use crate::names;
 use crate::placed::Placed;
+use crate::room::Room;
 use crate::wire::{Answer, Refusal};
 
-/// Records of one request after decompression, all its batches together.
+/// Records of one request after decompression, or in our form if that is larger; all its batches
+/// together. What is behind the first that is too much is not looked at.
 const PLAIN_BYTES_MAX: usize = 32 << 20;
 
 /// A request whose batches are on their way.
@@ -39,7 +41,7 @@ struct Part {
 pub(crate) fn begin(context: &Context, call: &Call, request: &ProduceRequest) -> Begun {
     let at_ms = now_ms();
     let whole = check(request);
-    let mut room = PLAIN_BYTES_MAX;
+    let mut room = Room::new(PLAIN_BYTES_MAX);
     let streams = context.topics();
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for topic in &request.topic_data {

@@ -14,7 +14,7 @@ use kafka_protocol::messages::{
     FetchRequest, FetchResponse, ProduceRequest, ProduceResponse, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
-use tidewire_proto::record::{Batch, BatchBuilder};
+use tidewire_proto::record::{Batch, BatchBuilder, Compression, Header, Repacker};
 use tidewire_store::{RealDisk, Store, StoreOptions};
 use tokio::runtime::Runtime;
 
@@ -94,13 +94,17 @@ impl Bench {
     }
 
     fn produce(&self, records: Bytes) -> PartitionProduceResponse {
-        let data = PartitionProduceData::default().with_index(1).with_records(Some(records));
+        self.produce_all(vec![records]).remove(0)
+    }
+
+    fn produce_all(&self, batches: Vec<Bytes>) -> Vec<PartitionProduceResponse> {
+        let data = |records| PartitionProduceData::default().with_index(1).with_records(records);
         let topic = TopicProduceData::default()
             .with_name(TopicName(StrBytes::from_static_str("mqtt")))
-            .with_partition_data(vec![data]);
+            .with_partition_data(batches.into_iter().map(|it| data(Some(it))).collect());
         let request = ProduceRequest::default().with_acks(-1).with_topic_data(vec![topic]);
         let mut response: ProduceResponse = self.call(&request, 9);
-        response.responses.remove(0).partition_responses.remove(0)
+        response.responses.remove(0).partition_responses
     }
 
     fn fetch(&self, version: i16, offset: i64, bytes_max: i32, wait_ms: i32) -> PartitionData {
@@ -185,6 +189,43 @@ fn a_batch_that_comes_again_is_appended_once() {
     assert_eq!(send(3), (0, 3));
     assert_eq!(send(9), (ResponseError::OutOfOrderSequenceNumber.code(), -1));
     assert_eq!(bench.fetch(12, 0, 1 << 20, 0).high_watermark, 6);
+}
+
+/// One record whose header is so long, packed.
+fn packed(header_bytes: usize, compression: Compression) -> Bytes {
+    let mut builder = BatchBuilder::new();
+    let value = vec![0; header_bytes];
+    builder.push(1, Some(b"a"), None, &[Header { key: b"h", value: Some(&value) }]);
+    let batch = builder.finish();
+    let mut packer = Repacker::new(0);
+    assert!(packer.push(0, &batch.records().next().unwrap()));
+    packer.finish(1, compression, false).unwrap()
+}
+
+#[test]
+fn headers_of_packed_records_count_and_nothing_is_looked_at_behind_what_was_too_much() {
+    let bench = Bench::new();
+    let large = packed(20 << 20, Compression::Zstd);
+    assert!(large.len() < 1 << 16, "a bomb");
+    let small = packed(10, Compression::None);
+    let answers = bench.produce_all(vec![large.clone(), large.clone(), small.clone()]);
+    let errors: Vec<i16> = answers.iter().map(|answer| answer.error_code).collect();
+    let too_large = ResponseError::MessageTooLarge.code();
+    assert_eq!(errors, [0, too_large, too_large]);
+    // It was unpacked, who knows how far.
+    let damaged = mispacked(&large);
+    let errors =
+        bench.produce_all(vec![damaged, small]).into_iter().map(|answer| answer.error_code);
+    assert_eq!(errors.collect::<Vec<_>>(), [ResponseError::CorruptMessage.code(), too_large]);
+}
+
+/// A batch that says that it is packed, and is not.
+fn mispacked(batch: &Bytes) -> Bytes {
+    let mut bytes = BytesMut::from(&batch[..]);
+    bytes[21..23].copy_from_slice(&1_u16.to_be_bytes());
+    let crc = crc_fast::crc32_iscsi(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    bytes.freeze()
 }
 
 #[test]

@@ -245,6 +245,11 @@ impl Batch {
         Records::new(self.body(), self.base_timestamp(), self.record_count())
     }
 
+    /// Bytes of the records; none of a compressed batch that was not [opened](Self::open).
+    pub fn records_bytes(&self) -> usize {
+        self.body().len()
+    }
+
     /// One of the batch's records, on its own, sharing the batch's memory.
     pub fn share(&self, record: &Record<'_>) -> SharedRecord {
         let owner = self.plain.as_ref().unwrap_or(&self.bytes);
