@@ -3,6 +3,7 @@
 
 mod admin;
 mod api_versions;
+mod asked;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod create_partitions;

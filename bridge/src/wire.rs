@@ -8,6 +8,10 @@ use crate::guard::{Reader, ShortError};
 /// The length in front of every frame.
 pub(crate) const LENGTH_BYTES: usize = 4;
 
+/// No answer that is made of a message is longer. Fetch, which answers with what lies in the log,
+/// has a limit of its own.
+pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
+
 /// Why we close a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -98,6 +102,11 @@ impl Answer {
     where
         M: Encodable + HeaderVersion,
     {
+        let bytes = message.compute_size(version).unwrap_or(0);
+        if bytes > ANSWER_BYTES_MAX {
+            tracing::warn!(bytes, "an answer would be too long");
+            return Err(Refusal::Internal);
+        }
         let mut bytes = begin(correlation, M::header_version(version) > 0);
         let encoded = message.encode(&mut bytes, version);
         if let Err(error) = encoded {

@@ -10,9 +10,11 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
+use super::asked::{self, GROUP_BYTES, MEMBER_BYTES, TOO_MUCH};
 use crate::context::{Call, Context};
 use crate::groups::{DescribedReader, Refusal, Spot};
 use crate::names::{Topics, UNKNOWN_OPERATIONS};
+use crate::room::NoRoom;
 use crate::text::spoken;
 
 /// A member of the newer kind.
@@ -25,24 +27,48 @@ pub(super) fn answer(
     request: &ConsumerGroupDescribeRequest,
 ) -> ConsumerGroupDescribeResponse {
     let topics = context.topics();
-    let describe = |name: &GroupId| group(context, call, &topics, name);
-    ConsumerGroupDescribeResponse::default()
-        .with_groups(request.group_ids.iter().map(describe).collect())
+    let mut room = asked::room();
+    let describe = |name: &GroupId| {
+        let Some((epoch, readers)) = context.coordinator.look(|groups| groups.readers(name)) else {
+            let why = Refusal::UnknownGroup;
+            return refused(name, why, &why.to_string());
+        };
+        let bytes = readers.iter().map(bytes_of).sum::<usize>();
+        match room.take(GROUP_BYTES + bytes) {
+            Ok(()) => group(call, &topics, name, (epoch, &readers)),
+            Err(NoRoom) => refused(name, Refusal::InvalidRequest, TOO_MUCH),
+        }
+    };
+    let names = asked::once(&request.group_ids, |name| name);
+    ConsumerGroupDescribeResponse::default().with_groups(names.map(describe).collect())
 }
 
-fn group(context: &Context, call: &Call, topics: &Topics, name: &GroupId) -> DescribedGroup {
-    let described = DescribedGroup::default()
+fn bytes_of(reader: &DescribedReader) -> usize {
+    let names = reader.id.len() + reader.client_id.len() + reader.host.len();
+    // In the two assignments a topic is named again.
+    let topics: usize = reader.topics.iter().map(|topic| 3 * topic.len() + MEMBER_BYTES).sum();
+    MEMBER_BYTES + names + topics + size_of::<i32>() * (reader.told.len() + reader.target.len())
+}
+
+fn refused(name: &GroupId, why: Refusal, message: &str) -> DescribedGroup {
+    DescribedGroup::default()
         .with_group_id(name.clone())
-        .with_authorized_operations(UNKNOWN_OPERATIONS);
-    let Some((epoch, readers)) = context.coordinator.look(|groups| groups.readers(name)) else {
-        let message = StrBytes::from_string(Refusal::UnknownGroup.to_string());
-        return described
-            .with_error_code(Refusal::UnknownGroup.code())
-            .with_error_message(Some(message));
-    };
+        .with_authorized_operations(UNKNOWN_OPERATIONS)
+        .with_error_code(why.code())
+        .with_error_message(Some(StrBytes::from_string(message.to_owned())))
+}
+
+fn group(
+    call: &Call,
+    topics: &Topics,
+    name: &GroupId,
+    (epoch, readers): (i32, &[DescribedReader]),
+) -> DescribedGroup {
     let is_settled = readers.iter().all(|reader| reader.told == reader.target);
     let state = if is_settled { "Stable" } else { "Reconciling" };
-    described
+    DescribedGroup::default()
+        .with_group_id(name.clone())
+        .with_authorized_operations(UNKNOWN_OPERATIONS)
         .with_group_state(StrBytes::from_static_str(state))
         .with_group_epoch(epoch)
         .with_assignment_epoch(epoch)

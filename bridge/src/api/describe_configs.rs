@@ -1,5 +1,7 @@
 //! DescribeConfigs: what holds for a stream, in Kafka's words. Changes nothing.
 
+use std::collections::BTreeSet;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
@@ -23,13 +25,16 @@ const TEXT: i8 = 2;
 
 type Setting = (&'static str, String);
 
-/// Answers resource by resource.
+/// Answers resource by resource; who is asked for twice is answered once.
 pub(super) fn answer(
     context: &Context,
     call: &Call,
     request: &DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
-    let results = request.resources.iter().map(|resource| one(context, call, resource));
+    let mut seen = BTreeSet::new();
+    let resources = request.resources.iter();
+    let resources = resources.filter(|it| seen.insert((it.resource_type, &it.resource_name)));
+    let results = resources.map(|resource| one(context, call, resource));
     DescribeConfigsResponse::default().with_results(results.collect())
 }
 

@@ -4,8 +4,10 @@ use kafka_protocol::messages::describe_groups_response::{DescribedGroup, Describ
 use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 use kafka_protocol::protocol::StrBytes;
 
+use super::asked::{self, GROUP_BYTES, MEMBER_BYTES, TOO_MUCH};
 use crate::context::{Call, Context};
 use crate::groups::{DescribedMember, Refusal};
+use crate::room::{NoRoom, Room};
 use crate::text::spoken;
 
 /// How Kafka calls a group that is not there.
@@ -17,11 +19,13 @@ pub(super) fn answer(
     call: &Call,
     request: &DescribeGroupsRequest,
 ) -> DescribeGroupsResponse {
-    let describe = |name: &GroupId| group(context, call, name);
-    DescribeGroupsResponse::default().with_groups(request.groups.iter().map(describe).collect())
+    let mut room = asked::room();
+    let describe = |name: &GroupId| group(context, call, name, &mut room);
+    let names = asked::once(&request.groups, |name| name);
+    DescribeGroupsResponse::default().with_groups(names.map(describe).collect())
 }
 
-fn group(context: &Context, call: &Call, name: &GroupId) -> DescribedGroup {
+fn group(context: &Context, call: &Call, name: &GroupId, room: &mut Room) -> DescribedGroup {
     let described = DescribedGroup::default().with_group_id(name.clone());
     let Some(group) = context.coordinator.look(|groups| groups.describe(name)) else {
         let dead = described.with_group_state(StrBytes::from_static_str(DEAD));
@@ -34,6 +38,12 @@ fn group(context: &Context, call: &Call, name: &GroupId) -> DescribedGroup {
             _ => dead,
         };
     };
+    let bytes = group.members.iter().map(bytes_of).sum::<usize>();
+    if let Err(NoRoom) = room.take(GROUP_BYTES + bytes) {
+        let refused = described.with_error_code(Refusal::InvalidRequest.code());
+        let message = (call.version >= 6).then(|| StrBytes::from_static_str(TOO_MUCH));
+        return refused.with_error_message(message);
+    }
     let member = |member: DescribedMember| {
         let described = DescribedGroupMember::default()
             .with_member_id(spoken(&member.id))
@@ -51,4 +61,9 @@ fn group(context: &Context, call: &Call, name: &GroupId) -> DescribedGroup {
         .with_protocol_type(spoken(&group.protocol_type))
         .with_protocol_data(spoken(&group.protocol))
         .with_members(group.members.into_iter().map(member).collect())
+}
+
+fn bytes_of(member: &DescribedMember) -> usize {
+    let names = member.id.len() + member.client_id.len() + member.host.len();
+    MEMBER_BYTES + names + member.metadata.len() + member.assignment.len()
 }

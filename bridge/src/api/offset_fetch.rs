@@ -12,14 +12,20 @@ use kafka_protocol::messages::offset_fetch_response::{
 use kafka_protocol::messages::{GroupId, OffsetFetchRequest, OffsetFetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
+use super::asked::{self, GROUP_BYTES};
 use crate::context::{Call, Context};
-use crate::groups::Committed;
+use crate::groups::{Committed, Groups, Refusal};
+use crate::room::{NoRoom, Room};
 use crate::text::{shared, spoken};
 
 /// "Nothing was committed."
 const NO_OFFSET: i64 = -1;
 /// "No epoch is known."
 const NO_EPOCH: i32 = -1;
+/// What a topic takes in an answer, besides its name, which lies in the request.
+const TOPIC_BYTES: usize = 256;
+/// A partition, besides its metadata.
+const PARTITION_BYTES: usize = 128;
 
 /// Offsets by topic and partition.
 type Found = Vec<(StrBytes, Vec<(i32, Option<Committed>)>)>;
@@ -32,8 +38,10 @@ pub(super) fn answer(
     call: &Call,
     request: &OffsetFetchRequest,
 ) -> OffsetFetchResponse {
+    let mut room = asked::room();
     if call.version >= 8 {
-        let groups = request.groups.iter().map(|group| of_group(context, group)).collect();
+        let groups = asked::once(&request.groups, |group| &group.group_id);
+        let groups = groups.map(|group| of_group(context, group, &mut room)).collect();
         return OffsetFetchResponse::default().with_groups(groups);
     }
     let wanted = request.topics.as_ref().map(|topics| {
@@ -52,11 +60,18 @@ pub(super) fn answer(
             .with_name(TopicName(name))
             .with_partitions(partitions.into_iter().map(partition).collect())
     };
-    let found = find(context, &request.group_id, wanted);
-    OffsetFetchResponse::default().with_topics(found.into_iter().map(topic).collect())
+    let answer = OffsetFetchResponse::default();
+    match find(context, &request.group_id, wanted, &mut room) {
+        Ok(found) => answer.with_topics(found.into_iter().map(topic).collect()),
+        Err(NoRoom) => answer.with_error_code(Refusal::InvalidRequest.code()),
+    }
 }
 
-fn of_group(context: &Context, group: &OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+fn of_group(
+    context: &Context,
+    group: &OffsetFetchRequestGroup,
+    room: &mut Room,
+) -> OffsetFetchResponseGroup {
     let wanted = group.topics.as_ref().map(|topics| {
         topics.iter().map(|it| (&it.name, it.partition_indexes.as_slice())).collect()
     });
@@ -73,33 +88,62 @@ fn of_group(context: &Context, group: &OffsetFetchRequestGroup) -> OffsetFetchRe
             .with_name(TopicName(name))
             .with_partitions(partitions.into_iter().map(partition).collect())
     };
-    let found = find(context, &group.group_id, wanted);
-    OffsetFetchResponseGroup::default()
-        .with_group_id(group.group_id.clone())
-        .with_topics(found.into_iter().map(topic).collect())
+    let answer = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
+    match room.take(GROUP_BYTES).and_then(|()| find(context, &group.group_id, wanted, room)) {
+        Ok(found) => answer.with_topics(found.into_iter().map(topic).collect()),
+        Err(NoRoom) => answer.with_error_code(Refusal::InvalidRequest.code()),
+    }
 }
 
-fn find(context: &Context, group: &GroupId, wanted: Wanted<'_>) -> Found {
-    context.coordinator.look(|groups| {
-        if let Some(wanted) = wanted {
-            let one = |topic: &Arc<str>, index: i32| {
-                let partition = u32::try_from(index).ok()?;
-                groups.offset(group, topic, partition).cloned()
-            };
-            let topic = |(name, indexes): (&TopicName, &[i32])| {
-                let topic = shared(name);
-                let partitions = indexes.iter().map(|index| (*index, one(&topic, *index)));
-                (name.0.clone(), partitions.collect())
-            };
-            return wanted.into_iter().map(topic).collect();
-        }
-        let mut all: BTreeMap<Arc<str>, Vec<(i32, Option<Committed>)>> = BTreeMap::new();
-        for (spot, committed) in groups.offsets(group) {
-            let index = i32::try_from(spot.partition).unwrap_or(i32::MAX);
-            all.entry(Arc::clone(&spot.topic)).or_default().push((index, Some(committed.clone())));
-        }
-        all.into_iter().map(|(topic, partitions)| (spoken(&topic), partitions)).collect()
+fn find(
+    context: &Context,
+    group: &GroupId,
+    wanted: Wanted<'_>,
+    room: &mut Room,
+) -> Result<Found, NoRoom> {
+    context.coordinator.look(|groups| match wanted {
+        Some(wanted) => asked_for(groups, group, wanted, room),
+        None => all(groups, group, room),
     })
+}
+
+/// A partition that is asked for twice is answered once.
+fn asked_for(
+    groups: &Groups,
+    group: &GroupId,
+    wanted: Vec<(&TopicName, &[i32])>,
+    room: &mut Room,
+) -> Result<Found, NoRoom> {
+    let mut by_topic: BTreeMap<&TopicName, Vec<i32>> = BTreeMap::new();
+    for (name, indexes) in wanted {
+        by_topic.entry(name).or_default().extend(indexes);
+    }
+    let mut found = Vec::new();
+    for (name, mut indexes) in by_topic {
+        indexes.sort_unstable();
+        indexes.dedup();
+        room.take(TOPIC_BYTES)?;
+        let topic = shared(name);
+        let mut partitions = Vec::new();
+        for index in indexes {
+            let partition = u32::try_from(index).ok();
+            let committed = partition.and_then(|it| groups.offset(group, &topic, it));
+            room.take(PARTITION_BYTES + committed.map_or(0, |it| it.metadata.len()))?;
+            partitions.push((index, committed.cloned()));
+        }
+        found.push((name.0.clone(), partitions));
+    }
+    Ok(found)
+}
+
+fn all(groups: &Groups, group: &GroupId, room: &mut Room) -> Result<Found, NoRoom> {
+    let mut all: BTreeMap<Arc<str>, Vec<(i32, Option<Committed>)>> = BTreeMap::new();
+    for (spot, committed) in groups.offsets(group) {
+        room.take(PARTITION_BYTES + committed.metadata.len())?;
+        let index = i32::try_from(spot.partition).unwrap_or(i32::MAX);
+        all.entry(Arc::clone(&spot.topic)).or_default().push((index, Some(committed.clone())));
+    }
+    Ok(all.into_iter().map(|(topic, partitions)| (spoken(&topic), partitions)).collect())
 }
 
 fn told(committed: Option<Committed>) -> (i64, i32, StrBytes) {
@@ -109,5 +153,35 @@ fn told(committed: Option<Committed>) -> (i64, i32, StrBytes) {
             (offset, it.leader_epoch, spoken(&it.metadata))
         }
         None => (NO_OFFSET, NO_EPOCH, StrBytes::default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::{GroupId, TopicName};
+    use tidewire_store::rows::offset::OffsetRow;
+
+    use super::{Found, PARTITION_BYTES, TOPIC_BYTES, all, asked_for, spoken};
+    use crate::groups::{Groups, Limits, Moment, Spot};
+    use crate::room::{NoRoom, Room};
+
+    #[test]
+    fn what_is_too_much_for_one_answer_is_refused_before_it_is_gathered() {
+        let mut groups = Groups::new(Limits::default());
+        for partition in 0..10 {
+            let row = OffsetRow { metadata: "m".repeat(1000), ..OffsetRow::default() };
+            let spot = Spot { topic: "mqtt".into(), partition };
+            groups.restore_offset("team", spot, row, Moment::default());
+        }
+        let (team, topic) = (GroupId(spoken("team")), TopicName(spoken("mqtt")));
+        let count = |found: Found| found.into_iter().map(|(_, found)| found.len()).sum::<usize>();
+        for (missing, expected) in [(0, Ok(10)), (1, Err(NoRoom))] {
+            let room = 10 * (PARTITION_BYTES + 1000) - missing;
+            assert_eq!(all(&groups, &team, &mut Room::new(room)).map(count), expected);
+            let indexes: Vec<i32> = (0..10).cycle().take(5000).collect();
+            let wanted = vec![(&topic, &indexes[..]); 3];
+            let mut room = Room::new(room + TOPIC_BYTES);
+            assert_eq!(asked_for(&groups, &team, wanted, &mut room).map(count), expected);
+        }
     }
 }

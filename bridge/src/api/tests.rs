@@ -8,10 +8,20 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::list_groups_response::ListedGroup;
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopics,
+};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    FetchRequest, FetchResponse, ProduceRequest, ProduceResponse, TopicName,
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, DescribeGroupsRequest,
+    DescribeGroupsResponse, FetchRequest, FetchResponse, GroupId, ListGroupsResponse,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
+    ProduceRequest, ProduceResponse, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use tidewire_proto::record::{Batch, BatchBuilder, Compression, Header, Repacker};
@@ -22,8 +32,9 @@ use super::{Ends, Incoming, admit, begin};
 use crate::context::Context;
 use crate::groups::Limits;
 use crate::guard::sample;
+use crate::text::spoken;
 use crate::versions::{APIS, Api};
-use crate::wire::Answer;
+use crate::wire::{Answer, Refusal};
 use crate::{PortLimits, PortNumbers, PortOptions, RetainedLimit, Settle};
 
 struct NoLimit;
@@ -65,7 +76,7 @@ impl Bench {
     fn answer(&self, frame: &Bytes) -> Answer {
         let here = "127.0.0.1:9092".parse().unwrap();
         let admitted = admit(frame, Ends { local: here, peer: here });
-        let Ok(Incoming::Request(request)) = admitted else { panic!("{frame:?} is not admitted") };
+        let Ok(Incoming::Request(request)) = admitted else { panic!("it is not admitted") };
         let answered = self.runtime.block_on(async {
             tokio::select! {
                 answered = begin(Rc::clone(&self.context), request) => answered,
@@ -260,6 +271,46 @@ fn what_lies_in_the_log_is_fetched_in_every_version_and_within_its_limits() {
     for (offset, error) in [(501, 1), (-1, 1), (500, 0)] {
         assert_eq!(bench.fetch(12, offset, 1 << 20, 0).error_code, error, "{offset}");
     }
+}
+
+#[test]
+fn who_is_named_often_is_answered_once() {
+    let bench = Bench::new();
+    let name = GroupId(StrBytes::from_static_str("team"));
+    let topic = TopicName(StrBytes::from_static_str("mqtt"));
+    let partition = OffsetCommitRequestPartition::default().with_committed_offset(7);
+    let committed = OffsetCommitRequestTopic::default()
+        .with_name(topic.clone())
+        .with_partitions(vec![partition]);
+    let request = OffsetCommitRequest::default()
+        .with_group_id(name.clone())
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(vec![committed]);
+    let response: OffsetCommitResponse = bench.call(&request, 8);
+    assert_eq!(response.topics[0].partitions[0].error_code, 0);
+
+    let request = DescribeGroupsRequest::default().with_groups(vec![name.clone(); 1000]);
+    let response: DescribeGroupsResponse = bench.call(&request, 5);
+    assert_eq!((response.groups.len(), response.groups[0].error_code), (1, 0));
+    let request = ConsumerGroupDescribeRequest::default().with_group_ids(vec![name.clone(); 1000]);
+    let response: ConsumerGroupDescribeResponse = bench.call(&request, 1);
+    assert_eq!(response.groups.len(), 1);
+    let wanted =
+        OffsetFetchRequestTopics::default().with_name(topic).with_partition_indexes(vec![0; 1000]);
+    let group =
+        OffsetFetchRequestGroup::default().with_group_id(name).with_topics(Some(vec![wanted; 10]));
+    let request = OffsetFetchRequest::default().with_groups(vec![group; 3]);
+    let response: OffsetFetchResponse = bench.call(&request, 8);
+    assert_eq!((response.groups.len(), response.groups[0].topics.len()), (1, 1));
+    let partitions = &response.groups[0].topics[0].partitions;
+    assert_eq!((partitions.len(), partitions[0].committed_offset), (1, 7));
+}
+
+#[test]
+fn an_answer_that_would_be_too_long_is_not_encoded() {
+    let group = ListedGroup::default().with_group_id(GroupId(spoken(&"g".repeat(32_000))));
+    let long = ListGroupsResponse::default().with_groups(vec![group; 2100]);
+    assert_eq!(Answer::of(&long, 4, 1).err(), Some(Refusal::Internal));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The offsets of a group: committed, forgotten, expired. What is read is what is durable.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tidewire_store::{Table, TableChange};
@@ -82,9 +83,11 @@ impl Group {
         }
     }
 
-    /// Offsets are to go; says of which topics they cannot, because members read them.
+    /// Offsets are to go. What was never committed has none.
     pub(super) fn forget(&mut self, ticket: Ticket, spots: Vec<Spot>, out: &mut Out) {
-        self.remove(Some(ticket), spots, out);
+        let is_here = |it: &Spot| self.offsets.contains_key(it) || self.unsettled.contains_key(it);
+        let spots: BTreeSet<Spot> = spots.into_iter().filter(is_here).collect();
+        self.remove(Some(ticket), spots.into_iter().collect(), out);
     }
 
     fn remove(&mut self, ticket: Option<Ticket>, spots: Vec<Spot>, out: &mut Out) {

@@ -152,6 +152,22 @@ fn a_deleted_offset_is_gone_on_disk_too_and_the_others_stay() {
 }
 
 #[test]
+fn what_was_never_committed_is_forgotten_without_a_row_and_the_rest_with_one() {
+    let mut bench = Bench::new();
+    bench.commit(&caller(&"".into(), -1), vec![wanted(0, 5)]);
+    bench.is_quick = false;
+    for (spots, rows) in
+        [(vec![spot(1); 100], None), ([vec![spot(0); 9], vec![spot(7)]].concat(), Some(1))]
+    {
+        let ticket = bench.ticket();
+        bench.groups.forget(&"team".into(), ticket, spots, bench.now);
+        bench.work();
+        assert_eq!(bench.writes.front().map(|(_, changes)| changes.len()), rows);
+        assert_eq!(bench.is_waiting(ticket), rows.is_some());
+    }
+}
+
+#[test]
 fn a_commit_that_is_under_way_when_its_group_is_deleted_does_not_bring_it_back() {
     let mut bench = Bench::new();
     bench.is_quick = false;
