@@ -344,7 +344,8 @@ impl Groups {
         self.check_name(name)?;
         let ids = [&join.client_id, &join.member, &join.protocol_type];
         let ids = ids.map(Some).into_iter().chain([join.instance.as_ref()]);
-        if ids.flatten().any(|id| id.len() > id_bytes_max) {
+        let is_long = ids.flatten().any(|id| id.len() > id_bytes_max);
+        if is_long || join.protocols.len() > self.limits.protocols_max {
             return Err(Refusal::InvalidRequest);
         }
         let session_ms = u32::try_from(join.session_ms).unwrap_or(0);

@@ -9,13 +9,13 @@ use tidewire_store::rows::group::GroupRow;
 use tidewire_store::{Table, TableChange};
 
 use crate::groups::limits::Limits;
-use crate::groups::member::Member;
+use crate::groups::member::{Member, common};
 use crate::groups::moment::Moment;
 use crate::groups::offset::Committed;
 use crate::groups::out::{Out, Then};
 use crate::groups::readers::Readers;
 use crate::groups::refusal::Refusal;
-use crate::groups::request::{Answer, Beat, Caller, Joined, Listed, Protocol, Pulse, Spot};
+use crate::groups::request::{Answer, Beat, Caller, Joined, Listed, Pulse, Spot};
 
 /// How far the members are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,18 +298,14 @@ impl Group {
 
     /// The protocol that most members like best, of those that all know.
     pub(super) fn vote(&self) -> Option<Arc<str>> {
+        let common = common(self.members.values())?;
         let mut votes: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
         for member in self.members.values() {
-            let known = |one: &&Protocol| self.is_known_to_all(&one.name);
-            let first = member.protocols.iter().find(known)?;
+            let first = member.protocols.iter().find(|one| common.contains(&*one.name))?;
             *votes.entry(&first.name).or_default() += 1;
         }
         let most = votes.into_iter().max_by_key(|(_, count)| *count);
         most.map(|(name, _)| Arc::clone(name))
-    }
-
-    fn is_known_to_all(&self, protocol: &str) -> bool {
-        self.members.values().all(|member| member.knows(protocol))
     }
 
     /// The last member is gone.

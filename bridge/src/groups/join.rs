@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::groups::group::{Group, Invited, State};
 use crate::groups::limits::Limits;
-use crate::groups::member::{Member, bytes_of};
+use crate::groups::member::{Member, bytes_of, common};
 use crate::groups::moment::Moment;
 use crate::groups::out::{Out, Then};
 use crate::groups::refusal::Refusal;
@@ -86,12 +86,10 @@ impl Group {
     /// Whether all others could agree with it.
     fn check_protocols(&self, join: &Join, replaced: Option<&Arc<str>>) -> Result<(), Refusal> {
         let is_self = |id: &Arc<str>| *id == join.member || Some(id) == replaced;
-        let mut others = self.members.values().filter(|it| !is_self(&it.id)).peekable();
-        let is_alone = others.peek().is_none();
-        let others: Vec<&Member> = others.collect();
+        let others = common(self.members.values().filter(|it| !is_self(&it.id)));
+        let same_type = others.is_none() || join.protocol_type == self.protocol_type;
         let mut names = join.protocols.iter().map(|one| &*one.name);
-        let has_common = names.any(|name| others.iter().all(|other| other.knows(name)));
-        let same_type = is_alone || join.protocol_type == self.protocol_type;
+        let has_common = names.any(|it| others.as_ref().is_none_or(|known| known.contains(it)));
         match has_common && same_type && !join.protocol_type.is_empty() {
             true => Ok(()),
             false => Err(Refusal::InconsistentProtocol),

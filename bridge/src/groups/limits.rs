@@ -7,6 +7,8 @@ pub struct Limits {
     pub groups_max: usize,
     /// Members of one group.
     pub members_max: usize,
+    /// Ways to share out that one member says it knows.
+    pub protocols_max: usize,
     /// Bytes that the members of one group say about themselves, and of what they are assigned.
     pub group_bytes_max: usize,
     /// The same of all groups together, with what is written beside offsets.
@@ -36,6 +38,7 @@ impl Default for Limits {
         Self {
             groups_max: 10_000,
             members_max: 1_000,
+            protocols_max: 100,
             group_bytes_max: 4 << 20,
             bytes_max: 256 << 20,
             offset_metadata_bytes_max: 4096,

@@ -1,5 +1,6 @@
 //! One member of a group. Never decides for the group.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -113,9 +114,9 @@ impl Member {
         u64::from(self.rebalance_ms)
     }
 
-    /// Does it know that way to share out?
-    pub(super) fn knows(&self, protocol: &str) -> bool {
-        self.protocols.iter().any(|known| *known.name == *protocol)
+    /// The ways to share out that it knows.
+    pub(super) fn known(&self) -> HashSet<&str> {
+        self.protocols.iter().map(|one| &*one.name).collect()
     }
 
     /// What it says for a protocol.
@@ -134,4 +135,16 @@ impl Member {
 /// Bytes of what is said for protocols.
 pub(super) fn bytes_of(protocols: &[Protocol]) -> usize {
     protocols.iter().map(|one| one.name.len() + one.metadata.len()).sum()
+}
+
+/// The ways to share out that all of them know; `None` of nobody.
+pub(super) fn common<'a>(
+    mut members: impl Iterator<Item = &'a Member>,
+) -> Option<HashSet<&'a str>> {
+    let mut common = members.next()?.known();
+    for member in members {
+        let known = member.known();
+        common.retain(|name| known.contains(name));
+    }
+    Some(common)
 }

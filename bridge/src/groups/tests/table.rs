@@ -24,6 +24,14 @@ fn who_cannot_join_hears_why() {
 }
 
 #[test]
+fn a_member_knows_no_more_ways_to_share_out_than_allowed() {
+    let mut bench = Bench::with(Limits { protocols_max: 2, ..limits() });
+    let ticket = bench.join(&Who { protocols: &["range", "roundrobin", "sticky"], ..anew() });
+    assert_eq!(bench.refused(ticket), Refusal::InvalidRequest);
+    bench.with_two();
+}
+
+#[test]
 fn who_is_not_in_step_hears_why() {
     let mut bench = Bench::new();
     let (one, _) = bench.with_two();
