@@ -16,20 +16,24 @@ pub(crate) struct Want {
 pub(crate) type Got = Result<Slice, ReadError>;
 
 /// Reads in the order of the list, together no more than `bytes_max`. The first batch there is
-/// comes however large it is, or nobody would ever get past it.
+/// comes however large it is, or nobody would ever get past it. What is behind the first batch that
+/// does not fit is not read: there the answer is where the log begins and ends.
 pub(crate) async fn gather(store: &Store, wants: &[Want], bytes_max: usize) -> Vec<Got> {
-    let recent = gathered(wants, bytes_max, |want, room| {
+    let unread = |want: &Want| unread(store, want);
+    let from_memory = |want: &Want, room| {
         let recent = store.read_recent(want.partition, want.from, room).map(Ok);
         // What lies outside of the log is known without reading.
-        recent.or_else(|| outside(store, want).map(Err))
-    });
+        recent.or_else(|| unread(want).err().map(Err))
+    };
+    let recent = gathered(wants, bytes_max, from_memory, unread);
     if let Some(all) = recent {
         return all;
     }
     let (from_files, wants) = (store.clone(), wants.to_vec());
     let read = move || {
         let read = |want: &Want, room| Some(from_files.read(want.partition, want.from, room));
-        gathered(&wants, bytes_max, read).unwrap_or_default()
+        gathered(&wants, bytes_max, read, |want| self::unread(&from_files, want))
+            .unwrap_or_default()
     };
     tokio::task::spawn_blocking(read).await.unwrap_or_default()
 }
@@ -39,14 +43,22 @@ fn gathered(
     wants: &[Want],
     bytes_max: usize,
     read: impl Fn(&Want, usize) -> Option<Got>,
+    unread: impl Fn(&Want) -> Got,
 ) -> Option<Vec<Got>> {
     let (mut room, mut is_first) = (bytes_max, true);
     let mut all = Vec::with_capacity(wants.len());
     for want in wants {
+        if room == 0 && !is_first {
+            all.push(unread(want));
+            continue;
+        }
         let here = room.min(want.bytes_max);
         let mut got = read(want, here)?;
         if let Ok(slice) = &mut got {
-            fit(slice, want.from, here, is_first);
+            let fits = is_first || fit(slice, want.from, here);
+            if !fits && here == room {
+                room = 0;
+            }
             let bytes = bytes_of(slice);
             is_first &= bytes == 0;
             room = room.saturating_sub(bytes);
@@ -56,12 +68,14 @@ fn gathered(
     Some(all)
 }
 
-/// A read gives one batch at least, however large.
-fn fit(slice: &mut Slice, from: u64, room: usize, is_first: bool) {
-    if !is_first && slice.batches.first().is_some_and(|one| one.batch.bytes().len() > room) {
+/// A read gives one batch at least, however large: whether it fits.
+fn fit(slice: &mut Slice, from: u64, room: usize) -> bool {
+    let fits = slice.batches.first().is_none_or(|one| one.batch.bytes().len() <= room);
+    if !fits {
         slice.batches.clear();
         slice.next = from;
     }
+    fits
 }
 
 /// How many bytes it has.
@@ -69,11 +83,47 @@ pub(crate) fn bytes_of(slice: &Slice) -> usize {
     slice.batches.iter().map(|stored| stored.batch.bytes().len()).sum()
 }
 
-fn outside(store: &Store, want: &Want) -> Option<ReadError> {
-    let Some((start, end)) = store.bounds(want.partition) else {
-        return Some(ReadError::UnknownPartition);
-    };
+/// What is known without reading.
+fn unread(store: &Store, want: &Want) -> Got {
+    let (start, end) = store.bounds(want.partition).ok_or(ReadError::UnknownPartition)?;
     let offset = want.from;
-    let is_outside = !(start..=end).contains(&offset);
-    is_outside.then_some(ReadError::OutOfRange { offset, start, end })
+    match (start..=end).contains(&offset) {
+        true => Ok(Slice { batches: Vec::new(), next: offset, start, end }),
+        false => Err(ReadError::OutOfRange { offset, start, end }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tidewire_proto::id::PartitionId;
+    use tidewire_proto::record::BatchBuilder;
+    use tidewire_store::{Slice, StoredBatch};
+
+    use super::{Want, bytes_of, gathered};
+
+    #[test]
+    fn nothing_is_read_once_there_is_no_room_for_it() {
+        let mut builder = BatchBuilder::new();
+        builder.push(1, None, Some(&[0; 100]), &[]);
+        let batch = builder.finish();
+        let bytes = batch.bytes().len();
+        let reads = Cell::new(0);
+        let empty = Slice { batches: Vec::new(), next: 0, start: 0, end: 1 };
+        let read = |_: &Want, _| {
+            reads.set(reads.get() + 1);
+            let batches = vec![StoredBatch { base_offset: 0, batch: batch.clone() }];
+            Some(Ok(Slice { batches, next: 1, ..empty.clone() }))
+        };
+        let want = |partition| Want { partition: PartitionId(partition), from: 0, bytes_max: 1000 };
+        let wants: Vec<Want> = (0..100).map(want).collect();
+        for (room, expected) in [(0, (1, 1)), (bytes, (1, 1)), (2 * bytes + 9, (2, 3))] {
+            reads.set(0);
+            let all = gathered(&wants, room, read, |_| Ok(empty.clone())).unwrap();
+            let given = all.iter().flatten().map(bytes_of).sum::<usize>() / bytes;
+            assert_eq!((given, reads.get()), expected, "{room}");
+            assert_eq!(all.len(), 100);
+        }
+    }
 }

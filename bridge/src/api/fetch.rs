@@ -1,5 +1,6 @@
 //! Fetch: stored batches as they lie. Waits at the end of the log; never looks into a record.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
@@ -80,7 +81,7 @@ fn bytes_of(got: &[Got]) -> usize {
 
 fn plan(context: &Context, call: &Call, request: &FetchRequest) -> Vec<Plan> {
     let topics = context.topics();
-    let mut plans = Vec::new();
+    let (mut plans, mut seen) = (Vec::new(), HashSet::new());
     for topic in &request.topics {
         let found = match call.version {
             13.. => topics.with_id(topic.topic_id).ok_or(ResponseError::UnknownTopicId),
@@ -89,7 +90,9 @@ fn plan(context: &Context, call: &Call, request: &FetchRequest) -> Vec<Plan> {
         for wanted in &topic.partitions {
             let partition = found.and_then(|(stream, _)| {
                 let partition = names::partition(stream, wanted.partition);
-                partition.ok_or(ResponseError::UnknownTopicOrPartition)
+                let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
+                // No client asks twice, and whoever does is not read for twice.
+                seen.insert(partition).then_some(partition).ok_or(ResponseError::InvalidRequest)
             });
             plans.push(partition.map_or_else(Plan::Refuse, |partition| one(wanted, partition)));
         }

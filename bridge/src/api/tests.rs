@@ -123,18 +123,28 @@ impl Bench {
             .with_partition(1)
             .with_fetch_offset(offset)
             .with_partition_max_bytes(bytes_max);
-        let topic = FetchTopic::default().with_partitions(vec![partition]);
+        self.fetch_all(version, vec![partition], 1, wait_ms).remove(0)
+    }
+
+    fn fetch_all(
+        &self,
+        version: i16,
+        partitions: Vec<FetchPartition>,
+        bytes_min: i32,
+        wait_ms: i32,
+    ) -> Vec<PartitionData> {
+        let topic = FetchTopic::default().with_partitions(partitions);
         let topic = match version {
             13.. => topic.with_topic_id(self.context.topics().named("mqtt").unwrap().1),
             _ => topic.with_topic(TopicName(StrBytes::from_static_str("mqtt"))),
         };
         let request = FetchRequest::default()
             .with_max_wait_ms(wait_ms)
-            .with_min_bytes(1)
+            .with_min_bytes(bytes_min)
             .with_max_bytes(1 << 20)
             .with_topics(vec![topic]);
         let mut response: FetchResponse = self.call(&request, version);
-        response.responses.remove(0).partitions.remove(0)
+        response.responses.remove(0).partitions
     }
 }
 
@@ -311,6 +321,18 @@ fn an_answer_that_would_be_too_long_is_not_encoded() {
     let group = ListedGroup::default().with_group_id(GroupId(spoken(&"g".repeat(32_000))));
     let long = ListGroupsResponse::default().with_groups(vec![group; 2100]);
     assert_eq!(Answer::of(&long, 4, 1).err(), Some(Refusal::Internal));
+}
+
+#[test]
+fn a_partition_that_a_fetch_names_often_is_read_once() {
+    let bench = Bench::new();
+    assert_eq!(bench.produce(batch("a/b", 50, None)).error_code, 0);
+    let partition = FetchPartition::default().with_partition(1).with_partition_max_bytes(1 << 20);
+    let fetched = bench.fetch_all(12, vec![partition; 100], 1, 0);
+    let errors: Vec<i16> = fetched.iter().map(|it| it.error_code).collect();
+    assert_eq!((errors.len(), errors[0]), (100, 0));
+    let refused = ResponseError::InvalidRequest.code();
+    assert!(errors[1..].iter().all(|error| *error == refused));
 }
 
 #[test]
