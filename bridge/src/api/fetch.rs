@@ -72,7 +72,10 @@ async fn read(context: &Context, request: &FetchRequest, wants: &[Want]) -> Vec<
 }
 
 fn is_enough(got: &[Got], enough: usize) -> bool {
-    got.is_empty() || got.iter().any(Result::is_err) || bytes_of(got) >= enough
+    let bytes = bytes_of(got);
+    // What is left in the log does not fit into this answer: to wait would bring no more.
+    let is_full = bytes > 0 && got.iter().flatten().any(|slice| slice.next < slice.end);
+    got.is_empty() || got.iter().any(Result::is_err) || bytes >= enough || is_full
 }
 
 fn bytes_of(got: &[Got]) -> usize {

@@ -336,6 +336,23 @@ fn a_partition_that_a_fetch_names_often_is_read_once() {
 }
 
 #[test]
+fn a_fetch_whose_answer_is_full_does_not_wait_for_the_bytes_it_asks_for() {
+    let bench = Bench::new();
+    for _ in 0..2 {
+        assert_eq!(bench.produce(batch("a/b", 50, None)).error_code, 0);
+    }
+    let began = std::time::Instant::now();
+    let partition = FetchPartition::default().with_partition(1).with_partition_max_bytes(1);
+    let fetched = bench.fetch_all(12, vec![partition.clone()], 1 << 20, 20_000).remove(0);
+    assert!(fetched.records.is_some_and(|records| !records.is_empty()));
+    assert!(began.elapsed() < Duration::from_secs(10), "there is more, and it does not fit");
+    let began = std::time::Instant::now();
+    let last = partition.with_fetch_offset(50);
+    bench.fetch_all(12, vec![last], 1 << 20, 100);
+    assert!(began.elapsed() >= Duration::from_millis(100), "more may come");
+}
+
+#[test]
 fn a_fetch_at_the_end_waits_its_time_and_no_longer() {
     let bench = Bench::new();
     let began = std::time::Instant::now();
