@@ -3,11 +3,13 @@
 //!
 //! A record is told what it is by its key, the topic, or by headers: `mqtt.topic` instead of the
 //! key, `mqtt.retain` (`1` or `true`), `mqtt.qos` (`0`, `1` or `2`). They are taken out; all others
-//! stay. A record that begins with our own header `q`, as those that were read from a stream do, is
-//! kept as it is.
+//! stay; those that MQTT cannot carry are for Kafka's consumers alone. A record that begins with our
+//! own header `q`, as those that were read from a stream do, is kept as it is.
 
 use tidewire_proto::delayed;
+use tidewire_proto::delivery;
 use tidewire_proto::message::Message;
+use tidewire_proto::mqtt::PropertiesBuilder;
 use tidewire_proto::record::{BatchBuilder, Header, Record};
 use tidewire_proto::topic::{check_topic_name, levels};
 
@@ -50,7 +52,7 @@ impl<'a> Written<'a> {
     /// Judges a record.
     pub(crate) fn of(record: &Record<'a>, levels_max: usize) -> Result<Self, NoMessage> {
         let own = record.headers().next().filter(|first| first.key == OURS);
-        let copied = own.and_then(|_| Message::of(record));
+        let copied = own.and_then(|_| Message::of(record)).filter(is_carried);
         let written = match copied {
             Some(message) => Self {
                 topic: message.topic,
@@ -99,6 +101,11 @@ impl<'a> Written<'a> {
     pub(crate) fn is_empty(&self) -> bool {
         self.value.unwrap_or_default().is_empty()
     }
+}
+
+/// Does what stands in our own headers fit into MQTT's properties? Who else wrote them, who knows.
+fn is_carried(message: &Message<'_>) -> bool {
+    delivery::copy_properties(&mut PropertiesBuilder::default(), message, 0).is_ok()
 }
 
 /// Our header, the mark, and theirs.
@@ -227,6 +234,30 @@ mod tests {
             assert_eq!((message.qos, message.retain), (Qos::AtLeastOnce, false));
             assert_eq!(user(message), [("q", "why?"), ("b", "1")]);
         });
+    }
+
+    #[test]
+    fn whatever_the_headers_subscribers_of_mqtt_5_get_the_message() {
+        let long = "x".repeat(65_536);
+        let most = &long[1..];
+        let all = |headers: &[Pair<'_>], expected: &[Pair<'_>]| {
+            let headers = [headers, &[("u", ""), ("b", most)]].concat();
+            check(Some("a"), &headers, |message| {
+                let message = message.unwrap();
+                assert!(super::is_carried(message));
+                assert_eq!(user(message), expected);
+            });
+        };
+        for bad in ["nul\0", &long] {
+            let foreign = [("u", ""), ("b", most)];
+            all(&[("a", bad), (bad, "1")], &foreign);
+            all(&[("q", "1"), ("t", bad)], &[&[("q", "1")], &foreign[..]].concat());
+            all(&[("q", "1"), ("p", bad)], &[&[("q", "1")], &foreign[..]].concat());
+            all(&[("q", "1"), ("u", ""), (bad, bad)], &foreign);
+        }
+        all(&[("q", "1"), ("d", &long)], &[("q", "1"), ("u", ""), ("b", most)]);
+        all(&[("q", "1"), ("p", "a/#")], &[("q", "1"), ("p", "a/#"), ("u", ""), ("b", most)]);
+        all(&[("q", "1"), ("d", "nul\0")], &[("b", most)]);
     }
 
     #[test]

@@ -15,6 +15,9 @@ const RESPONSE_TOPIC: &[u8] = b"p";
 const CORRELATION: &[u8] = b"d";
 const USER: &[u8] = b"u";
 
+/// MQTT writes the length of a text in two bytes.
+const TEXT_BYTES_MAX: usize = 65_535;
+
 /// A message as it lies in the log.
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
@@ -99,12 +102,12 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// User properties in their order. Kafka headers that are not text are left out: MQTT could
-    /// not carry them.
+    /// User properties in their order. Kafka headers that are no text as MQTT has it are left out:
+    /// it could not carry them.
     pub fn user_properties(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        self.user
-            .clone()
-            .filter_map(|header| Some((text(header.key)?, text(header.value.unwrap_or_default())?)))
+        self.user.clone().filter_map(|header| {
+            Some((carried(header.key)?, carried(header.value.unwrap_or_default())?))
+        })
     }
 
     /// Whether a subscriber of MQTT 5 gets any property besides its own.
@@ -142,6 +145,11 @@ impl<'a> Message<'a> {
 
 fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
+}
+
+/// A text that fits into a property.
+fn carried(bytes: &[u8]) -> Option<&str> {
+    text(bytes).filter(|text| text.len() <= TEXT_BYTES_MAX && !text.contains('\0'))
 }
 
 fn parse_qos(value: &[u8]) -> Option<(Qos, bool)> {
