@@ -38,7 +38,7 @@ pub use request::{
 use group::{Group, State};
 use member::bytes_of;
 use out::{Out, Then};
-use readers::topic_bytes;
+use readers::Readers;
 
 /// What names of share groups begin with: those are nobody else's.
 const SHARED: &str = "$share/";
@@ -131,9 +131,14 @@ impl Groups {
         if is_new && beat.epoch != 0 {
             return Err(Refusal::UnknownMember);
         }
-        let topics = beat.topics.iter().flatten();
-        let bytes: usize = topics.map(|topic| topic_bytes(topic)).sum();
-        if bytes > limits.group_bytes_max || (bytes > 0 && !self.has_room(bytes)) {
+        let (before, after) = self.all.get(name).map_or_else(
+            || Readers::default().bytes_with(beat),
+            |group| group.readers.bytes_with(beat),
+        );
+        let more = after.saturating_sub(before);
+        // Who says nothing new stays, and who wants to leave does.
+        let is_larger = beat.epoch >= 0 && more > 0;
+        if is_larger && (after > limits.group_bytes_max || !self.has_room(more)) {
             return Err(Refusal::Full);
         }
         if is_new && self.all.len() >= limits.groups_max {

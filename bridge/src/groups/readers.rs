@@ -215,11 +215,22 @@ impl Readers {
 
     /// Bytes that they make the group hold.
     pub(super) fn bytes(&self) -> usize {
-        let names = |reader: &Reader| -> usize {
-            let topics: usize = reader.topics.iter().map(|topic| topic_bytes(topic)).sum();
-            topics + reader.client_id.len() + reader.host.len()
+        self.all.iter().map(|(id, reader)| reader.bytes(id)).sum()
+    }
+
+    /// The same as it is, and as it would be with what a member says now.
+    pub(super) fn bytes_with(&self, beat: &Beat) -> (usize, usize) {
+        let is_same = |id: &Arc<str>, reader: &Reader| {
+            *id == beat.member || (beat.instance.is_some() && reader.instance == beat.instance)
         };
-        self.all.iter().map(|(id, reader)| id.len() + names(reader)).sum()
+        let own = self.all.iter().filter(|(id, reader)| is_same(id, reader));
+        let own: usize = own.map(|(id, reader)| reader.bytes(id)).sum();
+        let known = self.all.get(&beat.member).map(|reader| &reader.topics);
+        let topics = beat.topics.as_ref().or(known).into_iter().flatten();
+        let said = beat.member.len() + beat.client_id.len() + beat.host.len();
+        let said = said + topics.map(|topic| topic_bytes(topic)).sum::<usize>();
+        let before = self.bytes();
+        (before, before - own + said)
     }
 
     /// When one of them is out next.
@@ -265,13 +276,18 @@ fn share_topic(
 }
 
 /// What a topic's name takes, in a set of names.
-pub(super) fn topic_bytes(topic: &str) -> usize {
+fn topic_bytes(topic: &str) -> usize {
     topic.len() + 64
 }
 
 impl Reader {
     fn heard(&mut self, now: Moment, limits: &Limits) {
         self.silent_until = now.steady_ms.saturating_add(u64::from(limits.reader_session_ms));
+    }
+
+    fn bytes(&self, id: &str) -> usize {
+        let topics: usize = self.topics.iter().map(|topic| topic_bytes(topic)).sum();
+        id.len() + self.client_id.len() + self.host.len() + topics
     }
 
     fn lost_at(&self) -> u64 {

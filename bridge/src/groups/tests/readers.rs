@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use proptest::prelude::{prop, proptest};
 
-use crate::groups::tests::bench::{Bench, GROUP, anew, caller, spot, wanted};
-use crate::groups::{Answer, Beat, Phase, Pulse, Refusal, Spot};
+use crate::groups::tests::bench::{Bench, GROUP, anew, caller, limits, spot, wanted};
+use crate::groups::{Answer, Beat, Limits, Phase, Pulse, Refusal, Spot};
 
 const PARTITIONS: u32 = 5;
 
@@ -151,6 +151,25 @@ fn an_instance_that_pauses_comes_back_to_what_it_read() {
     let back = bench.beat(&fixed("b", 0)).expect("it is back");
     assert_eq!(back.assignment.map(|it| it.len()), Some(5));
     assert_eq!(bench.beat(&fixed("a", 1)), Err(Refusal::UnknownMember));
+}
+
+#[test]
+fn what_members_of_one_group_want_to_read_is_bounded_together_and_members_stay() {
+    let mut bench = Bench::with(Limits { group_bytes_max: 200, ..limits() });
+    for member in ["a", "b"] {
+        bench.beat(&beat(member, 0)).expect("it joins");
+    }
+    assert_eq!(bench.beat(&beat("c", 0)), Err(Refusal::Full));
+    let wants = |topics: &[&str]| Beat {
+        topics: Some(topics.iter().map(|topic| (*topic).into()).collect()),
+        ..beat("a", 2)
+    };
+    bench.beat(&beat("a", 1)).expect("it hears of the other");
+    bench.beat(&Beat { owned: Some((0..3).map(spot).collect()), ..beat("a", 1) }).expect("let go");
+    assert_eq!(bench.beat(&wants(&["mqtt", "one", "two"])), Err(Refusal::Full));
+    bench.beat(&wants(&["mqtt"])).expect("it is no more than before");
+    bench.beat(&beat("b", -1)).expect("it leaves");
+    bench.beat(&beat("c", 0)).expect("there is room");
 }
 
 proptest! {
