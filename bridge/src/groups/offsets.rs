@@ -51,7 +51,7 @@ impl Group {
         }
         if !self.readers.all.is_empty() {
             let Caller { member, instance, generation } = caller;
-            return self.readers.check(member, instance.as_ref(), *generation);
+            return self.readers.check_commit(member, instance.as_ref(), *generation);
         }
         self.check(caller)?;
         match self.state {

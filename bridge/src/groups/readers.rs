@@ -38,6 +38,8 @@ pub(super) struct Reader {
     let_go_by: Option<u64>,
     /// What it was told last.
     pub(super) epoch: i32,
+    /// What it was told before that: it may not have heard the last.
+    previous: i32,
     pub(super) topics: BTreeSet<Arc<str>>,
     /// What it is to read.
     pub(super) target: BTreeSet<Spot>,
@@ -59,7 +61,7 @@ impl Readers {
             LEAVES => return self.leave(&beat.member),
             PAUSES => return self.pause(beat, now, limits),
             JOINS => self.enter(beat, limits)?,
-            _ => self.check(&beat.member, beat.instance.as_ref(), beat.epoch)?,
+            _ => self.check_beat(beat)?,
         }
         let is_new = beat.epoch == JOINS;
         let reader = self.all.get_mut(&beat.member).ok_or(Refusal::UnknownMember)?;
@@ -80,24 +82,38 @@ impl Readers {
         if is_other {
             self.share_out();
         }
-        let is_told = is_new || beat.owned.is_some();
+        let is_behind = self.all.get(&beat.member).is_some_and(|it| it.epoch != beat.epoch);
+        let is_told = is_new || is_behind || beat.owned.is_some();
         self.reconcile(&beat.member, is_told, now)
     }
 
-    /// Is this a member that knows how it is?
-    pub(super) fn check(
+    /// Is this a member that knows how it is? It may not have heard the last answer.
+    fn check_beat(&self, beat: &Beat) -> Result<(), Refusal> {
+        let reader = self.identify(&beat.member, beat.instance.as_ref())?;
+        match [reader.epoch, reader.previous].contains(&beat.epoch) {
+            true => Ok(()),
+            false => Err(Refusal::FencedEpoch),
+        }
+    }
+
+    /// May a member with this epoch commit? One that is behind hears the newer one, and asks again.
+    pub(super) fn check_commit(
         &self,
         member: &Arc<str>,
         instance: Option<&Arc<str>>,
         epoch: i32,
     ) -> Result<(), Refusal> {
-        let reader = self.all.get(member).ok_or(Refusal::UnknownMember)?;
-        if instance.is_some() && reader.instance.as_ref() != instance {
-            return Err(Refusal::Fenced);
-        }
-        match epoch == reader.epoch {
+        match self.identify(member, instance)?.epoch == epoch {
             true => Ok(()),
-            false => Err(Refusal::FencedEpoch),
+            false => Err(Refusal::StaleEpoch),
+        }
+    }
+
+    fn identify(&self, member: &Arc<str>, instance: Option<&Arc<str>>) -> Result<&Reader, Refusal> {
+        let reader = self.all.get(member).ok_or(Refusal::UnknownMember)?;
+        match instance.is_some() && reader.instance.as_ref() != instance {
+            true => Err(Refusal::Fenced),
+            false => Ok(reader),
         }
     }
 
@@ -129,6 +145,7 @@ impl Readers {
             silent_until: 0,
             let_go_by: None,
             epoch,
+            previous: JOINS,
             topics: BTreeSet::new(),
             target,
             told: BTreeSet::new(),
@@ -167,7 +184,7 @@ impl Readers {
             others.flat_map(|(_, reader)| reader.owned.iter().cloned()).collect();
         let group_epoch = self.epoch;
         let reader = self.all.get_mut(member).ok_or(Refusal::UnknownMember)?;
-        let before = std::mem::take(&mut reader.told);
+        let (before, epoch) = (std::mem::take(&mut reader.told), reader.epoch);
         if reader.owned.is_subset(&reader.target) {
             reader.epoch = group_epoch;
             reader.let_go_by = None;
@@ -183,6 +200,9 @@ impl Readers {
         let assignment = is_news.then(|| reader.told.iter().cloned().collect());
         // Zero would mean that it is to join.
         reader.epoch = reader.epoch.max(1);
+        if reader.epoch != epoch {
+            reader.previous = epoch;
+        }
         Ok(Pulse { epoch: reader.epoch, assignment })
     }
 

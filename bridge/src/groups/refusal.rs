@@ -48,6 +48,9 @@ pub enum Refusal {
     /// The epoch of a member is not the one that it was told.
     #[error("the member's epoch is not the one that it was told")]
     FencedEpoch,
+    /// The epoch of a member that commits is not the one that it was told last.
+    #[error("the member's epoch is not the newest that it was told")]
+    StaleEpoch,
     /// The instance is in use by another member.
     #[error("the instance id is in use by another member")]
     Unreleased,
@@ -78,6 +81,7 @@ impl Refusal {
             Self::Subscribed => 86,
             Self::FencedEpoch => 110,
             Self::Unreleased => 111,
+            Self::StaleEpoch => 113,
         }
     }
 }

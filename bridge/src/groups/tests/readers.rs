@@ -121,10 +121,32 @@ fn offsets_are_committed_with_the_members_epoch() {
     bench.beat(&beat("a", 0)).expect("it joins");
     let ticket = bench.commit(&caller(&"a".into(), 1), vec![wanted(0, 7)]);
     assert_eq!((bench.answer(ticket), bench.offset(0)), (Answer::Done, Some(7)));
-    for (member, epoch, why) in [("a", 2, Refusal::FencedEpoch), ("b", 1, Refusal::UnknownMember)] {
+    for (member, epoch, why) in [("a", 2, Refusal::StaleEpoch), ("b", 1, Refusal::UnknownMember)] {
         let ticket = bench.commit(&caller(&member.into(), epoch), vec![wanted(0, 9)]);
         assert_eq!(bench.refused(ticket), why);
     }
+}
+
+#[test]
+fn a_member_that_did_not_hear_its_new_epoch_hears_it_again_and_commits_with_no_other() {
+    let mut bench = Bench::new();
+    bench.beat(&beat("a", 0)).expect("it joins");
+    bench.beat(&beat("b", 0)).expect("it joins");
+    bench.beat(&beat("a", 1)).expect("it hears what to let go");
+    let kept = Beat { owned: Some((0..3).map(spot).collect()), ..beat("a", 1) };
+    let lost = bench.beat(&kept).expect("it let go");
+    assert_eq!(lost.epoch, 2);
+    for said in [beat("a", 1), kept] {
+        let again = bench.beat(&said).expect("the answer was lost");
+        assert_eq!(again, Pulse { epoch: 2, assignment: Some((0..3).map(spot).collect()) });
+    }
+    let ticket = bench.commit(&caller(&"a".into(), 1), vec![wanted(0, 7)]);
+    let why = bench.refused(ticket);
+    assert_eq!((why, why.code()), (Refusal::StaleEpoch, 113));
+    bench.beat(&beat("c", 0)).expect("it joins");
+    bench.beat(&beat("a", 2)).expect("it hears what to let go");
+    bench.beat(&Beat { owned: Some((0..2).map(spot).collect()), ..beat("a", 2) }).expect("let go");
+    assert_eq!(bench.beat(&beat("a", 1)), Err(Refusal::FencedEpoch), "that is too long ago");
 }
 
 #[test]
