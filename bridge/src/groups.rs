@@ -399,7 +399,8 @@ impl Groups {
     }
 
     fn ended(&mut self, name: &Arc<str>, is_stored: bool) {
-        let Some(group) = self.all.get_mut(name) else { return };
+        // What was made anew under the name is another group.
+        let Some(group) = self.all.get_mut(name).filter(|group| group.is_ending) else { return };
         group.is_ending = false;
         if is_stored {
             if let Some(at) = group.scheduled.take() {

@@ -113,6 +113,9 @@ impl Group {
         if self.state != State::Empty {
             return ticket.into_iter().for_each(|ticket| out.refuse(ticket, Refusal::NotEmpty));
         }
+        if self.is_ending {
+            return ticket.into_iter().for_each(|ticket| out.refuse(ticket, Refusal::NotStored));
+        }
         self.is_ending = true;
         let spots = self.offsets.keys().chain(self.unsettled.keys());
         let offsets = spots.filter_map(|spot| removed(&self.name, spot));

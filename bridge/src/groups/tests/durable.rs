@@ -181,3 +181,19 @@ fn a_commit_that_is_under_way_when_its_group_is_deleted_does_not_bring_it_back()
     assert_eq!((bench.answer(commit), bench.answer(end)), (Answer::Done, Answer::Done));
     assert!(bench.rows.is_empty() && bench.groups.names().count() == 0);
 }
+
+#[test]
+fn a_group_is_deleted_once_however_often_that_is_asked_and_one_made_anew_stays() {
+    let mut bench = Bench::new();
+    let nobody = caller(&"".into(), -1);
+    bench.commit(&nobody, vec![wanted(0, 5)]);
+    bench.is_quick = false;
+    let (first, second) = (bench.end(), bench.end());
+    assert_eq!(bench.refused(second), Refusal::NotStored);
+    assert_eq!(bench.writes.len(), 1);
+    bench.store(true);
+    assert_eq!(bench.answer(first), Answer::Done);
+    let anew = bench.commit(&nobody, vec![wanted(0, 6)]);
+    bench.store(true);
+    assert_eq!((bench.answer(anew), bench.offset(0)), (Answer::Done, Some(6)));
+}
