@@ -358,7 +358,7 @@ impl Groups {
             return Err(Refusal::InvalidSessionTimeout);
         }
         let group = self.all.get(name);
-        let is_member = group.is_some_and(|group| group.members.contains_key(&join.member));
+        let is_member = group.is_some_and(|group| group.known(join).is_some());
         if !is_member && !self.has_room(bytes_of(&join.protocols)) {
             return Err(Refusal::Full);
         }

@@ -76,11 +76,18 @@ impl Group {
         let is_more = matches!(arrival, Arrival::New(_) | Arrival::Unnamed);
         let room = self.members.len() + self.invited.len() < limits.members_max;
         let is_counted = self.invited.contains_key(&join.member);
-        let bytes = self.member_bytes() + bytes_of(&join.protocols);
+        let own = self.known(join).map_or(0, |member| bytes_of(&member.protocols));
+        let bytes = self.member_bytes() - own + bytes_of(&join.protocols);
         if (is_more && !room && !is_counted) || bytes > limits.group_bytes_max {
             return Err(Refusal::Full);
         }
         Ok(arrival)
+    }
+
+    /// The member that joins again, or whose place is taken.
+    pub(super) fn known(&self, join: &Join) -> Option<&Member> {
+        let of_instance = join.instance.as_ref().and_then(|it| self.instances.get(it));
+        self.members.get(of_instance.unwrap_or(&join.member))
     }
 
     /// Whether all others could agree with it.

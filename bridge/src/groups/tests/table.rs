@@ -24,6 +24,22 @@ fn who_cannot_join_hears_why() {
 }
 
 #[test]
+fn a_member_that_joins_again_is_counted_once() {
+    for who in [anew(), Who { instance: Some("box"), ..anew() }] {
+        let mut bench = Bench::with(Limits { group_bytes_max: 60, bytes_max: 60, ..limits() });
+        let ticket = bench.join(&who);
+        let one = bench.joined(ticket);
+        bench.sync(caller(&one.member, 1), &[]);
+        let member = if who.instance.is_some() { "".into() } else { one.member };
+        let again = Who { member, ..who };
+        let ticket = bench.join(&again);
+        bench.joined(ticket);
+        let ticket = bench.join(&anew());
+        assert_eq!(bench.refused(ticket), Refusal::Full);
+    }
+}
+
+#[test]
 fn a_member_knows_no_more_ways_to_share_out_than_allowed() {
     let mut bench = Bench::with(Limits { protocols_max: 2, ..limits() });
     let ticket = bench.join(&Who { protocols: &["range", "roundrobin", "sticky"], ..anew() });
