@@ -1,5 +1,6 @@
 //! What consumers say about themselves when they join, and what they are assigned: bytes that
-//! only clients agree on. We look into them to show who reads what, and never depend on it.
+//! only clients agree on. We look into them to show who reads what, and to let go what nobody does;
+//! what we do not understand changes nothing.
 
 use crate::guard::{Reader, ShortError};
 

@@ -7,14 +7,19 @@ use tidewire_store::{Table, TableChange};
 
 use crate::groups::group::{Group, State};
 use crate::groups::limits::Limits;
+use crate::groups::member::Member;
 use crate::groups::moment::Moment;
 use crate::groups::offset::{Committed, removed};
 use crate::groups::out::{Out, Then};
+use crate::groups::readers::Reader;
 use crate::groups::refusal::Refusal;
 use crate::groups::request::{Answer, Caller, Spot, Ticket, Wanted};
+use crate::subscription;
 
 /// A group that has neither members nor offsets is kept so long.
 const IDLE_MS: i64 = 600_000;
+/// What members are to each other that say in Kafka's own form what they want to read.
+const CONSUMERS: &str = "consumer";
 
 impl Group {
     /// The answer comes when the offsets are durable.
@@ -127,13 +132,18 @@ impl Group {
     /// Has offsets and groups end whose time is over. False if nothing was ever stored of this
     /// group, and nobody asks for it any more.
     pub(super) fn expire(&mut self, now: Moment, limits: &Limits, out: &mut Out) -> bool {
+        let retention_ms = i64::try_from(limits.retention_ms).unwrap_or(i64::MAX);
+        let is_over = |from: i64, ms: i64| from.saturating_add(ms) <= now.wall_ms;
+        if self.state == State::Stable {
+            let unread = self.unread(|committed_ms| is_over(committed_ms, retention_ms));
+            self.remove(None, unread, out);
+            return true;
+        }
         let is_used = self.state != State::Empty || !self.invited.is_empty();
         if is_used || self.is_ending || !self.unsettled.is_empty() {
             return true;
         }
-        let retention_ms = i64::try_from(limits.retention_ms).unwrap_or(i64::MAX);
         let unused_since = self.unused_since();
-        let is_over = |from: i64, ms: i64| from.saturating_add(ms) <= now.wall_ms;
         let expired: Vec<Spot> = self
             .offsets
             .iter()
@@ -150,6 +160,30 @@ impl Group {
             self.remove(None, expired, out);
         }
         true
+    }
+
+    /// Offsets of topics that no member wants to read, and that were committed so long ago.
+    fn unread(&self, is_over: impl Fn(i64) -> bool) -> Vec<Spot> {
+        let Some(topics) = self.topics() else { return Vec::new() };
+        let is_unread = |(spot, it): &(&Spot, &Committed)| {
+            is_over(it.committed_ms)
+                && !topics.contains(&*spot.topic)
+                && !self.unsettled.contains_key(spot)
+        };
+        self.offsets.iter().filter(is_unread).map(|(spot, _)| spot.clone()).collect()
+    }
+
+    /// What the members want to read; `None` if one of them says it in a way that we do not know.
+    fn topics(&self) -> Option<BTreeSet<String>> {
+        if *self.protocol_type != *CONSUMERS {
+            return None;
+        }
+        let said = |member: &Member| subscription::topics(&member.metadata(&self.protocol));
+        let named = |reader: &Reader| reader.topics.iter().map(|it| (**it).to_owned()).collect();
+        let readers = self.readers.all.values().map(named);
+        let each: Vec<Vec<String>> = self.members.values().map(said).chain(readers).collect();
+        let all_say = each.iter().all(|topics| !topics.is_empty());
+        all_say.then(|| each.into_iter().flatten().collect())
     }
 
     /// When its last member left; readers that are nobody's members do not leave.

@@ -1,7 +1,7 @@
 //! What is answered is on disk, and what is on disk comes back.
 
-use crate::groups::tests::bench::{Bench, again, anew, caller, limits, spot, wanted};
-use crate::groups::{Answer, Limits, Phase, Refusal};
+use crate::groups::tests::bench::{Bench, Who, again, anew, caller, limits, spot, wanted};
+use crate::groups::{Answer, Limits, Phase, Refusal, Spot, Wanted};
 
 #[test]
 fn an_offset_is_answered_and_seen_only_when_it_is_durable() {
@@ -136,6 +136,41 @@ fn offsets_of_a_group_with_members_stay_however_old_they_are() {
         bench.groups.expire(bench.now);
     }
     assert_eq!(bench.offset(0), Some(5));
+}
+
+#[test]
+fn offsets_of_topics_that_no_member_of_a_stable_group_wants_go_with_age_and_others_stay() {
+    // The version, then how many topics, then each behind its length.
+    let check = |metadata: &'static [u8], expected: [bool; 2]| {
+        let mut bench = Bench::with(Limits { retention_ms: 60_000, ..limits() });
+        let ticket = bench.join(&Who { metadata, ..anew() });
+        let one = bench.joined(ticket);
+        let me = caller(&one.member, 1);
+        bench.sync(me.clone(), &[(&one.member, "all")]);
+        let old = Spot { topic: "old".into(), partition: 0 };
+        bench.commit(&me, vec![wanted(0, 5), Wanted { spot: old.clone(), ..wanted(0, 7) }]);
+        let is_there = |bench: &Bench| {
+            [&spot(0), &old].map(|it| bench.groups.offset("team", &it.topic, 0).is_some())
+        };
+        for after in [[true, true], expected] {
+            for _ in 0..6 {
+                bench.groups.expire(bench.now);
+                bench.work();
+                bench.pass(5_000);
+                bench.heartbeat(&me).expect("it lives");
+            }
+            bench.pass(5_000);
+            bench.heartbeat(&me).expect("it lives");
+            bench.groups.expire(bench.now);
+            bench.work();
+            assert_eq!(is_there(&bench), after, "{metadata:?}");
+        }
+        bench.crash();
+        assert_eq!(is_there(&bench), expected, "on disk too");
+    };
+    check(b"\0\x01\0\0\0\x01\0\x04mqtt\xff\xff\xff\xff", [true, false]);
+    check(b"\0\x01\0\0\0\x02\0\x04mqtt\0\x03old\xff\xff\xff\xff", [true, true]);
+    check(b"who knows what", [true, true]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::{prop, proptest};
 
 use crate::groups::tests::bench::{Bench, GROUP, anew, caller, limits, spot, wanted};
-use crate::groups::{Answer, Beat, Limits, Phase, Pulse, Refusal, Spot};
+use crate::groups::{Answer, Beat, Limits, Phase, Pulse, Refusal, Spot, Wanted};
 
 const PARTITIONS: u32 = 5;
 
@@ -147,6 +147,23 @@ fn a_member_that_did_not_hear_its_new_epoch_hears_it_again_and_commits_with_no_o
     bench.beat(&beat("a", 2)).expect("it hears what to let go");
     bench.beat(&Beat { owned: Some((0..2).map(spot).collect()), ..beat("a", 2) }).expect("let go");
     assert_eq!(bench.beat(&beat("a", 1)), Err(Refusal::FencedEpoch), "that is too long ago");
+}
+
+#[test]
+fn offsets_of_topics_that_no_member_of_the_newer_kind_wants_go_with_age() {
+    let mut bench = Bench::with(Limits { retention_ms: 1, ..limits() });
+    bench.beat(&beat("a", 0)).expect("it joins");
+    let old = Spot { topic: "old".into(), partition: 0 };
+    let ticket = bench.commit(
+        &caller(&"a".into(), 1),
+        vec![wanted(0, 7), Wanted { spot: old.clone(), ..wanted(0, 8) }],
+    );
+    assert_eq!(bench.answer(ticket), Answer::Done);
+    bench.pass(1);
+    bench.groups.expire(bench.now);
+    bench.work();
+    assert_eq!(bench.offset(0), Some(7));
+    assert_eq!(bench.groups.offset(GROUP, &old.topic, 0), None);
 }
 
 #[test]
