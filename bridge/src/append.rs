@@ -153,7 +153,7 @@ impl<'a> Rewriting<'a> {
                 Ok(written) => {
                     let place = written.push_to(&mut self.builder, at_ms);
                     let more = self.builder.bytes().saturating_sub(paid);
-                    let kept = KEPT_BYTES + written.topic.len();
+                    let kept = KEPT_BYTES + written.topic.len() + written.held_bytes();
                     room.take(more + if written.is_retained { kept } else { 0 })?;
                     paid += more;
                     if written.is_retained {

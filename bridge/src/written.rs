@@ -23,6 +23,9 @@ const KEY: &[u8] = b"mqtt.key";
 const OURS: &[u8] = b"q";
 const USER: &[u8] = b"u";
 
+/// Headers of one record: in memory each is worth many times the two bytes that it may take.
+const HEADERS_MAX: usize = 100_000;
+
 /// A record as it will lie in the log.
 #[derive(Debug)]
 pub(crate) struct Written<'a> {
@@ -44,6 +47,8 @@ pub(crate) enum NoMessage {
     Levels,
     #[error("topics under $SYS and $delayed are the broker's own")]
     Ours,
+    #[error("the record has more headers than one may have")]
+    Headers,
     #[error("the header mqtt.qos is 0, 1 or 2, mqtt.retain is 1, 0, true or false")]
     Header,
 }
@@ -51,6 +56,9 @@ pub(crate) enum NoMessage {
 impl<'a> Written<'a> {
     /// Judges a record.
     pub(crate) fn of(record: &Record<'a>, levels_max: usize) -> Result<Self, NoMessage> {
+        if record.headers().nth(HEADERS_MAX).is_some() {
+            return Err(NoMessage::Headers);
+        }
         let own = record.headers().next().filter(|first| first.key == OURS);
         let copied = own.and_then(|_| Message::of(record)).filter(is_carried);
         let written = match copied {
@@ -95,6 +103,11 @@ impl<'a> Written<'a> {
     /// Adds it to a batch; answers its index there.
     pub(crate) fn push_to(&self, batch: &mut BatchBuilder, now_ms: i64) -> u32 {
         batch.push(now_ms, Some(self.topic.as_bytes()), self.value, &self.headers)
+    }
+
+    /// Bytes that it takes besides those of the record.
+    pub(crate) fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.headers.len() * size_of::<Header<'_>>()
     }
 
     /// Nothing is left to be kept.
@@ -237,6 +250,13 @@ mod tests {
     }
 
     #[test]
+    fn a_record_has_as_many_headers_as_one_may_have() {
+        check(Some("a"), &[("b", "1"); super::HEADERS_MAX], |message| {
+            assert_eq!(user(message.unwrap()).len(), super::HEADERS_MAX);
+        });
+    }
+
+    #[test]
     fn whatever_the_headers_subscribers_of_mqtt_5_get_the_message() {
         let long = "x".repeat(65_536);
         let most = &long[1..];
@@ -273,6 +293,7 @@ mod tests {
         refused(Some("$SYS/x"), &[], NoMessage::Ours);
         refused(Some("$delayed/5/x"), &[], NoMessage::Ours);
         refused(Some("a"), &[("mqtt.qos", "3")], NoMessage::Header);
+        refused(Some("a"), &[("", ""); super::HEADERS_MAX + 1], NoMessage::Headers);
         refused(Some("a"), &[("mqtt.retain", "maybe")], NoMessage::Header);
     }
 }
