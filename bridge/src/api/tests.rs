@@ -240,6 +240,20 @@ fn headers_of_packed_records_count_and_nothing_is_looked_at_behind_what_was_too_
     assert_eq!(errors.collect::<Vec<_>>(), [ResponseError::CorruptMessage.code(), too_large]);
 }
 
+#[test]
+fn what_is_to_be_retained_counts_in_every_form_in_which_it_is_held() {
+    let bench = Bench::new();
+    let send = |value: usize, is_retained: &[u8]| {
+        let mut builder = BatchBuilder::new();
+        let header = Header { key: b"mqtt.retain", value: Some(is_retained) };
+        builder.push(1, Some(b"a"), Some(&vec![0; value]), &[header]);
+        bench.produce(builder.finish().bytes().clone()).error_code
+    };
+    assert_eq!(send(12 << 20, b"0"), 0);
+    assert_eq!(send(12 << 20, b"1"), ResponseError::MessageTooLarge.code());
+    assert_eq!(send(8 << 20, b"1"), 0);
+}
+
 /// A batch that says that it is packed, and is not.
 fn mispacked(batch: &Bytes) -> Bytes {
     let mut bytes = BytesMut::from(&batch[..]);

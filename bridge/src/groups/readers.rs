@@ -168,7 +168,7 @@ impl Readers {
             return Err(Refusal::Fenced);
         }
         reader.heard(now, limits);
-        reader.epoch = PAUSES;
+        (reader.epoch, reader.previous) = (PAUSES, PAUSES);
         Ok(Pulse { epoch: PAUSES, assignment: None })
     }
 

@@ -186,7 +186,10 @@ fn an_instance_that_pauses_comes_back_to_what_it_read() {
     let fixed = |member: &str, epoch| Beat { instance: Some("box".into()), ..beat(member, epoch) };
     bench.beat(&fixed("a", 0)).expect("it joins");
     assert_eq!(bench.beat(&fixed("b", 0)), Err(Refusal::Unreleased));
+    let grown = Beat { counts: vec![("mqtt".into(), PARTITIONS + 1)], ..fixed("a", 1) };
+    assert_eq!(bench.beat(&grown).map(|pulse| pulse.epoch), Ok(2));
     bench.beat(&fixed("a", -2)).expect("it pauses");
+    assert_eq!(bench.beat(&fixed("a", 1)), Err(Refusal::FencedEpoch), "it is to join again");
     let back = bench.beat(&fixed("b", 0)).expect("it is back");
     assert_eq!(back.assignment.map(|it| it.len()), Some(5));
     assert_eq!(bench.beat(&fixed("a", 1)), Err(Refusal::UnknownMember));
