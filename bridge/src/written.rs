@@ -3,8 +3,8 @@
 //!
 //! A record is told what it is by its key, the topic, or by headers: `mqtt.topic` instead of the
 //! key, `mqtt.retain` (`1` or `true`), `mqtt.qos` (`0`, `1` or `2`). They are taken out; all others
-//! stay; those that MQTT cannot carry are for Kafka's consumers alone. A record that begins with our
-//! own header `q`, as those that were read from a stream do, is kept as it is.
+//! stay; those that MQTT cannot carry are for Kafka's consumers alone. A record that begins with
+//! our own header `q`, as those that were read from a stream do, is kept as it is.
 
 use tidewire_proto::delayed;
 use tidewire_proto::delivery;
