@@ -1,8 +1,10 @@
 """A member of a consumer group: arguments are host, port, library, group.
 
 Prints "ASSIGNED n" for the number of partitions that it got, and "AT partition offset value" for
-each record that it read and whose offset it committed. Runs until it is told to stop (SIGTERM),
-and leaves the group then.
+each record that it read and whose offset it committed. When it does not know what became of a
+commit, it prints "TRIED partition offset value" for each record in it: the broker may have stored
+it before it died, so nobody may see these records again; or it may not, and somebody will. What
+it keeps of them it reads again. Runs until it is told to stop (SIGTERM), and leaves the group then.
 """
 
 import asyncio
@@ -33,9 +35,18 @@ def main(host, port, library, group):
         run[library](servers, group, stop)
 
 
-def show(records):
+def show(word, records):
     for partition, offset, value in records:
-        say("AT", partition, offset, value.decode())
+        say(word, partition, offset, value.decode())
+
+
+def bounds(records):
+    """The first offset of each partition and the one behind its last, of (partition, offset, _)."""
+    found = {}
+    for partition, offset, _ in records:
+        first, behind = found.get(partition, (offset, offset + 1))
+        found[partition] = (min(first, offset), max(behind, offset + 1))
+    return found
 
 
 def confluent(servers, group, stop):
@@ -51,7 +62,7 @@ def confluent_848(servers, group, stop):
 
 
 def librdkafka(servers, group, stop, settings):
-    from confluent_kafka import Consumer, KafkaException
+    from confluent_kafka import Consumer
 
     consumer = Consumer({
         "bootstrap.servers": servers,
@@ -62,32 +73,41 @@ def librdkafka(servers, group, stop, settings):
     })
     consumer.subscribe([STREAM], on_assign=lambda _c, parts: say("ASSIGNED", len(parts)))
     while not stop:
-        records = [it for it in consumer.consume(100, 0.2) if it.error() is None]
-        if not records:
-            continue
-        try:
-            consumer.commit(asynchronous=False)
-        except KafkaException as error:
-            say("LOST", error)
-            rewind(consumer, records)
-            continue
-        show((it.partition(), it.offset(), it.value()) for it in records)
+        found = [it for it in consumer.consume(100, 0.2) if it.error() is None]
+        records = [(it.partition(), it.offset(), it.value()) for it in found]
+        owned = {it.partition for it in consumer.assignment()}
+        # What went to another member before this one could commit it is the other's.
+        show("TRIED", (it for it in records if it[0] not in owned))
+        records = [it for it in records if it[0] in owned]
+        show("AT" if commit(consumer, records) else "TRIED", records)
     consumer.close()
 
 
-def rewind(consumer, records):
-    """What it keeps through a rebalance it reads again, as it could not commit it."""
-    from confluent_kafka import TopicPartition
+def commit(consumer, records):
+    """Commits these and no others: what is stored of a partition may lie behind a seek."""
+    from confluent_kafka import KafkaException, TopicPartition
 
-    kept = {it.partition for it in consumer.assignment()}
-    for partition in kept & {it.partition() for it in records}:
-        first = min(it.offset() for it in records if it.partition() == partition)
-        consumer.seek(TopicPartition(STREAM, partition, first))
+    if not records:
+        return True
+    ends = [TopicPartition(STREAM, it, end) for it, (_, end) in bounds(records).items()]
+    try:
+        for one in consumer.commit(offsets=ends, asynchronous=False):
+            if one.error is not None:
+                raise KafkaException(one.error)
+    except KafkaException as error:
+        say("LOST", error)
+        kept = {it.partition for it in consumer.assignment()}
+        for partition, (first, _) in bounds(records).items():
+            if partition in kept:
+                consumer.seek(TopicPartition(STREAM, partition, first))
+        return False
+    return True
 
 
 def kafka_python(servers, group, stop):
-    from kafka import ConsumerRebalanceListener, KafkaConsumer
+    from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
     from kafka.errors import KafkaError
+    from kafka.structs import OffsetAndMetadata
 
     class Listener(ConsumerRebalanceListener):
         def on_partitions_revoked(self, _revoked):
@@ -109,18 +129,25 @@ def kafka_python(servers, group, stop):
         batches = consumer.poll(timeout_ms=200)
         if not batches:
             continue
+        records = [(it.partition, it.offset, it.value) for one in batches.values() for it in one]
+        ends = bounds(records).items()
         try:
-            consumer.commit()
+            consumer.commit({
+                TopicPartition(STREAM, it): OffsetAndMetadata(end, "", -1) for it, (_, end) in ends
+            })
+            show("AT", records)
         except KafkaError as error:
             say("LOST", error)
-            continue
-        for records in batches.values():
-            show((it.partition, it.offset, it.value) for it in records)
+            for partition, (first, _) in ends:
+                place = TopicPartition(STREAM, partition)
+                if place in consumer.assignment():
+                    consumer.seek(place, first)
+            show("TRIED", records)
     consumer.close()
 
 
 async def aiokafka(servers, group, stop):
-    from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+    from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
     from aiokafka.errors import KafkaError
 
     class Listener(ConsumerRebalanceListener):
@@ -144,13 +171,18 @@ async def aiokafka(servers, group, stop):
         batches = await consumer.getmany(timeout_ms=200)
         if not batches:
             continue
+        records = [(it.partition, it.offset, it.value) for one in batches.values() for it in one]
+        ends = bounds(records).items()
         try:
-            await consumer.commit()
+            await consumer.commit({TopicPartition(STREAM, it): end for it, (_, end) in ends})
+            show("AT", records)
         except KafkaError as error:
             say("LOST", error)
-            continue
-        for records in batches.values():
-            show((it.partition, it.offset, it.value) for it in records)
+            for partition, (first, _) in ends:
+                place = TopicPartition(STREAM, partition)
+                if place in consumer.assignment():
+                    consumer.seek(place, first)
+            show("TRIED", records)
     await consumer.stop()
 
 

@@ -79,14 +79,14 @@ fn members_share_out(library: &str) {
     });
     assert!(shared, "the second member never read anything");
     group.check_each_read_once();
-    group.members[0].kill9();
+    group.members[0].program.kill9();
     group.members.remove(0);
     group.wave(&broker);
     // kcat commits now and then, and not at a kill.
     if library != "kcat" {
         group.check_each_read_once();
     }
-    group.members[0].terminate();
+    group.members[0].program.terminate();
 }
 
 #[test]
@@ -99,7 +99,8 @@ fn so_it_is_with_members_that_are_told_what_to_read() {
     kills_repeat_nothing("confluent-848");
 }
 
-/// What a member says that it read, it had committed: nobody reads that again.
+/// What a member says that it read, it had committed: nobody reads that again. A commit that the
+/// kill left without an answer may be durable or not; then the member says that it tried.
 fn kills_repeat_nothing(library: &str) {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port");
     let mut broker = Broker::start_with(&["--kafka", &free.to_string()]);
@@ -120,17 +121,27 @@ fn kills_repeat_nothing(library: &str) {
 struct Group {
     library: &'static str,
     kafka: SocketAddr,
-    members: Vec<Program>,
+    members: Vec<Member>,
     published: u64,
     /// How often each number was read.
     read: BTreeMap<u64, u32>,
+    /// What a member was given, and does not know whether its commit was stored.
+    tried: BTreeSet<u64>,
+}
+
+/// One of them.
+struct Member {
+    program: Program,
+    /// Behind what it committed, of each partition.
+    committed: BTreeMap<u32, u64>,
 }
 
 impl Group {
     fn new(library: &str, kafka: SocketAddr) -> Self {
         let known = ["kcat", "confluent", "confluent-848", "kafka-python", "aiokafka", "kafkajs"];
         let library = known.into_iter().find(|known| *known == library).expect("a library");
-        Self { library, kafka, members: Vec::new(), published: 0, read: BTreeMap::new() }
+        let (members, read, tried) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
+        Self { library, kafka, members, published: 0, read, tried }
     }
 
     fn join(&mut self) {
@@ -157,7 +168,8 @@ impl Group {
                 command
             }
         };
-        self.members.push(Program::start(&mut command));
+        let program = Program::start(&mut command);
+        self.members.push(Member { program, committed: BTreeMap::new() });
     }
 
     /// Publishes, and reads all of it; says which partitions each member read.
@@ -177,23 +189,46 @@ impl Group {
         let deadline = Instant::now() + PATIENCE;
         let mut readers: BTreeMap<usize, BTreeSet<u32>> =
             (0..self.members.len()).map(|at| (at, BTreeSet::new())).collect();
-        while (self.read.len() as u64) < self.published {
+        while let Some(missing) = self.missing() {
             if Instant::now() > deadline {
-                let missing = (0..self.published).find(|number| !self.read.contains_key(number));
-                let said: Vec<String> = self.members.iter().map(Program::output).collect();
-                panic!("{missing:?} is not read\n{}", said.join("\n---\n"));
+                let said: Vec<String> = self.members.iter().map(|it| it.program.output()).collect();
+                panic!("{missing} is not read\n{}", said.join("\n---\n"));
             }
-            for (at, member) in self.members.iter().enumerate() {
-                let Some(line) = member.line_within(Duration::from_millis(20)) else { continue };
-                let words: Vec<&str> = line.split(' ').collect();
-                let &["AT", partition, _, number] = words.as_slice() else { continue };
-                let number = number.parse().expect("a number was published");
-                *self.read.entry(number).or_default() += 1;
-                let partition = partition.parse().expect("a partition has a number");
-                readers.entry(at).or_default().insert(partition);
+            for at in 0..self.members.len() {
+                let line = self.members[at].program.line_within(Duration::from_millis(20));
+                let partition = line.and_then(|line| self.hear(at, &line));
+                readers.entry(at).or_default().extend(partition);
             }
         }
         readers
+    }
+
+    /// The first number that nobody was given.
+    fn missing(&self) -> Option<u64> {
+        let is_given = |it: &u64| self.read.contains_key(it) || self.tried.contains(it);
+        (0..self.published).find(|number| !is_given(number))
+    }
+
+    /// What a member says of one number; the partition that it was read from.
+    fn hear(&mut self, at: usize, line: &str) -> Option<u32> {
+        let words: Vec<&str> = line.split(' ').collect();
+        let &[word @ ("AT" | "TRIED"), partition, offset, number] = words.as_slice() else {
+            return None;
+        };
+        let number: u64 = number.parse().expect("a number was published");
+        let partition: u32 = partition.parse().expect("a partition has a number");
+        let offset: u64 = offset.parse().expect("an offset is a number");
+        let committed = self.members[at].committed.entry(partition).or_default();
+        // kcat says what it read before it commits that.
+        let is_new = offset >= *committed || self.library == "kcat";
+        assert!(is_new, "given again what it had committed: {line}");
+        if word == "TRIED" {
+            self.tried.insert(number);
+            return None;
+        }
+        *committed = offset + 1;
+        *self.read.entry(number).or_default() += 1;
+        Some(partition)
     }
 
     fn check_each_read_once(&self) {

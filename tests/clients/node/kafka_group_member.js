@@ -1,6 +1,7 @@
 // A member of a consumer group: arguments are host, port, group. Prints "ASSIGNED n" for the number
 // of partitions that it got, and "AT partition offset value" for each record that it read and whose
-// offset it committed. Leaves the group when it is told to stop (SIGTERM).
+// offset it committed; "TRIED partition offset value" when it does not know what became of that
+// commit: the record may come again, or not. Leaves the group when it is told to stop (SIGTERM).
 
 const { Kafka, logLevel } = require("kafkajs");
 
@@ -19,8 +20,14 @@ async function main() {
     autoCommit: false,
     eachMessage: async ({ topic, partition, message }) => {
       const next = (BigInt(message.offset) + 1n).toString();
-      await consumer.commitOffsets([{ topic, partition, offset: next }]);
-      console.log("AT", partition, message.offset, message.value.toString());
+      const place = [partition, message.offset, message.value.toString()];
+      try {
+        await consumer.commitOffsets([{ topic, partition, offset: next }]);
+      } catch (error) {
+        console.log("TRIED", ...place);
+        throw error;
+      }
+      console.log("AT", ...place);
     },
   });
 }
