@@ -21,6 +21,7 @@ mod listener;
 pub mod metrics;
 mod pace;
 mod ports;
+mod read_once;
 mod registry;
 mod restart;
 mod retained;

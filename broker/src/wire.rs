@@ -4,9 +4,11 @@
 use std::io;
 use std::net::{Shutdown, TcpStream as StdTcpStream};
 
+use socket2::SockRef;
 use tokio::io::{Interest, Ready};
 use tokio::net::TcpStream;
 
+use crate::read_once::read_once;
 use crate::tls::{TlsStream, UnboundTls};
 
 /// A socket that belongs to no runtime yet.
@@ -34,7 +36,7 @@ pub(crate) enum Wire {
 impl Wire {
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Tcp(stream) => read_once(stream, buffer),
             Self::Tls(stream) => stream.try_read(buffer),
         }
     }
@@ -80,7 +82,7 @@ impl Wire {
     /// We write no more; what was written is still read.
     pub(crate) fn end_writing(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => socket2::SockRef::from(stream).shutdown(Shutdown::Write),
+            Self::Tcp(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
             Self::Tls(stream) => stream.end_writing(),
         }
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use tidewire_tests::broker::Broker;
 use tidewire_tests::configured::Configured;
 use tidewire_tests::places::built_program;
 use tidewire_tests::wire::{Publish, Version, Wire, kind};
@@ -32,6 +33,28 @@ fn a_message_lies_in_the_stream_whose_filter_takes_its_topic() {
     let (alarms, rest) = (dumped(broker.data(), "alarms"), dumped(broker.data(), "mqtt"));
     assert!(alarms.contains("it burns") && !alarms.contains("all quiet"), "{alarms}");
     assert!(rest.contains("all quiet") && !rest.contains("it burns"), "{rest}");
+}
+
+#[test]
+fn messages_at_qos_0_are_in_the_log_in_their_order_after_a_stop() {
+    let mut broker = Broker::start();
+    let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
+    let mut reader = Wire::clean(broker.address(), Version::V5, "reader");
+    reader.subscribe(1, &[("many/#", 0)]);
+    for number in 0..200 {
+        // One turn each: it is handed out before the next is sent.
+        let text = format!("number {number} of many");
+        writer.publish(&Publish::new("many/of/them", &text, 0, 0));
+        assert_eq!(reader.packet_of(kind::PUBLISH).payload_text(), text);
+    }
+    broker.stop();
+    let dump = dumped(broker.data(), "mqtt");
+    let mut from = 0;
+    for number in 0..200 {
+        let text = format!("number {number} of many");
+        let place = dump[from..].find(&text);
+        from += place.unwrap_or_else(|| panic!("{text} is not there, or not behind the others"));
+    }
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use tidewire_proto::record::Batch;
 use tidewire_proto::routing::grant::SessionKey;
 use tidewire_store::rows::cursor;
 use tidewire_store::{Reply, Table};
 
 use crate::core::inbox::Event;
 use crate::core::open::{ConnId, Open, Phase};
-use crate::core::state::Core;
+use crate::core::state::{Core, Deferred};
 use crate::core::turn::Waiting;
 use crate::metrics::Direction;
 
@@ -71,27 +72,47 @@ impl Core {
 
     /// What is gathered, without the rows that the end of the turn adds.
     pub(crate) fn commit(&mut self) {
-        if self.turn.is_empty() {
-            return;
+        let live = self.turn.take_live();
+        let is_due = std::mem::take(&mut self.is_late_due) || self.stopping.is_some();
+        let has_late = self.turn.has_late();
+        if !self.turn.is_empty() || (has_late && (is_due || self.turn.is_late_large())) {
+            self.hand_to_store();
+        } else if has_late && !std::mem::replace(&mut self.is_late_waiting, true) {
+            self.deferred.push(Deferred::Late);
         }
-        let (live, commit, waiting) = self.turn.finish();
+        self.hand_out_live(&live);
+    }
+
+    /// Messages that were handed out have waited for a commit to go with.
+    pub(crate) fn on_late(&mut self) {
+        self.is_late_waiting = false;
+        self.is_late_due = true;
+        self.end_turn_soon();
+    }
+
+    fn hand_to_store(&mut self) {
+        let store = &self.shared.store;
+        let (commit, waiting) = self.turn.finish(|partition| store.is_full(partition));
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.commits.push_back((ticket, waiting));
         let reply: Arc<dyn Reply> = Arc::clone(&self.inbox) as Arc<dyn Reply>;
-        self.shared.store.submit(commit, Some((ticket, reply)));
+        store.submit(commit, Some((ticket, reply)));
+    }
+
+    fn hand_out_live(&mut self, live: &[Batch]) {
         if live.is_empty() {
             return;
         }
         if self.shared.inboxes.len() > 1 {
-            let batches: Arc<[_]> = live.clone().into();
+            let batches: Arc<[_]> = live.into();
             for (index, inbox) in self.shared.inboxes.iter().enumerate() {
                 if index != self.index {
                     inbox.push(Event::Live(Arc::clone(&batches)));
                 }
             }
         }
-        self.on_live(&live);
+        self.on_live(live);
     }
 
     fn write_rows_of(&mut self, id: ConnId) {

@@ -35,6 +35,9 @@ const LINGER_MS: u64 = 1_000;
 /// Commits of one core that may wait for the store before it stops to read.
 const COMMITS_WAITING_MAX: usize = 1_024;
 
+/// How long messages that were handed out and that nobody waits for wait for a commit to go with.
+const LATE_MAX: Duration = Duration::from_millis(5);
+
 type Shell = Rc<RefCell<Core>>;
 
 /// Starts the thread of a core.
@@ -152,6 +155,8 @@ async fn wait_for(shell: Shell, deferred: Deferred) {
             shell.borrow_mut().on_read(id, number, reading, slice);
         }
         Deferred::Seek(seek) => {
+            // What was published at QoS 0 just before is on its way to the log.
+            tokio::time::sleep(LATE_MAX * 2).await;
             let store = shell.borrow().shared.store.clone();
             let start = seek.start;
             let sought = spawn_blocking(move || find_start(&store, start)).await;
@@ -161,6 +166,10 @@ async fn wait_for(shell: Shell, deferred: Deferred) {
         Deferred::GroupRead(id, reading, filter) => {
             let slice = read_log(&shell, reading, filter).await;
             shell.borrow_mut().on_group_read(id, reading, slice);
+        }
+        Deferred::Late => {
+            tokio::time::sleep(LATE_MAX).await;
+            shell.borrow_mut().on_late();
         }
     }
 }

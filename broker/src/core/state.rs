@@ -73,6 +73,11 @@ pub(crate) struct Core {
     /// Wakes the end of the turn.
     pub(crate) turn_end: Arc<Notify>,
     pub(crate) is_turn_due: bool,
+    /// Messages that were handed out wait for a commit to go with, and there is a task that ends
+    /// their wait.
+    pub(crate) is_late_waiting: bool,
+    /// They have waited.
+    pub(crate) is_late_due: bool,
     /// Wall-clock time of this turn.
     pub(crate) now_ms: i64,
     /// Time since the core began, as of the last tick: silence is measured with it, because the
@@ -102,6 +107,8 @@ pub(crate) enum Deferred {
     Seek(Seek),
     /// The same as `Read` for a share group.
     GroupRead(GroupId, Reading, Option<TopicFilter>),
+    /// Messages that were handed out, for a commit to go into the log with.
+    Late,
 }
 
 /// Memory that is used again and again.
@@ -156,6 +163,8 @@ impl Core {
             scratch: Scratch { read: vec![0; READ_BYTES_MAX], templates: Templates::default() },
             turn_end: Arc::new(Notify::new()),
             is_turn_due: false,
+            is_late_waiting: false,
+            is_late_due: false,
             now_ms: wall_clock_ms(),
             uptime_ms: 0,
             started: Instant::now(),

@@ -80,6 +80,9 @@ impl Waiting {
     }
 }
 
+/// So many bytes of messages that were handed out wait for a commit, at most.
+const LATE_BYTES_MAX: usize = 64 << 10;
+
 /// What a record or a row costs besides what its publisher gives.
 const OVERHEAD_BYTES: usize = 128;
 
@@ -97,6 +100,9 @@ pub(crate) struct Turn {
     touched: Vec<PartitionId>,
     live: Vec<BatchBuilder>,
     live_touched: Vec<(PartitionId, bool)>,
+    /// Handed out and not yet on their way to the log.
+    late: Vec<Append>,
+    late_bytes: usize,
     retained: Vec<RetainedRow>,
     single: BatchBuilder,
     /// The message that was admitted last, in the form in which it is kept.
@@ -203,39 +209,60 @@ impl Turn {
         !self.touched.is_empty()
     }
 
-    /// Whether there is nothing to commit and nobody to tell.
+    /// Whether there is nothing that somebody waits for.
     pub(crate) fn is_empty(&self) -> bool {
-        self.touched.is_empty()
-            && self.live_touched.is_empty()
-            && self.changes.is_empty()
-            && self.waiting.is_empty()
+        self.touched.is_empty() && self.changes.is_empty() && self.waiting.is_empty()
     }
 
-    /// The QoS 0 messages of this turn, and the commit without them.
-    pub(crate) fn finish(&mut self) -> (Vec<Batch>, Commit, Vec<Waiting>) {
+    /// Whether messages that were handed out wait for a commit to go with.
+    pub(crate) fn has_late(&self) -> bool {
+        !self.late.is_empty()
+    }
+
+    /// Whether they are too many to wait.
+    pub(crate) fn is_late_large(&self) -> bool {
+        self.late_bytes > LATE_BYTES_MAX
+    }
+
+    /// The QoS 0 messages of this turn, to be handed out. They go into the log with what somebody
+    /// waits for, or when they have waited themselves: nobody is told that they are there.
+    pub(crate) fn take_live(&mut self) -> Vec<Batch> {
+        let mut live = Vec::with_capacity(self.live_touched.len());
+        for (partition, is_logged) in self.live_touched.drain(..) {
+            let batch = self.live[partition.0 as usize].finish();
+            if is_logged {
+                self.late_bytes += batch.bytes().len();
+                self.late.push(Append::new(partition, batch.clone()).with_tag(HANDED_OUT));
+            }
+            live.push(batch);
+        }
+        live
+    }
+
+    /// All that is for the log, and who waits for it. What was handed out comes first: it was
+    /// published before, and `is_full` says of which partition it is not kept.
+    pub(crate) fn finish(
+        &mut self,
+        is_full: impl Fn(PartitionId) -> bool,
+    ) -> (Commit, Vec<Waiting>) {
         self.bytes = 0;
         self.changes_counted = 0;
-        let mut appends = Vec::with_capacity(self.touched.len() + self.live_touched.len());
+        self.late_bytes = 0;
+        let mut appends = std::mem::take(&mut self.late);
+        appends.retain(|late| !is_full(late.partition));
+        let first = appends.len();
         for partition in self.touched.drain(..) {
             let batch = self.builders[partition.0 as usize].finish();
             appends.push(Append::new(partition, batch));
         }
         let mut changes = std::mem::take(&mut self.changes);
         for row in self.retained.drain(..) {
-            changes.push(retained_change(row, &appends));
+            changes.push(retained_change(row, &appends, first));
         }
         if !self.claims.is_empty() {
             self.waiting.push(Waiting::Retained(std::mem::take(&mut self.claims)));
         }
-        let mut live = Vec::with_capacity(self.live_touched.len());
-        for (partition, is_logged) in self.live_touched.drain(..) {
-            let batch = self.live[partition.0 as usize].finish();
-            live.push(batch.clone());
-            if is_logged {
-                appends.push(Append::new(partition, batch).with_tag(HANDED_OUT));
-            }
-        }
-        (live, Commit { appends, changes }, std::mem::take(&mut self.waiting))
+        (Commit { appends, changes }, std::mem::take(&mut self.waiting))
     }
 }
 
@@ -260,12 +287,14 @@ fn builder_of<'a>(
     builder
 }
 
-fn retained_change(row: RetainedRow, appends: &[Append]) -> TableChange {
+/// `first` is that of the appends of this turn's builders.
+fn retained_change(row: RetainedRow, appends: &[Append], first: usize) -> TableChange {
     let key = row.topic.into_boxed_bytes();
     let Some((index, message)) = row.message else {
         return TableChange::new(Table::Retained, key, None);
     };
-    let append = appends.iter().position(|append| append.partition == row.partition);
+    let mut places = appends.iter().enumerate().skip(first);
+    let append = places.find(|(_, append)| append.partition == row.partition).map(|(at, _)| at);
     let value = retained::encode(row.partition, index, &message);
     let mut change = TableChange::new(Table::Retained, key, Some(value));
     change.offset_of = append.map(|append| OffsetOf { append, at: retained::OFFSET_AT });

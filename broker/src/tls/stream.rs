@@ -8,6 +8,7 @@ use tokio::io::{Interest, Ready};
 use tokio::net::TcpStream;
 
 use super::session::Session;
+use crate::read_once::read_once;
 
 /// What is sealed at one time.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
@@ -55,7 +56,7 @@ impl TlsStream {
         if kept >= cipher.len() {
             return Err(io::Error::new(ErrorKind::InvalidData, "a record without an end"));
         }
-        let read = self.stream.try_read(&mut cipher[kept..])?;
+        let read = read_once(&self.stream, &mut cipher[kept..])?;
         if read == 0 {
             return Ok(0);
         }
