@@ -11,10 +11,11 @@ use tidewire_store::{CommitError, Outcome, ReadError, Slice};
 
 use crate::core::denial::Denial;
 use crate::core::inbox::Event;
+use crate::core::letters::ToMember;
 use crate::core::open::{Conn, ConnId, Phase, Suback};
 use crate::core::send::quality;
 use crate::core::state::Core;
-use crate::core::turn::Waiting;
+use crate::core::turn::{Member, Ticket, Waiting};
 use crate::metrics::{CloseReason, DropReason};
 
 type Committed = Result<(), CommitError>;
@@ -53,6 +54,9 @@ impl Core {
             let Some((_, waiting)) = self.commits.remove(index) else { continue };
             self.unsettled.settle(outcome.ticket);
             let (result, stayed) = (outcome.result.map(|_| ()), outcome.stayed);
+            if stayed.is_err() {
+                self.last_refused = Some(outcome.ticket);
+            }
             for one in waiting {
                 let of_it = if one.needs_messages() { &result } else { &stayed };
                 self.on_waited(one, of_it);
@@ -84,23 +88,22 @@ impl Core {
                     Err(error) => self.deny(id, packet_id, Qos::ExactlyOnce, error),
                 }
             }
-            Waiting::Pubcomp(id, packet_id) => {
-                if let Some(open) = self.open(id) {
-                    open.inbound.receipts.on_released(packet_id, result.is_ok());
-                }
-                match result {
-                    Ok(()) => self.send_pubcomp(id, packet_id, ReasonCode::SUCCESS),
-                    // PUBCOMP cannot say no, and the client asks again on a new connection only.
-                    Err(_) => {
-                        let reason = Some(ReasonCode::UNSPECIFIED_ERROR);
-                        self.close(id, CloseReason::Limit, reason);
-                    }
-                }
-            }
+            Waiting::Pubcomp(id, packet_id) => self.on_released(id, packet_id, result),
             Waiting::Refused(id, refusal) => self.answer_refused(id, refusal),
             Waiting::Send(id, bytes) => self.send_held(id, &bytes, result),
             Waiting::Suback(id, suback) => self.on_subscribed(id, suback, result),
-            Waiting::Connack(id, bytes) => self.on_taken_up(id, &bytes, result),
+            Waiting::Joining(id, token, from) => {
+                self.on_joined(id, token, self.all_since(from, result).is_ok());
+            }
+            Waiting::Member(_, Member { core, conn, token }) => {
+                let joined = ToMember::Joined(conn, token, result.is_ok());
+                self.post.for_member(core, joined);
+                self.end_turn_soon();
+            }
+            Waiting::Connack(id, bytes, from) => {
+                let result = self.all_since(from, result);
+                self.on_taken_up(id, &bytes, &result);
+            }
             Waiting::Retained(claims) => {
                 let (index, store) = (&self.shared.retained, &self.shared.store);
                 claims.iter().for_each(|claimed| index.settle(claimed, store, result.is_ok()));
@@ -120,7 +123,29 @@ impl Core {
         }
     }
 
-    fn on_subscribed(&mut self, id: ConnId, suback: Suback, result: &Committed) {
+    fn on_released(&mut self, id: ConnId, packet_id: PacketId, result: &Committed) {
+        if let Some(open) = self.open(id) {
+            open.inbound.receipts.on_released(packet_id, result.is_ok());
+        }
+        match result {
+            Ok(()) => self.send_pubcomp(id, packet_id, ReasonCode::SUCCESS),
+            // PUBCOMP cannot say no, and the client asks again on a new connection only.
+            Err(_) => self.close(id, CloseReason::Limit, Some(ReasonCode::UNSPECIFIED_ERROR)),
+        }
+    }
+
+    /// What became of rows that are in all commits from that one to this.
+    fn all_since(&self, from: Ticket, result: &Committed) -> Committed {
+        let is_refused = self.last_refused.is_some_and(|ticket| ticket >= from);
+        if is_refused { result.clone().and(Err(CommitError::DiskFull)) } else { result.clone() }
+    }
+
+    pub(crate) fn on_subscribed(
+        &mut self,
+        id: ConnId,
+        suback: Suback,
+        result: &Result<(), CommitError>,
+    ) {
         self.visit_if_failed(id, result);
         self.send_held(id, &suback.bytes, result);
         if let Some(open) = self.open(id) {

@@ -51,8 +51,11 @@ impl Core {
     }
 
     /// Hands over what is gathered before all rows are. Who is told SUBACK or CONNACK by it has
-    /// his row in it.
+    /// his row in it, and so has the group of who is told that he is in it.
     fn commit_part(&mut self) {
+        for id in self.turn.joined() {
+            self.write_group(id);
+        }
         for id in self.turn.taken_up() {
             self.write_rows_of(id);
         }

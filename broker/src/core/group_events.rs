@@ -14,8 +14,9 @@ use tidewire_store::Table;
 use tidewire_store::rows::share::{GroupRow, Key, Unfinished};
 
 use crate::core::groups::SharedGroup;
-use crate::core::letters::{Fate, Join, Notice, ToGroup, ToMember};
+use crate::core::letters::{Address, Fate, Join, Notice, ToGroup, ToMember};
 use crate::core::state::Core;
+use crate::core::turn::{Member, Waiting};
 
 /// In the trie a group takes everything; what a member gets is decided with the member.
 pub(crate) const ANY: Grant =
@@ -76,8 +77,9 @@ impl Core {
             self.groups.mark_changed(id, true);
         }
         if let Some(token) = join.token {
-            let joined = ToMember::Joined(join.address.conn, token);
-            self.post.for_member(join.address.core, joined);
+            // A crash forgets a group that has no row, and who is in it.
+            let Address { core, conn, .. } = join.address;
+            self.turn.waiting.push(Waiting::Member(id, Member { core, conn, token }));
         }
     }
 

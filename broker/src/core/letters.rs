@@ -76,8 +76,8 @@ pub(crate) struct Confirm {
 
 /// From a group's core to a member's.
 pub(crate) enum ToMember {
-    /// It is in the group; which SUBSCRIBE waited for that.
-    Joined(ConnId, u32),
+    /// It is in the group, or could not be written down there; which SUBSCRIBE waits for that.
+    Joined(ConnId, u32, bool),
     Deal(Deal),
     Confirmed(Confirm),
 }

@@ -7,22 +7,21 @@ use tidewire_proto::message::Message;
 use tidewire_proto::mqtt::{Ack, ReasonCode};
 use tidewire_proto::routing::grant::{Grant, SessionKey, Target};
 use tidewire_proto::session::window::{Place, Step};
-use tidewire_store::Table;
 use tidewire_store::rows::share::{Key, MEMBER_ROW};
+use tidewire_store::{CommitError, Table};
 
 use crate::core::denial::Denial;
 use crate::core::dispatch::{Sent, Way};
 use crate::core::letters::{Address, Confirm, Deal, Fate, Join, Notice, ToMember};
-use crate::core::open::{ConnId, Open, Phase};
+use crate::core::open::{ConnId, Joining, Made, Open, Phase};
 use crate::core::state::Core;
-use crate::core::turn::Waiting;
 use crate::metrics::{DropReason, Quality};
 
 impl Core {
     pub(crate) fn on_member_letters(&mut self, letters: Vec<ToMember>) {
         for letter in letters {
             match letter {
-                ToMember::Joined(id, token) => self.on_joined(id, token),
+                ToMember::Joined(id, token, is_ok) => self.on_joined(id, token, is_ok),
                 ToMember::Deal(deal) => self.on_deal(&deal),
                 ToMember::Confirmed(confirm) => {
                     let Confirm { conn, packet_id, is_refused, .. } = confirm;
@@ -38,7 +37,7 @@ impl Core {
         id: ConnId,
         filter: &str,
         grant: Grant,
-        token: u32,
+        made: &mut Made,
     ) -> Result<(), Denial> {
         let full = Denial::new(ReasonCode::QUOTA_EXCEEDED, "there are as many groups as may be");
         let groups_max = self.shared.share.groups_max as usize;
@@ -47,12 +46,15 @@ impl Core {
         let acquire = || self.shared.shares.acquire(&name, groups_max);
         let group = known.or_else(acquire).ok_or(full)?;
         let Some(open) = self.open(id) else { return Ok(()) };
-        open.shares.insert(filter.into(), group);
+        if open.shares.insert(filter.into(), group).is_none() {
+            made.fresh.push(filter.into());
+        }
+        made.joins += 1;
         let (client_id, is_durable) = (Arc::clone(&open.client_id), open.is_durable());
         if is_durable {
             self.put_member_row(group, &client_id, true);
         }
-        self.join(id, group, name, grant, Some(token));
+        self.join(id, group, name, grant, Some(made.token));
         Ok(())
     }
 
@@ -88,16 +90,30 @@ impl Core {
         self.end_turn_soon();
     }
 
-    pub(crate) fn on_joined(&mut self, id: ConnId, token: u32) {
+    /// One of those that a SUBSCRIBE waits for has done its part durably, or could not.
+    pub(crate) fn on_joined(&mut self, id: ConnId, token: u32, is_ok: bool) {
         let Some(open) = self.open(id) else { return };
         let Some(at) = open.joining.iter().position(|one| one.token == token) else { return };
+        if !is_ok {
+            let refused = open.joining.remove(at);
+            let others = std::mem::take(&mut open.joining);
+            return self.on_not_joined(id, refused, &others);
+        }
         open.joining[at].left -= 1;
         if open.joining[at].left > 0 {
             return;
         }
         let done = open.joining.remove(at);
-        self.turn.waiting.push(Waiting::Suback(id, done.suback));
-        self.end_turn_soon();
+        self.on_subscribed(id, done.suback, &Ok(()));
+    }
+
+    /// Some row of a SUBSCRIBE was refused. Its groups were told of a member that is none: its
+    /// session finds no subscription when it comes back, and nobody else would end it.
+    fn on_not_joined(&mut self, id: ConnId, refused: Joining, others: &[Joining]) {
+        for filter in refused.fresh.iter().chain(others.iter().flat_map(|one| &one.fresh)) {
+            self.unsubscribe(id, filter);
+        }
+        self.on_subscribed(id, refused.suback, &Err(CommitError::DiskFull));
     }
 
     /// The session gives up a shared subscription.

@@ -253,6 +253,19 @@ pub(crate) struct Joining {
     /// How many answers are missing.
     pub(crate) left: usize,
     pub(crate) suback: Suback,
+    /// Shared subscriptions that the session did not have before.
+    pub(crate) fresh: Vec<Box<str>>,
+}
+
+/// What a SUBSCRIBE leads to.
+pub(crate) struct Made {
+    pub(crate) sub_id: u32,
+    pub(crate) suback: Suback,
+    /// Answers that it has to wait for: of share groups, and of beginnings in the past.
+    pub(crate) joins: usize,
+    pub(crate) token: u32,
+    /// Shared subscriptions that are new to the session.
+    pub(crate) fresh: Vec<Box<str>>,
 }
 
 /// The answer to a SUBSCRIBE, and what follows it.

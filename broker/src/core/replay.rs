@@ -8,6 +8,7 @@ use tidewire_store::{ReadError, Store};
 
 use crate::core::open::{ConnId, Phase, Seek};
 use crate::core::state::{Core, Deferred};
+use crate::core::turn::Waiting;
 use crate::metrics::{CloseReason, DropReason, Quality};
 
 /// Beginnings that one session may have looked up at a time.
@@ -37,6 +38,7 @@ impl Core {
         // Rows of all its filters may be more than one commit holds. Nobody else's goes with them,
         // and its cursor goes back in the last, when all its filters say from where they count.
         self.submit();
+        let from = self.next_ticket;
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
         let Phase::Open(open) = &mut conn.phase else { return };
         if conn.serial != id.serial {
@@ -67,7 +69,8 @@ impl Core {
             }
             self.mark_changed(id, true);
         }
-        self.on_joined(id, token);
+        self.turn.waiting.push(Waiting::Joining(id, token, from));
+        self.end_turn_soon();
     }
 
     /// The session has come to where its core is: replays are over.

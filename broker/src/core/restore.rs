@@ -106,7 +106,7 @@ impl Core {
     }
 
     fn take_up(&mut self, id: ConnId, mut claim: Claim) -> Result<(), NotTaken> {
-        let version = claim.version;
+        let (version, from) = (claim.version, self.next_ticket);
         let client_id = claim.client_id.clone();
         let row = self.shared.store.get(Table::Sessions, client_id.as_bytes())?;
         let old = row.and_then(|row| SessionRow::decode(&row).ok());
@@ -143,7 +143,7 @@ impl Core {
             conn.phase = Phase::Open(Box::new(open));
         }
         self.mark_changed(id, true);
-        self.turn.waiting.push(Waiting::Connack(id, connack));
+        self.turn.waiting.push(Waiting::Connack(id, connack, from));
         self.end_turn_soon();
         Ok(())
     }

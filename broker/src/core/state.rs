@@ -24,7 +24,7 @@ use crate::core::letters::Post;
 use crate::core::open::{Conn, ConnId, Open, Phase, Seek};
 use crate::core::shared::{Shared, wall_clock_ms};
 use crate::core::timers::Timers;
-use crate::core::turn::{Turn, Waiting};
+use crate::core::turn::{Ticket, Turn, Waiting};
 use crate::core::unsettled::Unsettled;
 use crate::metrics::CoreCounters;
 use crate::registry::Owner;
@@ -52,7 +52,9 @@ pub(crate) struct Core {
     pub(crate) turn: Turn,
     /// Commits on their way, oldest first, and who waits for each.
     pub(crate) commits: VecDeque<(u64, Vec<Waiting>)>,
-    pub(crate) next_ticket: u64,
+    pub(crate) next_ticket: Ticket,
+    /// The last commit whose rows were refused.
+    pub(crate) last_refused: Option<Ticket>,
     /// Topics whose messages at QoS 0 wait for the disk.
     pub(crate) unsettled: Unsettled,
     /// Connections with bytes to write at the end of the turn.
@@ -152,6 +154,7 @@ impl Core {
             turn: Turn::default(),
             commits: VecDeque::new(),
             next_ticket: 0,
+            last_refused: None,
             unsettled: Unsettled::default(),
             dirty: Vec::new(),
             urgent: Vec::new(),

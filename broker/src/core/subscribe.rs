@@ -18,7 +18,7 @@ use tidewire_store::rows::subscription;
 use crate::config::MqttConfig;
 use crate::core::claims::without_exclusive;
 use crate::core::denial::{Denial, put_with_words};
-use crate::core::open::{ConnId, Joining, Open, Phase, RetainedFeed, Suback};
+use crate::core::open::{ConnId, Joining, Made, Open, Phase, RetainedFeed, Suback};
 use crate::core::send::put;
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
@@ -38,7 +38,8 @@ impl Core {
         let from = from.map(|(_, value)| value);
         let mut codes = Vec::new();
         let token = self.next_token(id);
-        let mut made = Made { sub_id, suback: Suback::default(), joins: 0, token };
+        let (suback, fresh) = (Suback::default(), Vec::new());
+        let mut made = Made { sub_id, suback, joins: 0, token, fresh };
         let mut words = None;
         for (filter, options) in subscribe.filters() {
             let granted = match codes.len() < filters_max {
@@ -52,7 +53,7 @@ impl Core {
         }
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
         let Phase::Open(open) = &mut conn.phase else { return };
-        let Made { mut suback, joins, token, .. } = made;
+        let Made { mut suback, joins, token, fresh, .. } = made;
         if !suback.feeds.is_empty() {
             // What is published from here on comes after the retained messages, from the log.
             open.cursor.fall_behind(&self.positions);
@@ -71,7 +72,9 @@ impl Core {
         if joins == 0 {
             self.turn.waiting.push(Waiting::Suback(id, suback));
         } else if let Some(open) = self.open(id) {
-            open.joining.push(Joining { token, left: joins, suback });
+            // Its own rows are one thing more that it waits for.
+            open.joining.push(Joining { token, left: joins + 1, suback, fresh });
+            self.turn.waiting.push(Waiting::Joining(id, token, self.next_ticket));
         }
         self.end_turn_soon();
     }
@@ -149,8 +152,7 @@ impl Core {
             if options.no_local {
                 return Err(Denial::new(INVALID, "No Local is not for shared subscriptions"));
             }
-            self.subscribe_shared(id, filter, grant, made.token)?;
-            made.joins += 1;
+            self.subscribe_shared(id, filter, grant, made)?;
             let subscription = Subscription { grant, since: None, is_replay: false, is_exclusive };
             self.put_subscription(id, filter, subscription);
             return Ok(options.qos);
@@ -223,7 +225,7 @@ impl Core {
         self.end_turn_soon();
     }
 
-    fn unsubscribe(&mut self, id: ConnId, filter: &str) -> ReasonCode {
+    pub(crate) fn unsubscribe(&mut self, id: ConnId, filter: &str) -> ReasonCode {
         let (filter, _) = without_exclusive(filter);
         let Some(open) = self.open(id) else { return ReasonCode::UNSPECIFIED_ERROR };
         open.feeds.retain(|feed| &*feed.filter != filter);
@@ -241,15 +243,6 @@ impl Core {
         self.unsubscribe_shared(id, filter);
         ReasonCode::SUCCESS
     }
-}
-
-/// What a SUBSCRIBE leads to.
-struct Made {
-    sub_id: u32,
-    suback: Suback,
-    /// Share groups that must know of it first.
-    joins: usize,
-    token: u32,
 }
 
 /// One name per subscription: `$queue/filter` is the share group `$queue`.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidewire_proto::id::{PacketId, PartitionId};
+use tidewire_proto::id::{GroupId, PacketId, PartitionId};
 use tidewire_proto::message::Published;
 use tidewire_proto::qos::Qos;
 use tidewire_proto::record::{Batch, BatchBuilder};
@@ -28,6 +28,18 @@ pub(crate) struct Refusal {
     pub(crate) no: Denial,
 }
 
+/// The number of a commit of this core.
+pub(crate) type Ticket = u64;
+
+/// Who waits to be in a share group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member {
+    pub(crate) core: usize,
+    pub(crate) conn: ConnId,
+    /// Its SUBSCRIBE.
+    pub(crate) token: u32,
+}
+
 /// Who is told when a commit is durable, and how.
 pub(crate) enum Waiting {
     Puback(ConnId, PacketId),
@@ -39,8 +51,12 @@ pub(crate) enum Waiting {
     Send(ConnId, Vec<u8>),
     /// SUBACK, then the retained messages.
     Suback(ConnId, Suback),
-    /// CONNACK; the session is open.
-    Connack(ConnId, Vec<u8>),
+    /// The rows of a SUBSCRIBE that others have a part in, from this commit on.
+    Joining(ConnId, u32, Ticket),
+    /// The row of a group that a SUBSCRIBE on some core waits for.
+    Member(GroupId, Member),
+    /// CONNACK; the session is open. Its rows are in the commits from this one on.
+    Connack(ConnId, Vec<u8>, Ticket),
     /// A session's last rows are written: it can be taken up elsewhere.
     /// With it the session may be over.
     Ended(Arc<str>, ConnId, bool),
@@ -73,6 +89,8 @@ impl Waiting {
             | Self::Refused(..)
             | Self::Send(..)
             | Self::Suback(..)
+            | Self::Joining(..)
+            | Self::Member(..)
             | Self::Connack(..)
             | Self::Freed(_)
             | Self::Ended(..) => false,
@@ -198,10 +216,21 @@ impl Turn {
     /// Connections that are told of their session or of subscriptions when this is durable.
     pub(crate) fn taken_up(&self) -> Vec<ConnId> {
         let told = self.waiting.iter().filter_map(|one| match one {
-            Waiting::Suback(id, _) | Waiting::Connack(id, _) => Some(*id),
+            Waiting::Suback(id, _) | Waiting::Joining(id, ..) | Waiting::Connack(id, ..) => {
+                Some(*id)
+            }
             _ => None,
         });
         told.collect()
+    }
+
+    /// Share groups whose new members are told of it when this is durable.
+    pub(crate) fn joined(&self) -> Vec<GroupId> {
+        let joined = self.waiting.iter().filter_map(|one| match one {
+            Waiting::Member(id, _) => Some(*id),
+            _ => None,
+        });
+        joined.collect()
     }
 
     /// Whether it has messages for the log, other than those that are handed out at once.

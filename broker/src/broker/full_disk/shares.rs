@@ -1,0 +1,84 @@
+//! Share groups on a full disk: who was told success is a member, also after a crash.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::small_disk::{builder, large_is_refused, start};
+use crate::broker::{Broker, Message};
+use crate::error::SubscribeError;
+use crate::{Qos, ReasonCode};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the filters of those that subscribe are, one after the other: together their rows are
+/// more than the reserve.
+const FILTER_BYTES: [usize; 9] = [20_000, 20_000, 20_000, 5_000, 5_000, 5_000, 5_000, 500, 500];
+
+fn topic_of(number: usize) -> String {
+    format!("work/{number}/{}", "x".repeat(FILTER_BYTES[number]))
+}
+
+async fn subscribe(broker: &Broker, number: usize) -> Result<crate::Subscription, SubscribeError> {
+    let filter = format!("$share/group/{}", topic_of(number));
+    let member = broker.subscribe(filter).qos(Qos::AtLeastOnce);
+    let asked = member.durable(format!("member-{number}"), HOUR).into_future();
+    tokio::time::timeout(PATIENCE, asked).await.expect("it is answered")
+}
+
+/// What is on disk this moment.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        match entry.file_type().expect("a kind").is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).expect("copied")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_shared_subscription_that_was_told_success_on_a_full_disk_is_there_after_a_crash() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let is_full = Arc::new(AtomicBool::new(false));
+    let broker = start(builder(&folder), &is_full).await;
+    is_full.store(true, Ordering::Relaxed);
+    while !large_is_refused(&broker).await {}
+    let (mut promised, mut refused) = (Vec::new(), Vec::new());
+    for number in 0..FILTER_BYTES.len() {
+        match subscribe(&broker, number).await {
+            Ok(member) => promised.push((number, member)),
+            Err(SubscribeError::Refused { reason, .. }) => {
+                assert_eq!(reason, ReasonCode::UNSPECIFIED_ERROR, "{number}");
+                refused.push(number);
+            }
+            Err(error) => panic!("{number}: {error}"),
+        }
+    }
+    assert!(!promised.is_empty() && !refused.is_empty(), "{promised:?}");
+
+    let after = tempfile::tempdir().expect("a folder");
+    copy(folder.path(), after.path());
+    let crashed = builder(&after).start().await.expect("it starts");
+    for (number, _) in &promised {
+        let message = Message::new(topic_of(*number), "for the group").qos(Qos::AtLeastOnce);
+        crashed.publish(message).await.expect("there is room");
+        let mut member = subscribe(&crashed, *number).await.expect("it is a member");
+        let next = tokio::time::timeout(PATIENCE, member.next()).await;
+        let received = next.unwrap_or_else(|_| panic!("{number} is no member any more"));
+        assert_eq!(received.expect("a message").message.topic, topic_of(*number));
+    }
+    // Who was refused is no member of anything, and can become one.
+    is_full.store(false, Ordering::Relaxed);
+    while large_is_refused(&broker).await {}
+    for number in refused {
+        let mut member = subscribe(&broker, number).await.expect("there is room");
+        let message = Message::new(topic_of(number), "later").qos(Qos::AtLeastOnce);
+        broker.publish(message).await.expect("there is room");
+        let next = tokio::time::timeout(PATIENCE, member.next()).await.expect("in time");
+        assert_eq!(next.expect("a message").message.payload, b"later"[..]);
+    }
+}
