@@ -2,6 +2,8 @@
 //!
 //! A connection lives and ends on one core. Cores meet in the log and in the registry only.
 
+#[cfg(test)]
+mod alone;
 mod auth;
 mod automatic;
 mod bury;

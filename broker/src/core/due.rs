@@ -243,36 +243,13 @@ mod tests {
     use tidewire_proto::message::Published;
     use tidewire_proto::mqtt::Properties;
     use tidewire_proto::qos::Qos;
-    use tidewire_proto::record::{BatchBuilder, KeyRule};
-    use tidewire_proto::routing::placement::{Placement, Shelf};
-    use tidewire_proto::session::cursor::Positions;
+    use tidewire_proto::record::BatchBuilder;
     use tidewire_store::rows::will::{WillRow, WillState};
-    use tidewire_store::{Commit, RealDisk, Store, StoreOptions, Table, TableChange};
+    use tidewire_store::{Commit, Store, Table, TableChange};
 
-    use super::Core;
-    use crate::config::Config;
+    use crate::core::alone::Alone;
     use crate::core::open::ConnId;
-    use crate::core::shared::Shared;
     use crate::core::timers::Due;
-    use crate::metrics::Metrics;
-    use crate::shares::Shares;
-    use crate::store_options::from_config;
-
-    /// A core and a store without threads: nothing is durable before the store has its turn.
-    fn core(folder: &tempfile::TempDir) -> Core {
-        let config = Config::default();
-        let options = StoreOptions { threads: false, ..from_config(&config) };
-        let disk = Arc::new(RealDisk::new(folder.path()));
-        let (store, _) = Store::open(disk, options).expect("it opens");
-        let partitions = store.streams()[0].partitions.clone();
-        let shelf = Shelf { filters: vec![], partitions, log_qos0: true, key: KeyRule::Topic };
-        let placement = Placement::new(vec![shelf], 9).expect("it has partitions");
-        let inbox = Arc::default();
-        let inboxes = vec![Arc::clone(&inbox)];
-        let metrics = Metrics::register();
-        let shared = Shared::new(store, Shares::default(), inboxes, &config, metrics);
-        Core::new(0, Arc::new(shared), inbox, placement, Positions::default())
-    }
 
     fn will(due_ms: i64) -> WillRow {
         let mut message = BatchBuilder::new();
@@ -298,9 +275,7 @@ mod tests {
 
     #[test]
     fn a_will_that_is_due_before_its_row_is_durable_is_sent_when_it_is() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut core = core(&folder);
-        let store = core.shared.store.clone();
+        let Alone { mut core, store, .. } = Alone::new(|_| ());
         let client_id: Arc<str> = "client".into();
         let id = ConnId { key: 3, serial: 7 };
         // Its connection has ended, and its last rows are on their way.

@@ -252,3 +252,85 @@ impl Core {
         written.is_ok() && template.len() <= open.terms.packet_bytes_max as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidewire_proto::id::PartitionId;
+    use tidewire_proto::message::Published;
+    use tidewire_proto::mqtt::Properties;
+    use tidewire_proto::qos::Qos;
+    use tidewire_proto::record::BatchBuilder;
+    use tidewire_proto::session::cursor::Positions;
+    use tidewire_proto::session::window::{Exchange, Place, Step, Window};
+    use tidewire_store::rows::cursor;
+    use tidewire_store::rows::session::SessionRow;
+    use tidewire_store::{Append, Commit, Table, TableChange};
+
+    use super::RESENDS_AT_A_TIME;
+    use crate::core::alone::Alone;
+
+    /// As many as may be in flight to the reader.
+    const UNANSWERED: u16 = 10_000;
+    const PINGREQ: u8 = 0xc0;
+    const PINGRESP: [u8; 2] = [0xd0, 0];
+
+    /// Messages in the log, and a session that has them in flight since an earlier connection.
+    fn leave_unanswered(alone: &Alone, client_id: &str) {
+        let partition: PartitionId = alone.store.streams()[0].partitions[0];
+        let mut batch = BatchBuilder::new();
+        let mut window = Window::new(UNANSWERED);
+        for number in 0..u64::from(UNANSWERED) {
+            let published = Published {
+                topic: "a",
+                payload: b"b",
+                qos: Qos::AtLeastOnce,
+                retain: false,
+                properties: Properties::EMPTY,
+                origin: None,
+            };
+            published.push_to(&mut batch, 0);
+            let place = Place { partition, offset: number };
+            let (qos, step) = (Qos::AtLeastOnce, Step::Published);
+            window.begin(Exchange { place, qos, step, retain: false, group: None });
+        }
+        let row = |table, row| TableChange::new(table, client_id.as_bytes().into(), Some(row));
+        let session = SessionRow { expiry_s: 3600, ended_ms: None };
+        let changes = vec![
+            row(Table::Sessions, session.encode()),
+            row(Table::Cursors, cursor::encode(&window, &Positions::default())),
+        ];
+        let appends = vec![Append::new(partition, batch.finish())];
+        alone.store.commit(Commit { appends, changes }).expect("committed");
+    }
+
+    /// How many PUBLISH there are among these short packets, each of them for the second time.
+    fn resent(bytes: &[u8]) -> usize {
+        let (mut rest, mut count) = (bytes, 0);
+        while let [first, length, behind @ ..] = rest {
+            count += usize::from(*first == 0x3a);
+            rest = &behind[usize::from(*length)..];
+        }
+        count
+    }
+
+    #[test]
+    fn a_client_with_very_much_to_be_sent_again_leaves_others_their_turns() {
+        let mut alone = Alone::new(|config| config.mqtt.inflight_max = UNANSWERED);
+        leave_unanswered(&alone, "reader");
+        let other = alone.connect("other");
+        alone.settle();
+        alone.heard(other);
+        let reader = alone.connect("reader");
+        alone.settle();
+        let mut all = 0;
+        while all < usize::from(UNANSWERED) {
+            let step = resent(&alone.heard(reader));
+            assert!((1..=RESENDS_AT_A_TIME).contains(&step), "{step} at once, after {all}");
+            all += step;
+            alone.say(other, PINGREQ, &[]);
+            assert_eq!(alone.heard(other), PINGRESP, "after {all}");
+            alone.core.end_turn();
+        }
+        assert_eq!((all, resent(&alone.heard(reader))), (usize::from(UNANSWERED), 0));
+    }
+}

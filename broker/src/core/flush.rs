@@ -200,3 +200,63 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidewire_store::{Commit, Table, TableChange};
+
+    use crate::core::alone::Alone;
+
+    const CONNACK: u8 = 0x20;
+    const SUBACK: u8 = 0x90;
+
+    /// A SUBSCRIBE to one filter.
+    const SUBSCRIBE: &[u8] = b"\x00\x01\x00\x00\x01a\x01";
+
+    fn has_row(alone: &Alone, client_id: &str) -> bool {
+        alone.store.get(Table::Cursors, client_id.as_bytes()).expect("readable").is_some()
+    }
+
+    /// A crash may come behind any commit of a turn.
+    #[test]
+    fn who_is_told_of_his_session_by_a_part_of_a_turn_has_his_row_in_it() {
+        let mut alone = Alone::new(|_| ());
+        let before = alone.connect("before");
+        alone.settle();
+        assert_eq!(alone.heard(before).first(), Some(&CONNACK));
+        let row = TableChange::new(Table::Cursors, b"before".as_slice().into(), None);
+        alone.store.commit(Commit { appends: vec![], changes: vec![row] }).expect("committed");
+
+        alone.say(before, 0x82, SUBSCRIBE);
+        let (first, second) = (alone.connect("first"), alone.connect("second"));
+        alone.core.write_rows_of(first);
+        alone.core.commit_part();
+        alone.store.turn();
+        for client_id in ["before", "first", "second"] {
+            assert!(has_row(&alone, client_id), "{client_id} is told, and has no row");
+        }
+        alone.settle();
+        for (id, answer) in [(before, SUBACK), (first, CONNACK), (second, CONNACK)] {
+            assert_eq!(alone.heard(id).first(), Some(&answer));
+        }
+    }
+
+    #[test]
+    fn a_turn_with_too_many_rows_is_cut_but_not_between_those_who_are_told() {
+        let mut alone = Alone::new(|_| ());
+        alone.cut_turns_at(1);
+        let names = ["one", "two", "three"];
+        let sessions = names.map(|name| alone.connect(name));
+        alone.core.submit();
+        assert_eq!(alone.core.commits.len(), 1, "all are told, by one commit with all rows");
+        alone.settle();
+        // Nobody is told of these.
+        for id in sessions {
+            alone.core.mark_changed(id, true);
+        }
+        alone.core.submit();
+        assert_eq!(alone.core.commits.len(), 3, "each is a large turn by itself");
+        alone.settle();
+        assert!(alone.core.commits.is_empty());
+    }
+}

@@ -73,6 +73,18 @@ async fn a_banned_client_is_sent_away_and_kept_out_until_the_ban_is_lifted() {
     assert_eq!(counts.of("tidewire_connections_closed_total", &["reason=expelled"]), 1);
 }
 
+/// It said in CONNECT that a code is enough.
+#[tokio::test]
+async fn a_client_that_wants_no_words_is_sent_away_without() {
+    let broker = builder().temporary_data().start().await.unwrap();
+    let mut device = Device::open_without_words(broker.mqtt_address().unwrap(), "esp").let_in();
+    broker.ban(Ban::client("esp").because("too loud")).await.unwrap();
+    let (first, body) = device.packet().unwrap();
+    assert_eq!((first, body[0]), (0xe0, ReasonCode::ADMINISTRATIVE_ACTION.0));
+    assert!(matches!(body[1..], [] | [0]), "properties: {body:02x?}");
+    assert_eq!(device.packet(), None);
+}
+
 #[tokio::test]
 async fn a_ban_of_addresses_means_everybody_there_but_nobody_in_the_process() {
     let broker = builder().temporary_data().start().await.unwrap();

@@ -17,7 +17,16 @@ impl Device {
         device
     }
 
-    /// The same in MQTT 3.1.1, for what is answered there.
+    /// The same, asking for no words beside reason codes.
+    pub(crate) fn open_without_words(broker: SocketAddr, client_id: &str) -> Self {
+        let mut device = Self::socket(broker);
+        let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 2, 0x17, 0];
+        body.extend(text(client_id));
+        device.send(0x10, &body);
+        device
+    }
+
+    /// As `open` in MQTT 3.1.1, for what is answered there.
     pub(crate) fn open_v4(broker: SocketAddr, client_id: &str) -> Self {
         let mut device = Self::socket(broker);
         let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60];

@@ -1,0 +1,118 @@
+//! A core without a thread on a store without threads, for tests of what belongs to one turn:
+//! nothing happens before the test says so. Never reads or writes a socket.
+
+use std::os::unix::net::UnixStream;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use tempfile::TempDir;
+use tidewire_proto::record::KeyRule;
+use tidewire_proto::routing::placement::{Placement, Shelf};
+use tidewire_proto::session::cursor::Positions;
+use tidewire_store::{RealDisk, Store, StoreOptions};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::config::Config;
+use crate::core::open::{Conn, ConnId, Phase};
+use crate::core::shared::Shared;
+use crate::core::socket::Socket;
+use crate::core::state::Core;
+use crate::link::{Peer, Seat, Unbound};
+use crate::metrics::Metrics;
+use crate::shares::Shares;
+use crate::store_options::from_config;
+
+/// The core, and what it stands on.
+pub(crate) struct Alone {
+    pub(crate) core: Core,
+    pub(crate) store: Store,
+    /// Sockets belong to it. It never runs: none ever takes a byte, and what is said to a client
+    /// stays in its `out`.
+    runtime: Runtime,
+    ends: Vec<UnixStream>,
+    _folder: TempDir,
+}
+
+impl Alone {
+    pub(crate) fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        change(&mut config);
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = StoreOptions { threads: false, ..from_config(&config) };
+        let disk = Arc::new(RealDisk::new(folder.path()));
+        let (store, _) = Store::open(disk, options).expect("it opens");
+        let partitions = store.streams()[0].partitions.clone();
+        let shelf = Shelf { filters: vec![], partitions, log_qos0: true, key: KeyRule::Topic };
+        let placement = Placement::new(vec![shelf], 9).expect("it has partitions");
+        let inbox = Arc::default();
+        let inboxes = vec![Arc::clone(&inbox)];
+        let metrics = Metrics::register();
+        let shared = Shared::new(store.clone(), Shares::default(), inboxes, &config, metrics);
+        let core = Core::new(0, Arc::new(shared), inbox, placement, Positions::default());
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        Self { core, store, runtime, ends: Vec::new(), _folder: folder }
+    }
+
+    /// From now on so many bytes are a large turn.
+    pub(crate) fn cut_turns_at(&mut self, bytes: usize) {
+        Arc::get_mut(&mut self.core.shared).expect("no other core").turn_bytes_max = bytes;
+    }
+
+    /// A client of MQTT 5 says CONNECT, for a session that stays for an hour.
+    pub(crate) fn connect(&mut self, client_id: &str) -> ConnId {
+        let (ours, theirs) = UnixStream::pair().expect("two sockets");
+        ours.set_nonblocking(true).expect("a socket");
+        self.ends.push(theirs);
+        let _within = self.runtime.enter();
+        let link = Unbound::Pair(ours).bind().expect("a socket");
+        let serial = self.core.shared.next_serial();
+        let key = self.core.conns.insert(Conn {
+            serial,
+            socket: Rc::new(Socket::new(link)),
+            peer: Peer::InProcess,
+            identity: None,
+            pace: None,
+            _seat: Seat::uncounted(),
+            out: Vec::new(),
+            partial: Vec::new(),
+            is_dirty: false,
+            heard_ms: self.core.uptime_ms,
+            silence_ms_max: 0,
+            phase: Phase::Fresh,
+        });
+        let id = ConnId { key: u32::try_from(key).expect("few connections"), serial };
+        let mut body = b"\x00\x04MQTT\x05\x00\x00\x3c\x05\x11\x00\x00\x0e\x10\x00".to_vec();
+        body.push(u8::try_from(client_id.len()).expect("a short name"));
+        body.extend(client_id.bytes());
+        self.say(id, 0x10, &body);
+        id
+    }
+
+    /// A client says a short packet.
+    pub(crate) fn say(&mut self, id: ConnId, first: u8, body: &[u8]) {
+        let conn = self.core.conn(id).expect("it is connected");
+        conn.partial.extend([first, u8::try_from(body.len()).expect("a short packet")]);
+        conn.partial.extend(body);
+        self.core.on_waiting_bytes(id);
+    }
+
+    /// What was said to a client since this was asked last.
+    pub(crate) fn heard(&mut self, id: ConnId) -> Vec<u8> {
+        std::mem::take(&mut self.core.conn(id).expect("it is connected").out)
+    }
+
+    /// The store has its turn, and the core hears of it.
+    pub(crate) fn settle(&mut self) {
+        self.core.submit();
+        self.store.turn();
+        let (inbox, mut events) = (Arc::clone(&self.core.inbox), Vec::new());
+        let mut waiting = Context::from_waker(Waker::noop());
+        // Nothing to hear is as good.
+        let _ = pin!(inbox.take(&mut events)).as_mut().poll(&mut waiting);
+        for event in events {
+            self.core.on_event(event);
+        }
+    }
+}
