@@ -1,17 +1,22 @@
 """A member of a consumer group: arguments are host, port, library, group.
 
-Prints "ASSIGNED n" for the number of partitions that it got, and "AT partition offset value" for
-each record that it read and whose offset it committed. When it does not know what became of a
+Prints "ASSIGNED n" for the number of partitions that it got, "GOT partition offset value" for each
+record that it read, and the same with "AT" when its offset is committed. When it does not know what became of a
 commit, it prints "TRIED partition offset value" for each record in it: the broker may have stored
 it before it died, so nobody may see these records again; or it may not, and somebody will. What
 it keeps of them it reads again. Runs until it is told to stop (SIGTERM), and leaves the group then.
+MEMBER_SESSION_MS and MEMBER_PACE_MS: how long it may be silent, and how long it rests after up to
+100 records.
 """
 
 import asyncio
+import os
 import signal
 import sys
+import time
 
-SESSION_MS = 6000
+SESSION_MS = int(os.environ.get("MEMBER_SESSION_MS", 6000))
+PACE_S = int(os.environ.get("MEMBER_PACE_MS", 0)) / 1000
 HEARTBEAT_MS = 500
 STREAM = "mqtt"
 
@@ -37,7 +42,8 @@ def main(host, port, library, group):
 
 def show(word, records):
     for partition, offset, value in records:
-        say(word, partition, offset, value.decode())
+        print(word, partition, offset, value.decode())
+    sys.stdout.flush()
 
 
 def bounds(records):
@@ -76,10 +82,12 @@ def librdkafka(servers, group, stop, settings):
         found = [it for it in consumer.consume(100, 0.2) if it.error() is None]
         records = [(it.partition(), it.offset(), it.value()) for it in found]
         owned = {it.partition for it in consumer.assignment()}
+        show("GOT", records)
         # What went to another member before this one could commit it is the other's.
         show("TRIED", (it for it in records if it[0] not in owned))
         records = [it for it in records if it[0] in owned]
         show("AT" if commit(consumer, records) else "TRIED", records)
+        time.sleep(PACE_S if found else 0)
     consumer.close()
 
 
@@ -126,10 +134,11 @@ def kafka_python(servers, group, stop):
     )
     consumer.subscribe([STREAM], listener=Listener())
     while not stop:
-        batches = consumer.poll(timeout_ms=200)
+        batches = consumer.poll(timeout_ms=200, max_records=100)
         if not batches:
             continue
         records = [(it.partition, it.offset, it.value) for one in batches.values() for it in one]
+        show("GOT", records)
         ends = bounds(records).items()
         try:
             consumer.commit({
@@ -143,6 +152,7 @@ def kafka_python(servers, group, stop):
                 if place in consumer.assignment():
                     consumer.seek(place, first)
             show("TRIED", records)
+        time.sleep(PACE_S)
     consumer.close()
 
 
@@ -168,10 +178,11 @@ async def aiokafka(servers, group, stop):
     await consumer.start()
     consumer.subscribe([STREAM], listener=Listener())
     while not stop:
-        batches = await consumer.getmany(timeout_ms=200)
+        batches = await consumer.getmany(timeout_ms=200, max_records=100)
         if not batches:
             continue
         records = [(it.partition, it.offset, it.value) for one in batches.values() for it in one]
+        show("GOT", records)
         ends = bounds(records).items()
         try:
             await consumer.commit({TopicPartition(STREAM, it): end for it, (_, end) in ends})
@@ -183,6 +194,7 @@ async def aiokafka(servers, group, stop):
                 if place in consumer.assignment():
                     consumer.seek(place, first)
             show("TRIED", records)
+        await asyncio.sleep(PACE_S)
     await consumer.stop()
 
 

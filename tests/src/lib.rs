@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod fuzz;
 pub mod hex;
 pub mod malformed;
+pub mod members;
 pub mod places;
 pub mod program;
 pub mod random;

@@ -41,6 +41,24 @@ pub fn node_modules() -> PathBuf {
     installed("TIDEWIRE_NODE_MODULES", "tools/node/node_modules")
 }
 
+/// The folder that has the Java client and the program that calls it.
+#[must_use]
+pub fn java_client() -> PathBuf {
+    installed("TIDEWIRE_JAVA_CLIENT", "tools/java")
+}
+
+/// The program that calls the Go client.
+#[must_use]
+pub fn go_client() -> PathBuf {
+    installed("TIDEWIRE_GO_CLIENT", "tools/go/kafka_group_member")
+}
+
+/// The program that calls a Rust client.
+#[must_use]
+pub fn rust_client() -> PathBuf {
+    installed("TIDEWIRE_RUST_CLIENT", "tools/rust/debug/kafka-group-member")
+}
+
 /// A script of ours that drives a foreign client.
 #[must_use]
 pub fn client_script(name: &str) -> PathBuf {

@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tidewire_tests::broker::Broker;
 use tidewire_tests::clients::paho as python;
-use tidewire_tests::places;
+use tidewire_tests::members::{LIBRARIES, member};
 use tidewire_tests::program::Program;
 
 /// How many numbers are published at one time.
@@ -64,6 +63,26 @@ fn members_of_aiokafka_share_out_what_there_is() {
 #[test]
 fn members_of_kafkajs_share_out_what_there_is() {
     members_share_out("kafkajs");
+}
+
+#[test]
+fn members_of_the_java_client_share_out_what_there_is() {
+    members_share_out("java");
+}
+
+#[test]
+fn members_of_the_java_client_that_are_told_what_to_read_share_out_what_there_is() {
+    members_share_out("java-848");
+}
+
+#[test]
+fn members_of_franz_go_share_out_what_there_is() {
+    members_share_out("franz-go");
+}
+
+#[test]
+fn members_of_krafka_share_out_what_there_is() {
+    members_share_out("krafka");
 }
 
 /// One member, then two, then the first is killed: every number is read, and once.
@@ -138,36 +157,13 @@ struct Member {
 
 impl Group {
     fn new(library: &str, kafka: SocketAddr) -> Self {
-        let known = ["kcat", "confluent", "confluent-848", "kafka-python", "aiokafka", "kafkajs"];
-        let library = known.into_iter().find(|known| *known == library).expect("a library");
+        let library = LIBRARIES.into_iter().find(|known| *known == library).expect("a library");
         let (members, read, tried) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
         Self { library, kafka, members, published: 0, read, tried }
     }
 
     fn join(&mut self) {
-        let (host, port) = (self.kafka.ip().to_string(), self.kafka.port().to_string());
-        let mut command = match self.library {
-            "kcat" => {
-                let mut command = Command::new("kcat");
-                command.args(["-b", &self.kafka.to_string(), "-u", "-f", "AT %p %o %s\\n"]);
-                command.args(["-X", "session.timeout.ms=6000,heartbeat.interval.ms=500"]);
-                command.args(["-X", "auto.offset.reset=earliest", "-G", "readers", "mqtt"]);
-                command
-            }
-            "kafkajs" => {
-                let mut command = Command::new("node");
-                command.arg(places::client_script("node").join("kafka_group_member.js"));
-                command.env("NODE_PATH", places::node_modules()).args([&host, &port]);
-                command.arg("readers");
-                command
-            }
-            library => {
-                let mut command = Command::new(places::python());
-                command.arg(places::client_script("kafka_group_member.py"));
-                command.args([&host, &port, library, "readers"]);
-                command
-            }
-        };
+        let mut command = member(self.library, self.kafka, "readers");
         let program = Program::start(&mut command);
         self.members.push(Member { program, committed: BTreeMap::new() });
     }

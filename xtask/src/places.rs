@@ -69,4 +69,34 @@ impl Places {
     pub(crate) fn node_modules(&self) -> PathBuf {
         self.node_folder().join("node_modules")
     }
+
+    /// What pins the jars: `pom.xml`; beside it is the program that calls them.
+    pub(crate) fn java_sources(&self) -> PathBuf {
+        self.root.join("tests/clients/java")
+    }
+
+    /// Where the jars and the classes of that program are.
+    pub(crate) fn java_folder(&self) -> PathBuf {
+        self.target.join("tools/java")
+    }
+
+    /// The Go program and what pins its modules: `go.mod` and `go.sum`.
+    pub(crate) fn go_sources(&self) -> PathBuf {
+        self.root.join("tests/clients/go")
+    }
+
+    /// Where that program is built.
+    pub(crate) fn go_folder(&self) -> PathBuf {
+        self.target.join("tools/go")
+    }
+
+    /// The Rust program, a workspace of its own, with its `Cargo.lock`.
+    pub(crate) fn rust_sources(&self) -> PathBuf {
+        self.root.join("tests/clients/rust")
+    }
+
+    /// Where that program is built.
+    pub(crate) fn rust_folder(&self) -> PathBuf {
+        self.target.join("tools/rust")
+    }
 }

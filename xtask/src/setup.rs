@@ -2,8 +2,12 @@
 //! is an error that says what to do.
 
 mod debian;
+mod go;
+mod java;
 mod node;
+mod pins;
 mod python;
+mod rust;
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +22,13 @@ pub(crate) fn install(places: &Places) -> Result<(), String> {
     announce("setup: Python packages");
     cached(&places.python_folder(), &python::pins(places)?, || python::install(places))?;
     announce("setup: npm packages");
-    cached(&places.node_folder(), &node::pins(places)?, || node::install(places))
+    cached(&places.node_folder(), &node::pins(places)?, || node::install(places))?;
+    announce("setup: the Java client");
+    cached(&places.java_folder(), &java::pins(places)?, || java::install(places))?;
+    announce("setup: the Go client");
+    cached(&places.go_folder(), &go::pins(places)?, || go::install(places))?;
+    announce("setup: a Rust client");
+    cached(&places.rust_folder(), &rust::pins(places)?, || rust::install(places))
 }
 
 /// Installs unless the folder was completed before with the same pins. The stamp is written

@@ -1,13 +1,22 @@
 // A member of a consumer group: arguments are host, port, group. Prints "ASSIGNED n" for the number
-// of partitions that it got, and "AT partition offset value" for each record that it read and whose
-// offset it committed; "TRIED partition offset value" when it does not know what became of that
+// of partitions that it got, "GOT partition offset value" for each record that it read, and the same
+// with "AT" when its offset is committed; "TRIED partition offset value" when it does not know what became of that
 // commit: the record may come again, or not. Leaves the group when it is told to stop (SIGTERM).
+// MEMBER_SESSION_MS and MEMBER_PACE_MS: how long it may be silent, and how long it rests after up to
+// 100 records.
 
 const { Kafka, logLevel } = require("kafkajs");
 
 const [host, port, group] = process.argv.slice(2);
 const kafka = new Kafka({ brokers: [`${host}:${port}`], logLevel: logLevel.ERROR });
-const consumer = kafka.consumer({ groupId: group, sessionTimeout: 6000, heartbeatInterval: 500 });
+const sessionTimeout = Number(process.env.MEMBER_SESSION_MS || 6000);
+const pace = Number(process.env.MEMBER_PACE_MS || 0);
+const consumer = kafka.consumer({ groupId: group, sessionTimeout, heartbeatInterval: 500 });
+
+function show(word, partition, messages) {
+  const lines = messages.map((it) => `${word} ${partition} ${it.offset} ${it.value}`);
+  console.log(lines.join("\n"));
+}
 
 async function main() {
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
@@ -18,16 +27,25 @@ async function main() {
   await consumer.subscribe({ topic: "mqtt", fromBeginning: true });
   await consumer.run({
     autoCommit: false,
-    eachMessage: async ({ topic, partition, message }) => {
-      const next = (BigInt(message.offset) + 1n).toString();
-      const place = [partition, message.offset, message.value.toString()];
-      try {
-        await consumer.commitOffsets([{ topic, partition, offset: next }]);
-      } catch (error) {
-        console.log("TRIED", ...place);
-        throw error;
+    eachBatchAutoResolve: false,
+    eachBatch: async ({ batch, resolveOffset, heartbeat, isRunning, isStale }) => {
+      for (let at = 0; at < batch.messages.length; at += 100) {
+        if (!isRunning() || isStale()) return;
+        const messages = batch.messages.slice(at, at + 100);
+        show("GOT", batch.partition, messages);
+        const last = messages[messages.length - 1].offset;
+        const offset = (BigInt(last) + 1n).toString();
+        try {
+          await consumer.commitOffsets([{ topic: batch.topic, partition: batch.partition, offset }]);
+        } catch (error) {
+          show("TRIED", batch.partition, messages);
+          throw error;
+        }
+        show("AT", batch.partition, messages);
+        resolveOffset(last);
+        await heartbeat();
+        if (pace > 0) await new Promise((rested) => setTimeout(rested, pace));
       }
-      console.log("AT", ...place);
     },
   });
 }

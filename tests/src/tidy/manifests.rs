@@ -63,7 +63,8 @@ impl Manifest {
 }
 
 pub(super) fn check(manifest: &Manifest) -> Vec<Complaint> {
-    if manifest.folder().is_none() {
+    // One below the root that is a workspace by itself builds a client that is not ours.
+    if manifest.folder().is_none() || manifest.table.contains_key("workspace") {
         return Vec::new();
     }
     let mut complaints: Vec<Complaint> = manifest

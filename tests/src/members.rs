@@ -1,0 +1,80 @@
+//! Members of consumer groups, by the Kafka clients that we did not write. Each is a program that
+//! says what it read; none is linked in.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use crate::places;
+
+/// All libraries, and their ways to share out; the newer way is named by its proposal, 848.
+pub const LIBRARIES: [&str; 10] = [
+    "kcat",
+    "confluent",
+    "confluent-848",
+    "kafka-python",
+    "aiokafka",
+    "kafkajs",
+    "java",
+    "java-848",
+    "franz-go",
+    "krafka",
+];
+
+/// A member of this group that reads the stream `mqtt` with this library.
+///
+/// It says `GOT partition offset value` of what it read (kcat does not), then `AT …` when that is
+/// committed (kcat: soon will be), or `TRIED …` when it does not know; and leaves the group on
+/// SIGTERM.
+///
+/// # Panics
+/// When the library is not installed.
+#[must_use]
+pub fn member(library: &str, kafka: SocketAddr, group: &str) -> Command {
+    let (host, port) = (kafka.ip().to_string(), kafka.port().to_string());
+    match library {
+        "kcat" => {
+            let mut command = Command::new("kcat");
+            command.args(["-b", &kafka.to_string(), "-u", "-f", "AT %p %o %s\\n"]);
+            command.args(["-X", "session.timeout.ms=6000,heartbeat.interval.ms=500"]);
+            command.args(["-X", "auto.offset.reset=earliest", "-G", group, "mqtt"]);
+            command
+        }
+        "kafkajs" => {
+            let mut command = Command::new("node");
+            command.arg(places::client_script("node").join("kafka_group_member.js"));
+            command.env("NODE_PATH", places::node_modules()).args([&host, &port, group]);
+            command
+        }
+        "java" | "java-848" => {
+            let mut command = java();
+            command.args(["KafkaGroupMember", &host, &port, library, group]);
+            command
+        }
+        "franz-go" => {
+            let mut command = Command::new(places::go_client());
+            command.args([&host, &port, group]);
+            command
+        }
+        "krafka" | "krafka-848" => {
+            let mut command = Command::new(places::rust_client());
+            command.args([&host, &port, library, group]);
+            command
+        }
+        library => {
+            let mut command = Command::new(places::python());
+            command.arg(places::client_script("kafka_group_member.py"));
+            command.args([&host, &port, library, group]);
+            command
+        }
+    }
+}
+
+/// As quick to start and as small as it gets.
+fn java() -> Command {
+    let folder = places::java_client();
+    let mut command = Command::new("java");
+    command.args(["-Xmx128m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    command.args(["-Xshare:auto", "-cp"]);
+    command.arg(format!("{0}/classes:{0}/lib/*", folder.display()));
+    command
+}

@@ -1,0 +1,22 @@
+//! The Rust client that is not ours in the program that calls it, built under `target`. Never
+//! changes its lock file.
+
+use std::process::Command;
+
+use super::pins;
+use crate::output::{note, run};
+use crate::places::Places;
+
+pub(super) fn pins(places: &Places) -> Result<String, String> {
+    pins::read(&places.rust_sources(), &["Cargo.toml", "Cargo.lock", "src/main.rs"])
+}
+
+pub(super) fn install(places: &Places) -> Result<(), String> {
+    let folder = places.rust_folder();
+    note(&format!("building in {}", folder.display()));
+    let mut build = Command::new(places.cargo());
+    build.args(["build", "--locked", "--quiet", "--target-dir"]).arg(folder);
+    // What the checks ask of our own build is not asked of a client's.
+    build.env_remove("RUSTFLAGS");
+    run(build.current_dir(places.rust_sources()))
+}
