@@ -140,9 +140,40 @@ impl Program {
     /// # Panics
     /// When the child cannot be reached or does not end.
     pub fn terminate(&mut self) -> ExitStatus {
-        let id = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("our child");
+        self.ask_to_end();
         self.rest().0
+    }
+
+    /// SIGTERM, and does not wait.
+    ///
+    /// # Panics
+    /// When the child cannot be reached.
+    pub fn ask_to_end(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// Has it not ended yet?
+    ///
+    /// # Panics
+    /// When the child cannot be reached.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("our child").is_none()
+    }
+
+    /// SIGSTOP: it does nothing any more, and does not know it.
+    ///
+    /// # Panics
+    /// When the child cannot be reached.
+    pub fn pause(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// SIGCONT: after a pause it goes on where it was.
+    ///
+    /// # Panics
+    /// When the child cannot be reached.
+    pub fn go_on(&self) {
+        self.signal(rustix::process::Signal::CONT);
     }
 
     /// By which the kernel knows it.
@@ -186,8 +217,12 @@ impl Program {
     /// # Panics
     /// When the child cannot be reached.
     pub fn hang_up(&self) {
+        self.signal(rustix::process::Signal::HUP);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let id = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(id, rustix::process::Signal::HUP).expect("our child");
+        rustix::process::kill_process(id, signal).expect("our child");
     }
 }
 

@@ -28,15 +28,17 @@ async function main() {
   await consumer.run({
     autoCommit: false,
     eachBatchAutoResolve: false,
-    eachBatch: async ({ batch, resolveOffset, heartbeat, isRunning, isStale }) => {
+    eachBatch: async ({ batch, resolveOffset, heartbeat, isRunning, isStale, ...more }) => {
       for (let at = 0; at < batch.messages.length; at += 100) {
         if (!isRunning() || isStale()) return;
         const messages = batch.messages.slice(at, at + 100);
         show("GOT", batch.partition, messages);
         const last = messages[messages.length - 1].offset;
         const offset = (BigInt(last) + 1n).toString();
+        const partitions = [{ partition: batch.partition, offset }];
         try {
-          await consumer.commitOffsets([{ topic: batch.topic, partition: batch.partition, offset }]);
+          // Unlike commitOffsets of the consumer, this one says when it is refused.
+          await more.commitOffsetsIfNecessary({ topics: [{ topic: batch.topic, partitions }] });
         } catch (error) {
           show("TRIED", batch.partition, messages);
           throw error;
