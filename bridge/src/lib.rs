@@ -24,6 +24,7 @@ mod room;
 mod subscription;
 mod tail;
 mod text;
+pub mod transactions;
 mod versions;
 mod wire;
 mod written;

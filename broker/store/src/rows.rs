@@ -13,6 +13,7 @@ pub mod retained;
 pub mod session;
 pub mod share;
 pub mod subscription;
+pub mod transaction;
 pub mod will;
 
 pub use field::RowError;

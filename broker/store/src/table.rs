@@ -34,11 +34,13 @@ pub enum Table {
     Bans = 13,
     /// What idempotent Kafka producers appended last.
     Producers = 14,
+    /// How far the transactions of Kafka producers are, by transactional id.
+    Transactions = 15,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Meta,
         Self::Streams,
         Self::Sessions,
@@ -54,6 +56,7 @@ impl Table {
         Self::Users,
         Self::Bans,
         Self::Producers,
+        Self::Transactions,
     ];
 
     /// Its number on disk.
@@ -84,6 +87,7 @@ impl Table {
             Self::Users => "users",
             Self::Bans => "bans",
             Self::Producers => "producers",
+            Self::Transactions => "transactions",
         }
     }
 }
@@ -98,6 +102,6 @@ mod tests {
             assert_eq!(usize::from(table.id()), number);
             assert_eq!(Table::from_id(table.id()), Some(table));
         }
-        assert_eq!(Table::from_id(15), None);
+        assert_eq!(Table::from_id(16), None);
     }
 }

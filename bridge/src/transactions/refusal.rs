@@ -1,0 +1,89 @@
+//! Why a transaction says no, and which of Kafka's numbers lets clients do what is right then.
+//! docs/decisions/0013-transactions.md says what they do.
+
+use kafka_protocol::ResponseError;
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// What was asked makes no sense.
+    #[error("the request is not valid")]
+    InvalidRequest,
+    /// A transaction may not take so long, or no time.
+    #[error("transaction.timeout.ms is outside of what is allowed")]
+    Timeout,
+    /// There are as many transactional ids as there may be.
+    #[error("there are as many transactional ids as there may be")]
+    Full,
+    /// Nobody with that number has the transactional id.
+    #[error("the producer id is not that of the transactional id")]
+    Unknown,
+    /// Another producer has the transactional id now.
+    #[error("another producer has the transactional id now")]
+    Fenced,
+    /// Something of this transactional id is on its way to the disk: ask again.
+    #[error("the transactional id is busy")]
+    Busy,
+    /// What was to be stored is not: ask again.
+    #[error("nothing can be stored now")]
+    NotStored,
+    /// The transaction is gone: its time is over, or the broker restarted.
+    #[error("the transaction is gone: its time was over, or the broker was restarted")]
+    Lost,
+    /// There is no transaction that this could belong to.
+    #[error("there is no transaction, or it has nothing to do with that")]
+    NotOpen,
+    /// The transaction holds as much as one may.
+    #[error("the transaction is larger than transactions.bytes_max")]
+    TooLarge,
+    /// All transactions together hold as much as they may: try again.
+    #[error("all transactions together are larger than transactions.all_bytes_max")]
+    NoRoom,
+}
+
+impl Refusal {
+    /// For those that open, extend and end transactions. `is_new` says that the version has
+    /// PRODUCER_FENCED.
+    #[must_use]
+    pub fn to_coordinator(self, is_new: bool) -> ResponseError {
+        match self {
+            Self::InvalidRequest => ResponseError::InvalidRequest,
+            Self::Timeout => ResponseError::InvalidTransactionTimeout,
+            Self::Full => ResponseError::PolicyViolation,
+            Self::Unknown => ResponseError::InvalidProducerIdMapping,
+            Self::Fenced if is_new => ResponseError::ProducerFenced,
+            Self::Fenced => ResponseError::InvalidProducerEpoch,
+            Self::Busy => ResponseError::ConcurrentTransactions,
+            Self::NotStored | Self::NoRoom => ResponseError::CoordinatorNotAvailable,
+            Self::Lost => ResponseError::UnknownProducerId,
+            Self::NotOpen => ResponseError::InvalidTxnState,
+            Self::TooLarge => ResponseError::RecordListTooLarge,
+        }
+    }
+
+    /// For Produce.
+    #[must_use]
+    pub fn to_produce(self) -> ResponseError {
+        match self {
+            Self::Fenced => ResponseError::InvalidProducerEpoch,
+            Self::TooLarge => ResponseError::RecordListTooLarge,
+            Self::NoRoom => ResponseError::KafkaStorageError,
+            _ => ResponseError::InvalidTxnState,
+        }
+    }
+
+    /// For offsets that are to be in the transaction. `is_new` says that the version has
+    /// TRANSACTION_ABORTABLE; before, the Java client takes nothing but what is said of a member
+    /// for a reason to abort and go on.
+    #[must_use]
+    pub fn to_offsets(self, is_new: bool) -> ResponseError {
+        match self {
+            Self::Fenced => ResponseError::InvalidProducerEpoch,
+            Self::Unknown => ResponseError::InvalidProducerIdMapping,
+            Self::Busy => ResponseError::CoordinatorLoadInProgress,
+            Self::NotStored | Self::NoRoom => ResponseError::CoordinatorNotAvailable,
+            _ if is_new => ResponseError::TransactionAbortable,
+            _ => ResponseError::UnknownMemberId,
+        }
+    }
+}

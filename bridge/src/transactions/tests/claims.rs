@@ -1,0 +1,203 @@
+//! Claims, one by one.
+
+use crate::transactions::tests::bench::{Bench, TIMEOUT_MS, group, id, spot};
+use crate::transactions::{Answer, End, Limits, Part, Producer, Refusal};
+
+fn refused(why: Refusal) -> Answer {
+    Answer::Refused(why)
+}
+
+#[test]
+fn what_is_committed_is_in_the_log_and_what_is_aborted_never() {
+    let mut bench = Bench::new();
+    let producer = bench.started(None);
+    bench.begun(producer, &[1, 2]);
+    let ticket = bench.end(producer, false);
+    assert_eq!(bench.hear(ticket), Answer::Done);
+    bench.begun(producer, &[3, 4]);
+    let ticket = bench.add_part(producer, Part::Group(group()));
+    assert_eq!(bench.hear(ticket), Answer::Done);
+    assert_eq!(bench.read_up_to(producer, 7), Ok(()));
+    assert!(bench.transactions.is_waiting(&group(), &spot()));
+    let ticket = bench.end(producer, true);
+    assert_eq!((bench.log.len(), bench.offset), (0, None), "not before the commit");
+    assert_eq!(bench.hear(ticket), Answer::Done);
+    assert_eq!((&bench.log[..], bench.offset), (&[3, 4][..], Some(7)));
+    assert!(!bench.transactions.is_waiting(&group(), &spot()));
+    assert_eq!(bench.ends, [End::Aborted, End::Committed]);
+    assert_eq!((bench.transactions.open_count(), bench.transactions.held_bytes()), (0, 0));
+}
+
+#[test]
+fn an_end_whose_answer_was_lost_is_answered_as_it_was_after_a_crash_too() {
+    for crashes in [false, true] {
+        let mut bench = Bench::new();
+        let producer = bench.started(None);
+        bench.begun(producer, &[1]);
+        bench.end(producer, true);
+        bench.settle();
+        if crashes {
+            bench.crash(0);
+        }
+        let ticket = bench.end(producer, true);
+        assert_eq!(bench.hear(ticket), Answer::Done);
+        assert_eq!(bench.log, [1], "once");
+    }
+}
+
+#[test]
+fn a_commit_that_a_crash_took_back_is_not_taken_for_the_one_before() {
+    let mut bench = Bench::new();
+    let producer = bench.started(None);
+    bench.begun(producer, &[1]);
+    bench.end(producer, true);
+    bench.settle();
+    bench.begun(producer, &[2]);
+    bench.end(producer, true);
+    bench.crash(0);
+    let ticket = bench.end(producer, true);
+    assert_eq!(bench.hear(ticket), refused(Refusal::Lost));
+    assert_eq!(bench.produce(producer, 3), Err(Refusal::Lost));
+    let ticket = bench.add(producer);
+    assert_eq!(bench.hear(ticket), refused(Refusal::Lost), "it is still the same transaction");
+    // It aborts, takes the next epoch, and goes on.
+    let ticket = bench.end(producer, false);
+    assert_eq!(bench.hear(ticket), Answer::Done);
+    let next = bench.started(Some(producer));
+    assert_eq!((next.id, next.epoch), (producer.id, producer.epoch + 1));
+    bench.begun(next, &[4]);
+    let ticket = bench.end(next, true);
+    assert_eq!(bench.hear(ticket), Answer::Done);
+    assert_eq!(bench.log, [1, 4]);
+}
+
+#[test]
+fn a_new_producer_fences_the_old_one_and_ends_what_it_left() {
+    let mut bench = Bench::new();
+    let old = bench.started(None);
+    bench.begun(old, &[1]);
+    let new = bench.started(None);
+    assert_eq!((new.id, new.epoch), (old.id, old.epoch + 1));
+    assert_eq!(bench.produce(old, 2), Err(Refusal::Fenced));
+    for ticket in [bench.end(old, true), bench.end(old, false), bench.add(old)] {
+        assert_eq!(bench.hear(ticket), refused(Refusal::Fenced));
+    }
+    let ticket = bench.start(Some(old));
+    assert_eq!(bench.hear(ticket), refused(Refusal::Fenced));
+    assert_eq!((bench.log.len(), &bench.ends[..]), (0, &[End::Fenced][..]));
+    let stranger = Producer { id: 5, epoch: 0 };
+    let ticket = bench.end(stranger, true);
+    assert_eq!(bench.hear(ticket), refused(Refusal::Unknown));
+}
+
+#[test]
+fn a_producer_that_asks_again_for_its_next_epoch_gets_the_same() {
+    let mut bench = Bench::new();
+    let first = bench.started(None);
+    let second = bench.started(Some(first));
+    assert_eq!(bench.started(Some(first)), second);
+    bench.crash(0);
+    assert_eq!(bench.started(Some(first)), second);
+    assert_ne!(bench.started(Some(second)), second);
+}
+
+#[test]
+fn epochs_that_are_used_up_are_followed_by_a_new_number() {
+    let mut bench = Bench::new();
+    let mut producer = bench.started(None);
+    let id = producer.id;
+    while producer.epoch < i16::MAX - 1 {
+        producer = bench.started(Some(producer));
+        assert_eq!(producer.id, id);
+    }
+    let next = bench.started(Some(producer));
+    assert!(next.id != id && next.epoch == 0);
+    assert!(!bench.transactions.has_number(id) && bench.transactions.has_number(next.id));
+}
+
+#[test]
+fn a_transaction_whose_time_is_over_is_gone_and_its_producer_may_go_on() {
+    let mut bench = Bench::new();
+    let producer = bench.started(None);
+    bench.begun(producer, &[1]);
+    let timeout = u64::try_from(TIMEOUT_MS).unwrap();
+    bench.pass(timeout - 1);
+    assert_eq!(bench.produce(producer, 2), Ok(()));
+    bench.pass(1);
+    assert_eq!(bench.produce(producer, 3), Err(Refusal::Lost));
+    let ticket = bench.end(producer, true);
+    assert_eq!(bench.hear(ticket), refused(Refusal::Lost));
+    let ticket = bench.end(producer, false);
+    assert_eq!(bench.hear(ticket), Answer::Done);
+    bench.begun(producer, &[4]);
+    bench.end(producer, true);
+    // Its end is on its way: that is not taken back.
+    bench.pass(timeout);
+    bench.settle();
+    assert_eq!((&bench.log[..], &bench.ends[..]), (&[4][..], &[End::TimedOut, End::Committed][..]));
+}
+
+#[test]
+fn what_the_store_refuses_can_be_asked_for_again() {
+    let mut bench = Bench::new();
+    let ticket = bench.start(None);
+    bench.store(false);
+    assert_eq!(bench.hear(ticket), refused(Refusal::NotStored));
+    let producer = bench.started(None);
+    let ticket = bench.add(producer);
+    bench.store(false);
+    assert_eq!(bench.hear(ticket), refused(Refusal::NotStored));
+    assert_eq!(bench.produce(producer, 1), Err(Refusal::NotOpen));
+    bench.begun(producer, &[2]);
+    let ticket = bench.end(producer, true);
+    assert_eq!(bench.produce(producer, 3), Err(Refusal::Busy));
+    let again = bench.end(producer, true);
+    assert_eq!(bench.answers.remove(&again), Some(refused(Refusal::Busy)));
+    bench.store(false);
+    assert_eq!(bench.hear(ticket), refused(Refusal::NotStored));
+    let ticket = bench.end(producer, true);
+    assert_eq!(bench.hear(ticket), Answer::Done);
+    assert_eq!(bench.log, [2]);
+}
+
+#[test]
+fn what_is_more_than_a_transaction_may_hold_is_refused() {
+    let limits = Limits { bytes_max: 250, all_bytes_max: 250, ids_max: 1, ..Limits::default() };
+    let mut bench = Bench::with(limits);
+    let producer = bench.started(None);
+    assert_eq!(bench.produce(producer, 1), Err(Refusal::NotOpen));
+    bench.begun(producer, &[1, 2]);
+    assert_eq!(bench.produce(producer, 3), Err(Refusal::TooLarge));
+    assert_eq!(bench.read_up_to(producer, 1), Err(Refusal::NotOpen), "the group was not added");
+    let ticket = bench.add_part(producer, Part::Group(group()));
+    assert_eq!(bench.hear(ticket), Answer::Done);
+    assert_eq!(bench.read_up_to(producer, 1), Err(Refusal::TooLarge));
+    bench.transactions.limits.bytes_max = 1000;
+    assert_eq!(bench.produce(producer, 3), Err(Refusal::NoRoom));
+    let start = crate::transactions::Start { timeout_ms: 1, known: None, fresh: Some(9) };
+    let ticket = crate::transactions::Ticket(99);
+    bench.transactions.start(&"another".into(), ticket, start, bench.now);
+    let effects = bench.transactions.take_effects();
+    assert_eq!(effects.len(), 1, "{effects:?}");
+}
+
+#[test]
+fn an_id_that_nobody_uses_is_forgotten() {
+    let mut bench = Bench::with(Limits { retention_ms: 1000, ..Limits::default() });
+    let producer = bench.started(None);
+    bench.begun(producer, &[1]);
+    bench.now.wall_ms += 5000;
+    bench.transactions.expire(bench.now);
+    assert_eq!(bench.produce(producer, 2), Ok(()), "it is in use");
+    let ticket = bench.end(producer, true);
+    assert_eq!(bench.hear(ticket), Answer::Done);
+    bench.transactions.expire(bench.now);
+    assert!(!bench.transactions.needs_number(&id()));
+    bench.now.wall_ms += 1000;
+    bench.transactions.expire(bench.now);
+    bench.pass(0);
+    bench.settle();
+    assert!(bench.transactions.needs_number(&id()) && !bench.transactions.has_number(producer.id));
+    bench.crash(0);
+    assert!(bench.transactions.needs_number(&id()));
+}
