@@ -1,5 +1,6 @@
 //! Pure protocol code: bytes or events and `now` in, effects out. Never a socket, file or clock.
 
+pub mod access;
 pub mod delayed;
 pub mod delivery;
 pub mod id;

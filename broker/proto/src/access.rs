@@ -1,0 +1,23 @@
+//! Who may do what: rules, read from text, and the answer for one subject. Pure: asks nobody who a
+//! subject is, reads no file, and never acts on its answers.
+
+mod action;
+mod filter;
+mod mosquitto;
+mod network;
+mod own;
+mod rights;
+mod rule;
+mod rules;
+mod shelf;
+mod subject;
+mod trie;
+mod words;
+
+pub use action::{Action, Actions};
+pub use mosquitto::parse_mosquitto;
+pub use own::parse_rules;
+pub use rights::{Admits, Rights};
+pub use rule::{AccessError, Effect, Parsed, Rule};
+pub use rules::{Rules, Wide};
+pub use subject::{Place, Subject};

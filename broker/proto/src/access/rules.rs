@@ -1,0 +1,290 @@
+//! All rules, and what they come to for a subject. Never reads a file.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use ahash::{AHashMap, AHashSet};
+
+use super::action::Action;
+use super::rights::{Compiled, Rights};
+use super::rule::{Effect, Parsed, Rule};
+use super::shelf::Shelf;
+use super::subject::Subject;
+
+/// Sets of rules that are remembered before those that nobody has are looked for.
+const SWEEP_AT: usize = 1_024;
+
+/// What becomes of a SUBSCRIBE to more than a subject may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wide {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// It is taken, and messages that the subject may not have are left out.
+    Sieve,
+}
+
+/// The rules in force. What none of them allows is denied.
+#[derive(Debug)]
+pub struct Rules {
+    rules: Vec<Rule>,
+    shelf: Shelf,
+    groups: AHashMap<Box<str>, AHashSet<Box<str>>>,
+    wide: Wide,
+    /// What was made ready for those who are here, by the numbers of their rules.
+    ready: Mutex<Ready>,
+}
+
+#[derive(Debug)]
+struct Ready {
+    known: AHashMap<Box<[u32]>, Weak<Compiled>>,
+    sweep_at: usize,
+}
+
+impl Rules {
+    /// The rules of these files together.
+    #[must_use]
+    pub fn new(files: Vec<Parsed>, wide: Wide) -> Self {
+        let (mut rules, mut groups) = (Vec::new(), AHashMap::<_, AHashSet<_>>::new());
+        for file in files {
+            rules.extend(file.rules);
+            for (group, user) in file.members {
+                groups.entry(group).or_default().insert(user);
+            }
+        }
+        let ready = Mutex::new(Ready { known: AHashMap::new(), sweep_at: SWEEP_AT });
+        Self { shelf: Shelf::of(&rules), rules, groups, wide, ready }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether there is none: then everything is denied.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// What becomes of wide filters.
+    #[must_use]
+    pub fn wide(&self) -> Wide {
+        self.wide
+    }
+
+    /// What this subject may do.
+    #[must_use]
+    pub fn rights(&self, subject: Subject) -> Rights {
+        let numbers: Box<[u32]> = self.numbers(&subject).into();
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(compiled) = ready.known.get(&numbers).and_then(Weak::upgrade) {
+            return Rights { compiled, subject };
+        }
+        let rules = numbers.iter().map(|number| &self.rules[*number as usize]);
+        let parts = rules.map(|rule| (rule.effect, rule.actions, rule.filter.clone()));
+        let compiled = Arc::new(Compiled::of(parts));
+        if ready.known.len() >= ready.sweep_at {
+            ready.known.retain(|_, compiled| compiled.strong_count() > 0);
+            ready.sweep_at = (2 * ready.known.len()).max(SWEEP_AT);
+        }
+        ready.known.insert(numbers, Arc::downgrade(&compiled));
+        Rights { compiled, subject }
+    }
+
+    /// The rule that decides about a topic, and whether it is allowed; no rule: it is not.
+    #[must_use]
+    pub fn explain(&self, subject: &Subject, action: Action, topic: &str) -> (bool, Option<&Rule>) {
+        let numbers = self.numbers(subject);
+        let rules = numbers.iter().map(|number| &self.rules[*number as usize]);
+        let about: Vec<&Rule> = rules
+            .filter(|rule| rule.actions.has(action) && rule.filter.matches(topic, subject))
+            .collect();
+        let first = |effect| about.iter().copied().find(|rule| rule.effect == effect);
+        match first(Effect::Deny) {
+            Some(rule) => (false, Some(rule)),
+            None => match first(Effect::Allow) {
+                Some(rule) => (true, Some(rule)),
+                None => (false, None),
+            },
+        }
+    }
+
+    /// The rules that are for this subject.
+    fn numbers(&self, subject: &Subject) -> Vec<u32> {
+        let is_in = |group: &str| {
+            let members = self.groups.get(group);
+            subject.named_user().is_some_and(|user| members.is_some_and(|all| all.contains(user)))
+        };
+        let mut numbers = self.shelf.candidates(subject);
+        numbers.retain(|number| self.rules[*number as usize].is_for(subject, &is_in));
+        numbers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Action, Rules, Subject, Wide};
+    use crate::access::{Admits, Place, parse_mosquitto, parse_rules};
+
+    fn rules(text: &str) -> Rules {
+        Rules::new(vec![parse_rules(text).expect("good rules")], Wide::Refuse)
+    }
+
+    fn user(name: &str) -> Subject {
+        let place = Place { address: "10.1.2.3".parse().ok(), listener: "mqtt" };
+        let user = (!name.is_empty()).then(|| name.into());
+        Subject { client_id: "c1".into(), user, certificate: None, place: Some(place) }
+    }
+
+    const RULES: &str = "
+        group ops = ann
+        allow everyone subscribe public/#
+        allow group=ops any #
+        deny  everyone publish public/rules
+        allow user=bob publish,subscribe home/%u/#
+        deny  user=bob retained home/bob/raw
+        allow client=c1 publish dev/%c/+
+        allow anonymous publish guests
+        allow address=10.0.0.0/8 publish near
+        allow listener=mqtts publish secret
+        deny  address=10.1.0.0/16 publish far
+        allow everyone publish far
+        allow user=sys subscribe $SYS/#
+    ";
+
+    #[test]
+    fn each_rule_holds_for_those_it_names_and_a_denial_wins() {
+        let rules = rules(RULES);
+        for (name, action, topic, expected) in [
+            ("bob", Action::Subscribe, "public/x", true),
+            ("bob", Action::Publish, "public/x", false),
+            ("ann", Action::Publish, "public/x", true),
+            ("ann", Action::Publish, "public/rules", false),
+            ("ann", Action::Subscribe, "$SYS/x", false),
+            ("sys", Action::Subscribe, "$SYS/x", true),
+            ("bob", Action::Publish, "home/bob/raw", true),
+            ("bob", Action::Retained, "home/bob/raw", false),
+            ("bob", Action::Retained, "home/bob/x", true),
+            ("bob", Action::Publish, "home/ann/x", false),
+            ("", Action::Publish, "home//x", false),
+            ("", Action::Publish, "guests", true),
+            ("bob", Action::Publish, "guests", false),
+            ("", Action::Publish, "dev/c1/x", true),
+            ("", Action::Publish, "dev/c2/x", false),
+            ("", Action::Publish, "near", true),
+            ("", Action::Publish, "secret", false),
+            ("", Action::Publish, "far", false),
+            ("ann", Action::KafkaRead, "a", true),
+            ("bob", Action::KafkaRead, "home/bob/x", false),
+        ] {
+            let subject = user(name);
+            let rights = rules.rights(subject.clone());
+            assert_eq!(rights.may(action, topic), expected, "{name} {action:?} {topic}");
+            let (explained, _) = rules.explain(&subject, action, topic);
+            assert_eq!(explained, expected, "explained: {name} {action:?} {topic}");
+        }
+    }
+
+    #[test]
+    fn who_is_away_keeps_what_his_place_allowed_and_is_not_held_to_what_it_denied() {
+        let rules = rules(RULES);
+        let away = rules.rights(Subject { place: None, ..user("") });
+        assert!(away.may(Action::Publish, "near") && away.may(Action::Publish, "far"));
+        assert!(!away.may(Action::Publish, "public/x"));
+    }
+
+    #[test]
+    fn a_filter_is_allowed_whole_in_part_or_not_at_all() {
+        let rules = rules("allow user=bob subscribe a/#\ndeny user=bob subscribe a/secret/#");
+        let rights = rules.rights(user("bob"));
+        for (filter, expected) in [
+            ("a/b/+", Admits::All),
+            ("a/#", Admits::Some),
+            ("a/+", Admits::Some),
+            ("#", Admits::Some),
+            ("a/secret/x", Admits::None),
+            ("a/secret/#", Admits::None),
+            ("b/#", Admits::None),
+        ] {
+            assert_eq!(rights.admits(Action::Subscribe, filter), expected, "{filter}");
+        }
+        assert_eq!(rights.admits(Action::Publish, "a/b"), Admits::None);
+    }
+
+    #[test]
+    fn no_rules_in_a_file_deny_everything() {
+        let rules = rules("# nothing here\n");
+        assert!(rules.is_empty());
+        assert!(!rules.rights(user("ann")).may(Action::Publish, "a"));
+        assert_eq!(rules.rights(user("ann")).admits(Action::Subscribe, "a"), Admits::None);
+    }
+
+    #[test]
+    fn a_file_of_mosquitto_means_what_it_means_there() {
+        let text = "
+            # everybody without a name
+            topic read news/#
+            user roger
+            topic foo/bar
+            topic deny foo/bar/secret
+            topic read foo/bar/#
+            user ann lee
+            topic write spaced topic/x
+            pattern readwrite dev/%c/#
+            pattern write of/%u/x
+        ";
+        let parsed = parse_mosquitto(text).expect("a good file");
+        let rules = Rules::new(vec![parsed], Wide::Sieve);
+        for (name, action, topic, expected) in [
+            ("", Action::Subscribe, "news/x", true),
+            ("", Action::Publish, "news/x", false),
+            ("roger", Action::Subscribe, "news/x", false),
+            ("roger", Action::Publish, "foo/bar", true),
+            ("roger", Action::Subscribe, "foo/bar/x", true),
+            ("roger", Action::Subscribe, "foo/bar/secret", false),
+            ("roger", Action::Publish, "foo/bar/x", false),
+            ("ann lee", Action::Publish, "spaced topic/x", true),
+            ("ann lee", Action::Subscribe, "spaced topic/x", false),
+            ("roger", Action::Retained, "dev/c1/x", true),
+            ("roger", Action::Publish, "of/roger/x", true),
+            ("", Action::Publish, "of//x", false),
+        ] {
+            let rights = rules.rights(user(name));
+            assert_eq!(rights.may(action, topic), expected, "{name} {action:?} {topic}");
+        }
+        for (wrong, line) in [("topic a/#/b", 1), ("user", 1), ("x", 1), ("\ntopic read #/a", 2)] {
+            assert_eq!(parse_mosquitto(wrong).expect_err(wrong).line, line, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn subjects_with_the_same_rules_share_what_was_made_of_them() {
+        let rules = rules("allow everyone publish dev/%c\nallow user=bob publish x");
+        let of =
+            |client: &str, name| rules.rights(Subject { client_id: client.into(), ..user(name) });
+        let (one, two, bob) = (of("c1", "ann"), of("c2", "eve"), of("c3", "bob"));
+        assert!(Arc::ptr_eq(&one.compiled, &two.compiled));
+        assert!(!Arc::ptr_eq(&one.compiled, &bob.compiled));
+        let system = Rules::new(
+            vec![parse_rules("allow everyone any %c/#").expect("good rules")],
+            Wide::Refuse,
+        );
+        let named_so = Subject { client_id: "$SYS".into(), ..user("ann") };
+        assert!(!system.rights(named_so).may(Action::Subscribe, "$SYS/x"));
+        assert!(one.may(Action::Publish, "dev/c1") && !one.may(Action::Publish, "dev/c2"));
+    }
+
+    #[test]
+    fn the_line_that_decides_is_named() {
+        let rules = rules(RULES);
+        let line = |name, topic| {
+            rules.explain(&user(name), Action::Publish, topic).1.map(|rule| rule.line)
+        };
+        assert_eq!(line("ann", "public/rules"), Some(5));
+        assert_eq!(line("ann", "x"), Some(4));
+        assert_eq!(line("eve", "x"), None);
+    }
+}

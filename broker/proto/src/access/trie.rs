@@ -1,0 +1,126 @@
+//! Filters of rules as a tree of levels, with what they give and take. Walked once for a topic, it
+//! answers for all actions. Knows no rule.
+
+use ahash::AHashMap;
+
+use super::action::Actions;
+use super::filter::{Level, Named};
+use super::rule::Effect;
+use super::subject::Subject;
+
+/// What rules give and take.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    allowed: Actions,
+    denied: Actions,
+}
+
+impl Sums {
+    fn add(&mut self, other: Self) {
+        self.allowed = self.allowed.and(other.allowed);
+        self.denied = self.denied.and(other.denied);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    texts: AHashMap<Box<str>, u32>,
+    named: Vec<(Named, u32)>,
+    plus: Option<u32>,
+    /// For a topic that ends here.
+    here: Sums,
+    /// For it and all below.
+    below: Sums,
+}
+
+/// The tree.
+#[derive(Debug)]
+pub(super) struct Trie {
+    nodes: Vec<Node>,
+}
+
+impl Trie {
+    pub(super) fn new() -> Self {
+        Self { nodes: vec![Node::default()] }
+    }
+
+    /// Adds a filter.
+    pub(super) fn add(&mut self, levels: &[Level], effect: Effect, actions: Actions) {
+        let sums = match effect {
+            Effect::Allow => Sums { allowed: actions, denied: Actions::NONE },
+            Effect::Deny => Sums { allowed: Actions::NONE, denied: actions },
+        };
+        let mut at = 0;
+        for level in levels {
+            if *level == Level::Hash {
+                return self.nodes[at as usize].below.add(sums);
+            }
+            at = self.child(at, level);
+        }
+        self.nodes[at as usize].here.add(sums);
+    }
+
+    fn child(&mut self, at: u32, level: &Level) -> u32 {
+        let next = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let node = &mut self.nodes[at as usize];
+        let child = match level {
+            Level::Text(text) => *node.texts.entry(text.clone()).or_insert(next),
+            Level::Plus | Level::Hash => *node.plus.get_or_insert(next),
+            Level::Named(name) => match node.named.iter().find(|(known, _)| known == name) {
+                Some((_, child)) => *child,
+                None => {
+                    node.named.push((name.clone(), next));
+                    next
+                }
+            },
+        };
+        if child == next {
+            self.nodes.push(Node::default());
+        }
+        child
+    }
+
+    /// What may be done with this topic.
+    pub(super) fn allowed(&self, topic: &str, subject: &Subject) -> Actions {
+        let mut sums = Sums::default();
+        let walk = Walk { trie: self, subject, has_wildcards: !topic.starts_with('$') };
+        walk.visit(0, Some(topic), &mut sums);
+        sums.allowed.without(sums.denied)
+    }
+}
+
+struct Walk<'a> {
+    trie: &'a Trie,
+    subject: &'a Subject,
+    /// Wildcards of the first level count.
+    has_wildcards: bool,
+}
+
+impl Walk<'_> {
+    /// `rest`: the levels that are left; `None` when the topic ended.
+    fn visit(&self, at: u32, rest: Option<&str>, sums: &mut Sums) {
+        let Some(node) = self.trie.nodes.get(at as usize) else { return };
+        let takes_wildcards = at != 0 || self.has_wildcards;
+        if takes_wildcards {
+            sums.add(node.below);
+        }
+        let Some(rest) = rest else { return sums.add(node.here) };
+        let (level, rest) = match rest.split_once('/') {
+            Some((level, rest)) => (level, Some(rest)),
+            None => (rest, None),
+        };
+        if !node.texts.is_empty()
+            && let Some(child) = node.texts.get(level)
+        {
+            self.visit(*child, rest, sums);
+        }
+        if let Some(child) = node.plus.filter(|_| takes_wildcards) {
+            self.visit(child, rest, sums);
+        }
+        for (name, child) in &node.named {
+            if (takes_wildcards || name.is_apart()) && name.is(level, self.subject) {
+                self.visit(*child, rest, sums);
+            }
+        }
+    }
+}
