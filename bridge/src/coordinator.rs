@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use tidewire_store::{Commit, Outcome, ReadError, Reply, Store};
+use tidewire_store::{Commit, Outcome, ReadError, Reply, Store, TableChange};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -181,6 +181,8 @@ impl Coordinator {
                     }
                 }
                 Effect::Store { write, changes } => {
+                    // Who commits offsets lets retention free space, also on a full disk.
+                    let changes = changes.into_iter().map(TableChange::that_stays).collect();
                     let commit = Commit { appends: Vec::new(), changes };
                     let reply: Arc<dyn Reply> = Arc::clone(&self.inbox) as Arc<dyn Reply>;
                     self.store.submit(commit, Some((write, reply)));

@@ -129,7 +129,8 @@ impl Bans {
     ) {
         self.begin(&changes);
         let rows = changes.iter().map(|(target, row)| {
-            TableChange::new(Table::Bans, target.key(), row.as_ref().map(BanRow::encode))
+            let row = row.as_ref().map(BanRow::encode);
+            TableChange::new(Table::Bans, target.key(), row).that_stays()
         });
         let commit = Commit { appends: Vec::new(), changes: rows.collect() };
         let settling = Settling { bans: Arc::clone(self), changes, done: Mutex::new(done) };

@@ -78,7 +78,7 @@ fn end_sessions(shared: &Shared, now_ms: i64) -> Result<(), ReadError> {
     let mut changes = Changes::new(store);
     for (key, session) in connected {
         let row = SessionRow { ended_ms: Some(now_ms), ..session };
-        changes.add(TableChange::new(Table::Sessions, key, Some(row.encode())));
+        changes.add(TableChange::new(Table::Sessions, key, Some(row.encode())).that_stays());
     }
     changes.commit();
     Ok(())

@@ -259,7 +259,7 @@ impl RetainedIndex {
         if shard.pending.contains_key(&hash) || !shard.kept.get(&hash).is_some_and(is_stale) {
             return;
         }
-        let change = TableChange::new(Table::Retained, topic.into(), None);
+        let change = TableChange::new(Table::Retained, topic.into(), None).that_stays();
         store.submit(Commit { appends: Vec::new(), changes: vec![change] }, None);
         self.replace(shard, hash, None);
     }

@@ -23,7 +23,7 @@ pub(super) fn cluster_id(store: &Store) -> Result<String, PortError> {
         let _ = write!(id, "{byte:02x}");
         id
     });
-    let change = TableChange::new(Table::Meta, KEY.into(), Some(id.as_bytes().into()));
+    let change = TableChange::new(Table::Meta, KEY.into(), Some(id.as_bytes().into())).that_stays();
     // Its outcome is in order before all that anybody is answered later.
     store.submit(Commit { appends: Vec::new(), changes: vec![change] }, None);
     Ok(id)

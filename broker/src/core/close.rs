@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use tidewire_proto::mqtt::{
-    DecodeError, DecodeErrorKind, Disconnect, PacketKind, ReasonCode, Version,
+    ConnAck, DecodeError, DecodeErrorKind, Disconnect, Packet, PacketKind, ReasonCode, Version,
 };
 use tidewire_proto::routing::grant::SessionKey;
 use tidewire_store::rows::session::SessionRow;
 
+use crate::core::denial::{Denial, put_with_words};
 use crate::core::farewell::put_farewell;
 use crate::core::inbox::Release;
 use crate::core::open::{ConnId, Open, Phase};
+use crate::core::send::put;
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
 use crate::metrics::{CloseReason, RefuseReason};
@@ -116,6 +118,23 @@ impl Core {
         }
         self.end_session(id, cause);
         if let Some(conn) = self.conn(id) {
+            conn.socket.pause(true);
+        }
+        self.mark_dirty(id);
+    }
+
+    /// Ends a connection whose session could not be written down, and says so in its CONNACK.
+    pub(crate) fn refuse_taken_up(&mut self, id: ConnId, no: Denial) {
+        let Some(open) = self.open(id) else { return };
+        let (version, hearing) = (open.version, open.hearing());
+        // What lies in the place of its will is that of an earlier connection, and may be owed.
+        open.will = None;
+        self.end_session(id, CloseReason::Limit);
+        if let Some(conn) = self.conn(id) {
+            put_with_words(&mut conn.out, Some(no.words), hearing, |properties, out| {
+                let ack = ConnAck { session_present: false, reason: no.reason, properties };
+                put(&Packet::ConnAck(ack), version, out);
+            });
             conn.socket.pause(true);
         }
         self.mark_dirty(id);

@@ -3,6 +3,7 @@
 use tidewire_proto::delayed::parse;
 use tidewire_proto::message::Published;
 use tidewire_proto::mqtt::{Publish, ReasonCode};
+use tidewire_proto::qos::Qos;
 use tidewire_proto::record::BatchBuilder;
 use tidewire_store::Table;
 use tidewire_store::rows::delayed::{DelayedKey, DelayedRow};
@@ -58,7 +59,9 @@ impl Core {
         };
         self.turn.put_with_messages(Table::Wills, key.encode(), Some(row));
         let core = keeper_of(client_id, self.shared.inboxes.len());
-        self.turn.waiting.push(Waiting::DelayedTaken(DelayedTaken { key, bytes, core }));
+        let is_unasked = publish.qos == Qos::AtMostOnce;
+        let taken = DelayedTaken { key, bytes, core, is_unasked };
+        self.turn.waiting.push(Waiting::DelayedTaken(taken));
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ use crate::core::timers::Due;
 use crate::core::turn::Waiting;
 use crate::core::waiting_room::DelayedTaken;
 use crate::ledger::will_bytes;
-use crate::metrics::DropReason;
+use crate::metrics::{DropReason, Quality};
 use crate::registry::Owner;
 
 /// So much is done before others get their turn.
@@ -179,7 +179,13 @@ impl Core {
     pub(crate) fn on_delayed_taken(&mut self, taken: &DelayedTaken, is_ok: bool) {
         match is_ok {
             true => self.shared.inboxes[taken.core].push(Event::Due(vec![Due::Message(taken.key)])),
-            false => self.shared.delayed.give_back(taken.bytes),
+            false => {
+                self.shared.delayed.give_back(taken.bytes);
+                if taken.is_unasked {
+                    let label = (DropReason::Store, Quality::AtMostOnce);
+                    self.counters.messages_dropped.add(label, 1);
+                }
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use crate::core::letters::ToMember;
 use crate::core::open::{Conn, ConnId, Phase, Suback};
 use crate::core::send::quality;
 use crate::core::state::Core;
-use crate::core::turn::{Member, Ticket, Waiting};
+use crate::core::turn::{Connack, Member, Ticket, Waiting};
 use crate::metrics::{CloseReason, DropReason};
 
 type Committed = Result<(), CommitError>;
@@ -100,7 +100,7 @@ impl Core {
                 self.post.for_member(core, joined);
                 self.end_turn_soon();
             }
-            Waiting::Connack(id, bytes, from) => {
+            Waiting::Connack(id, Connack { bytes, from, .. }) => {
                 let result = self.all_since(from, result);
                 self.on_taken_up(id, &bytes, &result);
             }
@@ -159,6 +159,9 @@ impl Core {
 
     fn on_taken_up(&mut self, id: ConnId, connack: &[u8], result: &Committed) {
         self.visit_if_failed(id, result);
+        if let Err(error) = result {
+            return self.refuse_taken_up(id, Denial::of_commit(error));
+        }
         self.send_held(id, connack, result);
         self.on_opened(id);
     }

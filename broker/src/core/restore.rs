@@ -21,7 +21,8 @@ use tidewire_store::{ReadError, Table};
 
 use crate::core::open::{Claim, ConnId, Open, Phase};
 use crate::core::state::Core;
-use crate::core::turn::Waiting;
+use crate::core::turn::{Connack, Waiting};
+use crate::core::will::is_small;
 use crate::ledger::will_bytes;
 use crate::link::Peer;
 use crate::metrics::RefuseReason;
@@ -106,6 +107,11 @@ impl Core {
     }
 
     fn take_up(&mut self, id: ConnId, mut claim: Claim) -> Result<(), NotTaken> {
+        let has_large_will = claim.will.as_ref().is_some_and(|will| !is_small(&will.message));
+        if has_large_will {
+            // Refused or not: it goes by itself, not with what others publish.
+            self.submit();
+        }
         let (version, from) = (claim.version, self.next_ticket);
         let client_id = claim.client_id.clone();
         let row = self.shared.store.get(Table::Sessions, client_id.as_bytes())?;
@@ -135,7 +141,7 @@ impl Core {
             self.delete_rows(&client_id, Members::Stay)?;
         }
         self.change_will(&client_id, old_will, is_kept, open.will.as_ref());
-        let connack = self.connack(version, &client_id, &open.terms, is_kept);
+        let bytes = self.connack(version, &client_id, &open.terms, is_kept);
         open.is_changed = open.is_durable();
         self.counters.connections_accepted += 1;
         if let Some(conn) = self.conn(id) {
@@ -143,8 +149,11 @@ impl Core {
             conn.phase = Phase::Open(Box::new(open));
         }
         self.mark_changed(id, true);
-        self.turn.waiting.push(Waiting::Connack(id, connack, from));
-        self.end_turn_soon();
+        self.turn.waiting.push(Waiting::Connack(id, Connack { bytes, from, has_large_will }));
+        match has_large_will {
+            true => self.submit(),
+            false => self.end_turn_soon(),
+        }
         Ok(())
     }
 

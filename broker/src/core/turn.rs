@@ -40,6 +40,15 @@ pub(crate) struct Member {
     pub(crate) token: u32,
 }
 
+/// The answer to a CONNECT that was taken.
+pub(crate) struct Connack {
+    pub(crate) bytes: Vec<u8>,
+    /// Its rows are in the commits from this one on.
+    pub(crate) from: Ticket,
+    /// Its will is refused where messages are.
+    pub(crate) has_large_will: bool,
+}
+
 /// Who is told when a commit is durable, and how.
 pub(crate) enum Waiting {
     Puback(ConnId, PacketId),
@@ -55,8 +64,8 @@ pub(crate) enum Waiting {
     Joining(ConnId, u32, Ticket),
     /// The row of a group that a SUBSCRIBE on some core waits for.
     Member(GroupId, Member),
-    /// CONNACK; the session is open. Its rows are in the commits from this one on.
-    Connack(ConnId, Vec<u8>, Ticket),
+    /// CONNACK; the session is open.
+    Connack(ConnId, Connack),
     /// A session's last rows are written: it can be taken up elsewhere.
     /// With it the session may be over.
     Ended(Arc<str>, ConnId, bool),
@@ -85,13 +94,13 @@ impl Waiting {
             | Self::Retained(_)
             | Self::DelayedTaken(_)
             | Self::DelayedSent(..) => true,
+            Self::Connack(_, connack) => connack.has_large_will,
             Self::Pubcomp(..)
             | Self::Refused(..)
             | Self::Send(..)
             | Self::Suback(..)
             | Self::Joining(..)
             | Self::Member(..)
-            | Self::Connack(..)
             | Self::Freed(_)
             | Self::Ended(..) => false,
         }

@@ -46,6 +46,8 @@ pub(crate) struct DelayedTaken {
     pub(crate) bytes: u64,
     /// Which core publishes it.
     pub(crate) core: usize,
+    /// Its publisher asked for no answer.
+    pub(crate) is_unasked: bool,
 }
 
 /// Which core publishes the delayed messages of a client: always the same one, so that those

@@ -15,6 +15,9 @@ use crate::core::timers::Due;
 use crate::core::turn::Waiting;
 use crate::ledger::will_bytes;
 
+/// What most wills are well below: a topic, and a word or two.
+const SMALL_BYTES: usize = 1024;
+
 impl Will {
     pub(crate) fn of(will: &mqtt::Will<'_>, now_ms: i64) -> Self {
         let mut batch = BatchBuilder::new();
@@ -129,7 +132,10 @@ impl Core {
         let bytes = will_bytes(client_id, &row.message);
         self.shared.wills.put(client_id.as_bytes(), Some(bytes));
         let key = client_id.as_bytes().into();
-        self.turn.put(Table::Wills, key, Some(row.encode()));
+        match is_small(&row.message) {
+            true => self.turn.put(Table::Wills, key, Some(row.encode())),
+            false => self.turn.put_with_messages(Table::Wills, key, Some(row.encode())),
+        }
     }
 
     fn delete_will_row(&mut self, client_id: &str) {
@@ -137,6 +143,12 @@ impl Core {
         let key = client_id.as_bytes().into();
         self.turn.put(Table::Wills, key, None);
     }
+}
+
+/// A will that is part of its session's rows: so small that a full disk, which takes no messages,
+/// takes it. Clients that leave one may then come and read.
+pub(crate) fn is_small(message: &Batch) -> bool {
+    message.bytes().len() <= SMALL_BYTES
 }
 
 /// Whether the return of a client comes too late for its will, or ends the session it belongs to.

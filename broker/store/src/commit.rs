@@ -68,7 +68,8 @@ pub struct TableChange {
     pub value: Option<Box<[u8]>>,
     /// Where in the value an offset lies that only the writer knows.
     pub offset_of: Option<OffsetOf>,
-    /// It does not depend on the rest of its commit, and is kept where that is refused.
+    /// It does not depend on the rest of its commit, and is kept where that is refused. On a full
+    /// disk it may use what is kept back for readers.
     pub stays: bool,
 }
 
@@ -89,7 +90,7 @@ impl TableChange {
         Self { table, key, value, offset_of: None, stays: false }
     }
 
-    /// The same, kept also when the rest of its commit is refused.
+    /// The same, kept also when the rest of its commit is refused, or when the disk is full.
     #[must_use]
     pub fn that_stays(self) -> Self {
         Self { stays: true, ..self }

@@ -23,6 +23,12 @@ pub(crate) struct Queued {
 }
 
 impl Queued {
+    /// Whether all of it is rows that stay, or of the store itself.
+    pub(crate) fn may_use_reserve(&self) -> bool {
+        let Commit { appends, changes } = &self.commit;
+        appends.is_empty() && (self.internal || changes.iter().all(|change| change.stays))
+    }
+
     /// The rest is refused: what stays is left, if the reason lets it be tried. Answers how many
     /// bytes it is smaller now.
     pub(crate) fn refuse_the_rest(&mut self, error: &CommitError) -> Option<u64> {

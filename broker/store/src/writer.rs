@@ -22,11 +22,12 @@ use crate::table::Table;
 use crate::tables::Checkpoint;
 use crate::wal::{FRAMES_FROM, NoFile, WalFile, is_full};
 
-/// This share of every file is for commits without appends when there is no next file: readers
-/// can then still acknowledge, which is what frees space.
+/// This share of every file is for rows that stay when there is no next file: readers can then
+/// still acknowledge, which is what frees space. Messages, and rows that are as good as messages,
+/// have no part in it.
 const RESERVE_SHARE: u64 = 16;
 
-/// Bytes of a file that commits with appends may use.
+/// Bytes of a file that any commit may use.
 pub(crate) fn append_room(file_bytes: u64) -> u64 {
     file_bytes - file_bytes / RESERVE_SHARE
 }
@@ -197,9 +198,7 @@ impl Writer {
                 return Ok(Room::AfterThisFrame);
             }
             match self.next_file() {
-                Err(CommitError::DiskFull)
-                    if queued.commit.appends.is_empty() && end <= file_bytes =>
-                {
+                Err(CommitError::DiskFull) if queued.may_use_reserve() && end <= file_bytes => {
                     return Ok(Room::Here);
                 }
                 other => other?,

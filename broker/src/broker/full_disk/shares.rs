@@ -1,16 +1,14 @@
 //! Share groups on a full disk: who was told success is a member, also after a crash.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::small_disk::{builder, large_is_refused, start};
+use super::small_disk::{HOUR, builder, copy, large_is_refused, start};
 use crate::broker::{Broker, Message};
 use crate::error::SubscribeError;
 use crate::{Qos, ReasonCode};
 
-const HOUR: Duration = Duration::from_secs(3600);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long the filters of those that subscribe are, one after the other: together their rows are
 /// more than the reserve.
@@ -25,19 +23,6 @@ async fn subscribe(broker: &Broker, number: usize) -> Result<crate::Subscription
     let member = broker.subscribe(filter).qos(Qos::AtLeastOnce);
     let asked = member.durable(format!("member-{number}"), HOUR).into_future();
     tokio::time::timeout(PATIENCE, asked).await.expect("it is answered")
-}
-
-/// What is on disk this moment.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let to = to.join(entry.file_name());
-        match entry.file_type().expect("a kind").is_dir() {
-            true => copy(&entry.path(), &to),
-            false => drop(std::fs::copy(entry.path(), to).expect("copied")),
-        }
-    }
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! A broker on a disk that can be full. Tests nothing itself.
 
 use std::io::{self, IoSlice};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tempfile::TempDir;
@@ -13,6 +15,9 @@ use crate::broker::door::Door;
 use crate::broker::{Broker, Builder, Message};
 use crate::error::PublishError;
 use crate::{Qos, ReasonCode};
+
+/// How long sessions wait for their clients.
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 /// A real disk on which no file grows while it is full.
 #[derive(Debug)]
@@ -122,10 +127,35 @@ pub(super) async fn start(builder: Builder, is_full: &Arc<AtomicBool>) -> Broker
 
 /// Publishes a large message; whether it was refused.
 pub(super) async fn large_is_refused(broker: &Broker) -> bool {
-    let message = Message::new("large", vec![b'x'; 20_000]).qos(Qos::AtLeastOnce);
+    !take(broker, 20_000).await
+}
+
+/// No message fits the log any more, however small.
+pub(super) async fn fill(broker: &Broker) {
+    for bytes in [20_000, 2_000, 200, 1] {
+        while take(broker, bytes).await {}
+    }
+}
+
+/// Whether a message of that size is taken.
+async fn take(broker: &Broker, bytes: usize) -> bool {
+    let message = Message::new("filler", vec![b'x'; bytes]).qos(Qos::AtLeastOnce);
     match broker.publish(message).await {
-        Ok(()) => false,
-        Err(PublishError::Refused(ReasonCode::QUOTA_EXCEEDED)) => true,
+        Ok(()) => true,
+        Err(PublishError::Refused(ReasonCode::QUOTA_EXCEEDED)) => false,
         Err(error) => panic!("{error}"),
+    }
+}
+
+/// What is on disk this moment.
+pub(super) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        match entry.file_type().expect("a kind").is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).expect("copied")),
+        }
     }
 }

@@ -170,7 +170,10 @@ fn a_full_disk_refuses_appends_lets_readers_acknowledge_and_recovers() {
     assert_eq!(refused, CommitError::DiskFull);
     assert_eq!(store.health(), Health::Writable);
     assert_eq!(texts(&store, 0).expect("still readable").len(), kept);
-    let cursor = Commit { appends: vec![], changes: vec![row("cursor", Some("5"))] };
+    let alone = |change| Commit { appends: vec![], changes: vec![change] };
+    let message = alone(row("later", Some(&"x".repeat(900))));
+    assert_eq!(store.commit(message), Err(CommitError::DiskFull), "it is as good as a message");
+    let cursor = alone(row("cursor", Some("5")).that_stays());
     store.commit(cursor).expect("the reserve takes it");
     let outcome = outcome_of(&store, beside_a_record(&"x".repeat(900)));
     assert_eq!(outcome.result, Err(CommitError::DiskFull));
