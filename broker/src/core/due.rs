@@ -19,6 +19,7 @@ use crate::core::state::Core;
 use crate::core::timers::Due;
 use crate::core::turn::Waiting;
 use crate::core::waiting_room::DelayedTaken;
+use crate::core::will::due_ms;
 use crate::ledger::will_bytes;
 use crate::metrics::{DropReason, Quality};
 use crate::registry::Owner;
@@ -116,19 +117,15 @@ impl Core {
         self.shared.sessions.put(client_id.as_bytes(), session.filter(|_| !is_over).map(|_| 0));
         self.settle_claims(client_id)?;
         if let Some(will) = will {
-            let is_due = match will.state {
-                WillState::Connected => true,
-                WillState::Waiting { due_ms, by_broker } => {
-                    due_ms <= now_ms || timer_ms == Some(due_ms) || (is_over && !by_broker)
-                }
+            let by_broker = matches!(will.state, WillState::Waiting { by_broker: true, .. });
+            let is_due = |due_ms: i64| {
+                due_ms <= now_ms || timer_ms == Some(due_ms) || (is_over && !by_broker)
             };
-            match will.state {
-                WillState::Waiting { due_ms, .. } if !is_due => {
+            match due_ms(&will, session, self.shared.started_ms) {
+                Some(due_ms) if !is_due(due_ms) => {
                     self.wait_until_due(Due::Will(Arc::clone(client_id), due_ms));
                 }
-                _ => {
-                    is_changed |= self.publish_will(&will.message, client_id);
-                }
+                _ => is_changed |= self.publish_will(&will.message, client_id),
             }
         }
         match session {
@@ -171,7 +168,7 @@ impl Core {
         self.turn.waiting.push(Waiting::DelayedSent(key, row.len() as u64));
     }
 
-    fn retry_delayed(&mut self, key: DelayedKey) {
+    pub(crate) fn retry_delayed(&mut self, key: DelayedKey) {
         self.timers.set(self.shared.clock.elapsed_ms() + RETRY_MS, Due::Message(key));
     }
 

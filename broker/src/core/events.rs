@@ -117,7 +117,7 @@ impl Core {
                 self.on_rows_ended(&client_id, id, is_over, result.is_ok());
             }
             Waiting::Will(client_id) => self.on_will_sent(client_id, result.is_ok()),
-            Waiting::LateWill(client_id) => self.on_late_will_sent(&client_id, result),
+            Waiting::LateWill(key) => self.on_late_will(key),
             Waiting::DelayedTaken(taken) => self.on_delayed_taken(&taken, result.is_ok()),
             Waiting::DelayedSent(key, bytes) => self.on_delayed_sent(key, bytes, result.is_ok()),
         }

@@ -140,7 +140,7 @@ impl Core {
             // Its rows end with this connection; a crash of ours ends it too.
             self.delete_rows(&client_id, Members::Stay)?;
         }
-        self.change_will(&client_id, old_will, is_kept, open.will.as_ref());
+        self.change_will(&client_id, (old_will, old), is_kept, open.will.as_ref());
         let bytes = self.connack(version, &client_id, &open.terms, is_kept);
         open.is_changed = open.is_durable();
         self.counters.connections_accepted += 1;

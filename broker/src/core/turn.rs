@@ -71,8 +71,8 @@ pub(crate) enum Waiting {
     Ended(Arc<str>, ConnId, bool),
     /// The will of a client that is away is published.
     Will(Arc<str>),
-    /// The same when its client is back.
-    LateWill(Arc<str>),
+    /// The same when its client is back: it waits for room, if it is not published.
+    LateWill(DelayedKey),
     /// Retained messages that were counted.
     Retained(Vec<Claimed>),
     /// Filters that one session had for itself.

@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
-use tidewire_proto::message::Published;
-use tidewire_proto::mqtt;
+use tidewire_proto::delivery::copy_properties;
+use tidewire_proto::message::{Message, Published};
+use tidewire_proto::mqtt::{self, PropertiesBuilder};
 use tidewire_proto::record::{Batch, BatchBuilder};
+use tidewire_store::rows::delayed::{DelayedKey, DelayedRow};
+use tidewire_store::rows::session::SessionRow;
 use tidewire_store::rows::will::{WillRow, WillState};
-use tidewire_store::{CommitError, ReadError, Table};
+use tidewire_store::{ReadError, Table};
 
 use crate::core::open::{Open, Will};
 use crate::core::state::Core;
@@ -53,13 +56,16 @@ impl Core {
     pub(crate) fn change_will(
         &mut self,
         client_id: &Arc<str>,
-        old: Option<WillRow>,
+        (old, session): (Option<WillRow>, Option<SessionRow>),
         is_resumed: bool,
         new: Option<&Will>,
     ) {
         self.timers.forget(client_id);
         let had_one = old.is_some();
-        if let Some(old) = old.filter(|old| is_sent_at_return(old, is_resumed, self.now_ms)) {
+        let (now_ms, started_ms) = (self.now_ms, self.shared.started_ms);
+        let is_due =
+            |old: &WillRow| due_ms(old, session, started_ms).is_some_and(|at| at <= now_ms);
+        if let Some(old) = old.filter(|old| is_sent_at_return(old, is_resumed, is_due(old))) {
             self.publish_late_will(&old.message, client_id);
         }
         match new {
@@ -104,13 +110,35 @@ impl Core {
         true
     }
 
-    /// Publishes a will whose client is back. It is not tried again: what the client itself says
-    /// from now on must not be overtaken by it. Nor does the client wait for it: it may be the one
-    /// whose reading makes room.
+    /// Publishes a will whose client is back: before anything that the client says from now on, if
+    /// there is room. If not it waits for room as a message whose time has come does, and the
+    /// client does not wait for it: it may be the one whose reading makes room.
     fn publish_late_will(&mut self, message: &Batch, client_id: &Arc<str>) {
-        match self.publish_kept(message, client_id, None) {
-            true => self.turn.waiting.push(Waiting::LateWill(Arc::clone(client_id))),
-            false => tracing::warn!(client_id = &**client_id, "a will is lost: its client is back"),
+        let key = DelayedKey {
+            due_ms: self.now_ms,
+            started_ms: self.shared.started_ms,
+            serial: self.shared.next_serial(),
+        };
+        let owed =
+            DelayedRow { client_id: (&**client_id).into(), message: owed(message, self.now_ms) };
+        self.turn.put(Table::Wills, key.encode(), Some(owed.encode()));
+        // Also where what comes in its place is refused.
+        self.turn.put(Table::Wills, client_id.as_bytes().into(), None);
+        if self.publish_kept(message, client_id, None) {
+            self.turn.put_with_messages(Table::Wills, key.encode(), None);
+        }
+        self.turn.waiting.push(Waiting::LateWill(key));
+    }
+
+    /// A will whose client is back was published, or waits for room.
+    pub(crate) fn on_late_will(&mut self, key: DelayedKey) {
+        match self.shared.store.get(Table::Wills, &key.encode()) {
+            Ok(Some(row)) => {
+                self.shared.delayed.add(row.len() as u64);
+                self.retry_delayed(key);
+            }
+            Ok(None) => (),
+            Err(error) => tracing::error!(%error, "a will cannot be read: it waits for a restart"),
         }
     }
 
@@ -119,12 +147,6 @@ impl Core {
         match is_ok {
             true => self.shared.wills.put(client_id.as_bytes(), None),
             false => self.visit_later(client_id),
-        }
-    }
-
-    pub(crate) fn on_late_will_sent(&self, client_id: &str, result: &Result<(), CommitError>) {
-        if let Err(error) = result {
-            tracing::warn!(client_id, %error, "a will is lost: its client is back");
         }
     }
 
@@ -151,12 +173,37 @@ pub(crate) fn is_small(message: &Batch) -> bool {
     message.bytes().len() <= SMALL_BYTES
 }
 
-/// Whether the return of a client comes too late for its will, or ends the session it belongs to.
-fn is_sent_at_return(will: &WillRow, is_resumed: bool, now_ms: i64) -> bool {
+/// A will as a message that is published now: what it may live begins.
+fn owed(will: &Batch, now_ms: i64) -> Batch {
+    let record = will.records().next();
+    let Some(message) = record.as_ref().and_then(Message::of) else { return will.clone() };
+    let mut properties = PropertiesBuilder::new();
+    if copy_properties(&mut properties, &message, message.received_ms).is_err() {
+        return will.clone();
+    }
+    let mut owed = BatchBuilder::new();
+    message.published(properties.as_properties()).push_to(&mut owed, now_ms);
+    owed.finish()
+}
+
+/// When a will is due, as far as its rows say: `None`, if the end of its connection is not in them.
+pub(crate) fn due_ms(will: &WillRow, session: Option<SessionRow>, started_ms: i64) -> Option<i64> {
+    if let WillState::Waiting { due_ms, .. } = will.state {
+        return Some(due_ms);
+    }
+    let session = session?;
+    // Connections that an earlier run of the broker had were ended by its end.
+    let ended_ms = session.ended_ms.filter(|ended_ms| *ended_ms > started_ms)?;
+    Some(ended_ms.saturating_add(i64::from(will.delay_s.min(session.expiry_s)) * 1000))
+}
+
+/// Whether the return of a client comes too late for its will, which is due or not, or ends the
+/// session it belongs to.
+fn is_sent_at_return(will: &WillRow, is_resumed: bool, is_due: bool) -> bool {
     match will.state {
+        _ if is_due => true,
         // The end of its connection could not be written.
         WillState::Connected => !is_resumed,
-        WillState::Waiting { due_ms, .. } if due_ms <= now_ms => true,
         // It was we who were away: a client that is back is not lost.
         WillState::Waiting { by_broker: true, .. } => false,
         WillState::Waiting { by_broker: false, .. } => !is_resumed,

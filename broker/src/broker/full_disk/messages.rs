@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tidewire_proto::mqtt::{
     Connect, Packet, Properties, PropertiesBuilder, PropertyId, PropertyValue, ReasonCode, Will,
 };
 
-use super::small_disk::{HOUR, builder, fill, large_is_refused, start};
+use super::small_disk::{HOUR, builder, copy, fill, large_is_refused, start};
 use crate::broker::pipe::{Pipe, VERSION};
 use crate::broker::{Broker, Message};
 use crate::error::PublishError;
-use crate::Qos;
+use crate::{Qos, Subscription};
 
+const PATIENCE: Duration = Duration::from_secs(20);
 /// As many bytes as the messages that the full disk refuses.
 const LARGE: usize = 20_000;
 /// So many would be more than the reserve.
@@ -93,4 +95,51 @@ async fn a_large_will_on_a_full_disk_is_refused_with_its_client_and_a_small_one_
     while large_is_refused(&broker).await {}
     let (_, answer) = connect(&broker, "device-0", &[b'x'; LARGE]).await;
     assert_eq!(answer, ReasonCode::SUCCESS);
+}
+
+/// The wills of one client, as they come.
+async fn next_will(reader: &mut Subscription) -> String {
+    let next = tokio::time::timeout(PATIENCE, reader.next()).await.expect("it is owed");
+    let payload = next.expect("a message").message.payload;
+    String::from_utf8(payload.into()).expect("text")
+}
+
+#[tokio::test]
+async fn a_will_that_is_due_on_a_full_disk_is_sent_when_there_is_room_though_its_client_is_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let is_full = Arc::new(AtomicBool::new(false));
+    let broker = start(builder(&folder), &is_full).await;
+    let mut reader = broker.subscribe("gone").durable("reader", HOUR).await.expect("a session");
+    let (pipe, _) = connect(&broker, "device", b"first").await;
+    is_full.store(true, Ordering::Relaxed);
+    fill(&broker).await;
+    // It is lost; and again, when it is back.
+    drop(pipe);
+    for will in ["second", "third"] {
+        let (_, answer) = connect(&broker, "device", will.as_bytes()).await;
+        assert_eq!(answer, ReasonCode::SUCCESS);
+    }
+    let (_back, answer) = connect(&broker, "device", b"none of these").await;
+    assert_eq!(answer, ReasonCode::SUCCESS);
+
+    let after = tempfile::tempdir().expect("a folder");
+    copy(folder.path(), after.path());
+    is_full.store(false, Ordering::Relaxed);
+    while large_is_refused(&broker).await {}
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        seen.push(next_will(&mut reader).await);
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, ["first", "second", "third"]);
+
+    // A crash in between makes no difference.
+    let crashed = builder(&after).start().await.expect("it starts");
+    let mut reader = crashed.subscribe("gone").durable("reader", HOUR).await.expect("a session");
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        seen.push(next_will(&mut reader).await);
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, ["first", "second", "third"]);
 }
