@@ -34,7 +34,9 @@ struct Claim {
 /// A claim that was given up and is still in the way of others.
 #[derive(Debug)]
 pub(crate) struct GivenUp {
-    filter: Box<str>,
+    pub(crate) filter: Box<str>,
+    /// Whose it was.
+    pub(crate) owner: Arc<str>,
     serial: u64,
 }
 
@@ -81,7 +83,8 @@ impl Exclusives {
         let claim = claims.by_filter.get_mut(filter).filter(|it| *it.owner == *client_id)?;
         claims.last_serial += 1;
         claim.given_up = Some(claims.last_serial);
-        Some(GivenUp { filter: filter.into(), serial: claims.last_serial })
+        let owner = Arc::clone(&claim.owner);
+        Some(GivenUp { filter: filter.into(), owner, serial: claims.last_serial })
     }
 
     /// That it was given up is durable.

@@ -1,5 +1,6 @@
 //! A broker whose disk is full: what it can still promise, it does. Nothing here is for use.
 
+mod exclusive;
 mod messages;
 mod shares;
 mod small_disk;

@@ -10,6 +10,7 @@ use crate::core::denial::Denial;
 use crate::core::open::{ConnId, Open};
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
+use crate::exclusive::GivenUp;
 use crate::topic_rules::EXCLUSIVE;
 
 /// What gives a filter another meaning, and none behind `$exclusive/`.
@@ -59,6 +60,25 @@ impl Core {
         }
     }
 
+    /// Filters were given up, durably. Where a row says otherwise, an earlier commit that was to
+    /// delete it was refused: the session still has the filter.
+    pub(crate) fn free_all(&self, all: &[GivenUp]) {
+        for given_up in all {
+            match self.has_exclusive_row(&given_up.owner, &given_up.filter) {
+                Ok(false) => self.shared.exclusives.free(given_up),
+                Ok(true) => (),
+                Err(error) => tracing::error!(%error, "a subscription cannot be read"),
+            }
+        }
+    }
+
+    fn has_exclusive_row(&self, client_id: &str, filter: &str) -> Result<bool, ReadError> {
+        let key = subscription::key(client_id, filter);
+        let row = self.shared.store.get(Table::Subscriptions, &key)?;
+        let found = row.and_then(|row| subscription::decode(&row).ok());
+        Ok(found.is_some_and(|found| found.is_exclusive))
+    }
+
     /// The session is over: so are all its claims.
     pub(crate) fn give_up_all(&mut self, client_id: &str, has_rows: bool) {
         for filter in self.shared.exclusives.of(client_id) {
@@ -69,10 +89,7 @@ impl Core {
     /// Nobody else writes the rows of this client now: it has the claims that they say.
     pub(crate) fn settle_claims(&mut self, client_id: &str) -> Result<(), ReadError> {
         for filter in self.shared.exclusives.of(client_id) {
-            let key = subscription::key(client_id, &filter);
-            let row = self.shared.store.get(Table::Subscriptions, &key)?;
-            let found = row.and_then(|row| subscription::decode(&row).ok());
-            if !found.is_some_and(|found| found.is_exclusive) {
+            if !self.has_exclusive_row(client_id, &filter)? {
                 self.give_up(&filter, client_id, false);
             }
         }

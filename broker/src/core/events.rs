@@ -108,10 +108,8 @@ impl Core {
                 let (index, store) = (&self.shared.retained, &self.shared.store);
                 claims.iter().for_each(|claimed| index.settle(claimed, store, result.is_ok()));
             }
-            Waiting::Freed(all) if result.is_ok() => {
-                all.iter().for_each(|given_up| self.shared.exclusives.free(given_up));
-            }
             // What is not durable is not free.
+            Waiting::Freed(all) if result.is_ok() => self.free_all(&all),
             Waiting::Freed(_) => (),
             Waiting::Ended(client_id, id, is_over) => {
                 self.on_rows_ended(&client_id, id, is_over, result.is_ok());

@@ -147,6 +147,21 @@ async fn take(broker: &Broker, bytes: usize) -> bool {
     }
 }
 
+/// Nothing fits the log any more, not even the reserve.
+pub(super) async fn use_up(broker: &Broker) {
+    while !large_is_refused(broker).await {}
+    for bytes in [20_000, 4_000, 800, 100] {
+        for number in 0.. {
+            let filter = format!("{bytes}/{number}/{}", "x".repeat(bytes));
+            let filler = broker.subscribe(filter).durable(format!("{bytes}/{number}"), HOUR);
+            match filler.await {
+                Ok(filler) => filler.close().await,
+                Err(_) => break,
+            }
+        }
+    }
+}
+
 /// What is on disk this moment.
 pub(super) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
