@@ -24,7 +24,13 @@ impl Core {
             }
             let grant = automatic.grant;
             let since = (!open.cursor.is_live()).then(|| self.positions.clone());
-            let new = Subscription { grant, since, is_replay: false, is_exclusive: false };
+            let new = Subscription {
+                grant,
+                since,
+                is_replay: false,
+                is_rewritten: false,
+                is_exclusive: false,
+            };
             if open.is_durable() {
                 let key = subscription::key(&open.client_id, &filter);
                 let row = Some(subscription::encode(&new));

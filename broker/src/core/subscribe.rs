@@ -106,7 +106,7 @@ impl Core {
         let name = self.shared.rules.filter(&named);
         // A group has one position: a member cannot begin elsewhere.
         match start {
-            None => self.subscribe(id, &name, options, made),
+            None => self.subscribe(id, &Asked { name: &name, named: &named }, options, made),
             Some(_) if is_shared(&name) => {
                 Err(Denial::new(INVALID, "a shared subscription cannot begin in the past"))
             }
@@ -120,7 +120,8 @@ impl Core {
                     retain_handling: RetainHandling::DoNotSend,
                     ..options
                 };
-                let qos = self.subscribe(id, &name, unasked, made)?;
+                let asked = Asked { name: &name, named: &named };
+                let qos = self.subscribe(id, &asked, unasked, made)?;
                 made.joins += 1;
                 made.suback.replays += 1;
                 self.seek(id, without_exclusive(&name).0, start, made.token);
@@ -132,13 +133,14 @@ impl Core {
     fn subscribe(
         &mut self,
         id: ConnId,
-        filter: &str,
+        asked: &Asked<'_>,
         options: SubscribeOptions,
         made: &mut Made,
     ) -> Result<Qos, Denial> {
         let shared = Arc::clone(&self.shared);
         let open = self.open(id).ok_or(GONE)?;
-        let (filter, is_exclusive) = without_exclusive(filter);
+        let is_rewritten = asked.name != asked.named;
+        let (filter, is_exclusive) = without_exclusive(asked.name);
         check(open, filter, &shared.limits)?;
         self.settle_exclusive(id, filter, is_exclusive)?;
         let grant = Grant {
@@ -153,14 +155,15 @@ impl Core {
                 return Err(Denial::new(INVALID, "No Local is not for shared subscriptions"));
             }
             self.subscribe_shared(id, filter, grant, made)?;
-            let subscription = Subscription { grant, since: None, is_replay: false, is_exclusive };
-            self.put_subscription(id, filter, subscription);
+            let since = None;
+            let new = Subscription { grant, since, is_replay: false, is_rewritten, is_exclusive };
+            self.put_subscription(id, filter, new);
             return Ok(options.qos);
         }
         let is_live = self.open(id).is_some_and(|open| open.cursor.is_live());
         let since = (!is_live).then(|| self.positions.clone());
-        let subscription = Subscription { grant, since, is_replay: false, is_exclusive };
-        let is_new = self.put_subscription(id, filter, subscription);
+        let new = Subscription { grant, since, is_replay: false, is_rewritten, is_exclusive };
+        let is_new = self.put_subscription(id, filter, new);
         self.trie.insert(filter, SessionKey(id.key), grant);
         let wants_retained = match options.retain_handling {
             RetainHandling::Send => true,
@@ -204,8 +207,10 @@ impl Core {
             let named = canonical(plain);
             let name = self.shared.rules.filter(&named);
             let mut code = self.unsubscribe(id, &name);
-            // A subscription that is older than the rule has the filter as the client gave it.
-            if name != named && code == ReasonCode::NO_SUBSCRIPTION_EXISTED {
+            // A subscription that is older than the rule has the filter as the client gave it; one
+            // that another rule made has it too, and is not meant.
+            let is_none = name != named && code == ReasonCode::NO_SUBSCRIPTION_EXISTED;
+            if is_none && !self.is_rewritten(id, &named) {
                 code = self.unsubscribe(id, &named);
             }
             codes.push(code.0);
@@ -223,6 +228,12 @@ impl Core {
         }
         self.turn.waiting.push(Waiting::Send(id, bytes));
         self.end_turn_soon();
+    }
+
+    fn is_rewritten(&mut self, id: ConnId, filter: &str) -> bool {
+        let (filter, _) = without_exclusive(filter);
+        let found = self.open(id).and_then(|open| open.subscriptions.get(filter));
+        found.is_some_and(|found| found.is_rewritten)
     }
 
     pub(crate) fn unsubscribe(&mut self, id: ConnId, filter: &str) -> ReasonCode {
@@ -243,6 +254,14 @@ impl Core {
         self.unsubscribe_shared(id, filter);
         ReasonCode::SUCCESS
     }
+}
+
+/// A filter that is subscribed to.
+struct Asked<'a> {
+    /// What the rules make of it.
+    name: &'a str,
+    /// As the client has it.
+    named: &'a str,
 }
 
 /// One name per subscription: `$queue/filter` is the share group `$queue`.

@@ -97,6 +97,33 @@ async fn unsubscribing_finds_what_is_older_than_a_rule_for_it() {
 }
 
 #[tokio::test]
+async fn unsubscribing_under_rules_that_lead_into_each_other_ends_what_that_filter_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = [(RewriteOn::Subscribe, "a/+", "b/$1"), (RewriteOn::Subscribe, "b/+", "c/$1")];
+    let (ok, none) = (ReasonCode::SUCCESS.0, ReasonCode::NO_SUBSCRIPTION_EXISTED.0);
+    // Each is what was asked for, and what it is to be answered; in two lives of the broker.
+    let subscribed = [("a/1", 1), ("b/1", 1), ("a/2", 1)];
+    let lives: [&[(&str, u8)]; 2] = [
+        &[("b/2", none), ("b/1", ok)],
+        &[("b/1", none), ("b/2", none), ("c/2", none), ("a/1", ok), ("a/1", none), ("a/2", ok)],
+    ];
+    for (life, unsubscribed) in lives.into_iter().enumerate() {
+        let broker = rewriting(&rules).data_folder(folder.path()).start().await.unwrap();
+        let mut device = Device::resume(broker.mqtt_address().unwrap(), "device");
+        for (id, (filter, answer)) in (1_u8..).zip(subscribed.iter().filter(|_| life == 0)) {
+            device.subscribe(filter, id.into());
+            assert_eq!(device.packet().unwrap().1, [0, id, 0, *answer], "{filter}");
+        }
+        for (id, (filter, answer)) in (10_u8..).zip(unsubscribed) {
+            device.unsubscribe(filter, id.into());
+            assert_eq!(device.packet().unwrap().1, [0, id, 0, *answer], "{life}: {filter}");
+        }
+        device.leave();
+        broker.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_delayed_message_is_rewritten_when_it_is_sent() {
     let broker = rewriting(&[(RewriteOn::Publish, "old/+", "new/$1")]).start().await.unwrap();
     let mut new = broker.subscribe("new/+").await.unwrap();

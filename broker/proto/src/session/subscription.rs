@@ -17,6 +17,8 @@ pub struct Subscription {
     pub since: Option<Positions>,
     /// It began in the past and has not caught up: messages at QoS 0 come from the log too.
     pub is_replay: bool,
+    /// A rule made its filter of another one, which the client had asked for.
+    pub is_rewritten: bool,
     /// No other session may have one at this very filter by the same name.
     pub is_exclusive: bool,
 }
@@ -252,7 +254,7 @@ mod tests {
 
     fn subscription(qos: Qos, since: Option<Positions>) -> Subscription {
         let grant = Grant { qos, no_local: false, retain_as_published: false, id: 0 };
-        Subscription { grant, since, is_replay: false, is_exclusive: false }
+        Subscription { grant, since, is_replay: false, is_rewritten: false, is_exclusive: false }
     }
 
     #[test]

@@ -14,6 +14,7 @@ const RETAIN_AS_PUBLISHED: u8 = 0b1000;
 const HAS_BEGINNING: u8 = 0b1_0000;
 const IS_REPLAY: u8 = 0b10_0000;
 const EXCLUSIVE: u8 = 0b100_0000;
+const REWRITTEN: u8 = 0b1000_0000;
 
 /// The key of a subscription in `Table::Subscriptions`.
 #[must_use]
@@ -41,6 +42,7 @@ pub fn encode(subscription: &Subscription) -> Box<[u8]> {
         (subscription.since.is_some(), HAS_BEGINNING),
         (subscription.is_replay, IS_REPLAY),
         (subscription.is_exclusive, EXCLUSIVE),
+        (subscription.is_rewritten, REWRITTEN),
     ] {
         flags |= if is_set { flag } else { 0 };
     }
@@ -76,7 +78,8 @@ pub fn decode(row: &[u8]) -> Result<Subscription, RowError> {
     };
     fields.end()?;
     let (is_replay, is_exclusive) = (flags & IS_REPLAY != 0, flags & EXCLUSIVE != 0);
-    Ok(Subscription { grant, since, is_replay, is_exclusive })
+    let is_rewritten = flags & REWRITTEN != 0;
+    Ok(Subscription { grant, since, is_replay, is_rewritten, is_exclusive })
 }
 
 #[cfg(test)]
@@ -96,7 +99,8 @@ mod tests {
             let grant =
                 Grant { qos: Qos::ExactlyOnce, no_local: true, retain_as_published: false, id: 9 };
             let is_replay = since.is_some();
-            let subscription = Subscription { grant, since, is_replay, is_exclusive: !is_replay };
+            let (is_rewritten, is_exclusive) = (is_replay, !is_replay);
+            let subscription = Subscription { grant, since, is_replay, is_rewritten, is_exclusive };
             assert_eq!(decode(&encode(&subscription)), Ok(subscription));
         }
         assert_eq!(filter("c", &key("c", "a/+")), Ok("a/+"));
