@@ -1,40 +1,170 @@
 //! What becomes of a message that a share group gives up: counted, and put where somebody can
-//! look at it.
+//! look at it. Until that is done it stays with the group.
 
 use tidewire_proto::delivery::copy_properties;
 use tidewire_proto::id::GroupId;
 use tidewire_proto::message::{Message, Published};
-use tidewire_proto::mqtt::{EncodeError, PropertiesBuilder};
+use tidewire_proto::mqtt::{EncodeError, PropertiesBuilder, ReasonCode};
 use tidewire_proto::qos::Qos;
 use tidewire_proto::record::SharedRecord;
 use tidewire_proto::session::window::Place;
+use tidewire_proto::share::group::Doomed;
+use tidewire_store::ReadError;
 
 use crate::core::send::quality;
 use crate::core::state::Core;
 use crate::core::stored::stored_at;
-use crate::metrics::DropReason;
+use crate::core::timers::Due;
+use crate::core::turn::Waiting;
+use crate::metrics::{DropReason, Quality};
+
+/// How long dead letters wait that find no room: at first, and at most, twice as long each time.
+const WAIT_MS: i64 = 1_000;
+const WAIT_MS_MAX: i64 = 60_000;
+/// Dead letters that are tried again at a time.
+const LETTERS_AT_A_TIME: usize = 32;
+
+/// What became of the attempt to write a dead letter.
+enum Attempt {
+    /// It is in this turn's commit.
+    Made,
+    /// There is no room, or the message cannot be read now: another time.
+    NoRoom,
+    /// There will never be one.
+    Never,
+}
 
 impl Core {
-    /// The message is over for the group. With a dead-letter topic it goes there, in the commit
-    /// that holds its end.
-    pub(crate) fn bury(&mut self, id: GroupId, place: Place, attempts: u32, why: &str) {
-        let slice = self.shared.store.read(place.partition, place.offset, 1);
-        let found = slice.ok().and_then(|slice| stored_at(&slice, place.offset));
-        let record = found.as_ref().and_then(SharedRecord::record);
-        let Some(message) = record.as_ref().and_then(Message::of) else { return };
-        let reason = if why == UNACKNOWLEDGED { DropReason::Attempts } else { DropReason::Refused };
-        self.counters.messages_dropped.add((reason, quality(message.qos)), 1);
+    /// Nobody is to get the message any more. Without a dead-letter topic it is over; with one it
+    /// stays with the group until its letter is durable.
+    pub(crate) fn bury(
+        &mut self,
+        id: GroupId,
+        place: Place,
+        attempts: u32,
+        reason: Option<ReasonCode>,
+    ) {
         let Some(group) = self.groups.of_id(id) else { return };
         let filter = group.filter.clone();
-        tracing::info!(filter = &*filter, topic = message.topic, attempts, why, "message given up");
-        let Some(topic) = self.shared.share.dead_letter_topic.clone() else { return };
-        let letter = Letter { message: &message, place, attempts, why, filter: &filter };
-        if let Err(error) = self.send_dead_letter(&topic, &letter) {
-            tracing::warn!(%error, topic, "a dead letter cannot be written");
+        let reason = reason.map(|reason| reason.0);
+        let is_wanted = self.shared.share.dead_letter_topic.is_some();
+        if is_wanted {
+            group.group.doom(place, attempts, reason);
+            self.groups.mark_changed(id, true);
+        }
+        let counted = if reason.is_some() { DropReason::Refused } else { DropReason::Attempts };
+        if let Ok(Some(found)) = self.doomed_record(place)
+            && let Some(message) = found.record().as_ref().and_then(Message::of)
+        {
+            self.counters.messages_dropped.add((counted, quality(message.qos)), 1);
+            let (topic, why) = (message.topic, words(reason));
+            tracing::info!(filter = &*filter, topic, attempts, why, "message given up");
+        }
+        if is_wanted {
+            self.write_letter(id, place);
         }
     }
 
-    fn send_dead_letter(&mut self, topic: &str, letter: &Letter<'_>) -> Result<(), EncodeError> {
+    /// The time of dead letters that found no room has come.
+    pub(crate) fn bury_again(&mut self, id: GroupId) {
+        let Some(group) = self.groups.of_id(id) else { return };
+        group.letters.is_set = false;
+        let waiting = group.group.doomed().filter(|(_, doomed)| !doomed.is_underway);
+        let places: Vec<Place> = waiting.map(|(place, _)| *place).take(LETTERS_AT_A_TIME).collect();
+        for place in places {
+            if !self.write_letter(id, place) {
+                return;
+            }
+        }
+    }
+
+    /// A dead letter is durable, or was refused.
+    pub(crate) fn on_letter(&mut self, id: GroupId, place: Place, is_ok: bool) {
+        let Some(group) = self.groups.of_id(id) else { return };
+        if !is_ok {
+            group.group.set_underway(place, false);
+            return self.bury_later(id);
+        }
+        group.group.buried(place);
+        group.letters.waited_ms = 0;
+        let waits = group.group.doomed().any(|(_, doomed)| !doomed.is_underway);
+        let is_set = group.letters.is_set;
+        self.groups.mark_changed(id, false);
+        self.groups.mark_hungry(id);
+        if waits && !is_set {
+            self.bury_again(id);
+        }
+        self.end_turn_soon();
+    }
+
+    /// Dead letters of the group are tried again, after a while.
+    pub(crate) fn bury_later(&mut self, id: GroupId) {
+        let Some(group) = self.groups.of_id(id) else { return };
+        if std::mem::replace(&mut group.letters.is_set, true) {
+            return;
+        }
+        let wait_ms = (group.letters.waited_ms * 2).clamp(WAIT_MS, WAIT_MS_MAX);
+        group.letters.waited_ms = wait_ms;
+        let (filter, unwritten) = (&*group.filter, group.group.doomed().len());
+        tracing::warn!(filter, unwritten, wait_ms, "dead letters wait for room");
+        self.counters.dead_letters_deferred += 1;
+        self.timers.set(self.shared.clock.elapsed_ms() + wait_ms, Due::Letters(id));
+    }
+
+    /// Puts a dead letter into this turn's commit. False when it must wait for room.
+    fn write_letter(&mut self, id: GroupId, place: Place) -> bool {
+        let Some(group) = self.groups.of_id(id) else { return true };
+        let found = group.group.doomed().find(|(doomed, _)| **doomed == place);
+        let Some(doomed) = found.map(|(_, doomed)| *doomed) else { return true };
+        let filter = group.filter.clone();
+        let attempt = self.try_letter(&filter, place, doomed);
+        let Some(group) = self.groups.of_id(id) else { return true };
+        match attempt {
+            Attempt::Made => {
+                group.group.set_underway(place, true);
+                self.turn.waiting.push(Waiting::Letter(id, place));
+                self.end_turn_soon();
+            }
+            Attempt::NoRoom => {
+                self.bury_later(id);
+                return false;
+            }
+            Attempt::Never => {
+                group.group.buried(place);
+                self.groups.mark_changed(id, false);
+            }
+        }
+        true
+    }
+
+    fn try_letter(&mut self, filter: &str, place: Place, doomed: Doomed) -> Attempt {
+        let Some(topic) = self.shared.share.dead_letter_topic.clone() else {
+            return Attempt::Never;
+        };
+        let found = match self.doomed_record(place) {
+            Ok(Some(found)) => found,
+            Ok(None) | Err(ReadError::OutOfRange { .. }) => {
+                let label = (DropReason::Retention, Quality::AtLeastOnce);
+                self.counters.messages_dropped.add(label, 1);
+                return Attempt::Never;
+            }
+            Err(error) => {
+                tracing::error!(%error, "a message that was given up cannot be read");
+                return if is_final(&error) { Attempt::Never } else { Attempt::NoRoom };
+            }
+        };
+        let record = found.record();
+        let Some(message) = record.as_ref().and_then(Message::of) else { return Attempt::Never };
+        let Doomed { attempts, reason, .. } = doomed;
+        let why = words(reason);
+        let letter = Letter { message: &message, place, attempts, why: &why, filter };
+        self.send_letter(&topic, &letter).unwrap_or_else(|error| {
+            tracing::warn!(%error, topic, "a dead letter cannot be written");
+            Attempt::Never
+        })
+    }
+
+    fn send_letter(&mut self, topic: &str, letter: &Letter<'_>) -> Result<Attempt, EncodeError> {
         let mut properties = PropertiesBuilder::default();
         letter.write(&mut properties, self.now_ms)?;
         let published = Published {
@@ -46,21 +176,33 @@ impl Core {
             origin: None,
         };
         let Some(placed) = self.placement.place(topic, "", published.properties) else {
-            return Ok(());
+            return Ok(Attempt::Never);
         };
         if self.shared.store.is_full(placed.partition) {
-            self.counters.messages_dropped.add((DropReason::Store, quality(published.qos)), 1);
-            tracing::warn!(topic, "a dead letter is lost: its stream is full");
-            return Ok(());
+            return Ok(Attempt::NoRoom);
         }
         self.turn.append(&published, placed, self.now_ms);
-        self.end_turn_soon();
-        Ok(())
+        Ok(Attempt::Made)
+    }
+
+    fn doomed_record(&self, place: Place) -> Result<Option<SharedRecord>, ReadError> {
+        let slice = self.shared.store.read(place.partition, place.offset, 1)?;
+        Ok(stored_at(&slice, place.offset))
     }
 }
 
-/// Why a message ends that nobody refused.
-pub(crate) const UNACKNOWLEDGED: &str = "not acknowledged";
+/// Whether a message cannot be read later either.
+fn is_final(error: &ReadError) -> bool {
+    matches!(error, ReadError::Damaged { .. } | ReadError::UnknownPartition)
+}
+
+/// Why a message was given up.
+fn words(reason: Option<u8>) -> String {
+    match reason {
+        Some(reason) => format!("refused with 0x{reason:02X}"),
+        None => "not acknowledged".into(),
+    }
+}
 
 struct Letter<'a> {
     message: &'a Message<'a>,

@@ -48,6 +48,7 @@ impl Core {
                 None => return,
                 Some(Due::Will(client_id, due_ms)) => self.visit(&client_id, Some(due_ms)),
                 Some(Due::Message(key)) => self.publish_delayed(key),
+                Some(Due::Letters(id)) => self.bury_again(id),
             }
             self.submit_if_large();
         }

@@ -116,6 +116,7 @@ impl Core {
             }
             Waiting::Will(client_id) => self.on_will_sent(client_id, result.is_ok()),
             Waiting::LateWill(key) => self.on_late_will(key),
+            Waiting::Letter(id, place) => self.on_letter(id, place, result.is_ok()),
             Waiting::DelayedTaken(taken) => self.on_delayed_taken(&taken, result.is_ok()),
             Waiting::DelayedSent(key, bytes) => self.on_delayed_sent(key, bytes, result.is_ok()),
         }

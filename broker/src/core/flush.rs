@@ -62,12 +62,11 @@ impl Core {
         self.commit();
     }
 
-    /// Puts the rows of changed groups into the commit, or some into commits of their own. What
-    /// became of a message for a group stays with the dead letter that is made of it.
+    /// Puts the rows of changed groups into the commit, or some into commits of their own.
     fn write_groups(&mut self) {
         for id in std::mem::take(&mut self.groups.urgent) {
             self.write_group(id);
-            if self.is_turn_large() && !self.turn.has_messages() {
+            if self.is_turn_large() {
                 self.commit_part();
             }
         }

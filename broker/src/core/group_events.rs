@@ -11,12 +11,13 @@ use tidewire_proto::share::group::{Group, Link};
 use tidewire_proto::share::strategy::Strategy;
 use tidewire_proto::topic;
 use tidewire_store::Table;
-use tidewire_store::rows::share::{GroupRow, Key, Unfinished};
+use tidewire_store::rows::share::{Doom, GroupRow, Key, Unfinished};
 
-use crate::core::groups::SharedGroup;
+use crate::core::groups::{Letters, SharedGroup};
 use crate::core::letters::{Address, Fate, Join, Notice, ToGroup, ToMember};
 use crate::core::state::Core;
 use crate::core::turn::{Member, Waiting};
+use crate::metrics::{DropReason, Quality};
 
 /// In the trie a group takes everything; what a member gets is decided with the member.
 pub(crate) const ANY: Grant =
@@ -104,6 +105,7 @@ impl Core {
             is_urgent: false,
             is_listed: false,
             is_hungry: false,
+            letters: Letters::default(),
         };
         if let Some(key) = self.groups.insert(group) {
             self.trie.insert(plain, key.in_trie(), ANY);
@@ -122,8 +124,7 @@ impl Core {
         // At QoS 2 the session may forget the exchange when this is durable.
         self.groups.mark_changed(id, handed.qos == Qos::ExactlyOnce);
         if let Fate::Refused(reason) = fate {
-            let why = format!("refused with 0x{:02X}", reason.0);
-            self.bury(id, place, handed.attempts, &why);
+            self.bury(id, place, handed.attempts, Some(reason));
         }
     }
 
@@ -132,6 +133,13 @@ impl Core {
             return;
         };
         let (has_row, plain) = (group.has_row, group.plain.clone());
+        let unwritten = group.group.doomed().filter(|(_, doomed)| !doomed.is_underway).count();
+        if unwritten > 0 {
+            let filter = &*group.filter;
+            tracing::warn!(filter, unwritten, "dead letters are lost: their group has no member");
+            let label = (DropReason::Store, Quality::AtLeastOnce);
+            self.counters.messages_dropped.add(label, unwritten as u64);
+        }
         if let Some(key) = self.groups.key_of(id) {
             self.trie.remove(&plain, key.in_trie());
         }
@@ -169,12 +177,21 @@ fn unfinished(group: &Group) -> Vec<Unfinished> {
         client_id: Some((*handed.client_id).into()),
         qos: handed.qos,
         attempts: handed.attempts,
+        doomed: None,
     });
     let again = group.again().map(|(place, attempts)| Unfinished {
         place: *place,
         client_id: None,
         qos: Qos::AtLeastOnce,
         attempts: *attempts,
+        doomed: None,
     });
-    handed.chain(again).collect()
+    let doomed = group.doomed().map(|(place, doomed)| Unfinished {
+        place: *place,
+        client_id: None,
+        qos: Qos::AtLeastOnce,
+        attempts: doomed.attempts,
+        doomed: Some(doomed.reason.map_or(Doom::Unacknowledged, Doom::Refused)),
+    });
+    handed.chain(again).chain(doomed).collect()
 }

@@ -14,7 +14,6 @@ use tidewire_proto::share::strategy::{Strategy, mark_of};
 use tidewire_proto::topic::{self, TopicFilter};
 use tidewire_store::{ReadError, Slice};
 
-use crate::core::bury::UNACKNOWLEDGED;
 use crate::core::groups::{GroupKey, Offer};
 use crate::core::letters::{Deal, ToMember};
 use crate::core::state::{Core, Deferred};
@@ -191,7 +190,7 @@ impl Core {
             if attempts_max > 0 && attempts >= attempts_max {
                 group.group.give_up(place);
                 self.groups.mark_changed(id, true);
-                self.bury(id, place, attempts, UNACKNOWLEDGED);
+                self.bury(id, place, attempts, None);
                 continue;
             }
             let slice = self.shared.store.read(place.partition, place.offset, 1);

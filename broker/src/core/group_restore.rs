@@ -10,7 +10,7 @@ use tidewire_proto::session::cursor::Cursor;
 use tidewire_proto::session::window::Exchange;
 use tidewire_proto::share::group::Handed;
 use tidewire_store::rows::cursor;
-use tidewire_store::rows::share::{GroupRow, Key, Unfinished};
+use tidewire_store::rows::share::{Doom, GroupRow, Key, Unfinished};
 use tidewire_store::{ReadError, Store, Table};
 
 use crate::core::letters::core_of;
@@ -80,6 +80,10 @@ impl Core {
         let cursor = Cursor::from_positions(row.positions);
         self.add_group(id, row.filter.into(), cursor, true);
         for one in &row.unfinished {
+            if let Some(doom) = one.doomed {
+                self.restore_doomed(id, one, doom);
+                continue;
+            }
             let owner =
                 one.client_id.as_deref().filter(|client| self.has_exchange(id, client, one));
             let Some(group) = self.groups.of_id(id) else { return };
@@ -97,6 +101,19 @@ impl Core {
         }
         self.groups.mark_changed(id, true);
         self.end_turn_soon();
+    }
+
+    /// Its dead letter is owed, if dead letters are still wanted.
+    fn restore_doomed(&mut self, id: GroupId, one: &Unfinished, doom: Doom) {
+        let is_wanted = self.shared.share.dead_letter_topic.is_some();
+        let reason = match doom {
+            Doom::Unacknowledged => None,
+            Doom::Refused(reason) => Some(reason),
+        };
+        if let Some(group) = self.groups.of_id(id).filter(|_| is_wanted) {
+            group.group.doom(one.place, one.attempts, reason);
+            self.bury_later(id);
+        }
     }
 
     /// Whether the client's session completes the message: at QoS 2 nobody else may get it.

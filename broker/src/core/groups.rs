@@ -52,6 +52,16 @@ pub(crate) struct SharedGroup {
     pub(crate) is_urgent: bool,
     pub(crate) is_listed: bool,
     pub(crate) is_hungry: bool,
+    pub(crate) letters: Letters,
+}
+
+/// When dead letters that found no room are tried again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Letters {
+    /// A time for it is set.
+    pub(crate) is_set: bool,
+    /// How long the last wait was.
+    pub(crate) waited_ms: i64,
 }
 
 /// A message that a group may hand out.

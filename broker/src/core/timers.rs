@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ahash::AHashMap;
+use tidewire_proto::id::GroupId;
 use tidewire_store::rows::delayed::DelayedKey;
 
 /// Something whose time comes.
@@ -13,14 +14,17 @@ pub(crate) enum Due {
     Will(Arc<str>, i64),
     /// A message that was published with a delay.
     Message(DelayedKey),
+    /// Dead letters of a share group.
+    Letters(GroupId),
 }
 
 impl Due {
-    /// When, in milliseconds of the Unix epoch.
+    /// When, in milliseconds of the Unix epoch; what has no such time is due.
     pub(crate) fn due_ms(&self) -> i64 {
         match self {
             Self::Will(_, due_ms) => *due_ms,
             Self::Message(key) => key.due_ms,
+            Self::Letters(_) => 0,
         }
     }
 }

@@ -7,6 +7,7 @@ use tidewire_proto::message::Published;
 use tidewire_proto::qos::Qos;
 use tidewire_proto::record::{Batch, BatchBuilder};
 use tidewire_proto::routing::placement::Placed;
+use tidewire_proto::session::window::Place;
 use tidewire_store::rows::delayed::DelayedKey;
 use tidewire_store::rows::retained;
 use tidewire_store::{Append, Commit, OffsetOf, Table, TableChange};
@@ -75,6 +76,8 @@ pub(crate) enum Waiting {
     LateWill(DelayedKey),
     /// Retained messages that were counted.
     Retained(Vec<Claimed>),
+    /// The dead letter of a message of a share group.
+    Letter(GroupId, Place),
     /// Filters that one session had for itself.
     Freed(Vec<GivenUp>),
     /// A message that is to be published later.
@@ -92,6 +95,7 @@ impl Waiting {
             | Self::Will(_)
             | Self::LateWill(_)
             | Self::Retained(_)
+            | Self::Letter(..)
             | Self::DelayedTaken(_)
             | Self::DelayedSent(..) => true,
             Self::Connack(_, connack) => connack.has_large_will,
@@ -240,11 +244,6 @@ impl Turn {
             _ => None,
         });
         joined.collect()
-    }
-
-    /// Whether it has messages for the log, other than those that are handed out at once.
-    pub(crate) fn has_messages(&self) -> bool {
-        !self.touched.is_empty()
     }
 
     /// Whether there is nothing that somebody waits for.

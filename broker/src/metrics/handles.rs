@@ -37,6 +37,8 @@ pub struct Metrics {
     pub messages_delivered: CounterFamily<Quality>,
     /// Messages that a share group handed out again.
     pub messages_redelivered: Counter,
+    /// Times that dead letters found no room.
+    pub dead_letters_deferred: Counter,
     /// Messages that a reader did not get, or that were refused.
     pub messages_dropped: CounterFamily<(DropReason, Quality)>,
     /// Times that somebody was too fast.
@@ -90,6 +92,7 @@ impl Metrics {
                     to,
                 ),
                 messages_redelivered: series::REDELIVERED.counter(to, &[]),
+                dead_letters_deferred: series::LETTERS_DEFERRED.counter(to, &[]),
                 messages_dropped: CounterFamily::register(&series::DROPPED, &[], to),
                 throttled: CounterFamily::register(&series::THROTTLED, &[], to),
                 commits: series::COMMITS.counter(to, &[]),

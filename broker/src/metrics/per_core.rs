@@ -25,6 +25,8 @@ pub struct CoreCounters {
     pub messages_delivered: Tally<Quality, 3>,
     /// Messages that a share group handed out again.
     pub messages_redelivered: u64,
+    /// Times that dead letters found no room.
+    pub dead_letters_deferred: u64,
     /// Messages that a reader did not get, or that were refused.
     pub messages_dropped: Tally<(DropReason, Quality), 36>,
     /// Sessions whose time was over.
@@ -46,6 +48,7 @@ impl CoreCounters {
             messages_received,
             messages_delivered,
             messages_redelivered,
+            dead_letters_deferred,
             messages_dropped,
             sessions_expired,
             throttled,
@@ -58,6 +61,7 @@ impl CoreCounters {
         messages_received.flush(&to.messages_received);
         messages_delivered.flush(&to.messages_delivered);
         flush(messages_redelivered, &to.messages_redelivered);
+        flush(dead_letters_deferred, &to.dead_letters_deferred);
         messages_dropped.flush(&to.messages_dropped);
         throttled.flush(&to.throttled);
         flush(sessions_expired, &to.sessions_expired);

@@ -39,6 +39,7 @@ pub const SERIES: &[&Series] = &[
     &RECEIVED,
     &DELIVERED,
     &REDELIVERED,
+    &LETTERS_DEFERRED,
     &DROPPED,
     &THROTTLED,
     &COMMITS,
@@ -97,6 +98,11 @@ pub(super) const REDELIVERED: Series = counter(
     "tidewire_messages_redelivered_total",
     Unit::Count,
     "Messages that a share group handed out again, because a member did not finish.",
+);
+pub(super) const LETTERS_DEFERRED: Series = counter(
+    "tidewire_dead_letters_deferred_total",
+    Unit::Count,
+    "Times that dead letters of a share group found no room, and wait with their group.",
 );
 pub(super) const DROPPED: Series = counter(
     "tidewire_messages_dropped_total",

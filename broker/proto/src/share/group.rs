@@ -47,6 +47,20 @@ pub struct Handed {
     pub attempts: u32,
 }
 
+/// A message that nobody gets any more, and whose dead letter is not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doomed {
+    /// How often it was handed out.
+    pub attempts: u32,
+    /// With which reason code it was refused; `None` if nobody acknowledged it.
+    pub reason: Option<u8>,
+    /// The letter is on its way to the log.
+    pub is_underway: bool,
+}
+
+/// Dead letters that may wait before the group hands out nothing more.
+const DOOMED_MAX: usize = 1_000;
+
 /// Who gets a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
@@ -68,6 +82,8 @@ pub struct Group {
     handed: BTreeMap<Place, Handed>,
     /// To be handed out again, with how often they were.
     again: BTreeMap<Place, u32>,
+    /// To be put aside.
+    doomed: BTreeMap<Place, Doomed>,
 }
 
 impl Group {
@@ -96,6 +112,30 @@ impl Group {
     /// Takes up what was stored: a message that nobody has.
     pub fn restore_again(&mut self, place: Place, attempts: u32) {
         self.again.insert(place, attempts);
+    }
+
+    /// A message is for nobody any more. It stays here until its dead letter is written; also
+    /// taken up so.
+    pub fn doom(&mut self, place: Place, attempts: u32, reason: Option<u8>) {
+        self.again.remove(&place);
+        self.doomed.insert(place, Doomed { attempts, reason, is_underway: false });
+    }
+
+    /// The dead letter of a message is on its way, or did not get through.
+    pub fn set_underway(&mut self, place: Place, is_underway: bool) {
+        if let Some(doomed) = self.doomed.get_mut(&place) {
+            doomed.is_underway = is_underway;
+        }
+    }
+
+    /// The dead letter of a message is written, or can never be.
+    pub fn buried(&mut self, place: Place) {
+        self.doomed.remove(&place);
+    }
+
+    /// All that waits for its dead letter.
+    pub fn doomed(&self) -> impl ExactSizeIterator<Item = (&Place, &Doomed)> {
+        self.doomed.iter()
     }
 
     /// A member is connected, or its subscription changed.
@@ -167,6 +207,9 @@ impl Group {
 
     /// Who gets the next message. `mark` is that of its topic or publisher, as the strategy asks.
     pub fn choose(&mut self, mark: u64) -> Choice {
+        if self.doomed.len() >= DOOMED_MAX {
+            return Choice::Wait;
+        }
         self.candidates.clear();
         let connected = self.members.iter().filter_map(|member| {
             let link = member.link?;

@@ -11,6 +11,10 @@ use crate::rows::field::{Fields, RowError, put_text, put_varint};
 const VERSION: u8 = 1;
 const GROUP: u8 = 0;
 const MEMBER: u8 = 1;
+/// Set beside the QoS where a dead letter is owed.
+const DOOMED: u8 = 1 << 7;
+/// In the place of a reason code.
+const UNACKNOWLEDGED: u8 = 0;
 /// In the place of a client: the message waits to be handed out again.
 const NOBODY: u64 = 0;
 
@@ -37,12 +41,24 @@ pub struct Unfinished {
     pub qos: Qos,
     /// How often it was handed out.
     pub attempts: u32,
+    /// It is for nobody any more, and only its dead letter is owed: why.
+    pub doomed: Option<Doom>,
+}
+
+/// Why a message is for nobody any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doom {
+    /// Nobody acknowledged it, as often as it was handed out.
+    Unacknowledged,
+    /// A member refused it with this reason code.
+    Refused(u8),
 }
 
 /// A group: everything before its positions was handed out, and is over unless it is named.
 ///
 /// `version u8 | filter | positions | clients | unfinished …`; an unfinished message is
-/// `qos u8 | partition | offset | client (0: nobody) | attempts`.
+/// `qos u8 | partition | offset | client (0: nobody) | attempts`, and where its dead letter is owed
+/// `reason u8` (0: not acknowledged) behind it and bit 7 of `qos` set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupRow {
     /// Its whole filter, `$share/name/` included.
@@ -100,11 +116,15 @@ impl GroupRow {
         for one in &self.unfinished {
             let client = one.client_id.as_deref();
             let at = client.and_then(|client| clients.binary_search(&client).ok());
-            row.push(one.qos.bits());
+            row.push(one.qos.bits() | if one.doomed.is_some() { DOOMED } else { 0 });
             put_varint(u64::from(one.place.partition.0), &mut row);
             put_varint(one.place.offset, &mut row);
             put_varint(at.map_or(NOBODY, |at| at as u64 + 1), &mut row);
             put_varint(u64::from(one.attempts), &mut row);
+            row.extend(one.doomed.map(|doom| match doom {
+                Doom::Unacknowledged => UNACKNOWLEDGED,
+                Doom::Refused(reason) => reason,
+            }));
         }
         row.into()
     }
@@ -124,7 +144,8 @@ impl GroupRow {
         }
         let mut unfinished = Vec::new();
         while !fields.is_empty() {
-            let qos = Qos::from_bits(fields.u8()?).ok_or(RowError)?;
+            let bits = fields.u8()?;
+            let qos = Qos::from_bits(bits & !DOOMED).ok_or(RowError)?;
             let partition = PartitionId(number(&mut fields)?);
             let place = Place { partition, offset: fields.varint()? };
             let client_id = match fields.varint()? {
@@ -135,7 +156,14 @@ impl GroupRow {
                 }
             };
             let attempts = number(&mut fields)?;
-            unfinished.push(Unfinished { place, client_id, qos, attempts });
+            let doomed = match bits & DOOMED != 0 {
+                true => Some(match fields.u8()? {
+                    UNACKNOWLEDGED => Doom::Unacknowledged,
+                    reason => Doom::Refused(reason),
+                }),
+                false => None,
+            };
+            unfinished.push(Unfinished { place, client_id, qos, attempts, doomed });
         }
         Ok(Self { filter, positions, unfinished })
     }
@@ -147,7 +175,7 @@ fn number(fields: &mut Fields<'_>) -> Result<u32, RowError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{GroupRow, Key, Unfinished};
+    use super::{Doom, GroupRow, Key, Unfinished};
     use tidewire_proto::id::{GroupId, PartitionId};
     use tidewire_proto::qos::Qos;
     use tidewire_proto::session::cursor::Positions;
@@ -156,14 +184,20 @@ mod tests {
     fn unfinished(offset: u64, client_id: Option<&str>) -> Unfinished {
         let place = Place { partition: PartitionId(3), offset };
         let client_id = client_id.map(str::to_owned);
-        Unfinished { place, client_id, qos: Qos::ExactlyOnce, attempts: 2 }
+        Unfinished { place, client_id, qos: Qos::ExactlyOnce, attempts: 2, doomed: None }
     }
 
     fn row() -> GroupRow {
         let mut positions = Positions::default();
         positions.advance(PartitionId(1), 70_000);
-        let unfinished =
-            vec![unfinished(5, Some("b")), unfinished(6, None), unfinished(1 << 40, Some("a"))];
+        let doomed = |offset, doom| Unfinished { doomed: Some(doom), ..unfinished(offset, None) };
+        let unfinished = vec![
+            unfinished(5, Some("b")),
+            unfinished(6, None),
+            doomed(7, Doom::Unacknowledged),
+            doomed(8, Doom::Refused(0x83)),
+            unfinished(1 << 40, Some("a")),
+        ];
         GroupRow { filter: "$share/team/plant/#".into(), positions, unfinished }
     }
 

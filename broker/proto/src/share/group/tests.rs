@@ -45,6 +45,24 @@ fn members_with_room_take_turns_until_all_are_full() {
 }
 
 #[test]
+fn a_message_stays_until_its_dead_letter_is_written_and_not_too_many_do() {
+    let mut group = joined(Strategy::RoundRobin, &[("a", 1, true)]);
+    group.restore_again(place(0), 3);
+    group.doom(place(0), 3, Some(0x83));
+    assert_eq!(group.next_again(), None, "nobody gets it any more");
+    for offset in 1..1_000 {
+        assert_eq!(group.choose(0), Choice::Member(link(1)), "{offset}");
+        group.doom(place(offset), 1, None);
+    }
+    assert_eq!(group.choose(0), Choice::Wait);
+    group.set_underway(place(0), true);
+    let (first, doomed) = group.doomed().next().expect("it is still there");
+    assert_eq!((*first, doomed.reason, doomed.is_underway), (place(0), Some(0x83), true));
+    group.buried(place(0));
+    assert_eq!(group.choose(0), Choice::Member(link(1)));
+}
+
+#[test]
 fn what_a_lost_member_held_at_qos1_is_handed_out_again_and_at_qos2_stays_with_its_session() {
     let mut group = joined(Strategy::RoundRobin, &[("a", 1, true), ("b", 2, true)]);
     assert_eq!(hand_next(&mut group, 0, Qos::AtLeastOnce), Some(1));
