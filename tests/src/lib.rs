@@ -12,6 +12,7 @@ pub mod fuzz;
 pub mod hex;
 pub mod malformed;
 pub mod members;
+pub mod over;
 pub mod places;
 pub mod program;
 pub mod random;

@@ -2,11 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tidewire_tests::broker::Broker;
+use tidewire_tests::over::Over;
 use tidewire_tests::wire::{
     Publish, Version, Wire, connect, frame, kind, publish, subscribe, unsubscribe,
 };
@@ -49,18 +49,19 @@ fn connack_comes_first_however_busy_the_session_is() {
         first.subscribe(1, &[("noise", 0)]);
         first.vanish();
     }
-    let is_over = AtomicBool::new(false);
+    let over = Over::default();
     thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| publish_until(address, &is_over));
+            scope.spawn(|| publish_until(address, &over));
         }
+        let at_last = over.at_last();
         let reader = scope.spawn(|| {
             for (version, client_id) in Version::ALL.into_iter().zip(["busy/0", "busy/1"]) {
                 come_back_often(address, version, client_id);
             }
         });
         let outcome = reader.join();
-        is_over.store(true, Ordering::Relaxed);
+        drop(at_last);
         outcome.expect("CONNACK came first each time");
     });
 }
@@ -74,9 +75,9 @@ fn come_back_often(address: SocketAddr, version: Version, client_id: &str) {
     }
 }
 
-fn publish_until(broker: SocketAddr, is_over: &AtomicBool) {
+fn publish_until(broker: SocketAddr, over: &Over) {
     let mut writer = Wire::clean(broker, Version::V4, "");
-    while !is_over.load(Ordering::Relaxed) {
+    while !over.is_told() {
         writer.publish(&Publish::new("noise", "n", 0, 0));
         writer.nothing_more();
     }
@@ -244,19 +245,20 @@ fn others_are_served_while_the_retained_messages_of_a_wildcard_are_looked_for() 
     writer.publish_acknowledged(&last);
     let mut other = Wire::clean(broker.address(), Version::V5, "other");
     let mut reader = Wire::clean(broker.address(), Version::V5, "reader");
-    let is_found = AtomicBool::new(false);
+    let found = Over::default();
     reader.subscribe(1, &[("+/there", 0)]);
     let answered = thread::scope(|scope| {
         let pinger = scope.spawn(|| {
             let mut answered = 0;
-            while !is_found.load(Ordering::Relaxed) {
+            while !found.is_told() {
                 other.nothing_more();
                 answered += 1;
             }
             answered
         });
+        let at_last = found.at_last();
         assert_eq!(reader.packet_of(kind::PUBLISH).payload_text(), "found");
-        is_found.store(true, Ordering::Relaxed);
+        drop(at_last);
         pinger.join().expect("each PINGREQ is answered")
     });
     assert!(answered > 3, "{answered} PINGREQ were answered meanwhile");

@@ -2,13 +2,14 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tidewire_tests::authority::{Authority, Pair, Use};
 use tidewire_tests::broker::Broker;
 use tidewire_tests::configured::Configured;
+use tidewire_tests::over::Over;
 use tidewire_tests::program::PATIENCE;
 use tidewire_tests::secure::{Secure, Trust};
 use tidewire_tests::wire::{Version, connect};
@@ -50,17 +51,20 @@ fn a_storm_of_handshakes_does_not_hold_up_who_is_connected() {
     let (address, trust) = (broker.address_of("mqtts"), Trust::new(&authority.path(), None));
     let mut client = open(address, &trust, "good");
     let calm = pings(&mut client);
-    let (is_over, count) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (over, count) = (Over::default(), AtomicU64::new(0));
     let (mut stormy, rate) = thread::scope(|scope| {
+        let at_last = over.at_last();
         for _ in 0..STORMING {
             scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) {
+                while !over.is_told() {
                     drop(Secure::open(address, &trust).expect("let in"));
                     count.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
+        let since = Instant::now();
         while count.load(Ordering::Relaxed) < 100 {
+            assert!(since.elapsed() < PATIENCE, "there is no storm");
             thread::yield_now();
         }
         let began = (Instant::now(), count.load(Ordering::Relaxed));
@@ -70,7 +74,7 @@ fn a_storm_of_handshakes_does_not_hold_up_who_is_connected() {
         }
         let rate =
             (count.load(Ordering::Relaxed) - began.1) as f64 / began.0.elapsed().as_secs_f64();
-        is_over.store(true, Ordering::Relaxed);
+        drop(at_last);
         (stormy, rate)
     });
     stormy.sort();
