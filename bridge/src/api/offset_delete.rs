@@ -9,7 +9,7 @@ use kafka_protocol::messages::offset_delete_response::{
 use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 
 use crate::context::Context;
-use crate::groups::{Answer, Described, Refusal, Spot};
+use crate::groups::{Answer, Groups, Refusal, Spot};
 use crate::subscription;
 use crate::text::shared;
 
@@ -19,10 +19,9 @@ pub(super) async fn answer(
     request: OffsetDeleteRequest,
 ) -> OffsetDeleteResponse {
     let name: Arc<str> = shared(&request.group_id);
-    let Some(group) = context.coordinator.look(|groups| groups.describe(&name)) else {
+    let Some(read) = context.coordinator.look(|groups| topics_read(groups, &name)) else {
         return OffsetDeleteResponse::default().with_error_code(Refusal::UnknownGroup.code());
     };
-    let read = topics_read(&group);
     let can_go = |topic: &str| !read.contains(topic);
     let spots = request.topics.iter().filter(|topic| can_go(&topic.name)).flat_map(|topic| {
         let name: Arc<str> = shared(&topic.name);
@@ -51,8 +50,44 @@ pub(super) async fn answer(
     OffsetDeleteResponse::default().with_topics(topics.collect())
 }
 
-/// What the members of a group say that they read.
-fn topics_read(group: &Described) -> BTreeSet<String> {
+/// What the members of a group say that they read; `None` if there is no such group.
+fn topics_read(groups: &Groups, name: &str) -> Option<BTreeSet<String>> {
+    let group = groups.describe(name)?;
     let members = group.members.iter();
-    members.flat_map(|member| subscription::topics(&member.metadata)).collect()
+    let said = members.flat_map(|member| subscription::topics(&member.metadata));
+    // Members of the newer kind say it in each request, and have no such bytes.
+    let readers = groups.readers(name).into_iter().flat_map(|(_, readers)| readers);
+    let named = readers.flat_map(|reader| reader.topics).map(|topic| (*topic).to_owned());
+    Some(said.chain(named).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::topics_read;
+    use crate::groups::{Beat, Groups, Limits, Moment};
+
+    #[test]
+    fn what_members_of_the_newer_kind_read_is_read() {
+        let mut groups = Groups::new(Limits::default());
+        let (name, topic): (Arc<str>, Arc<str>) = ("team".into(), "mqtt".into());
+        assert_eq!(topics_read(&groups, &name), None);
+        let beat = Beat {
+            member: "one".into(),
+            instance: None,
+            epoch: 0,
+            client_id: "client".into(),
+            host: "/127.0.0.1".into(),
+            rebalance_ms: 1_000,
+            topics: Some([Arc::clone(&topic)].into()),
+            owned: Some([].into()),
+            counts: vec![(topic, 4)],
+        };
+        groups.beat(&name, &beat, Moment::default()).expect("it joins");
+        assert_eq!(topics_read(&groups, &name), Some(["mqtt".to_owned()].into()));
+        let leave = Beat { epoch: -1, ..beat };
+        groups.beat(&name, &leave, Moment::default()).expect("it leaves");
+        assert_eq!(topics_read(&groups, &name), Some([].into()));
+    }
 }
