@@ -16,6 +16,6 @@ pub struct PortLimits {
     pub topic_levels_max: usize,
     /// A connection that says nothing is closed after this time.
     pub idle: Duration,
-    /// So is one that does not take an answer.
+    /// So is one that takes less than 64 KiB of an answer in this time.
     pub send: Duration,
 }

@@ -4,6 +4,7 @@
 mod connection;
 mod error;
 mod identity;
+mod patience;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::api::{self, Answering, Ends, Incoming};
 use crate::context::Context;
+use crate::port::patience::Patience;
 use crate::wire::{Answer, LENGTH_BYTES, Refusal};
 
 /// What is read at once; also what a buffer is grown by, so that a length alone reserves little.
@@ -145,18 +146,21 @@ impl Connection {
         }
     }
 
-    /// Writes an answer whole. A peer that takes nothing for so long is let go.
+    /// Writes an answer whole. A peer that takes too little of it for so long is let go.
     async fn send(&mut self, answer: Answer) -> Result<(), End> {
         self.context.numbers().requests.increment(1);
-        let patience = self.context.limits().send;
+        let mut patience = Patience::new(self.context.limits().send, Instant::now());
         let mut chunks = VecDeque::from(answer.chunks);
         while !chunks.is_empty() {
-            let writable = timeout(patience, self.socket.writable()).await;
+            let writable = timeout_at(patience.until(), self.socket.writable()).await;
             writable.map_err(|_| Refusal::SlowReader)??;
             let slices: Vec<_> =
                 chunks.iter().take(SLICES_MAX).map(|chunk| io::IoSlice::new(chunk)).collect();
             match self.socket.try_write_vectored(&slices) {
-                Ok(written) => advance(&mut chunks, written),
+                Ok(written) => {
+                    advance(&mut chunks, written);
+                    patience.took(written, Instant::now());
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => (),
                 Err(error) => return Err(error.into()),
             }

@@ -32,7 +32,7 @@ pub struct KafkaListener {
     /// A connection that says nothing is closed after this time, in seconds.
     #[serde(deserialize_with = "seconds::<_, _, 1, 86_400>")]
     pub idle_timeout_s: u32,
-    /// So is one that does not take an answer, in seconds.
+    /// So is one that takes less than 64 KiB of an answer in this time, in seconds.
     #[serde(deserialize_with = "seconds::<_, _, 1, 86_400>")]
     pub send_timeout_s: u32,
 }
