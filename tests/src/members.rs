@@ -69,6 +69,30 @@ pub fn member(library: &str, kafka: SocketAddr, group: &str) -> Command {
     }
 }
 
+/// What a member says of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said<'a> {
+    /// `GOT`, `AT` or `TRIED`.
+    pub word: &'a str,
+    /// Partition and offset.
+    pub place: (u32, u64),
+    /// What it holds.
+    pub value: &'a str,
+}
+
+impl<'a> Said<'a> {
+    /// `None` if the line says something else.
+    #[must_use]
+    pub fn read(line: &'a str) -> Option<Self> {
+        let words: Vec<&str> = line.split(' ').collect();
+        let &[word @ ("GOT" | "AT" | "TRIED"), partition, offset, value] = words.as_slice() else {
+            return None;
+        };
+        let place = (partition.parse().ok()?, offset.parse().ok()?);
+        Some(Self { word, place, value })
+    }
+}
+
 /// As quick to start and as small as it gets.
 fn java() -> Command {
     let folder = places::java_client();

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tidewire_tests::broker::Broker;
-use tidewire_tests::members::{LIBRARIES, member};
+use tidewire_tests::members::{LIBRARIES, Said, member};
 use tidewire_tests::program::Program;
 use tidewire_tests::wire::{Publish, Version, Wire, kind};
 
@@ -159,13 +159,8 @@ impl Group {
     }
 
     fn hear(&mut self, at: usize, line: &str) {
-        let words: Vec<&str> = line.split(' ').collect();
-        let &[word @ ("GOT" | "AT" | "TRIED"), partition, offset, value] = words.as_slice() else {
-            return;
-        };
-        let partition: u32 = partition.parse().expect("a partition has a number");
-        let offset: u64 = offset.parse().expect("an offset is a number");
-        let place = (partition, offset);
+        let Some(Said { word, place, value }) = Said::read(line) else { return };
+        let (partition, offset) = place;
         let known = self.found.entry(place).or_insert_with(|| value.to_owned());
         assert_eq!(known, value, "{}: another record at {place:?}", self.name);
         self.read += usize::from(word == "GOT" || self.library == "kcat");

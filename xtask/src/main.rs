@@ -31,6 +31,8 @@ The commands of this workspace:
                            random bytes against the codec and a whole broker, one minute each;
                            what was found goes into tests/fuzz/corpus
   cargo xtask kill [N]     kills the broker 200 times (or N) under load, then counts
+  cargo xtask kill --kafka [N]
+                           the same 50 times (or N) under consumer groups of Kafka clients
   cargo xtask scale        many idle connections, offline sessions and retained messages
   cargo xtask compare [WORKLOAD...] [--rounds N]
                            the same load on this broker, Mosquitto and rumqttd by turns
@@ -45,8 +47,7 @@ fn main() -> ExitCode {
         ["test"] => test(None),
         ["test", name] if !name.starts_with('-') => test(Some(name)),
         ["conformance"] => ended(conformance::write(&Places::find())),
-        ["kill"] => ended(trials::kill(&Places::find(), "200")),
-        ["kill", kills] => ended(trials::kill(&Places::find(), kills)),
+        ["kill", words @ ..] => ended(trials::kill(&Places::find(), words)),
         ["scale"] => ended(trials::scale(&Places::find())),
         ["compare", words @ ..] => ended(compare::all(&Places::find(), words)),
         ["fuzz", words @ ..] => ended(fuzz::all(&Places::find(), words)),

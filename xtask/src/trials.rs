@@ -6,10 +6,17 @@ use std::process::Command;
 use crate::output::{announce, run};
 use crate::places::Places;
 
-/// `kill -9` this often in the middle of a load.
-pub(crate) fn kill(places: &Places, kills: &str) -> Result<(), String> {
+/// `kill -9` this often in the middle of a load; with `--kafka` one of consumer groups.
+pub(crate) fn kill(places: &Places, words: &[&str]) -> Result<(), String> {
+    let (test, kills) = match words {
+        [] => ("killed", "200"),
+        ["--kafka"] => ("kafka_killed", "50"),
+        ["--kafka", kills] => ("kafka_killed", *kills),
+        [kills] => ("killed", *kills),
+        _ => return Err("kill takes `--kafka` and a number".to_owned()),
+    };
     let count: u32 = kills.parse().map_err(|_| format!("{kills:?} is not a number of kills"))?;
-    trial(places, "killed", ("TIDEWIRE_KILLS", &count.to_string()))
+    trial(places, test, ("TIDEWIRE_KILLS", &count.to_string()))
 }
 
 /// Idle connections with and without TLS, offline sessions, retained messages, and clients that
