@@ -10,6 +10,7 @@ use tidewire_store::{Commit, CommitError, Offsets, ReadError, Store};
 
 use crate::commits::Commits;
 use crate::coordinator::Coordinator;
+use crate::fetch_sessions::FetchSessions;
 use crate::limits::PortLimits;
 use crate::names::Topics;
 use crate::numbers::PortNumbers;
@@ -34,6 +35,7 @@ pub(crate) struct Context {
     known_topics: Mutex<Option<Topics>>,
     pub(crate) commits: Arc<Commits>,
     pub(crate) tail: Arc<Tail>,
+    pub(crate) fetch_sessions: FetchSessions,
     /// Consumer groups.
     pub(crate) coordinator: Coordinator,
     pub(crate) producers: Arc<Producers>,
@@ -65,6 +67,7 @@ impl Context {
         Ok(Self {
             producers: Arc::new(Producers::load(&store)?),
             producer_ids: ProducerIds::default(),
+            fetch_sessions: FetchSessions::new(options.limits.fetch_session_partitions_max),
             coordinator: Coordinator::open(&store, options.groups)?,
             options,
             cluster_id,

@@ -5,6 +5,7 @@ mod append;
 mod commits;
 mod context;
 mod coordinator;
+mod fetch_sessions;
 mod foreign;
 pub mod groups;
 mod guard;

@@ -12,6 +12,8 @@ pub struct PortLimits {
     /// The most that one answer to a Fetch holds, in bytes, whatever the client asks for; a batch
     /// that is larger comes alone.
     pub fetch_bytes_max: usize,
+    /// Partitions that fetch sessions remember, all together; beyond, there are no new ones.
+    pub fetch_session_partitions_max: usize,
     /// Levels of a topic that a producer writes to.
     pub topic_levels_max: usize,
     /// A connection that says nothing is closed after this time.

@@ -1,16 +1,19 @@
-//! Fetch: stored batches as they lie. Waits at the end of the log; never looks into a record.
+//! Fetch: stored batches as they lie, all partitions or those of a session that have news. Waits at
+//! the end of the log; never looks into a record.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::FetchRequest;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::protocol::StrBytes;
 use tidewire_proto::id::PartitionId;
 use tidewire_store::{ReadError, Slice};
 use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
 
 use crate::context::{Call, Context, LEADER_EPOCH};
+use crate::fetch_sessions::{Asked, Connection, Head, NoTurn, Place, Said, Topic, Turn};
 use crate::names;
 use crate::output::Output;
 use crate::reads::{self, Got, Want};
@@ -18,6 +21,9 @@ use crate::wire::{Answer, Refusal};
 
 /// No client waits longer, whatever it asks for.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// What was read of a partition, or why nothing was.
+type Outcome = Result<Slice, ResponseError>;
 
 /// What becomes of one partition that is asked for.
 enum Plan {
@@ -31,18 +37,63 @@ pub(super) async fn answer(
     call: &Call,
     request: &FetchRequest,
 ) -> Result<Answer, Refusal> {
-    // We never gave out a session: every Fetch is a full one.
-    if request.session_id != 0 && request.session_epoch > 0 {
-        return refused(call, ResponseError::FetchSessionIdNotFound);
-    }
-    let plans = plan(context, call, request);
+    let turn = match turn(context, call, request) {
+        Ok(turn) => turn,
+        Err(NoTurn::Unknown) => return refused(call, ResponseError::FetchSessionIdNotFound),
+        Err(NoTurn::Epoch) => return refused(call, ResponseError::InvalidFetchSessionEpoch),
+        Err(NoTurn::Naming) => return refused(call, ResponseError::FetchSessionTopicIdError),
+    };
+    let plans = plan(context, &turn);
     let is_wrong = plans.iter().any(|plan| matches!(plan, Plan::Refuse(_)));
     let wants: Vec<Want> = plans.iter().filter_map(Plan::want).collect();
     let got = match is_wrong {
         true => read(context, request, &wants).await,
         false => read_enough(context, request, &wants).await,
     };
-    write(call, request, &plans, got)
+    let told = told(&turn, &plans, got);
+    if turn.session != 0 {
+        let known = told.iter().filter_map(|(place, outcome)| {
+            let slice = outcome.as_ref().ok()?;
+            Some((*place, (slice.start, slice.end), !slice.batches.is_empty()))
+        });
+        let known: Vec<(&Place, Said, bool)> = known.collect();
+        context.fetch_sessions.told(connection(call), turn.session, &known);
+    }
+    write(call, request, turn.session, told)
+}
+
+/// What is wanted, from the request and what its session remembers.
+fn turn(context: &Context, call: &Call, request: &FetchRequest) -> Result<Turn, NoTurn> {
+    let asked = request.topics.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|wanted| {
+            let asked = Asked {
+                offset: wanted.fetch_offset,
+                bytes_max: wanted.partition_max_bytes,
+                leader_epoch: wanted.current_leader_epoch,
+            };
+            (place(call, &topic.topic, topic.topic_id, wanted.partition), asked)
+        })
+    });
+    let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|index| place(call, &topic.topic, topic.topic_id, *index))
+    });
+    let uses_ids = call.version >= 13;
+    let head = Head { id: request.session_id, epoch: request.session_epoch, uses_ids };
+    let forgotten: Vec<Place> = forgotten.collect();
+    context.fetch_sessions.turn(connection(call), head, asked.collect(), &forgotten)
+}
+
+fn connection(call: &Call) -> Connection {
+    (call.peer, call.local)
+}
+
+/// A name is copied: a session that remembers it would hold the whole request.
+fn place(call: &Call, name: &str, id: Uuid, index: i32) -> Place {
+    let topic = match call.version {
+        13.. => Topic::Id(id),
+        _ => Topic::Name(StrBytes::from_string(name.to_owned())),
+    };
+    Place { topic, index }
 }
 
 async fn read_enough(context: &Context, request: &FetchRequest, wants: &[Want]) -> Vec<Got> {
@@ -82,35 +133,33 @@ fn bytes_of(got: &[Got]) -> usize {
     got.iter().flatten().map(reads::bytes_of).sum()
 }
 
-fn plan(context: &Context, call: &Call, request: &FetchRequest) -> Vec<Plan> {
+fn plan(context: &Context, turn: &Turn) -> Vec<Plan> {
     let topics = context.topics();
-    let (mut plans, mut seen) = (Vec::new(), HashSet::new());
-    for topic in &request.topics {
-        let found = match call.version {
-            13.. => topics.with_id(topic.topic_id).ok_or(ResponseError::UnknownTopicId),
-            _ => topics.named(&topic.topic).ok_or(ResponseError::UnknownTopicOrPartition),
+    let mut seen = HashSet::new();
+    let plan = |(place, asked, _): &(Place, Asked, Option<Said>)| {
+        let found = match &place.topic {
+            Topic::Id(id) => topics.with_id(*id).ok_or(ResponseError::UnknownTopicId),
+            Topic::Name(name) => topics.named(name).ok_or(ResponseError::UnknownTopicOrPartition),
         };
-        for wanted in &topic.partitions {
-            let partition = found.and_then(|(stream, _)| {
-                let partition = names::partition(stream, wanted.partition);
-                let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
-                // No client asks twice, and whoever does is not read for twice.
-                seen.insert(partition).then_some(partition).ok_or(ResponseError::InvalidRequest)
-            });
-            plans.push(partition.map_or_else(Plan::Refuse, |partition| one(wanted, partition)));
-        }
-    }
-    plans
+        let partition = found.and_then(|(stream, _)| {
+            let partition = names::partition(stream, place.index);
+            let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
+            // No client asks twice, and whoever does is not read for twice.
+            seen.insert(partition).then_some(partition).ok_or(ResponseError::InvalidRequest)
+        });
+        partition.map_or_else(Plan::Refuse, |partition| one(*asked, partition))
+    };
+    turn.wanted.iter().map(plan).collect()
 }
 
-fn one(wanted: &FetchPartition, partition: PartitionId) -> Plan {
-    if wanted.current_leader_epoch > LEADER_EPOCH {
+fn one(asked: Asked, partition: PartitionId) -> Plan {
+    if asked.leader_epoch > LEADER_EPOCH {
         return Plan::Refuse(ResponseError::UnknownLeaderEpoch);
     }
-    let Ok(from) = u64::try_from(wanted.fetch_offset) else {
+    let Ok(from) = u64::try_from(asked.offset) else {
         return Plan::Refuse(ResponseError::OffsetOutOfRange);
     };
-    let bytes_max = usize::try_from(wanted.partition_max_bytes).unwrap_or(0);
+    let bytes_max = usize::try_from(asked.bytes_max).unwrap_or(0);
     Plan::Read(Want { partition, from, bytes_max })
 }
 
@@ -123,30 +172,45 @@ impl Plan {
     }
 }
 
+/// What the client is told: everything, or what is news to its session.
+fn told<'a>(turn: &'a Turn, plans: &[Plan], got: Vec<Got>) -> Vec<(&'a Place, Outcome)> {
+    let mut got = got.into_iter();
+    let outcomes = plans.iter().map(|plan| match plan {
+        Plan::Read(_) => {
+            let got = got.next().unwrap_or(Err(ReadError::UnknownPartition));
+            got.map_err(|error| meaning(&error))
+        }
+        Plan::Refuse(error) => Err(*error),
+    });
+    let all = turn.wanted.iter().zip(outcomes);
+    let is_news = |said: &Option<Said>, outcome: &Outcome| match outcome {
+        Ok(slice) => !slice.batches.is_empty() || *said != Some((slice.start, slice.end)),
+        Err(_) => true,
+    };
+    all.filter(|((_, _, said), outcome)| turn.is_full || is_news(said, outcome))
+        .map(|((place, _, _), outcome)| (place, outcome))
+        .collect()
+}
+
 fn write(
     call: &Call,
     request: &FetchRequest,
-    plans: &[Plan],
-    got: Vec<Got>,
+    session: i32,
+    mut told: Vec<(&Place, Outcome)>,
 ) -> Result<Answer, Refusal> {
-    let mut output = begin(call, 0);
-    output.count(request.topics.len());
-    let (mut plans, mut got) = (plans.iter(), got.into_iter());
-    for topic in &request.topics {
-        write_name(&mut output, call, topic);
-        output.count(topic.partitions.len());
-        for wanted in &topic.partitions {
-            let outcome = match plans.next() {
-                Some(Plan::Read(_)) => got.next().unwrap_or(Err(ReadError::UnknownPartition)),
-                Some(Plan::Refuse(error)) => {
-                    write_error(&mut output, call, (wanted.partition, *error));
-                    continue;
-                }
-                None => Err(ReadError::UnknownPartition),
-            };
+    let mut output = begin(call, 0, session);
+    let is_one_topic =
+        |one: &(&Place, Outcome), next: &(&Place, Outcome)| one.0.topic == next.0.topic;
+    output.count(told.chunk_by(is_one_topic).count());
+    for topic in told.chunk_by_mut(is_one_topic) {
+        if let Some((place, _)) = topic.first() {
+            write_name(&mut output, &place.topic);
+        }
+        output.count(topic.len());
+        for (place, outcome) in topic {
             match outcome {
-                Ok(slice) => write_slice(&mut output, call, request, (wanted.partition, slice)),
-                Err(error) => write_error(&mut output, call, (wanted.partition, meaning(&error))),
+                Ok(slice) => write_slice(&mut output, call, request, (place.index, slice)),
+                Err(error) => write_error(&mut output, call, (place.index, *error)),
             }
         }
         output.no_tags();
@@ -156,39 +220,39 @@ fn write(
 }
 
 fn refused(call: &Call, error: ResponseError) -> Result<Answer, Refusal> {
-    let mut output = begin(call, error.code());
+    let mut output = begin(call, error.code(), 0);
     output.count(0);
     output.no_tags();
     output.finish()
 }
 
-fn begin(call: &Call, error: i16) -> Output {
+fn begin(call: &Call, error: i16, session: i32) -> Output {
     let mut output = Output::new(call.correlation, call.version >= 12);
     output.i32(0);
     if call.version >= 7 {
         output.i16(error);
-        output.i32(0);
+        output.i32(session);
     }
     output
 }
 
-fn write_name(output: &mut Output, call: &Call, topic: &FetchTopic) {
-    match call.version {
-        13.. => output.raw(topic.topic_id.as_bytes()),
-        _ => output.text(&topic.topic),
+fn write_name(output: &mut Output, topic: &Topic) {
+    match topic {
+        Topic::Id(id) => output.raw(id.as_bytes()),
+        Topic::Name(name) => output.text(name),
     }
 }
 
-fn write_slice(output: &mut Output, call: &Call, request: &FetchRequest, of: (i32, Slice)) {
+fn write_slice(output: &mut Output, call: &Call, request: &FetchRequest, of: (i32, &mut Slice)) {
     let (index, slice) = of;
     let offset = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
     let (start, end) = (offset(slice.start), offset(slice.end));
-    let bytes = reads::bytes_of(&slice);
+    let bytes = reads::bytes_of(slice);
     // Nothing is ever taken back: who reads what is committed may read everything.
     let asks_for_aborted = request.isolation_level == 1;
     write_head(output, call, (index, 0), (end, start), asks_for_aborted);
     output.count(bytes);
-    for stored in slice.batches {
+    for stored in std::mem::take(&mut slice.batches) {
         output.raw(&stored.batch.prefix(stored.base_offset));
         output.shared(stored.batch.tail());
     }

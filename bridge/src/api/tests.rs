@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::offset_commit_request::{
@@ -61,6 +61,7 @@ impl Bench {
             connections_max: 10,
             request_bytes_max: 1 << 20,
             fetch_bytes_max: 1 << 20,
+            fetch_session_partitions_max: 10,
             topic_levels_max: 128,
             idle: Duration::from_secs(1),
             send: Duration::from_secs(1),
@@ -373,4 +374,71 @@ fn a_fetch_at_the_end_waits_its_time_and_no_longer() {
     let fetched = bench.fetch(12, 0, 1 << 20, 100);
     assert_eq!(fetched.records.map(|records| records.len()), Some(0));
     assert!((100..5000).contains(&began.elapsed().as_millis()));
+}
+
+/// One Fetch in a session: id and epoch, offsets wanted by partition, partitions forgotten. Gives
+/// the error, the session, and of each partition in the answer its number and how many bytes came.
+fn fetch_in(
+    bench: &Bench,
+    version: i16,
+    (id, epoch): (i32, i32),
+    wanted: &[(i32, i64)],
+    forgotten: &[i32],
+) -> (i16, i32, Vec<(i32, usize)>) {
+    let name = || TopicName(StrBytes::from_static_str("mqtt"));
+    let topic_id = bench.context.topics().named("mqtt").unwrap().1;
+    let (topic, gone) = match version {
+        13.. => (
+            FetchTopic::default().with_topic_id(topic_id),
+            ForgottenTopic::default().with_topic_id(topic_id),
+        ),
+        _ => {
+            (FetchTopic::default().with_topic(name()), ForgottenTopic::default().with_topic(name()))
+        }
+    };
+    let partition = |&(index, offset): &(i32, i64)| {
+        let partition = FetchPartition::default().with_partition(index).with_fetch_offset(offset);
+        partition.with_partition_max_bytes(1 << 20)
+    };
+    let topics = vec![topic.with_partitions(wanted.iter().map(partition).collect())];
+    let request = FetchRequest::default()
+        .with_max_bytes(1 << 20)
+        .with_session_id(id)
+        .with_session_epoch(epoch)
+        .with_topics(if wanted.is_empty() { Vec::new() } else { topics })
+        .with_forgotten_topics_data(match forgotten {
+            [] => Vec::new(),
+            _ => vec![gone.with_partitions(forgotten.to_vec())],
+        });
+    let answer: FetchResponse = bench.call(&request, version);
+    let bytes = |it: &PartitionData| it.records.as_ref().map_or(0, Bytes::len);
+    let partitions = answer.responses.iter().flat_map(|topic| &topic.partitions);
+    let partitions = partitions.map(|it| (it.partition_index, bytes(it))).collect();
+    (answer.error_code, answer.session_id, partitions)
+}
+
+#[test]
+fn a_fetch_session_tells_of_partitions_with_news_only() {
+    for version in [7, 12, 13, 17] {
+        let bench = Bench::new();
+        let all = [(0, 0), (1, 0), (2, 0)];
+        let (error, id, told) = fetch_in(&bench, version, (0, 0), &all, &[]);
+        assert_eq!((error, told), (0, vec![(0, 0), (1, 0), (2, 0)]), "first all are told");
+        assert_ne!(id, 0);
+        assert_eq!(fetch_in(&bench, version, (id, 1), &[], &[]), (0, id, vec![]));
+        bench.produce(batch("a", 3, None));
+        let (_, _, told) = fetch_in(&bench, version, (id, 2), &[], &[]);
+        assert!(matches!(*told, [(1, 1..)]), "{told:?} at version {version}");
+        let (_, _, told) = fetch_in(&bench, version, (id, 3), &[(1, 3)], &[]);
+        assert_eq!(told, [], "it has read to the end, and knows where that is");
+        let (_, _, told) = fetch_in(&bench, version, (id, 4), &[(1, 0)], &[2]);
+        assert!(matches!(*told, [(1, 1..)]), "it reads again");
+        assert_eq!(fetch_in(&bench, version, (id, 4), &[], &[]), (71, 0, vec![]), "a repeat");
+        assert_eq!(fetch_in(&bench, version, (id + 1, 5), &[], &[]), (70, 0, vec![]));
+        let (error, none, told) = fetch_in(&bench, version, (id, -1), &all, &[]);
+        assert_eq!((error, none, told.len()), (0, 0, 3), "it ends, with one whole answer");
+        assert_eq!(fetch_in(&bench, version, (id, 5), &[], &[]), (70, 0, vec![]));
+        let many: Vec<(i32, i64)> = (0..11).map(|index| (index, 0)).collect();
+        assert_eq!(fetch_in(&bench, version, (0, 0), &many, &[]).1, 0, "no room for so many");
+    }
 }

@@ -58,6 +58,7 @@ pub(super) async fn serve(context: Rc<Context>, socket: TcpStream, peer: SocketA
         tracing::debug!(%peer, reason = refusal.label(), "a Kafka connection is closed");
         connection.context.numbers().closed(refusal);
     }
+    connection.context.fetch_sessions.end((peer, local));
 }
 
 struct Connection {

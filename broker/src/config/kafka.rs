@@ -29,6 +29,9 @@ pub struct KafkaListener {
     /// The most that one answer to a Fetch holds, in bytes, whatever the client asks for.
     #[serde(deserialize_with = "bytes::<_, _, { 4 * KIB }, { GIB }>")]
     pub fetch_bytes_max: u32,
+    /// Partitions that fetch sessions remember, all together; beyond, clients go on without one.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
+    pub fetch_session_partitions_max: u32,
     /// A connection that says nothing is closed after this time, in seconds.
     #[serde(deserialize_with = "seconds::<_, _, 1, 86_400>")]
     pub idle_timeout_s: u32,
@@ -45,6 +48,7 @@ impl Default for KafkaListener {
             connections_max: 1000,
             request_bytes_max: 8 * 1024 * 1024,
             fetch_bytes_max: 16 * 1024 * 1024,
+            fetch_session_partitions_max: 100_000,
             idle_timeout_s: 600,
             send_timeout_s: 30,
         }
@@ -59,6 +63,7 @@ impl KafkaListener {
             connections_max: self.connections_max as usize,
             request_bytes_max: self.request_bytes_max as usize,
             fetch_bytes_max: self.fetch_bytes_max as usize,
+            fetch_session_partitions_max: self.fetch_session_partitions_max as usize,
             topic_levels_max: topic_levels_max.into(),
             idle: Duration::from_secs(self.idle_timeout_s.into()),
             send: Duration::from_secs(self.send_timeout_s.into()),
