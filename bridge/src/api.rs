@@ -1,6 +1,8 @@
 //! From a frame to its answer: header, table of versions, guard, decoder, handler. One handler
 //! file per API; what an API means stands there and nowhere else.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod admin;
 mod api_versions;
 mod asked;
@@ -16,6 +18,7 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
+mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod groups;
@@ -34,6 +37,9 @@ mod offset_for_leader_epoch;
 mod produce;
 mod reply;
 mod sync_group;
+mod transactions;
+mod txn_offset_commit;
+mod wanted;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -130,7 +136,7 @@ async fn answer(context: &Context, request: Admitted) -> Result<Answer, Refusal>
         }
         ApiKey::Fetch => fetch::answer(context, call, &decode(call, body)?).await,
         ApiKey::InitProducerId => {
-            let answer = async |request| init_producer_id::answer(context, &request).await;
+            let answer = async |request| init_producer_id::answer(context, call, &request).await;
             reply(call, body, answer).await
         }
         ApiKey::ListOffsets => {
@@ -141,6 +147,7 @@ async fn answer(context: &Context, request: Admitted) -> Result<Answer, Refusal>
             let answer = async |request| offset_for_leader_epoch::answer(context, &request);
             reply(call, body, answer).await
         }
+        key if transactions::serves(key) => transactions::answer(context, call, key, body).await,
         key if admin::serves(key) => admin::answer(context, call, key, body).await,
         _ => groups::answer(context, call, api.key, body).await,
     }

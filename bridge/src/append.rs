@@ -7,15 +7,16 @@ use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::{Batch, BatchBuilder};
-use tidewire_store::rows::retained;
-use tidewire_store::{Append, Commit, CommitError, OffsetOf, Table, TableChange};
+use tidewire_store::{Append, Commit, CommitError, TableChange};
 
 use crate::context::Context;
 use crate::foreign::{Foreign, ForeignError, Sender};
-use crate::placed::Placed;
+use crate::held::{self, HeldBatch, Kept};
+use crate::placed::{NOWHERE, Placed};
 use crate::producers::Verdict;
 use crate::retained::Settle;
 use crate::room::{NoRoom, Room};
+use crate::transactions;
 use crate::written::Written;
 
 /// Wrong records that are told one by one.
@@ -61,6 +62,12 @@ impl From<NoRoom> for Refused {
     }
 }
 
+impl From<transactions::Refusal> for Refused {
+    fn from(why: transactions::Refusal) -> Self {
+        Self::new(why.to_produce(), why.to_string())
+    }
+}
+
 impl From<&CommitError> for Refused {
     fn from(error: &CommitError) -> Self {
         let code = match error {
@@ -82,11 +89,15 @@ pub(crate) fn append(
     room: &mut Room,
 ) -> Result<Arc<Placed>, Refused> {
     let foreign = Foreign::open(records.unwrap_or(&Bytes::new()), room)?;
-    if foreign.is_transactional {
-        return Err(ResponseError::InvalidTxnState.into());
-    }
     let mut rewriting = Rewriting::default();
     rewriting.all(context, &foreign.batch, at_ms, room)?;
+    let bytes = rewriting.held_bytes();
+    let is_transactional = foreign.is_transactional;
+    match foreign.sender {
+        Some(sender) => context.transact.admits(sender, is_transactional, partition, bytes)?,
+        None if is_transactional => return Err(ResponseError::InvalidTxnState.into()),
+        None => (),
+    }
     let count = foreign.batch.record_count();
     let (placed, changes) = match foreign.sender {
         None => (Arc::new(Placed::default()), Vec::new()),
@@ -96,12 +107,21 @@ pub(crate) fn append(
             Verdict::Refuse(error) => return Err(error.into()),
         },
     };
-    rewriting.retain(context, (partition, at_ms), room).inspect_err(|_| {
+    rewriting.retain(context, at_ms, room).inspect_err(|_| {
         if let Some(sender) = foreign.sender {
             context.producers.forget(sender.id, partition, &placed);
         }
     })?;
-    submit(context, (partition, foreign.sender), rewriting, (Arc::clone(&placed), changes));
+    match foreign.sender.filter(|_| is_transactional) {
+        Some(sender) => {
+            context.transact.hold(sender, rewriting.held(partition, changes), bytes);
+            placed.tell(Ok(NOWHERE));
+        }
+        None => {
+            let from = (partition, foreign.sender);
+            submit(context, from, rewriting, (Arc::clone(&placed), changes));
+        }
+    }
     Ok(placed)
 }
 
@@ -111,8 +131,9 @@ fn submit(
     rewriting: Rewriting<'_>,
     (placed, changes): (Arc<Placed>, Vec<TableChange>),
 ) {
-    let Rewriting { mut builder, rows, claims, .. } = rewriting;
+    let Rewriting { mut builder, forms, claims, .. } = rewriting;
     let appends = vec![Append::new(partition, builder.finish())];
+    let rows = forms.iter().map(|kept| kept.row(partition, 0));
     let changes = changes.into_iter().chain(rows).collect();
     let producers = Arc::clone(&context.producers);
     let then = move |answer: Result<tidewire_store::Offsets, CommitError>| {
@@ -133,7 +154,7 @@ struct Rewriting<'a> {
     builder: BatchBuilder,
     /// Records that are to be kept, with their place in the batch.
     kept: Vec<(u32, Written<'a>)>,
-    rows: Vec<TableChange>,
+    forms: Vec<Kept>,
     claims: Vec<Settle>,
 }
 
@@ -171,13 +192,20 @@ impl<'a> Rewriting<'a> {
         Err(Refused { records: wrong, ..Refused::new(ResponseError::InvalidRecord, message) })
     }
 
-    /// Rows for what is to be kept for later subscribers.
-    fn retain(
-        &mut self,
-        context: &Context,
-        (partition, at_ms): (PartitionId, i64),
-        room: &mut Room,
-    ) -> Result<(), Refused> {
+    /// What it comes to while its transaction is open.
+    fn held_bytes(&self) -> usize {
+        let kept = self.kept.iter().map(|(_, it)| (it.topic, it.bytes()));
+        held::bytes_of(self.builder.bytes(), kept)
+    }
+
+    /// It waits for the commit of its transaction.
+    fn held(mut self, partition: PartitionId, changes: Vec<TableChange>) -> HeldBatch {
+        let batch = self.builder.finish();
+        HeldBatch { partition, batch, changes, kept: self.forms, claims: self.claims }
+    }
+
+    /// The forms of what is to be kept for later subscribers.
+    fn retain(&mut self, context: &Context, at_ms: i64, room: &mut Room) -> Result<(), Refused> {
         let mut single = BatchBuilder::new();
         for (place, written) in std::mem::take(&mut self.kept) {
             let form = (!written.is_empty()).then(|| {
@@ -197,11 +225,7 @@ impl<'a> Rewriting<'a> {
                 return Err(Refused::new(ResponseError::PolicyViolation, message));
             };
             self.claims.push(settle);
-            let key = written.topic.as_bytes().into();
-            let row = form.map(|form| retained::encode(partition, place, &form));
-            let mut change = TableChange::new(Table::Retained, key, row);
-            change.offset_of = Some(OffsetOf { append: 0, at: retained::OFFSET_AT });
-            self.rows.push(change);
+            self.forms.push(Kept { place, topic: written.topic.as_bytes().into(), form });
         }
         Ok(())
     }

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use tidewire_store::{Commit, CommitError, Offsets, ReadError, Store};
@@ -18,6 +17,7 @@ use crate::options::PortOptions;
 use crate::producer_ids::ProducerIds;
 use crate::producers::Producers;
 use crate::tail::Tail;
+use crate::transact::Transact;
 
 /// The id of the only node there is.
 pub(crate) const NODE_ID: i32 = 1;
@@ -37,7 +37,9 @@ pub(crate) struct Context {
     pub(crate) tail: Arc<Tail>,
     pub(crate) fetch_sessions: FetchSessions,
     /// Consumer groups.
-    pub(crate) coordinator: Coordinator,
+    pub(crate) coordinator: Arc<Coordinator>,
+    /// Transactions.
+    pub(crate) transact: Transact,
     pub(crate) producers: Arc<Producers>,
     pub(crate) producer_ids: ProducerIds,
 }
@@ -64,11 +66,15 @@ impl Context {
     ) -> Result<Self, ReadError> {
         let tail = Arc::new(Tail::default());
         let _ends = store.follow(Arc::clone(&tail) as Arc<_>);
+        let producers = Arc::new(Producers::load(&store)?);
+        let coordinator = Arc::new(Coordinator::open(&store, options.groups)?);
+        let (groups, known) = (Arc::clone(&coordinator), Arc::clone(&producers));
         Ok(Self {
-            producers: Arc::new(Producers::load(&store)?),
+            transact: Transact::open(&store, options.transactions, groups, known)?,
+            producers,
             producer_ids: ProducerIds::default(),
             fetch_sessions: FetchSessions::new(options.limits.fetch_session_partitions_max),
-            coordinator: Coordinator::open(&store, options.groups)?,
+            coordinator,
             options,
             cluster_id,
             known_topics: Mutex::default(),
@@ -106,14 +112,13 @@ impl Context {
         }
     }
 
+    /// Has groups and transactions do what is due, for as long as it is run.
+    pub(crate) async fn run(&self) {
+        tokio::join!(self.coordinator.run(), self.transact.run());
+    }
+
     /// Hands a commit to the store, in the order of these calls, and waits until it is durable.
     pub(crate) async fn commit(&self, commit: Commit) -> Result<Offsets, CommitError> {
         self.commits.commit(&self.store, commit).await
     }
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -7,16 +7,17 @@ mod restore;
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tidewire_store::{Commit, Outcome, ReadError, Reply, Store, TableChange};
+use tidewire_store::{Commit, CommitError, Outcome, ReadError, Reply, Store, TableChange};
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::groups::{
     Answer, Caller, Effect, Groups, Join, Limits, Moment, Refusal, Spot, Sync, Ticket, Wanted,
 };
+use crate::time::{now_ms, ticks};
+use crate::transactions::Offsets;
 
 use lag::Lag;
 
@@ -24,6 +25,13 @@ use lag::Lag;
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(30);
 /// How often it is shown how far groups are behind.
 const LAG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Tickets of commits that are not of groups alone.
+const JOINT: u64 = 1 << 63;
+
+/// What goes on when such a commit is durable, or is not: on a thread of the store that others
+/// wait for.
+pub(crate) type Then = Box<dyn FnOnce(Option<&CommitError>) + Send>;
 
 /// All consumer groups of the port.
 pub(crate) struct Coordinator {
@@ -45,26 +53,52 @@ struct State {
 #[derive(Default)]
 struct Inbox {
     outcomes: Mutex<Vec<(u64, bool)>>,
+    joint: Mutex<Vec<Joint>>,
     arrived: Notify,
+}
+
+/// A commit with offsets of groups and more.
+struct Joint {
+    ticket: u64,
+    /// The groups' own numbers of it.
+    writes: Vec<u64>,
+    then: Then,
 }
 
 impl Reply for Inbox {
     fn committed(&self, outcomes: &mut Vec<Outcome>) {
-        let told = outcomes.drain(..).map(|outcome| {
-            if let Err(error) = &outcome.result {
+        for Outcome { ticket, result, .. } in outcomes.drain(..) {
+            let (error, is_stored) = (result.as_ref().err(), result.is_ok());
+            if ticket & JOINT != 0 {
+                self.told_jointly(ticket, error);
+                continue;
+            }
+            if let Some(error) = error {
                 tracing::warn!(%error, "what a consumer group is to remember cannot be stored");
             }
-            (outcome.ticket, outcome.result.is_ok())
-        });
-        self.outcomes.lock().extend(told);
+            self.outcomes.lock().push((ticket, is_stored));
+        }
         self.arrived.notify_one();
+    }
+}
+
+impl Inbox {
+    fn told_jointly(&self, ticket: u64, error: Option<&CommitError>) {
+        let mut joint = self.joint.lock();
+        let place = joint.iter().position(|joint| joint.ticket == ticket);
+        let Some(Joint { writes, then, .. }) = place.map(|place| joint.remove(place)) else {
+            return;
+        };
+        drop(joint);
+        self.outcomes.lock().extend(writes.into_iter().map(|write| (write, error.is_none())));
+        then(error);
     }
 }
 
 impl Coordinator {
     /// Groups as they are in the store.
     pub(crate) fn open(store: &Store, limits: Limits) -> Result<Self, ReadError> {
-        let groups = restore::read(store, limits, Moment { steady_ms: 0, wall_ms: wall_ms() })?;
+        let groups = restore::read(store, limits, Moment { steady_ms: 0, wall_ms: now_ms() })?;
         let (waiting, tickets, planned) = (HashMap::new(), 0, None);
         let state = Mutex::new(State { groups, waiting, tickets, planned });
         let (store, inbox, began) = (store.clone(), Arc::default(), Instant::now());
@@ -73,7 +107,7 @@ impl Coordinator {
 
     /// Does what is due, for as long as it is run.
     pub(crate) async fn run(&self) {
-        let (mut expiry, mut lag) = (interval(EXPIRY_INTERVAL), interval(LAG_INTERVAL));
+        let (mut expiry, mut lag) = (ticks(EXPIRY_INTERVAL), ticks(LAG_INTERVAL));
         let mut numbers = Lag::new();
         loop {
             let due = self.plan();
@@ -99,7 +133,8 @@ impl Coordinator {
         state.planned.map(|due| self.began + Duration::from_millis(due))
     }
 
-    fn turn(&self) {
+    /// Does what is due, with what the store said so far.
+    pub(crate) fn turn(&self) {
         let outcomes = mem::take(&mut *self.inbox.outcomes.lock());
         self.change(|groups, now| {
             for (write, is_stored) in outcomes {
@@ -130,6 +165,24 @@ impl Coordinator {
             groups.commit(name, (ticket, caller), wanted, now);
         };
         self.ask(name, commit).await
+    }
+
+    /// A commit with offsets that were checked before and more, in the order of all commits of
+    /// groups.
+    pub(crate) fn submit(&self, offsets: &Offsets, mut commit: Commit, then: Then) {
+        let mut state = self.state.lock();
+        let mut writes = Vec::with_capacity(offsets.len());
+        for (group, wanted) in offsets {
+            let wanted = wanted.values().cloned().collect();
+            let (write, changes) = state.groups.take_offsets(group, wanted, self.now());
+            commit.changes.extend(changes);
+            writes.push(write);
+        }
+        state.tickets += 1;
+        let ticket = JOINT | state.tickets;
+        self.inbox.joint.lock().push(Joint { ticket, writes, then });
+        self.store.submit(commit, Some((ticket, Arc::clone(&self.inbox) as Arc<dyn Reply>)));
+        self.perform(&mut state);
     }
 
     /// Offsets to forget; waits until that is durable.
@@ -198,7 +251,7 @@ impl Coordinator {
 
     fn now(&self) -> Moment {
         let steady_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Moment { steady_ms, wall_ms: wall_ms() }
+        Moment { steady_ms, wall_ms: now_ms() }
     }
 }
 
@@ -218,16 +271,4 @@ impl Drop for Line<'_> {
             coordinator.perform(&mut state);
         }
     }
-}
-
-/// Ticks, and does not make up for those that were missed.
-fn interval(period: Duration) -> Interval {
-    let mut interval = tokio::time::interval(period);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
-}
-
-fn wall_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

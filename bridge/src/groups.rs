@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use tidewire_store::TableChange;
 use tidewire_store::rows::group::GroupRow;
 use tidewire_store::rows::offset::OffsetRow;
 
@@ -184,6 +185,53 @@ impl Groups {
         self.with(name, now, |group, out| group.commit((ticket, caller), wanted, now, out));
     }
 
+    /// Whether offsets may be the group's when a transaction is committed; whoever asks lives.
+    ///
+    /// # Errors
+    /// When the group would not take them now.
+    pub fn check_offsets(
+        &mut self,
+        name: &Arc<str>,
+        caller: &Caller,
+        wanted: &[Wanted],
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        let written: usize = wanted.iter().map(|one| one.metadata.len()).sum();
+        if written > 0 && !self.has_room(written) {
+            return Err(Refusal::MetadataTooLarge);
+        }
+        // Older clients do not say which member they are.
+        let is_nobody = caller.generation < 0 && caller.member.is_empty();
+        match self.check_commit(name, caller) {
+            Ok(()) if is_nobody && caller.instance.is_none() => Ok(()),
+            Ok(()) => {
+                let checked = self.with(name, now, |group, _| group.check_alive(caller, now));
+                checked.unwrap_or(Ok(()))
+            }
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Offsets that were checked are in a commit with these changes. What became of it is to be
+    /// told with this number.
+    pub fn take_offsets(
+        &mut self,
+        name: &Arc<str>,
+        wanted: Vec<Wanted>,
+        now: Moment,
+    ) -> (u64, Vec<TableChange>) {
+        self.found_or_made(name, now);
+        let taken = self.with(name, now, |group, _| group.take_offsets(wanted, now));
+        let (changes, offsets) = taken.unwrap_or_default();
+        (self.out.outside(name, Then::Commit { ticket: None, offsets }), changes)
+    }
+
+    /// Whether the group's end is on its way to the disk.
+    #[must_use]
+    pub fn is_ending(&self, name: &str) -> bool {
+        self.all.get(name).is_some_and(|group| group.is_ending)
+    }
+
     /// Offsets to forget. The answer comes when that is durable.
     pub fn forget(&mut self, name: &Arc<str>, ticket: Ticket, spots: Vec<Spot>, now: Moment) {
         if self.with(name, now, |group, out| group.forget(ticket, spots, out)).is_none() {
@@ -219,7 +267,7 @@ impl Groups {
             }
             Then::Commit { ticket, offsets } => {
                 self.with(&name, now, |group, _| group.committed(offsets, is_stored));
-                self.out.answer(ticket, outcome(Answer::Done));
+                ticket.into_iter().for_each(|it| self.out.answer(it, outcome(Answer::Done)));
             }
             Then::Tell { ticket, answer } => self.out.answer(ticket, outcome(answer)),
             Then::Forget { ticket, spots } => {

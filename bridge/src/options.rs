@@ -15,6 +15,8 @@ pub struct PortOptions {
     pub limits: PortLimits,
     /// The same of consumer groups.
     pub groups: Limits,
+    /// The same of transactions.
+    pub transactions: crate::transactions::Limits,
     /// Where it is counted.
     pub numbers: PortNumbers,
     /// Who counts retained messages.

@@ -6,6 +6,9 @@ use tokio::sync::Notify;
 
 type Outcome = Result<u64, CommitError>;
 
+/// The place of a batch whose transaction is not committed: none yet.
+pub(crate) const NOWHERE: u64 = u64::MAX;
+
 /// The place of one batch.
 #[derive(Default)]
 pub(crate) struct Placed {

@@ -112,7 +112,7 @@ async fn accept(socket: TcpListener, context: Rc<Context>, mut stopped: oneshot:
     };
     let mut connections = tokio::task::JoinSet::new();
     let coordinated = Rc::clone(&context);
-    let mut coordinator = pin!(coordinated.coordinator.run());
+    let mut coordinator = pin!(coordinated.run());
     loop {
         tokio::select! {
             biased;

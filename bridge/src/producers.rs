@@ -2,7 +2,7 @@
 //! given. In memory what the store's rows say, so that a batch that comes again is known, also
 //! after a crash. Never appends.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -110,6 +110,24 @@ impl Producers {
         Verdict::Append(placed, changes)
     }
 
+    /// What was appended there is not known any more after a restart, if these changes are
+    /// committed: any number is taken then. Without partitions it is forgotten everywhere, now.
+    pub(crate) fn forget_numbers(
+        &self,
+        producer: i64,
+        partitions: Option<&BTreeSet<PartitionId>>,
+    ) -> Vec<TableChange> {
+        let gone: Vec<PartitionId> = match partitions {
+            Some(partitions) => partitions.iter().copied().collect(),
+            None => {
+                let mut all = self.known.lock();
+                let own = all.extract_if(|(id, _), _| *id == producer);
+                own.map(|((_, partition), _)| partition).collect()
+            }
+        };
+        gone.into_iter().flat_map(|partition| removed(producer, partition)).collect()
+    }
+
     /// The commit with this batch failed: it may come again.
     pub(crate) fn forget(&self, producer: i64, partition: PartitionId, placed: &Arc<Placed>) {
         let mut all = self.known.lock();
@@ -170,13 +188,17 @@ fn forget_oldest(all: &mut HashMap<(i64, PartitionId), Known>) -> Vec<TableChang
     let mut changes = Vec::new();
     for (_, key) in oldest.into_iter().take(eighth) {
         all.remove(&key);
-        let (producer, partition) = key;
-        for slot in 0..BATCHES_KEPT {
-            let key = ProducerKey { producer, partition, slot };
-            changes.push(TableChange::new(Table::Producers, key.encode(), None));
-        }
+        changes.extend(removed(key.0, key.1));
     }
     changes
+}
+
+/// The rows of a pair go.
+fn removed(producer: i64, partition: PartitionId) -> impl Iterator<Item = TableChange> {
+    (0..BATCHES_KEPT).map(move |slot| {
+        let key = ProducerKey { producer, partition, slot };
+        TableChange::new(Table::Producers, key.encode(), None)
+    })
 }
 
 /// Sequence numbers begin again at 0 behind the largest.

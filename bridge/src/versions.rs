@@ -54,6 +54,11 @@ pub(crate) static APIS: &[Api] = &[
     Api::new(ApiKey::DeleteRecords, 0, 2, &admin::DELETE_RECORDS),
     Api::new(ApiKey::InitProducerId, 0, 5, &data::INIT_PRODUCER_ID),
     Api::new(ApiKey::OffsetForLeaderEpoch, 2, 4, &data::OFFSET_FOR_LEADER_EPOCH),
+    Api::new(ApiKey::AddPartitionsToTxn, 0, 5, &groups::ADD_PARTITIONS_TO_TXN),
+    Api::new(ApiKey::AddOffsetsToTxn, 0, 4, &groups::ADD_OFFSETS_TO_TXN),
+    // Their version 5 is for clusters that give a new epoch with every transaction.
+    Api::new(ApiKey::EndTxn, 0, 4, &groups::END_TXN),
+    Api::new(ApiKey::TxnOffsetCommit, 0, 4, &groups::TXN_OFFSET_COMMIT),
     Api::new(ApiKey::DescribeAcls, 1, 3, &admin::DESCRIBE_ACLS),
     Api::new(ApiKey::DescribeConfigs, 1, 4, &admin::DESCRIBE_CONFIGS),
     Api::new(ApiKey::DescribeLogDirs, 1, 4, &admin::DESCRIBE_LOG_DIRS),

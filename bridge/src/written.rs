@@ -10,7 +10,7 @@ use tidewire_proto::delayed;
 use tidewire_proto::delivery;
 use tidewire_proto::message::Message;
 use tidewire_proto::mqtt::PropertiesBuilder;
-use tidewire_proto::record::{BatchBuilder, Header, Record};
+use tidewire_proto::record::{BATCH_HEADER_BYTES, BatchBuilder, Header, Record};
 use tidewire_proto::topic::{check_topic_name, levels};
 
 const TOPIC: &[u8] = b"mqtt.topic";
@@ -108,6 +108,13 @@ impl<'a> Written<'a> {
     /// Bytes that it takes besides those of the record.
     pub(crate) fn held_bytes(&self) -> usize {
         size_of::<Self>() + self.headers.len() * size_of::<Header<'_>>()
+    }
+
+    /// Bytes of it as a batch of its own, at least.
+    pub(crate) fn bytes(&self) -> usize {
+        let header = |it: &Header<'_>| it.key.len() + it.value.map_or(0, <[u8]>::len) + 4;
+        let headers: usize = self.headers.iter().map(header).sum();
+        BATCH_HEADER_BYTES + self.topic.len() + self.value.map_or(0, <[u8]>::len) + headers
     }
 
     /// Nothing is left to be kept.

@@ -17,6 +17,7 @@ mod sections;
 mod text;
 mod tls;
 mod topics;
+mod transactions;
 
 use std::path::PathBuf;
 
@@ -35,6 +36,7 @@ pub use sections::{
 };
 pub use tls::{ClientAuth, TlsConfig, TlsIdentity, TlsPair, TlsVersion};
 pub use topics::{AutoRetained, AutoSubscribeConfig, RewriteConfig, RewriteOn, TopicsConfig};
+pub use transactions::TransactionsConfig;
 
 use document::Aim;
 use layers::Layers;
@@ -57,6 +59,8 @@ pub struct Config {
     pub share: ShareConfig,
     /// Groups of Kafka clients.
     pub consumer_groups: ConsumerGroupsConfig,
+    /// Transactions of Kafka producers.
+    pub transactions: TransactionsConfig,
     /// Sizes of the log's files and memory.
     pub store: StoreConfig,
     /// The parts of the log. The stream `mqtt` is always among them.
@@ -82,6 +86,7 @@ impl Default for Config {
             auth: AuthConfig::default(),
             share: ShareConfig::default(),
             consumer_groups: ConsumerGroupsConfig::default(),
+            transactions: TransactionsConfig::default(),
             store: StoreConfig::default(),
             streams: vec![StreamConfig::catch_all()],
             topics: TopicsConfig::default(),

@@ -27,9 +27,10 @@ pub(crate) fn open(
     let settings = &config.listener.kafka;
     let limits = settings.limits(config.mqtt.topic_levels_max);
     let retained = Arc::new(Retained(Arc::clone(shared)));
+    let advertised = settings.advertised();
     let groups = config.consumer_groups.limits();
-    let options =
-        PortOptions { advertised: settings.advertised(), limits, groups, numbers, retained };
+    let transactions = config.transactions.limits(config.store.wal_file_bytes);
+    let options = PortOptions { advertised, limits, groups, transactions, numbers, retained };
     bound.open(shared.store.clone(), options).map_err(StartError::Kafka)
 }
 

@@ -1,4 +1,6 @@
-"""Publishes numbers at QoS 1, each to one of 16 topics: arguments are host, port, first, behind last."""
+"""Publishes numbers at QoS 1, each to one of 16 topics: arguments are host, port, first, behind last,
+and what the topics begin with.
+"""
 
 import sys
 
@@ -7,12 +9,12 @@ import paho.mqtt.client as mqtt
 PATIENCE_S = 15
 
 
-def main(host, port, first, behind):
+def main(host, port, first, behind, root="plant"):
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
     client.max_inflight_messages_set(100)
     client.connect(host, port)
     client.loop_start()
-    sent = [client.publish(f"plant/{n % 16}", str(n), qos=1) for n in range(first, behind)]
+    sent = [client.publish(f"{root}/{n % 16}", str(n), qos=1) for n in range(first, behind)]
     for one in sent:
         one.wait_for_publish(PATIENCE_S)
         assert one.is_published()
@@ -21,4 +23,4 @@ def main(host, port, first, behind):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *(int(it) for it in sys.argv[2:5]))
+    main(sys.argv[1], *(int(it) for it in sys.argv[2:5]), *sys.argv[5:])

@@ -248,7 +248,7 @@ fn write_slice(output: &mut Output, call: &Call, request: &FetchRequest, of: (i3
     let offset = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
     let (start, end) = (offset(slice.start), offset(slice.end));
     let bytes = reads::bytes_of(slice);
-    // Nothing is ever taken back: who reads what is committed may read everything.
+    // What is not committed is not in the log: who reads what is committed may read everything.
     let asks_for_aborted = request.isolation_level == 1;
     write_head(output, call, (index, 0), (end, start), asks_for_aborted);
     output.count(bytes);

@@ -1,17 +1,30 @@
-//! InitProducerId: a number for an idempotent producer, or the next epoch of one.
+//! InitProducerId: a number for an idempotent producer, or the next epoch of one; and who has a
+//! transactional id from now on.
+
+use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProducerId};
 use tidewire_store::CommitError;
 
-use crate::context::Context;
+use crate::context::{Call, Context};
+use crate::text::shared;
+use crate::transactions::{Answer, Producer, Start};
 
-/// Transactions are not there yet, and said so.
+/// The first version that knows PRODUCER_FENCED.
+const FENCES_SINCE: i16 = 4;
+
+/// With a transactional id, whoever had it before is refused from here on.
 pub(super) async fn answer(
     context: &Context,
+    call: &Call,
     request: &InitProducerIdRequest,
 ) -> InitProducerIdResponse {
-    match give(context, request).await {
+    let given = match &request.transactional_id {
+        Some(id) => start(context, call, &shared(id), request).await,
+        None => give(context, request).await,
+    };
+    match given {
         Ok((id, epoch)) => InitProducerIdResponse::default()
             .with_producer_id(ProducerId(id))
             .with_producer_epoch(epoch),
@@ -26,20 +39,41 @@ async fn give(
     context: &Context,
     request: &InitProducerIdRequest,
 ) -> Result<(i64, i16), ResponseError> {
-    if request.transactional_id.is_some() {
-        return Err(ResponseError::TransactionalIdAuthorizationFailed);
-    }
     // A producer that met an error goes on under its number, with a new epoch.
     let has_next = request.producer_epoch < i16::MAX - 1 && request.producer_epoch >= 0;
     if request.producer_id.0 >= 0 && has_next {
         return Ok((request.producer_id.0, request.producer_epoch + 1));
     }
+    Ok((fresh(context).await?, 0))
+}
+
+async fn start(
+    context: &Context,
+    call: &Call,
+    id: &Arc<str>,
+    request: &InitProducerIdRequest,
+) -> Result<(i64, i16), ResponseError> {
+    let fresh = match context.transact.needs_number(id) {
+        true => Some(fresh(context).await?),
+        false => None,
+    };
+    let known = Producer { id: request.producer_id.0, epoch: request.producer_epoch };
+    let known = (call.version >= 3 && known.id >= 0).then_some(known);
+    let start = Start { timeout_ms: request.transaction_timeout_ms, known, fresh };
+    match context.transact.start(id, start).await {
+        Answer::Producer(Producer { id, epoch }) => Ok((id, epoch)),
+        Answer::Refused(why) => Err(why.to_coordinator(call.version >= FENCES_SINCE)),
+        Answer::Done => Err(ResponseError::InvalidRequest),
+    }
+}
+
+/// A number that nobody has, or had.
+async fn fresh(context: &Context) -> Result<i64, ResponseError> {
     let read = |table, key: &[u8]| context.store.get(table, key).ok().flatten();
     let commit = async |commit| context.commit(commit).await.map(drop);
     let id = context.producer_ids.next(read, commit).await;
-    let id = id.map_err(|error: CommitError| {
+    id.map_err(|error: CommitError| {
         tracing::warn!(%error, "no producer id can be given");
         ResponseError::CoordinatorNotAvailable
-    })?;
-    Ok((id, 0))
+    })
 }

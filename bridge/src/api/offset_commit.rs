@@ -10,13 +10,10 @@ use kafka_protocol::messages::offset_commit_response::{
 };
 use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 
+use super::wanted::{Asked, Judged, judge};
 use crate::context::{Call, Context};
-use crate::groups::{Answer, Caller, Refusal, Spot, Wanted};
-use crate::names::Topics;
+use crate::groups::{Answer, Caller, Refusal};
 use crate::text::shared;
-
-/// What is said of one partition: an offset to commit, or why not.
-type Judged = (i32, Result<Wanted, Refusal>);
 
 /// Commits what can be, and says what cannot.
 pub(super) async fn answer(
@@ -30,7 +27,10 @@ pub(super) async fn answer(
     let judged: Vec<(&OffsetCommitRequestTopic, Vec<Judged>)> = request
         .topics
         .iter()
-        .map(|topic| (topic, judge(&topics, topic, call, metadata_max)))
+        .map(|topic| {
+            let asked = topic.partitions.iter().map(|it| asked(it, call.version));
+            (topic, judge(&topics, &topic.name, asked, metadata_max))
+        })
         .collect();
     let wanted = judged.iter().flat_map(|(_, partitions)| partitions);
     let wanted = wanted.filter_map(|(_, judged)| judged.as_ref().ok().cloned()).collect();
@@ -57,29 +57,11 @@ pub(super) async fn answer(
     OffsetCommitResponse::default().with_topics(judged.into_iter().map(topic).collect())
 }
 
-fn judge(
-    topics: &Topics,
-    topic: &OffsetCommitRequestTopic,
-    call: &Call,
-    metadata_max: usize,
-) -> Vec<Judged> {
-    let name: Arc<str> = shared(&topic.name);
-    let count = topics.named(&name).map_or(0, |(stream, _)| stream.partitions.len());
-    let one = |partition: &OffsetCommitRequestPartition| {
-        let index = u32::try_from(partition.partition_index);
-        let known = index.ok().filter(|index| (*index as usize) < count);
-        let known = known.ok_or(Refusal::UnknownPartition)?;
-        let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
-        if metadata.len() > metadata_max {
-            return Err(Refusal::MetadataTooLarge);
-        }
-        Ok(Wanted {
-            spot: Spot { topic: Arc::clone(&name), partition: known },
-            offset: u64::try_from(partition.committed_offset)
-                .map_err(|_| Refusal::InvalidRequest)?,
-            leader_epoch: if call.version >= 6 { partition.committed_leader_epoch } else { -1 },
-            metadata: metadata.into(),
-        })
-    };
-    topic.partitions.iter().map(|it| (it.partition_index, one(it))).collect()
+fn asked(partition: &OffsetCommitRequestPartition, version: i16) -> Asked<'_> {
+    Asked {
+        partition: partition.partition_index,
+        offset: partition.committed_offset,
+        leader_epoch: if version >= 6 { partition.committed_leader_epoch } else { -1 },
+        metadata: partition.committed_metadata.as_deref().unwrap_or_default(),
+    }
 }

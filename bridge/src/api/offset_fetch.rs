@@ -1,9 +1,10 @@
-//! OffsetFetch: what groups committed, as far as it is durable. So it is stable, whether or not
-//! the client asks for that.
+//! OffsetFetch: what groups committed, as far as it is durable. Who wants it stable is told where a
+//! transaction is about to change it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
@@ -14,7 +15,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::asked::{self, GROUP_BYTES};
 use crate::context::{Call, Context};
-use crate::groups::{Committed, Groups, Refusal};
+use crate::groups::{Committed, Groups, Refusal, Spot};
 use crate::room::{NoRoom, Room};
 use crate::text::{shared, spoken};
 
@@ -29,8 +30,13 @@ const PARTITION_BYTES: usize = 128;
 
 /// Offsets by topic and partition.
 type Found = Vec<(StrBytes, Vec<(i32, Option<Committed>)>)>;
+/// What is said of them.
+type Said = Vec<(StrBytes, Vec<(i32, Result<Option<Committed>, Unstable>)>)>;
 /// Topics and their partitions that are asked for; `None` for all.
 type Wanted<'a> = Option<Vec<(&'a TopicName, &'a [i32])>>;
+
+/// A transaction is about to change it: ask again.
+struct Unstable;
 
 /// What one group committed, or several.
 pub(super) fn answer(
@@ -41,18 +47,20 @@ pub(super) fn answer(
     let mut room = asked::room();
     if call.version >= 8 {
         let groups = asked::once(&request.groups, |group| &group.group_id);
-        let groups = groups.map(|group| of_group(context, group, &mut room)).collect();
+        let groups =
+            groups.map(|it| of_group(context, it, request.require_stable, &mut room)).collect();
         return OffsetFetchResponse::default().with_groups(groups);
     }
     let wanted = request.topics.as_ref().map(|topics| {
         topics.iter().map(|it| (&it.name, it.partition_indexes.as_slice())).collect()
     });
-    let partition = |(index, committed): (i32, Option<Committed>)| {
-        let (offset, epoch, metadata) = told(committed);
+    let partition = |(index, committed)| {
+        let Told { offset, epoch, metadata, error } = Told::of(committed);
         let partition = OffsetFetchResponsePartition::default()
             .with_partition_index(index)
             .with_committed_offset(offset)
-            .with_metadata(Some(metadata));
+            .with_metadata(Some(metadata))
+            .with_error_code(error);
         if call.version >= 5 { partition.with_committed_leader_epoch(epoch) } else { partition }
     };
     let topic = |(name, partitions): (StrBytes, Vec<_>)| {
@@ -61,7 +69,8 @@ pub(super) fn answer(
             .with_partitions(partitions.into_iter().map(partition).collect())
     };
     let answer = OffsetFetchResponse::default();
-    match find(context, &request.group_id, wanted, &mut room) {
+    let is_wary = request.require_stable;
+    match find(context, &request.group_id, (wanted, is_wary), &mut room) {
         Ok(found) => answer.with_topics(found.into_iter().map(topic).collect()),
         Err(NoRoom) => answer.with_error_code(Refusal::InvalidRequest.code()),
     }
@@ -70,18 +79,20 @@ pub(super) fn answer(
 fn of_group(
     context: &Context,
     group: &OffsetFetchRequestGroup,
+    is_wary: bool,
     room: &mut Room,
 ) -> OffsetFetchResponseGroup {
     let wanted = group.topics.as_ref().map(|topics| {
         topics.iter().map(|it| (&it.name, it.partition_indexes.as_slice())).collect()
     });
-    let partition = |(index, committed): (i32, Option<Committed>)| {
-        let (offset, epoch, metadata) = told(committed);
+    let partition = |(index, committed)| {
+        let Told { offset, epoch, metadata, error } = Told::of(committed);
         OffsetFetchResponsePartitions::default()
             .with_partition_index(index)
             .with_committed_offset(offset)
             .with_committed_leader_epoch(epoch)
             .with_metadata(Some(metadata))
+            .with_error_code(error)
     };
     let topic = |(name, partitions): (StrBytes, Vec<_>)| {
         OffsetFetchResponseTopics::default()
@@ -89,7 +100,8 @@ fn of_group(
             .with_partitions(partitions.into_iter().map(partition).collect())
     };
     let answer = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
-    match room.take(GROUP_BYTES).and_then(|()| find(context, &group.group_id, wanted, room)) {
+    let asked = (wanted, is_wary);
+    match room.take(GROUP_BYTES).and_then(|()| find(context, &group.group_id, asked, room)) {
         Ok(found) => answer.with_topics(found.into_iter().map(topic).collect()),
         Err(NoRoom) => answer.with_error_code(Refusal::InvalidRequest.code()),
     }
@@ -98,13 +110,27 @@ fn of_group(
 fn find(
     context: &Context,
     group: &GroupId,
-    wanted: Wanted<'_>,
+    (wanted, is_wary): (Wanted<'_>, bool),
     room: &mut Room,
-) -> Result<Found, NoRoom> {
-    context.coordinator.look(|groups| match wanted {
+) -> Result<Said, NoRoom> {
+    let found = context.coordinator.look(|groups| match wanted {
         Some(wanted) => asked_for(groups, group, wanted, room),
         None => all(groups, group, room),
-    })
+    })?;
+    let of_topic = |(name, partitions): (StrBytes, Vec<(i32, Option<Committed>)>)| {
+        let topic: Arc<str> = shared(&name);
+        let is_unstable = |index: i32| {
+            let partition = u32::try_from(index).unwrap_or(u32::MAX);
+            let spot = Spot { topic: Arc::clone(&topic), partition };
+            is_wary && context.transact.is_waiting(group, &spot)
+        };
+        let said = partitions.into_iter().map(|(index, committed)| match is_unstable(index) {
+            true => (index, Err(Unstable)),
+            false => (index, Ok(committed)),
+        });
+        (name, said.collect())
+    };
+    Ok(found.into_iter().map(of_topic).collect())
 }
 
 /// A partition that is asked for twice is answered once.
@@ -146,13 +172,27 @@ fn all(groups: &Groups, group: &GroupId, room: &mut Room) -> Result<Found, NoRoo
     Ok(all.into_iter().map(|(topic, partitions)| (spoken(&topic), partitions)).collect())
 }
 
-fn told(committed: Option<Committed>) -> (i64, i32, StrBytes) {
-    match committed {
-        Some(it) => {
-            let offset = i64::try_from(it.offset).unwrap_or(i64::MAX);
-            (offset, it.leader_epoch, spoken(&it.metadata))
+/// What an answer says of a partition.
+struct Told {
+    offset: i64,
+    epoch: i32,
+    metadata: StrBytes,
+    error: i16,
+}
+
+impl Told {
+    fn of(committed: Result<Option<Committed>, Unstable>) -> Self {
+        let nothing =
+            Self { offset: NO_OFFSET, epoch: NO_EPOCH, metadata: StrBytes::default(), error: 0 };
+        match committed {
+            Ok(Some(it)) => {
+                let offset = i64::try_from(it.offset).unwrap_or(i64::MAX);
+                let (epoch, metadata) = (it.leader_epoch, spoken(&it.metadata));
+                Self { offset, epoch, metadata, error: 0 }
+            }
+            Ok(None) => nothing,
+            Err(Unstable) => Self { error: ResponseError::UnstableOffsetCommit.code(), ..nothing },
         }
-        None => (NO_OFFSET, NO_EPOCH, StrBytes::default()),
     }
 }
 

@@ -14,10 +14,11 @@ use tidewire_store::Stream;
 use uuid::Uuid;
 
 use crate::append::{self, Refused};
-use crate::context::{Call, Context, now_ms};
+use crate::context::{Call, Context};
 use crate::names;
-use crate::placed::Placed;
+use crate::placed::{NOWHERE, Placed};
 use crate::room::Room;
+use crate::time::now_ms;
 use crate::wire::{Answer, Refusal};
 
 /// Records of one request after decompression, or in our form if that is larger; all its batches
@@ -93,9 +94,10 @@ fn check(request: &ProduceRequest) -> Result<(), ResponseError> {
     if !(-1..=1).contains(&request.acks) {
         return Err(ResponseError::InvalidRequiredAcks);
     }
-    match request.transactional_id {
-        Some(_) => Err(ResponseError::TransactionalIdAuthorizationFailed),
-        None => Ok(()),
+    // Who does not wait for answers does not know what his transaction holds.
+    match request.transactional_id.is_some() && request.acks != -1 {
+        true => Err(ResponseError::InvalidRequiredAcks),
+        false => Ok(()),
     }
 }
 
@@ -115,6 +117,8 @@ async fn answer(
     };
     let answer = PartitionProduceResponse::default().with_index(part.index);
     match outcome {
+        // It has its place when its transaction is committed.
+        Ok(NOWHERE) => answer.with_base_offset(-1).with_log_append_time_ms(-1),
         Ok(base_offset) => {
             let bounds = part.id.and_then(|id| context.store.bounds(id));
             let signed = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::list_groups_response::ListedGroup;
@@ -18,12 +19,15 @@ use kafka_protocol::messages::offset_fetch_request::{
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, DescribeGroupsRequest,
-    DescribeGroupsResponse, FetchRequest, FetchResponse, GroupId, ListGroupsResponse,
-    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
-    ProduceRequest, ProduceResponse, TopicName,
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ConsumerGroupDescribeRequest,
+    ConsumerGroupDescribeResponse, DescribeGroupsRequest, DescribeGroupsResponse, EndTxnRequest,
+    EndTxnResponse, FetchRequest, FetchResponse, GroupId, InitProducerIdRequest,
+    InitProducerIdResponse, ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, ProduceResponse, ProducerId,
+    TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::{Batch, BatchBuilder, Compression, Header, Repacker};
 use tidewire_store::{RealDisk, Store, StoreOptions};
 use tokio::runtime::Runtime;
@@ -68,10 +72,16 @@ impl Bench {
         };
         let (groups, retained) = (Limits::default(), Arc::new(NoLimit));
         let numbers = PortNumbers::register();
-        let options = PortOptions { advertised: None, limits, groups, numbers, retained };
+        let transactions = crate::transactions::Limits::default();
+        let options =
+            PortOptions { advertised: None, limits, groups, transactions, numbers, retained };
         let context = Rc::new(Context::new(store, options, "test".into()).unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { context, runtime, _folder: folder }
+    }
+
+    fn partition(&self) -> PartitionId {
+        self.context.topics().named("mqtt").unwrap().0.partitions[1]
     }
 
     fn answer(&self, frame: &Bytes) -> Answer {
@@ -81,7 +91,7 @@ impl Bench {
         let answered = self.runtime.block_on(async {
             tokio::select! {
                 answered = begin(Rc::clone(&self.context), request) => answered,
-                () = self.context.coordinator.run() => panic!("groups are at an end"),
+                () = self.context.run() => panic!("groups are at an end"),
             }
         });
         answered.unwrap_or_else(|refusal| panic!("{frame:?} is answered {refusal:?}"))
@@ -103,6 +113,39 @@ impl Bench {
         let decoded = A::decode(&mut answer, version).unwrap();
         assert!(answer.is_empty(), "{} bytes are left", answer.len());
         decoded
+    }
+
+    /// A producer of transactions that may write to partition 1.
+    fn transactional(&self) -> (i64, i16) {
+        let start = InitProducerIdRequest::default()
+            .with_transactional_id(Some(TransactionalId(spoken("line"))))
+            .with_transaction_timeout_ms(60_000)
+            .with_producer_id(ProducerId(-1))
+            .with_producer_epoch(-1);
+        let started: InitProducerIdResponse = self.call(&start, 4);
+        assert_eq!(started.error_code, 0);
+        let topic = AddPartitionsToTxnTopic::default()
+            .with_name(TopicName(spoken("mqtt")))
+            .with_partitions(vec![1]);
+        let add = AddPartitionsToTxnRequest::default()
+            .with_v3_and_below_transactional_id(TransactionalId(spoken("line")))
+            .with_v3_and_below_producer_id(started.producer_id)
+            .with_v3_and_below_producer_epoch(started.producer_epoch)
+            .with_v3_and_below_topics(vec![topic]);
+        let added: AddPartitionsToTxnResponse = self.call(&add, 3);
+        let results = &added.results_by_topic_v3_and_below[0].results_by_partition;
+        assert_eq!(results[0].partition_error_code, 0);
+        (started.producer_id.0, started.producer_epoch)
+    }
+
+    fn end(&self, (id, epoch): (i64, i16), committed: bool) -> i16 {
+        let end = EndTxnRequest::default()
+            .with_transactional_id(TransactionalId(spoken("line")))
+            .with_producer_id(ProducerId(id))
+            .with_producer_epoch(epoch)
+            .with_committed(committed);
+        let ended: EndTxnResponse = self.call(&end, 3);
+        ended.error_code
     }
 
     fn produce(&self, records: Bytes) -> PartitionProduceResponse {
@@ -183,6 +226,58 @@ fn batch(topic: &str, records: i32, sender: Option<(i64, i16, i32)>) -> Bytes {
     let crc = crc_fast::crc32_iscsi(&bytes[21..]);
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     bytes.freeze()
+}
+
+/// The same as a part of a transaction.
+fn in_transaction(batch: &Bytes) -> Bytes {
+    let mut bytes = BytesMut::from(&batch[..]);
+    bytes[22] |= 1 << 4;
+    let crc = crc_fast::crc32_iscsi(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    bytes.freeze()
+}
+
+#[test]
+fn what_a_transaction_holds_is_read_when_it_is_committed_and_not_before() {
+    let bench = Bench::new();
+    let (id, epoch) = bench.transactional();
+    let end = |bench: &Bench| bench.context.store.bounds(bench.partition()).unwrap().1;
+    for (sequence, topic) in [(0, "a"), (5, "b"), (0, "a")] {
+        let records = in_transaction(&batch(topic, 5, Some((id, epoch, sequence))));
+        let answer = bench.produce(records);
+        assert_eq!((answer.error_code, answer.base_offset), (0, -1), "{sequence}");
+        assert_eq!(answer.log_append_time_ms, -1);
+    }
+    assert_eq!(end(&bench), 0);
+    assert_eq!(bench.end((id, epoch), true), 0);
+    assert_eq!(end(&bench), 10, "each batch once");
+    let fetched = bench.fetch(12, 0, 1 << 20, 0);
+    let records = fetched.records.unwrap();
+    let (first, second) = records.split_at(Batch::bytes_needed(&records).unwrap());
+    let [first, second] =
+        [first, second].map(|it| Batch::parse(Bytes::copy_from_slice(it)).unwrap());
+    assert_eq!(first.validate().and(second.validate()), Ok(()));
+    assert!(first.base_timestamp() > 1_000_000 && !first.is_control());
+    assert_eq!(bench.end((id, epoch), true), 0, "the answer was lost");
+    assert_eq!(end(&bench), 10);
+}
+
+#[test]
+fn a_batch_without_its_transaction_is_refused() {
+    let bench = Bench::new();
+    let invalid = ResponseError::InvalidTxnState.code();
+    let stranger = in_transaction(&batch("a", 1, Some((5, 0, 0))));
+    assert_eq!(bench.produce(stranger).error_code, invalid);
+    assert_eq!(bench.produce(in_transaction(&batch("a", 1, None))).error_code, invalid);
+    let (id, epoch) = bench.transactional();
+    assert_eq!(bench.produce(batch("a", 1, Some((id, epoch, 0)))).error_code, invalid);
+    let fenced = in_transaction(&batch("a", 1, Some((id, epoch - 1, 0))));
+    let expected = ResponseError::InvalidProducerEpoch.code();
+    assert_eq!(bench.produce(fenced).error_code, expected);
+    assert_eq!(bench.end((id, epoch), false), 0);
+    let late = in_transaction(&batch("a", 1, Some((id, epoch, 0))));
+    assert_eq!(bench.produce(late).error_code, invalid);
+    assert_eq!(bench.end((id, epoch), true), invalid);
 }
 
 #[test]

@@ -21,6 +21,9 @@ const IDLE_MS: i64 = 600_000;
 /// What members are to each other that say in Kafka's own form what they want to read.
 const CONSUMERS: &str = "consumer";
 
+/// Rows, and what is the group's when they are durable.
+type Taken = (Vec<TableChange>, Vec<(Spot, Committed)>);
+
 impl Group {
     /// The answer comes when the offsets are durable.
     pub(super) fn commit(
@@ -34,6 +37,15 @@ impl Group {
             return out.refuse(ticket, why);
         }
         self.hear(&caller.member, now);
+        let (changes, offsets) = self.take_offsets(wanted, now);
+        if changes.is_empty() {
+            return out.answer(ticket, Answer::Done);
+        }
+        out.store(&self.name, changes, Then::Commit { ticket: Some(ticket), offsets });
+    }
+
+    /// The rows of offsets that are on their way to the disk from here on.
+    pub(super) fn take_offsets(&mut self, wanted: Vec<Wanted>, now: Moment) -> Taken {
         let (mut changes, mut offsets) = (Vec::new(), Vec::new());
         for Wanted { spot, offset, leader_epoch, metadata } in wanted {
             let committed_ms = now.wall_ms;
@@ -42,10 +54,14 @@ impl Group {
             *self.unsettled.entry(spot.clone()).or_default() += 1;
             offsets.push((spot, committed));
         }
-        if changes.is_empty() {
-            return out.answer(ticket, Answer::Done);
-        }
-        out.store(&self.name, changes, Then::Commit { ticket, offsets });
+        (changes, offsets)
+    }
+
+    /// Whoever would commit offsets may, and lives.
+    pub(super) fn check_alive(&mut self, caller: &Caller, now: Moment) -> Result<(), Refusal> {
+        self.check_commit(caller)?;
+        self.hear(&caller.member, now);
+        Ok(())
     }
 
     fn check_commit(&self, caller: &Caller) -> Result<(), Refusal> {

@@ -30,7 +30,7 @@ pub(super) enum Then {
     /// The members hear what they read.
     Assign { generation: i32, assignments: HashMap<Arc<str>, Bytes> },
     /// The offsets are the group's.
-    Commit { ticket: Ticket, offsets: Vec<(Spot, Committed)> },
+    Commit { ticket: Option<Ticket>, offsets: Vec<(Spot, Committed)> },
     /// Somebody hears that it is done.
     Tell { ticket: Ticket, answer: Answer },
     /// The offsets are gone.
@@ -70,6 +70,13 @@ impl Out {
         self.writes += 1;
         self.pending.insert(self.writes, Pending { group: Arc::clone(group), then });
         self.effects.push(Effect::Store { write: self.writes, changes });
+    }
+
+    /// A write that somebody else hands to the store.
+    pub(super) fn outside(&mut self, group: &Arc<str>, then: Then) -> u64 {
+        self.writes += 1;
+        self.pending.insert(self.writes, Pending { group: Arc::clone(group), then });
+        self.writes
     }
 
     /// What was to happen after a write.

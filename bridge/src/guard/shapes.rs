@@ -3,5 +3,4 @@
 #[expect(dead_code, reason = "their handlers come next")]
 pub(crate) mod admin;
 pub(crate) mod data;
-#[expect(dead_code, reason = "the handlers of transactions come later")]
 pub(crate) mod groups;

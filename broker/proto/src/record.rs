@@ -10,6 +10,7 @@ mod key;
 mod layout;
 mod records;
 mod repack;
+mod restamp;
 mod route;
 mod spans;
 mod varint;

@@ -1,0 +1,93 @@
+//! AddPartitionsToTxn: a transaction is to write to these partitions too; all of them or none.
+
+use std::sync::Arc;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::add_partitions_to_txn_response::{
+    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResult, AddPartitionsToTxnTopicResult,
+};
+use kafka_protocol::messages::{AddPartitionsToTxnRequest, AddPartitionsToTxnResponse};
+use tidewire_proto::id::PartitionId;
+
+use crate::context::{Call, Context};
+use crate::names;
+use crate::text::shared;
+use crate::transactions::{Answer, Part, Producer, Refusal};
+
+/// The first version that knows PRODUCER_FENCED.
+const FENCES_SINCE: i16 = 2;
+/// The first version that has several transactions in a request.
+const MANY_SINCE: i16 = 4;
+
+/// Answered when it is durable that the transactions began.
+pub(super) async fn answer(
+    context: &Context,
+    call: &Call,
+    request: &AddPartitionsToTxnRequest,
+) -> AddPartitionsToTxnResponse {
+    if call.version < MANY_SINCE {
+        let id = shared(&request.v3_and_below_transactional_id);
+        let producer = Producer {
+            id: request.v3_and_below_producer_id.0,
+            epoch: request.v3_and_below_producer_epoch,
+        };
+        let results = one(context, call, (&id, producer), &request.v3_and_below_topics).await;
+        return AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(results);
+    }
+    let mut results = Vec::with_capacity(request.transactions.len());
+    for transaction in &request.transactions {
+        let id = shared(&transaction.transactional_id);
+        let producer =
+            Producer { id: transaction.producer_id.0, epoch: transaction.producer_epoch };
+        let topics = one(context, call, (&id, producer), &transaction.topics).await;
+        let result = AddPartitionsToTxnResult::default()
+            .with_transactional_id(transaction.transactional_id.clone())
+            .with_topic_results(topics);
+        results.push(result);
+    }
+    AddPartitionsToTxnResponse::default().with_results_by_transaction(results)
+}
+
+async fn one(
+    context: &Context,
+    call: &Call,
+    (id, producer): (&Arc<str>, Producer),
+    topics: &[AddPartitionsToTxnTopic],
+) -> Vec<AddPartitionsToTxnTopicResult> {
+    let found = find(context, topics);
+    let are_all_known = found.iter().flatten().all(Option::is_some);
+    let error = if are_all_known {
+        let partitions = found.iter().flatten().flatten().copied().collect();
+        match context.transact.add(id, producer, Part::Partitions(partitions)).await {
+            Answer::Done => 0,
+            Answer::Refused(why) => why.to_coordinator(call.version >= FENCES_SINCE).code(),
+            Answer::Producer(_) => Refusal::InvalidRequest.to_coordinator(true).code(),
+        }
+    } else {
+        ResponseError::OperationNotAttempted.code()
+    };
+    let unknown = ResponseError::UnknownTopicOrPartition.code();
+    let results = topics.iter().zip(&found).map(|(topic, found)| {
+        let partitions = topic.partitions.iter().zip(found).map(|(index, found)| {
+            AddPartitionsToTxnPartitionResult::default()
+                .with_partition_index(*index)
+                .with_partition_error_code(found.map_or(unknown, |_| error))
+        });
+        AddPartitionsToTxnTopicResult::default()
+            .with_name(topic.name.clone())
+            .with_results_by_partition(partitions.collect())
+    });
+    results.collect()
+}
+
+/// The partitions of each topic, as far as there are such.
+fn find(context: &Context, topics: &[AddPartitionsToTxnTopic]) -> Vec<Vec<Option<PartitionId>>> {
+    let streams = context.topics();
+    let of_topic = |topic: &AddPartitionsToTxnTopic| {
+        let stream = streams.named(&topic.name).map(|(stream, _)| stream);
+        let place = |index: &i32| names::partition(stream?, *index);
+        topic.partitions.iter().map(place).collect()
+    };
+    topics.iter().map(of_topic).collect()
+}
