@@ -3,6 +3,7 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -23,6 +24,8 @@ pub struct Program {
 /// All that was said, and a call when there is more.
 #[derive(Debug, Default)]
 struct Heard {
+    /// What it was about to say is cut off.
+    is_killed: AtomicBool,
     lines: Mutex<Vec<String>>,
     more: Condvar,
 }
@@ -119,6 +122,7 @@ impl Program {
     /// # Panics
     /// When the child cannot be reached.
     pub fn kill9(&mut self) {
+        self.heard.is_killed.store(true, Ordering::Relaxed);
         self.child.kill().expect("our child");
         self.child.wait().expect("our child");
     }
@@ -239,8 +243,15 @@ impl Drop for Program {
 
 fn listen(source: impl Read + Send + 'static, heard: Arc<Heard>, to: Option<Sender<String>>) {
     thread::spawn(move || {
-        for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
+        let (mut source, mut line) = (BufReader::new(source), Vec::new());
+        while source.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+            let is_whole = line.ends_with(b"\n");
+            if !is_whole && heard.is_killed.load(Ordering::Relaxed) {
+                return;
+            }
+            let line = std::mem::take(&mut line);
+            let text = String::from_utf8_lossy(&line);
+            let line = text.trim_end_matches(['\r', '\n']).to_owned();
             heard.lines.lock().expect("nobody panics with it").push(line.clone());
             heard.more.notify_all();
             if let Some(to) = &to {
@@ -272,6 +283,19 @@ mod tests {
     #[should_panic(expected = "no further line")]
     fn a_program_that_ends_early_is_not_waited_for() {
         let _ = shell("exit 0").line();
+    }
+
+    #[test]
+    fn what_a_killed_program_did_not_say_to_the_end_is_not_heard() {
+        for (is_killed, expected) in [(true, None), (false, Some("tw"))] {
+            let end = if is_killed { "while :; do sleep 1; done" } else { "exit" };
+            let mut program = shell(&format!("echo one; printf tw; {end}"));
+            assert_eq!(program.line(), "one");
+            if is_killed {
+                program.kill9();
+            }
+            assert_eq!(program.rest().1.first().map(String::as_str), expected);
+        }
     }
 
     #[test]

@@ -1,13 +1,16 @@
 import java.time.Duration;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.RetriableException;
@@ -66,18 +69,33 @@ public final class KafkaGroupMember {
         return settings;
     }
 
+    /**
+     * Commits what is at hand. A partition may be taken away by the client's own thread at any time:
+     * only of what was had before and is had after it is known that nobody else had it meanwhile.
+     */
     private static void take(
             KafkaConsumer<String, String> consumer, ConsumerRecords<String, String> records) {
         show("GOT", records);
+        Set<TopicPartition> kept = new HashSet<>(consumer.assignment());
+        Map<TopicPartition, OffsetAndMetadata> ends = new HashMap<>();
+        for (ConsumerRecord<String, String> it : records) {
+            TopicPartition place = new TopicPartition(it.topic(), it.partition());
+            if (kept.contains(place)) {
+                ends.put(place, new OffsetAndMetadata(it.offset() + 1));
+            }
+        }
         try {
-            consumer.commitSync();
+            consumer.commitSync(ends);
         } catch (CommitFailedException | RetriableException error) {
             System.out.println("LOST " + error);
             show("TRIED", records);
             rewind(consumer, records);
             return;
         }
-        show("AT", records);
+        kept.retainAll(consumer.assignment());
+        for (TopicPartition place : records.partitions()) {
+            show(kept.contains(place) ? "AT" : "TRIED", records.records(place));
+        }
     }
 
     /** What it keeps through a rebalance it reads again, as it could not commit it. */
@@ -95,7 +113,7 @@ public final class KafkaGroupMember {
         }
     }
 
-    private static void show(String word, ConsumerRecords<String, String> records) {
+    private static void show(String word, Iterable<ConsumerRecord<String, String>> records) {
         StringBuilder lines = new StringBuilder();
         for (ConsumerRecord<String, String> it : records) {
             lines.append(word).append(' ').append(it.partition()).append(' ').append(it.offset());
