@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kafka_protocol::protocol::StrBytes;
 use sha2::{Digest, Sha256};
 use tidewire_proto::id::PartitionId;
 use tidewire_store::Stream;
@@ -10,9 +11,13 @@ use uuid::Uuid;
 /// What Kafka says for "you did not ask what you may do".
 pub(crate) const UNKNOWN_OPERATIONS: i32 = i32::MIN;
 
-/// Why a stream is not made or changed here.
-pub(crate) const BY_CONFIGURATION: &str =
-    "streams are made and changed in the configuration of the broker ([[stream]])";
+/// Why a stream is not made or changed here, and what would do it.
+pub(crate) fn by_configuration(stream: &str, setting: &str) -> StrBytes {
+    StrBytes::from_string(format!(
+        "streams are what the configuration says: in its [[stream]] with name = {stream:?} write \
+         {setting}, and start the broker again"
+    ))
+}
 
 /// All streams, as of one moment.
 #[derive(Clone)]

@@ -69,6 +69,7 @@ pub(crate) static APIS: &[Api] = &[
     Api::new(ApiKey::DescribeCluster, 0, 2, &admin::DESCRIBE_CLUSTER),
     Api::new(ApiKey::ConsumerGroupHeartbeat, 0, 1, &groups::CONSUMER_GROUP_HEARTBEAT),
     Api::new(ApiKey::ConsumerGroupDescribe, 0, 1, &groups::CONSUMER_GROUP_DESCRIBE),
+    Api::new(ApiKey::DescribeTopicPartitions, 0, 0, &admin::DESCRIBE_TOPIC_PARTITIONS),
 ];
 
 /// The API with this number.

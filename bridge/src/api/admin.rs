@@ -6,7 +6,8 @@ use kafka_protocol::messages::{ApiKey, DescribeAclsRequest, DescribeClusterReque
 use super::reply::reply;
 use super::{
     create_partitions, create_topics, delete_records, delete_topics, describe_acls,
-    describe_cluster, describe_configs, describe_log_dirs, incremental_alter_configs,
+    describe_cluster, describe_configs, describe_log_dirs, describe_topic_partitions,
+    incremental_alter_configs,
 };
 use crate::context::{Call, Context};
 use crate::wire::{Answer, Refusal};
@@ -23,6 +24,7 @@ pub(super) fn serves(key: ApiKey) -> bool {
             | ApiKey::DescribeCluster
             | ApiKey::DescribeConfigs
             | ApiKey::DescribeLogDirs
+            | ApiKey::DescribeTopicPartitions
             | ApiKey::IncrementalAlterConfigs
     )
 }
@@ -60,6 +62,10 @@ pub(super) async fn answer(
         }
         ApiKey::DescribeLogDirs => {
             let answer = async |request| describe_log_dirs::answer(context, call, &request);
+            reply(call, body, answer).await
+        }
+        ApiKey::DescribeTopicPartitions => {
+            let answer = async |request| describe_topic_partitions::answer(context, &request);
             reply(call, body, answer).await
         }
         ApiKey::IncrementalAlterConfigs => {

@@ -6,7 +6,7 @@ use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse
 use kafka_protocol::protocol::StrBytes;
 
 use crate::context::Context;
-use crate::names::BY_CONFIGURATION;
+use crate::names;
 
 /// Creates none.
 pub(super) fn answer(
@@ -15,13 +15,24 @@ pub(super) fn answer(
 ) -> CreatePartitionsResponse {
     let topics = context.topics();
     let answered = request.topics.iter().map(|topic| {
-        let result = CreatePartitionsTopicResult::default().with_name(topic.name.clone());
-        match topics.named(&topic.name) {
-            None => result.with_error_code(ResponseError::UnknownTopicOrPartition.code()),
-            Some(_) => result
-                .with_error_code(ResponseError::PolicyViolation.code())
-                .with_error_message(Some(StrBytes::from_static_str(BY_CONFIGURATION))),
-        }
+        let (error, message) = match topics.named(&topic.name) {
+            None => (ResponseError::UnknownTopicOrPartition, None),
+            Some((stream, _)) => match usize::try_from(topic.count) {
+                Ok(count) if count > stream.partitions.len() => {
+                    let setting = format!("partitions = {count}");
+                    let message = names::by_configuration(&stream.name, &setting);
+                    (ResponseError::PolicyViolation, Some(message))
+                }
+                _ => {
+                    let message = StrBytes::from_static_str("partitions never become fewer");
+                    (ResponseError::InvalidPartitions, Some(message))
+                }
+            },
+        };
+        CreatePartitionsTopicResult::default()
+            .with_name(topic.name.clone())
+            .with_error_code(error.code())
+            .with_error_message(message)
     });
     CreatePartitionsResponse::default().with_results(answered.collect())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::list_groups_response::ListedGroup;
@@ -20,11 +21,11 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
     AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ConsumerGroupDescribeRequest,
-    ConsumerGroupDescribeResponse, DescribeGroupsRequest, DescribeGroupsResponse, EndTxnRequest,
-    EndTxnResponse, FetchRequest, FetchResponse, GroupId, InitProducerIdRequest,
-    InitProducerIdResponse, ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, ProduceResponse, ProducerId,
-    TopicName, TransactionalId,
+    ConsumerGroupDescribeResponse, DescribeGroupsRequest, DescribeGroupsResponse,
+    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, EndTxnRequest, EndTxnResponse,
+    FetchRequest, FetchResponse, GroupId, InitProducerIdRequest, InitProducerIdResponse,
+    ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
+    OffsetFetchResponse, ProduceRequest, ProduceResponse, ProducerId, TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use tidewire_proto::id::PartitionId;
@@ -536,4 +537,42 @@ fn a_fetch_session_tells_of_partitions_with_news_only() {
         let many: Vec<(i32, i64)> = (0..11).map(|index| (index, 0)).collect();
         assert_eq!(fetch_in(&bench, version, (0, 0), &many, &[]).1, 0, "no room for so many");
     }
+}
+
+#[test]
+fn topics_are_described_in_pages_and_in_their_order() {
+    let bench = Bench::new();
+    let page = |names: &[&str], limit: i32, from: Option<(&'static str, i32)>| {
+        let topic = |name: &&str| TopicRequest::default().with_name(topic_name(name));
+        let cursor = from.map(|(name, index)| {
+            Cursor::default().with_topic_name(topic_name(name)).with_partition_index(index)
+        });
+        let request = DescribeTopicPartitionsRequest::default()
+            .with_topics(names.iter().map(topic).collect())
+            .with_response_partition_limit(limit)
+            .with_cursor(cursor);
+        let answer: DescribeTopicPartitionsResponse = bench.call(&request, 0);
+        let topics = answer.topics.iter().map(|topic| {
+            let name = topic.name.as_ref().unwrap().to_string();
+            (
+                name,
+                topic.error_code,
+                topic.partitions.iter().map(|it| it.partition_index).collect::<Vec<_>>(),
+            )
+        });
+        let next = answer.next_cursor.map(|it| (it.topic_name.to_string(), it.partition_index));
+        (topics.collect::<Vec<_>>(), next)
+    };
+    let mqtt = |indexes: &[i32]| ("mqtt".to_owned(), 0, indexes.to_vec());
+    assert_eq!(page(&[], 2000, None), (vec![mqtt(&[0, 1, 2, 3])], None));
+    assert_eq!(page(&[], 3, None), (vec![mqtt(&[0, 1, 2])], Some(("mqtt".to_owned(), 3))));
+    assert_eq!(page(&[], 3, Some(("mqtt", 3))), (vec![mqtt(&[3])], None));
+    let unknown = ("a".to_owned(), 3, Vec::new());
+    let both = page(&["mqtt", "a", "a"], 1, None);
+    assert_eq!(both, (vec![unknown], Some(("mqtt".to_owned(), 0))));
+    assert_eq!(page(&["mqtt"], -5, Some(("mqtt", 99))), (vec![mqtt(&[])], None));
+}
+
+fn topic_name(name: &str) -> TopicName {
+    TopicName(StrBytes::from_string(name.to_owned()))
 }

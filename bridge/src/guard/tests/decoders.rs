@@ -6,11 +6,12 @@ use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
     CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
     DescribeAclsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
-    DescribeLogDirsRequest, EndTxnRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
-    ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
-    OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest,
-    SyncGroupRequest, TxnOffsetCommitRequest,
+    DescribeLogDirsRequest, DescribeTopicPartitionsRequest, EndTxnRequest, FetchRequest,
+    FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
+    ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
+    OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
+    TxnOffsetCommitRequest,
 };
 use kafka_protocol::protocol::Decodable;
 
@@ -39,6 +40,7 @@ pub(super) fn decode(key: ApiKey, version: i16, body: Bytes) -> Result<usize, St
         ApiKey::DescribeAcls => left::<DescribeAclsRequest>(version, body),
         ApiKey::DescribeConfigs => left::<DescribeConfigsRequest>(version, body),
         ApiKey::DescribeLogDirs => left::<DescribeLogDirsRequest>(version, body),
+        ApiKey::DescribeTopicPartitions => left::<DescribeTopicPartitionsRequest>(version, body),
         ApiKey::CreatePartitions => left::<CreatePartitionsRequest>(version, body),
         ApiKey::DeleteGroups => left::<DeleteGroupsRequest>(version, body),
         ApiKey::IncrementalAlterConfigs => left::<IncrementalAlterConfigsRequest>(version, body),
