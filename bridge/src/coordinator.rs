@@ -1,6 +1,7 @@
 //! Drives the consumer groups: the lock around them, who waits for an answer, what is due, what
 //! the store says. Decides nothing itself.
 
+mod age;
 mod lag;
 mod restore;
 
@@ -108,7 +109,7 @@ impl Coordinator {
     /// Does what is due, for as long as it is run.
     pub(crate) async fn run(&self) {
         let (mut expiry, mut lag) = (ticks(EXPIRY_INTERVAL), ticks(LAG_INTERVAL));
-        let mut numbers = Lag::new();
+        let (mut numbers, ages) = (Lag::new(), Arc::default());
         loop {
             let due = self.plan();
             let is_time = async {
@@ -121,7 +122,10 @@ impl Coordinator {
                 () = self.inbox.arrived.notified() => self.turn(),
                 () = is_time => self.turn(),
                 _ = expiry.tick() => self.change(|groups, now| groups.expire(now)),
-                _ = lag.tick() => self.look(|groups| numbers.show(groups, &self.store)),
+                _ = lag.tick() => {
+                    let waiting = self.look(|groups| numbers.show(groups, &self.store));
+                    age::show(&ages, &self.store, waiting, now_ms());
+                }
             }
         }
     }

@@ -1,23 +1,40 @@
-//! How far consumer groups are behind, as gauges: by partition, and by member. Decides nothing.
+//! How far consumer groups are behind, in records and in seconds, as gauges: by partition, and by
+//! member. Decides nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use metrics::{Gauge, describe_gauge, gauge};
+use tidewire_proto::id::PartitionId;
 use tidewire_store::{Store, Stream};
 
+use crate::coordinator::age::Waiting;
 use crate::groups::{Groups, Spot};
 use crate::subscription;
 
 const GROUP_LAG: &str = "tidewire_consumer_group_lag";
+const GROUP_SECONDS: &str = "tidewire_consumer_group_lag_seconds";
 const MEMBER_LAG: &str = "tidewire_consumer_group_member_lag";
+const MEMBER_SECONDS: &str = "tidewire_consumer_group_member_lag_seconds";
 /// A series is never forgotten by whoever records it: beyond so many there are no new ones.
 const SERIES_MAX: usize = 10_000;
 
 /// All gauges there were so far.
 #[derive(Default)]
 pub(super) struct Lag {
-    gauges: HashMap<Series, Gauge>,
+    gauges: HashMap<Series, Gauges>,
+}
+
+struct Gauges {
+    records: Gauge,
+    seconds: Gauge,
+}
+
+/// How far behind something is, and the first record that is not read, of each partition.
+#[derive(Default)]
+struct Behind {
+    records: u64,
+    unread: Vec<(PartitionId, u64)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,38 +47,49 @@ impl Lag {
     /// Says what the series mean.
     pub(super) fn new() -> Self {
         describe_gauge!(GROUP_LAG, "Records behind what a group committed, by partition.");
-        describe_gauge!(MEMBER_LAG, "The same of all partitions that a member reads.");
+        describe_gauge!(GROUP_SECONDS, "How long ago the first of those records came.");
+        describe_gauge!(MEMBER_LAG, "Records behind, of all partitions that a member reads.");
+        describe_gauge!(MEMBER_SECONDS, "How long ago the first of those records came.");
         Self::default()
     }
 
-    /// How it is now; what is not there any more is behind by nothing.
-    pub(super) fn show(&mut self, groups: &Groups, store: &Store) {
-        let now = measure(groups, &store.streams(), &|stream, partition| {
-            let id = stream.partitions.get(partition as usize)?;
-            store.bounds(*id)
-        });
+    /// How it is now; what is not there any more is behind by nothing. Gives what has to be read to
+    /// say it in seconds.
+    pub(super) fn show(&mut self, groups: &Groups, store: &Store) -> Vec<Waiting> {
+        let mut now = measure(groups, &store.streams(), &|id| store.bounds(id));
         for series in now.keys() {
             if self.gauges.len() < SERIES_MAX && !self.gauges.contains_key(series) {
-                self.gauges.insert(series.clone(), series.gauge());
+                self.gauges.insert(series.clone(), series.gauges());
             }
         }
-        for (series, gauge) in &self.gauges {
-            gauge.set(now.get(series).copied().unwrap_or(0) as f64);
-        }
+        let show = |(series, gauges): (&Series, &Gauges)| {
+            let behind = now.remove(series).unwrap_or_default();
+            gauges.records.set(behind.records as f64);
+            Waiting { seconds: gauges.seconds.clone(), unread: behind.unread }
+        };
+        self.gauges.iter().map(show).collect()
     }
 }
 
 impl Series {
-    fn gauge(&self) -> Gauge {
+    fn gauges(&self) -> Gauges {
+        let (records, seconds) = match self {
+            Self::Partition { .. } => (GROUP_LAG, GROUP_SECONDS),
+            Self::Member { .. } => (MEMBER_LAG, MEMBER_SECONDS),
+        };
+        Gauges { records: self.gauge(records), seconds: self.gauge(seconds) }
+    }
+
+    fn gauge(&self, name: &'static str) -> Gauge {
         match self {
             Self::Partition { group, stream, partition } => gauge!(
-                GROUP_LAG,
+                name,
                 "group" => Arc::clone(group),
                 "stream" => Arc::clone(stream),
                 "partition" => partition.to_string()
             ),
             Self::Member { group, client_id } => gauge!(
-                MEMBER_LAG,
+                name,
                 "group" => Arc::clone(group),
                 "client_id" => Arc::clone(client_id)
             ),
@@ -69,15 +97,25 @@ impl Series {
     }
 }
 
-type Bounds<'a> = dyn Fn(&Stream, u32) -> Option<(u64, u64)> + 'a;
+impl Behind {
+    fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.unread.extend(other.unread);
+    }
+}
 
-fn measure(groups: &Groups, streams: &[Stream], bounds: &Bounds<'_>) -> HashMap<Series, u64> {
+type Bounds<'a> = dyn Fn(PartitionId) -> Option<(u64, u64)> + 'a;
+
+fn measure(groups: &Groups, streams: &[Stream], bounds: &Bounds<'_>) -> HashMap<Series, Behind> {
     let behind = |spot: &Spot, offset: u64| {
         let stream = streams.iter().find(|stream| *stream.name == *spot.topic)?;
-        let (from, to) = bounds(stream, spot.partition)?;
-        Some(to.saturating_sub(offset.max(from)))
+        let id = *stream.partitions.get(spot.partition as usize)?;
+        let (from, to) = bounds(id)?;
+        let first = offset.max(from);
+        let unread = if first < to { vec![(id, first)] } else { Vec::new() };
+        Some(Behind { records: to.saturating_sub(first), unread })
     };
-    let mut measured = HashMap::new();
+    let mut measured: HashMap<Series, Behind> = HashMap::new();
     for group in groups.names() {
         for (spot, committed) in groups.offsets(group) {
             let Some(behind) = behind(spot, committed.offset) else { continue };
@@ -96,7 +134,8 @@ fn measure(groups: &Groups, streams: &[Stream], bounds: &Bounds<'_>) -> HashMap<
                 behind(&Spot { topic, partition }, offset)
             });
             let series = Series::Member { group: Arc::clone(group), client_id: member.client_id };
-            *measured.entry(series).or_insert(0) += own.sum::<u64>();
+            let of_member = measured.entry(series).or_default();
+            own.for_each(|behind| of_member.add(behind));
         }
     }
     measured
@@ -136,15 +175,19 @@ mod tests {
             partitions: (0..4).map(PartitionId).collect(),
             layouts: Vec::new(),
         };
-        let bounds = |_: &Stream, partition: u32| (partition < 4).then_some((10, 100));
+        let bounds = |_: PartitionId| Some((10, 100));
         let measured = measure(&groups, &[stream], &bounds);
         let (group, topic): (Arc<str>, Arc<str>) = ("g".into(), "mqtt".into());
         let of = |partition| {
             let (group, stream) = (Arc::clone(&group), Arc::clone(&topic));
-            measured.get(&Series::Partition { group, stream, partition }).copied()
+            let behind = measured.get(&Series::Partition { group, stream, partition });
+            behind.map(|behind| behind.records)
         };
         assert_eq!([of(0), of(1), of(2), of(9)], [Some(10), Some(90), Some(0), None]);
         let member = Series::Member { group, client_id: "reader".into() };
-        assert_eq!(measured.get(&member), Some(&100), "its partitions together");
+        let member = &measured[&member];
+        assert_eq!(member.records, 100, "its partitions together");
+        let unread = [(PartitionId(0), 90), (PartitionId(1), 10)];
+        assert_eq!(member.unread, unread, "the first that is there and not read");
     }
 }
