@@ -24,7 +24,7 @@ use crate::groups::{Moment, Spot, Wanted};
 pub use held::{Held, Offsets};
 pub use limits::Limits;
 pub use out::{Effect, End, Unnumbered};
-pub use refusal::Refusal;
+pub use refusal::{Knows, Refusal};
 pub use request::{Answer, Part, Producer, Start, Ticket};
 
 use held::{Waiting, bytes_of};

@@ -93,8 +93,9 @@ impl<'a> Said<'a> {
     }
 }
 
-/// As quick to start and as small as it gets.
-fn java() -> Command {
+/// The Java client: as quick to start and as small as it gets. What is missing is the class.
+#[must_use]
+pub fn java() -> Command {
     let folder = places::java_client();
     let mut command = Command::new("java");
     command.args(["-Xmx128m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);

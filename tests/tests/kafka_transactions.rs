@@ -7,6 +7,7 @@ use std::process::Command;
 
 use tidewire_tests::broker::Broker;
 use tidewire_tests::clients::{Mosquitto, paho as python};
+use tidewire_tests::members;
 use tidewire_tests::places;
 use tidewire_tests::program::Program;
 
@@ -19,7 +20,16 @@ fn a_transaction_is_there_wholly_or_not_at_all() {
     let broker = Broker::start_configured("transactions.bytes_max = \"512 KiB\"\n");
     let mosquitto = Mosquitto::new(broker.address(), "mqttv5");
     let mut live = mosquitto.subscribe("claims/a", &["-q", "1", "-C", "2"]);
-    python("kafka_transactions.py", broker.kafka_address(), &["claims"]);
+    for claim in [
+        "what_is_aborted_is_never_read",
+        "nothing_is_read_before_the_commit",
+        "offsets_come_with_the_commit",
+        "a_second_one_ends_the_first",
+        "what_is_too_large_is_refused",
+        "whose_time_is_over_may_go_on",
+    ] {
+        python("kafka_transactions.py", broker.kafka_address(), &[claim]);
+    }
     assert_eq!(live.messages(), ["1 0 claims/a first", "1 0 claims/a second"]);
 }
 
@@ -63,6 +73,28 @@ fn what_is_read_changed_and_written_is_there_once_whoever_is_killed() {
         messages.iter().filter_map(|line| line.rsplit(' ').next()).collect();
     assert_eq!(values.len(), messages.len(), "each once");
     assert!((0..numbers).all(|number| values.contains(number.to_string().as_str())));
+}
+
+#[test]
+fn the_java_client_aborts_what_a_kill_took_and_goes_on() {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port");
+    let mut broker = Broker::start_with(&["--kafka", &free.to_string()]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = members::java();
+    command.args(["KafkaTransactions", &free.ip().to_string(), &free.port().to_string()]);
+    let mut client = Program::start(command.arg(folder.path()));
+    let moments = ["commit", "send", "offsets", "abort"];
+    for moment in moments {
+        client.line_that(|line| line == format!("HELD {moment}"));
+        broker.kill9();
+        broker.restart();
+        std::fs::write(folder.path().join(moment), "").expect("written");
+    }
+    let said = client.succeeds();
+    let found: Vec<&str> = said.iter().filter_map(|line| line.strip_prefix("FOUND ")).collect();
+    let mut expected = moments.map(|moment| format!("after {moment}")).to_vec();
+    expected.push("of the second".into());
+    assert_eq!(found, expected);
 }
 
 fn start(kafka: SocketAddr, what: &str) -> Program {

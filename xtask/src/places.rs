@@ -70,12 +70,12 @@ impl Places {
         self.node_folder().join("node_modules")
     }
 
-    /// What pins the jars: `pom.xml`; beside it is the program that calls them.
+    /// What pins the jars: `pom.xml`; beside it are the programs that call them.
     pub(crate) fn java_sources(&self) -> PathBuf {
         self.root.join("tests/clients/java")
     }
 
-    /// Where the jars and the classes of that program are.
+    /// Where the jars and the classes of those programs are.
     pub(crate) fn java_folder(&self) -> PathBuf {
         self.target.join("tools/java")
     }

@@ -4,10 +4,12 @@ use kafka_protocol::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 
 use crate::context::{Call, Context};
 use crate::text::shared;
-use crate::transactions::{Answer, Part, Producer, Refusal};
+use crate::transactions::{Answer, Knows, Part, Producer, Refusal};
 
 /// The first version that knows PRODUCER_FENCED.
 const FENCES_SINCE: i16 = 2;
+/// The first that knows TRANSACTION_ABORTABLE.
+const ABORTS_SINCE: i16 = 4;
 
 /// Answered when it is durable that the transaction began.
 pub(super) async fn answer(
@@ -20,8 +22,12 @@ pub(super) async fn answer(
     let group = Part::Group(shared(&request.group_id));
     let error = match context.transact.add(&id, producer, group).await {
         Answer::Done => 0,
-        Answer::Refused(why) => why.to_coordinator(call.version >= FENCES_SINCE).code(),
-        Answer::Producer(_) => Refusal::InvalidRequest.to_coordinator(true).code(),
+        Answer::Refused(why) => why.to_coordinator(knows(call)).code(),
+        Answer::Producer(_) => Refusal::InvalidRequest.to_coordinator(knows(call)).code(),
     };
     AddOffsetsToTxnResponse::default().with_error_code(error)
+}
+
+fn knows(call: &Call) -> Knows {
+    Knows { fenced: call.version >= FENCES_SINCE, abortable: call.version >= ABORTS_SINCE }
 }

@@ -13,10 +13,12 @@ use tidewire_proto::id::PartitionId;
 use crate::context::{Call, Context};
 use crate::names;
 use crate::text::shared;
-use crate::transactions::{Answer, Part, Producer, Refusal};
+use crate::transactions::{Answer, Knows, Part, Producer, Refusal};
 
 /// The first version that knows PRODUCER_FENCED.
 const FENCES_SINCE: i16 = 2;
+/// The first that knows TRANSACTION_ABORTABLE.
+const ABORTS_SINCE: i16 = 4;
 /// The first version that has several transactions in a request.
 const MANY_SINCE: i16 = 4;
 
@@ -61,8 +63,8 @@ async fn one(
         let partitions = found.iter().flatten().flatten().copied().collect();
         match context.transact.add(id, producer, Part::Partitions(partitions)).await {
             Answer::Done => 0,
-            Answer::Refused(why) => why.to_coordinator(call.version >= FENCES_SINCE).code(),
-            Answer::Producer(_) => Refusal::InvalidRequest.to_coordinator(true).code(),
+            Answer::Refused(why) => why.to_coordinator(knows(call)).code(),
+            Answer::Producer(_) => Refusal::InvalidRequest.to_coordinator(knows(call)).code(),
         }
     } else {
         ResponseError::OperationNotAttempted.code()
@@ -90,4 +92,8 @@ fn find(context: &Context, topics: &[AddPartitionsToTxnTopic]) -> Vec<Vec<Option
         topic.partitions.iter().map(place).collect()
     };
     topics.iter().map(of_topic).collect()
+}
+
+fn knows(call: &Call) -> Knows {
+    Knows { fenced: call.version >= FENCES_SINCE, abortable: call.version >= ABORTS_SINCE }
 }

@@ -9,7 +9,7 @@ use tidewire_store::CommitError;
 
 use crate::context::{Call, Context};
 use crate::text::shared;
-use crate::transactions::{Answer, Producer, Start};
+use crate::transactions::{Answer, Knows, Producer, Start};
 
 /// The first version that knows PRODUCER_FENCED.
 const FENCES_SINCE: i16 = 4;
@@ -62,7 +62,10 @@ async fn start(
     let start = Start { timeout_ms: request.transaction_timeout_ms, known, fresh };
     match context.transact.start(id, start).await {
         Answer::Producer(Producer { id, epoch }) => Ok((id, epoch)),
-        Answer::Refused(why) => Err(why.to_coordinator(call.version >= FENCES_SINCE)),
+        Answer::Refused(why) => {
+            let fenced = call.version >= FENCES_SINCE;
+            Err(why.to_coordinator(Knows { fenced, abortable: false }))
+        }
         Answer::Done => Err(ResponseError::InvalidRequest),
     }
 }

@@ -14,7 +14,7 @@ use super::wanted::{Asked, Judged, judge};
 use crate::context::{Call, Context};
 use crate::groups::{Caller, Wanted};
 use crate::text::shared;
-use crate::transactions::Producer;
+use crate::transactions::{Knows, Producer};
 
 /// The first version that knows TRANSACTION_ABORTABLE.
 const ABORTS_SINCE: i16 = 4;
@@ -74,7 +74,10 @@ fn hold(
     let id = shared(&request.transactional_id);
     match context.transact.hold_offsets(&id, producer, &group, wanted) {
         Ok(()) => 0,
-        Err(why) => why.to_offsets(call.version >= ABORTS_SINCE).code(),
+        Err(why) => {
+            let abortable = call.version >= ABORTS_SINCE;
+            why.to_offsets(Knows { fenced: false, abortable }).code()
+        }
     }
 }
 

@@ -41,20 +41,29 @@ pub enum Refusal {
     NoRoom,
 }
 
-impl Refusal {
-    /// For those that open, extend and end transactions. `is_new` says that the version has
+/// Which of Kafka's newer numbers the version of a request knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Knows {
     /// PRODUCER_FENCED.
+    pub fenced: bool,
+    /// TRANSACTION_ABORTABLE.
+    pub abortable: bool,
+}
+
+impl Refusal {
+    /// For those that open, extend and end transactions.
     #[must_use]
-    pub fn to_coordinator(self, is_new: bool) -> ResponseError {
+    pub fn to_coordinator(self, knows: Knows) -> ResponseError {
         match self {
             Self::InvalidRequest => ResponseError::InvalidRequest,
             Self::Timeout => ResponseError::InvalidTransactionTimeout,
             Self::Full => ResponseError::PolicyViolation,
             Self::Unknown => ResponseError::InvalidProducerIdMapping,
-            Self::Fenced if is_new => ResponseError::ProducerFenced,
+            Self::Fenced if knows.fenced => ResponseError::ProducerFenced,
             Self::Fenced => ResponseError::InvalidProducerEpoch,
             Self::Busy => ResponseError::ConcurrentTransactions,
             Self::NotStored | Self::NoRoom => ResponseError::CoordinatorNotAvailable,
+            Self::Lost if knows.abortable => ResponseError::TransactionAbortable,
             Self::Lost => ResponseError::UnknownProducerId,
             Self::NotOpen => ResponseError::InvalidTxnState,
             Self::TooLarge => ResponseError::RecordListTooLarge,
@@ -72,18 +81,46 @@ impl Refusal {
         }
     }
 
-    /// For offsets that are to be in the transaction. `is_new` says that the version has
-    /// TRANSACTION_ABORTABLE; before, the Java client takes nothing but what is said of a member
-    /// for a reason to abort and go on.
+    /// For offsets that are to be in the transaction. Where a version does not know
+    /// TRANSACTION_ABORTABLE, the Java client takes nothing but what is said of a member for a
+    /// reason to abort and go on.
     #[must_use]
-    pub fn to_offsets(self, is_new: bool) -> ResponseError {
+    pub fn to_offsets(self, knows: Knows) -> ResponseError {
         match self {
             Self::Fenced => ResponseError::InvalidProducerEpoch,
             Self::Unknown => ResponseError::InvalidProducerIdMapping,
             Self::Busy => ResponseError::CoordinatorLoadInProgress,
             Self::NotStored | Self::NoRoom => ResponseError::CoordinatorNotAvailable,
-            _ if is_new => ResponseError::TransactionAbortable,
+            _ if knows.abortable => ResponseError::TransactionAbortable,
             _ => ResponseError::UnknownMemberId,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::ResponseError;
+
+    use super::{Knows, Refusal};
+
+    #[test]
+    fn who_lost_a_transaction_hears_what_lets_his_client_abort_and_go_on() {
+        let old = Knows { fenced: false, abortable: false };
+        let new = Knows { fenced: true, abortable: true };
+        let lost = Refusal::Lost;
+        assert_eq!(lost.to_coordinator(old), ResponseError::UnknownProducerId);
+        assert_eq!(lost.to_coordinator(new), ResponseError::TransactionAbortable);
+        assert_eq!(lost.to_produce(), ResponseError::InvalidTxnState);
+        assert_eq!(lost.to_offsets(old), ResponseError::UnknownMemberId);
+        assert_eq!(lost.to_offsets(new), ResponseError::TransactionAbortable);
+    }
+
+    #[test]
+    fn who_is_fenced_hears_it_in_the_words_that_his_version_knows() {
+        let knows = |fenced| Knows { fenced, abortable: false };
+        let fenced = Refusal::Fenced;
+        assert_eq!(fenced.to_coordinator(knows(false)), ResponseError::InvalidProducerEpoch);
+        assert_eq!(fenced.to_coordinator(knows(true)), ResponseError::ProducerFenced);
+        assert_eq!(fenced.to_produce(), ResponseError::InvalidProducerEpoch);
     }
 }

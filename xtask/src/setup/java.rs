@@ -1,4 +1,4 @@
-//! The Java client and the program that calls it, under `target`. Never leaves a class or a jar in
+//! The Java client and the programs that call it, under `target`. Never leaves a class or a jar in
 //! the source tree.
 
 use std::fs;
@@ -11,10 +11,10 @@ use crate::places::Places;
 
 /// Copies the jars that a pom names; of this version wherever it is installed.
 const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
-const PROGRAM: &str = "KafkaGroupMember.java";
+const PROGRAMS: [&str; 2] = ["KafkaGroupMember.java", "KafkaTransactions.java"];
 
 pub(super) fn pins(places: &Places) -> Result<String, String> {
-    pins::read(&places.java_sources(), &["pom.xml", PROGRAM])
+    pins::read(&places.java_sources(), &["pom.xml", PROGRAMS[0], PROGRAMS[1]])
 }
 
 pub(super) fn install(places: &Places) -> Result<(), String> {
@@ -34,5 +34,5 @@ pub(super) fn install(places: &Places) -> Result<(), String> {
         .arg(folder.join("lib/*"))
         .arg("-d")
         .arg(classes)
-        .arg(places.java_sources().join(PROGRAM)))
+        .args(PROGRAMS.map(|program| places.java_sources().join(program))))
 }
