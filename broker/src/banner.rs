@@ -62,6 +62,17 @@ impl Protocol {
         }
     }
 
+    /// The section of the configuration.
+    pub(crate) const fn section(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            Self::Mqtts => "mqtts",
+            Self::WebSocket => "websocket",
+            Self::Wss => "wss",
+            Self::Kafka => "kafka",
+        }
+    }
+
     /// As a sentence would name it.
     pub(crate) const fn title(self) -> &'static str {
         match self {

@@ -180,6 +180,19 @@ impl Broker {
         }
     }
 
+    /// Has all files read anew that are read while the broker runs: certificates, soon, and those
+    /// of users, before this returns. Of files that cannot be used nothing is taken.
+    pub fn reload_files(&self) {
+        self.reload_certificates();
+        let shared = &self.door.shared;
+        if let Some(users) = &shared.users {
+            users.reload();
+        }
+        if let Some(passwords) = &shared.passwords {
+            passwords.reload();
+        }
+    }
+
     /// Waits until the broker ends without being asked to: a part of it panicked. It serves nobody
     /// then, and nothing acknowledged is lost.
     pub async fn failed(&self) {

@@ -51,7 +51,7 @@ enum Command {
     Serve,
     /// Check the configuration without starting: prints what would be served, or every mistake.
     Check,
-    /// Make a line for the file of users; the password is read from the standard input.
+    /// Edit or check the password file; make a line for the file of SCRAM.
     Passwd(Passwd),
     /// Make certificates for trying out, show what is in files of them, check that they are good.
     Certs {
@@ -96,9 +96,9 @@ pub fn run(cli: &Cli) -> ExitCode {
 
 fn make_line(passwd: &Passwd) -> ExitCode {
     match passwd::run(passwd) {
-        Ok(line) => {
-            say(std::io::stdout(), &line);
-            ExitCode::SUCCESS
+        Ok((report, is_good)) => {
+            say(std::io::stdout(), &report);
+            if is_good { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
         }
         Err(problem) => {
             say(std::io::stderr(), &format!("tidewire: {problem}"));

@@ -1,6 +1,7 @@
 //! The configuration: defaults, then a file, then the environment, then flags; checked as a
 //! whole before anything starts. Nothing else reads settings.
 
+mod auth;
 mod consumer_groups;
 mod defaults;
 mod document;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 use figment::value::Value;
 use serde::{Deserialize, Serialize};
 
+pub use auth::{Anonymous, AuthConfig};
 pub use consumer_groups::ConsumerGroupsConfig;
 pub use kafka::KafkaListener;
 pub use layers::{Flag, Sources};
@@ -31,7 +33,7 @@ pub use listeners::{ListenerConfig, MqttListener, MqttsListener, WebSocketListen
 pub use problem::ConfigErrors;
 pub use rate::{AtRateLimit, RateConfig};
 pub use sections::{
-    AtHoldLimit, AuthConfig, Compression, DataConfig, Durability, LogConfig, LogFormat, MqttConfig,
+    AtHoldLimit, Compression, DataConfig, Durability, LogConfig, LogFormat, MqttConfig,
     ShareConfig, ShareGroupConfig, ShareStrategy, StoreConfig, StreamConfig, ThreadsConfig,
 };
 pub use tls::{ClientAuth, TlsConfig, TlsIdentity, TlsPair, TlsVersion};

@@ -23,6 +23,7 @@ mod group_events;
 mod group_feed;
 mod group_restore;
 mod groups;
+mod identify;
 pub(crate) mod inbox;
 mod letters;
 mod member;

@@ -10,6 +10,7 @@ use tidewire_proto::mqtt::{EncodeError, ReasonCode};
 use tidewire_store::{CloseError, CommitError, OpenError, ReadError, StreamError};
 
 use crate::config::ConfigErrors;
+use crate::passwords::PasswordFileError;
 use crate::tls::TlsError;
 use crate::users::UsersFileError;
 
@@ -31,6 +32,9 @@ pub enum StartError {
     /// The file of users cannot be used.
     #[error("the users of SCRAM-SHA-256 cannot be read")]
     Users(#[source] UsersFileError),
+    /// The file of passwords cannot be used.
+    #[error("the password file cannot be used")]
+    Passwords(#[source] PasswordFileError),
     /// Certificates, keys or lists of a listener cannot be used.
     #[error("the listener {0} cannot speak TLS")]
     Tls(&'static str, #[source] TlsError),

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::LocalSet;
 
 use crate::core::shared::Shared;
-use crate::link::{Accepted, Peer, Seat, Unbound};
+use crate::link::{Accepted, Door, Peer, Seat, Unbound};
 use crate::metrics::TlsResult;
 use crate::tls::{Failure, Shaken, Slot, shake};
 use crate::wire::UnboundWire;
@@ -31,6 +31,7 @@ const TOLD_PER_S_MAX: u32 = 20;
 pub(crate) struct Arrival {
     pub(crate) stream: StdTcpStream,
     pub(crate) peer: SocketAddr,
+    pub(crate) door: Door,
     pub(crate) seat: Seat,
     pub(crate) allowance: Option<crate::pace::Shared>,
     /// Of WebSocket: whose pages may connect.
@@ -137,7 +138,7 @@ async fn run(shared: Arc<Shared>, mut arrivals: Receiver<Box<Arrival>>) {
 }
 
 async fn greet(shared: &Shared, teller: &Teller, arrival: Arrival) {
-    let Arrival { stream, peer, seat, allowance, origins, tls } = arrival;
+    let Arrival { stream, peer, door, seat, allowance, origins, tls } = arrival;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     match shake(stream, peer, &tls.slot).await {
         Ok(Shaken { stream, identity }) => {
@@ -148,7 +149,7 @@ async fn greet(shared: &Shared, teller: &Teller, arrival: Arrival) {
                 Some(origins) => Unbound::Web(wire, origins),
             };
             let peer = Peer::Net(peer);
-            shared.seat(Accepted { link, peer, seat, allowance, identity });
+            shared.seat(Accepted { link, peer, door, seat, allowance, identity });
         }
         Err(failure) => {
             shared.metrics.tls_handshakes.add(failure.result, 1);

@@ -41,11 +41,26 @@ impl fmt::Display for Peer {
 pub(crate) struct Accepted {
     pub(crate) link: Unbound,
     pub(crate) peer: Peer,
+    pub(crate) door: Door,
     pub(crate) seat: Seat,
     /// What all clients of its listener may do together.
     pub(crate) allowance: Option<crate::pace::Shared>,
     /// Who its certificate says it is, if its listener asks.
     pub(crate) identity: Option<Box<str>>,
+}
+
+/// Where a client came in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Door {
+    /// The section of the listener.
+    pub(crate) listener: &'static str,
+    /// Clients may come that do not show who they are.
+    pub(crate) takes_anonymous: bool,
+}
+
+impl Door {
+    /// Of connections within this process.
+    pub(crate) const INSIDE: Self = Self { listener: "in-process", takes_anonymous: true };
 }
 
 /// A socket that belongs to no runtime yet.

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use crate::config::MqttListener;
 use crate::core::shared::{Clock, Shared};
 use crate::handshakes::{Arrival, Entrance, Handshakes};
-use crate::link::{Accepted, Addresses, Peer, Seat, Unbound};
+use crate::link::{Accepted, Addresses, Door, Peer, Seat, Unbound};
 use crate::metrics::{RefuseReason, Throttled, TlsResult};
 use crate::pace::{self, Allowance, Bucket};
 use crate::wire::UnboundWire;
@@ -37,6 +37,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// A bound port and what holds for those who come there.
 pub(crate) struct Listener {
     socket: TcpListener,
+    door: Door,
     addresses: Addresses,
     per_address_max: u32,
     rate: Option<Bucket>,
@@ -48,12 +49,18 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(socket: TcpListener, config: &MqttListener, clock: &Clock) -> Self {
+    pub(crate) fn new(
+        socket: TcpListener,
+        door: Door,
+        config: &MqttListener,
+        clock: &Clock,
+    ) -> Self {
         let now_ms = clock.elapsed_ms();
         let (per_s, burst) = (config.connections_per_s_max, config.connections_burst_max);
         let allowance = Allowance::of(&config.rate, now_ms);
         Self {
             socket,
+            door,
             addresses: Addresses::default(),
             per_address_max: config.connections_per_address_max,
             rate: Bucket::new(per_s.into(), burst.into(), now_ms),
@@ -100,10 +107,10 @@ impl Listener {
     }
 
     fn hand_on(&self, shared: &Shared, stream: TcpStream, peer: SocketAddr, seat: Seat) {
-        let (allowance, origins) = (self.allowance.clone(), self.origins.clone());
+        let (allowance, origins, door) = (self.allowance.clone(), self.origins.clone(), self.door);
         if let Some((tls, handshakes)) = &self.tls {
             let tls = Arc::clone(tls);
-            if !handshakes.take(Arrival { stream, peer, seat, allowance, origins, tls }) {
+            if !handshakes.take(Arrival { stream, peer, door, seat, allowance, origins, tls }) {
                 shared.metrics.tls_handshakes.add(TlsResult::Limit, 1);
             }
             return;
@@ -114,7 +121,7 @@ impl Listener {
             Some(origins) => Unbound::Web(wire, origins),
         };
         let peer = Peer::Net(peer);
-        shared.seat(Accepted { link, peer, seat, allowance, identity: None });
+        shared.seat(Accepted { link, peer, door, seat, allowance, identity: None });
     }
 
     /// Too many in too short a time wait where the kernel keeps them.

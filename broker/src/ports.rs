@@ -9,10 +9,11 @@ use tokio::task::JoinHandle;
 
 use crate::banner::{BoundListener, Protocol};
 use crate::cert_watch::CertWatch;
-use crate::config::{Config, ListenerConfig, MqttListener, TlsConfig};
+use crate::config::{AuthConfig, Config, ListenerConfig, MqttListener, TlsConfig};
 use crate::core::shared::Shared;
 use crate::error::StartError;
 use crate::handshakes::{Entrance, Handshakes};
+use crate::link::Door;
 use crate::listener::{self, Listener};
 use crate::metrics::TlsListener;
 use crate::tls::{Settings, Slot, TlsError};
@@ -83,7 +84,7 @@ impl Ports {
         };
         let mut open = OpenPorts { accepting: Vec::new(), listeners: Vec::new(), tls };
         for bound in self.bound {
-            open.take_in(bound, shared);
+            open.take_in(bound, shared, &config.auth);
         }
         Ok(open)
     }
@@ -115,11 +116,21 @@ impl OpenPorts {
         }
     }
 
-    fn take_in(&mut self, bound: Bound, shared: &Arc<Shared>) {
+    fn take_in(&mut self, bound: Bound, shared: &Arc<Shared>, auth: &AuthConfig) {
         let Bound { protocol, address, socket, common, origins, slot } = bound;
         let asks_certificate = slot.as_ref().is_some_and(|slot| slot.asks_everybody());
         self.listeners.push(BoundListener { protocol, address, asks_certificate });
-        let mut listener = Listener::new(socket, &common, &shared.clock);
+        let takes_anonymous = common.takes_anonymous(auth);
+        let door = Door { listener: protocol.section(), takes_anonymous };
+        if !takes_anonymous && !asks_certificate && !auth.has_users() {
+            let listener = door.listener;
+            tracing::warn!(
+                listener,
+                "nobody can connect here without a certificate: name auth.password_file, \
+                 or set anonymous = \"allow\" for this listener"
+            );
+        }
+        let mut listener = Listener::new(socket, door, &common, &shared.clock);
         if let Some(origins) = origins {
             listener = listener.web(&origins);
         }

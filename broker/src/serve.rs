@@ -18,7 +18,7 @@ pub(crate) enum ServeError {
     Stop(#[from] StopError),
 }
 
-/// Runs the broker until it is told to stop (SIGTERM, SIGINT). SIGHUP has certificates read anew.
+/// Runs the broker until it is told to stop (SIGTERM, SIGINT). SIGHUP has files read anew.
 pub(crate) fn run(config: &Config) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -33,8 +33,8 @@ pub(crate) fn run(config: &Config) -> Result<(), ServeError> {
             tokio::select! {
                 () = stop.wait() => break,
                 _ = hangup.recv() => {
-                    tracing::info!("SIGHUP: certificates are read anew.");
-                    broker.reload_certificates();
+                    tracing::info!("SIGHUP: certificates and files of users are read anew.");
+                    broker.reload_files();
                 }
                 // Without an orderly end: nothing that lives on could be trusted.
                 () = broker.failed() => return Err(StopError::Panicked.into()),

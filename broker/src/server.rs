@@ -19,6 +19,7 @@ use crate::core::inbox::{Event, Inbox};
 use crate::core::shared::{Shared, wall_clock_ms};
 use crate::error::{StartError, StopError};
 use crate::metrics::Counted;
+use crate::passwords::{DeskLimits, PasswordDesk};
 use crate::ports::{OpenPorts, Ports};
 use crate::upkeep::Upkeep;
 use crate::users::UsersFile;
@@ -49,6 +50,7 @@ impl Server {
         let Counted { metrics, kafka: numbers } = counted;
         let users = config.auth.scram_file.as_ref().map(|file| UsersFile::open(file)).transpose();
         let users = users.map_err(StartError::Users)?;
+        let passwords = passwords(config)?;
         let dir = &config.data.dir;
         let is_new = !dir.exists();
         let failed = |error| StartError::Store(dir.clone(), error);
@@ -63,7 +65,7 @@ impl Server {
         let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
         let shares = core::stored_shares(&store).map_err(StartError::Tables)?;
         let mut shared = Shared::new(store, shares, inboxes, config, metrics);
-        shared.users = users;
+        (shared.users, shared.passwords) = (users, passwords);
         let shared = Arc::new(shared);
         shared.retained.load(&shared.store).map_err(StartError::Tables)?;
         shared.exclusives.load(&shared.store).map_err(StartError::Tables)?;
@@ -140,6 +142,9 @@ impl Server {
             tracing::warn!("some clients did not let go in time");
         }
         self.ports.stop();
+        if let Some(desk) = &self.shared.passwords {
+            desk.stop();
+        }
         self.upkeep.stop();
         if let Some(kafka) = self.kafka {
             kafka.close();
@@ -172,6 +177,26 @@ fn fit_streams(store: &Store, config: &Config) -> Result<(), StartError> {
         }
     }
     Ok(())
+}
+
+/// The desk where passwords are checked, open.
+fn passwords(config: &Config) -> Result<Option<PasswordDesk>, StartError> {
+    let Some(file) = &config.auth.password_file else { return Ok(None) };
+    let auth = &config.auth;
+    let threads = match config.threads.passwords {
+        0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get).div_ceil(4),
+        count => usize::from(count),
+    };
+    let limits = DeskLimits {
+        threads,
+        queue_max: auth.password_queue_max as usize,
+        checked_max: auth.passwords_remembered_max as usize,
+        wrong_per_address_max: auth.wrong_passwords_per_address_max,
+        wrong_per_user_max: auth.wrong_passwords_per_user_max,
+    };
+    let desk = PasswordDesk::open(file, limits).map_err(StartError::Passwords)?;
+    desk.start().map_err(|error| StartError::System("a thread", error))?;
+    Ok(Some(desk))
 }
 
 fn core_count(config: &Config) -> usize {

@@ -1,5 +1,5 @@
 //! What the broker does now and then: has expired sessions dropped, says what the others still have
-//! to read, lets retention take the rest, looks whether the file of users changed. Decides nothing.
+//! to read, lets retention take the rest, looks whether files of users changed. Decides nothing.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
@@ -20,7 +20,7 @@ use crate::core::shared::{Shared, wall_clock_ms};
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// How often within an interval the file of users is looked at.
+/// How often within an interval the files of users are looked at.
 const LOOKS: u32 = 30;
 /// Under which name the store knows what sessions have not read.
 const SESSIONS: &str = "sessions";
@@ -69,7 +69,7 @@ impl Upkeep {
     }
 }
 
-/// Until the next time, with an eye on the file of users; or until we are to stop.
+/// Until the next time, with an eye on the files of users; or until we are to stop.
 fn rest(shared: &Shared, stopped: &Receiver<()>) -> ControlFlow<()> {
     for _ in 0..LOOKS {
         match stopped.recv_timeout(INTERVAL / LOOKS) {
@@ -78,6 +78,9 @@ fn rest(shared: &Shared, stopped: &Receiver<()>) -> ControlFlow<()> {
         }
         if let Some(users) = &shared.users {
             users.look();
+        }
+        if let Some(passwords) = &shared.passwords {
+            passwords.look();
         }
     }
     ControlFlow::Continue(())

@@ -1,13 +1,14 @@
 //! The file of SCRAM credentials: read at the start and when it changes, and a line for it made.
 //! Checks no proof.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use sha2::Sha256;
 use tidewire_proto::scram::{Credentials, Users, UsersError};
+
+use crate::file_watch::FileWatch;
 
 /// Iterations of new credentials: what a small device can do in a moment.
 pub(crate) const ITERATIONS: u32 = 16_384;
@@ -45,20 +46,8 @@ pub(crate) enum LineError {
 /// The users of a file, as it was when it last was right.
 #[derive(Debug)]
 pub(crate) struct UsersFile {
-    path: PathBuf,
+    watch: FileWatch,
     users: RwLock<Arc<Users>>,
-    seen: Mutex<Seen>,
-}
-
-/// What tells one state of a file from another; `None`: it is not there.
-type Mark = Option<[i128; 4]>;
-
-#[derive(Debug)]
-struct Seen {
-    /// When it was read.
-    read: Mark,
-    /// At the last look.
-    looked: Mark,
 }
 
 impl UsersFile {
@@ -67,9 +56,9 @@ impl UsersFile {
     /// # Errors
     /// When it cannot be read, or a line of it is wrong.
     pub(crate) fn open(path: &Path) -> Result<Self, UsersFileError> {
-        let mark = mark(path);
+        let watch = FileWatch::new(vec![path.into()]);
         let users = RwLock::new(Arc::new(load(path)?));
-        Ok(Self { path: path.into(), users, seen: Mutex::new(Seen { read: mark, looked: mark }) })
+        Ok(Self { watch, users })
     }
 
     /// Those who may sign in now.
@@ -80,15 +69,20 @@ impl UsersFile {
     /// Reads the file anew when it has changed, and not since the last look: it is written by then.
     /// Of a file that is wrong nothing is taken.
     pub(crate) fn look(&self) {
-        let now = mark(&self.path);
-        let mut seen = self.seen.lock();
-        let is_settled = seen.looked == now && seen.read != now;
-        seen.looked = now;
-        if !is_settled {
-            return;
+        if self.watch.is_settled() {
+            self.read();
         }
-        seen.read = now;
-        match load(&self.path) {
+    }
+
+    /// Reads the file anew now.
+    pub(crate) fn reload(&self) {
+        self.watch.note();
+        self.read();
+    }
+
+    fn read(&self) {
+        let Some(path) = self.watch.paths().first() else { return };
+        match load(path) {
             Ok(users) => {
                 tracing::info!(users = users.len(), "the file of users is read anew");
                 *self.users.write() = Arc::new(users);
@@ -100,13 +94,6 @@ impl UsersFile {
             }
         }
     }
-}
-
-fn mark(path: &Path) -> Mark {
-    let data = std::fs::metadata(path).ok()?;
-    let written = i128::from(data.mtime()) * 1_000_000_000 + i128::from(data.mtime_nsec());
-    let changed = i128::from(data.ctime()) * 1_000_000_000 + i128::from(data.ctime_nsec());
-    Some([data.ino().into(), data.size().into(), written, changed])
 }
 
 /// Reads the file.

@@ -43,7 +43,8 @@ fn broker() -> (Broker, TempDir) {
     let lines = format!("# devices\n{}{}", line("device", "pencil"), line("other", "rubber"));
     std::fs::write(&users, lines).expect("the file");
     let config = format!(
-        "[mqtt]\nconnect_timeout_ms = 2000\n[auth]\nscram_file = {:?}\n",
+        "[listener.mqtt]\nanonymous = \"allow\"\n[mqtt]\nconnect_timeout_ms = 2000\n\
+         [auth]\nscram_file = {:?}\n",
         users.display().to_string()
     );
     (Broker::start_configured(&config), folder)

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::core::shared::Shared;
-use crate::link::{Accepted, Peer, Seat, Unbound};
+use crate::link::{Accepted, Door, Peer, Seat, Unbound};
 
 /// Bytes that one read asks for.
 const READ_BYTES: usize = 16 * 1024;
@@ -44,6 +44,7 @@ impl Pipe {
         shared.seat(Accepted {
             link: Unbound::Pair(far),
             peer: Peer::InProcess,
+            door: Door::INSIDE,
             seat,
             allowance: None,
             identity: None,

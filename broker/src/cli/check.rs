@@ -12,7 +12,7 @@ use rustix::process::Resource;
 use crate::banner;
 use crate::config::{ClientAuth, Config, ListenerConfig, StreamConfig};
 use crate::tls::TlsError;
-use crate::{ports, users};
+use crate::{passwords, ports, users};
 
 /// Files that we need besides one per connection.
 const OTHER_FILES: u64 = 256;
@@ -29,6 +29,7 @@ pub(super) fn look(config: &Config) -> Findings {
     let mut findings = Findings::default();
     findings.problems.extend(look_at_folder(&config.data.dir));
     findings.problems.extend(look_at_users(config));
+    findings.problems.extend(look_at_passwords(config));
     findings.problems.extend(look_at_tls(&config.listener));
     findings.warnings.extend(look_at_reach(config));
     findings.warnings.extend(look_at_keys(&config.listener));
@@ -95,6 +96,12 @@ fn look_at_users(config: &Config) -> Option<String> {
     Some(format!("auth.scram_file: {error}{cause}"))
 }
 
+fn look_at_passwords(config: &Config) -> Option<String> {
+    let error = passwords::load(config.auth.password_file.as_ref()?, 0).err()?;
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    Some(format!("auth.password_file: {error}{cause}"))
+}
+
 fn look_at_tls(config: &ListenerConfig) -> Vec<String> {
     let problem = |(name, error): (&str, TlsError)| {
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -131,12 +138,34 @@ fn nearest_existing(dir: &Path) -> PathBuf {
 }
 
 fn look_at_reach(config: &Config) -> Vec<String> {
-    let open = listeners(&config.listener).into_iter().filter_map(|(name, bind, asks)| {
-        let address = bind.filter(|address| !address.ip().is_loopback() && !asks)?;
-        let warning = format!("listener.{name}.bind = {address} is open to the network");
-        Some(format!("{warning}, and no password is asked: keep it behind a firewall"))
+    let ListenerConfig { mqtt, mqtts, websocket, wss, kafka } = &config.listener;
+    let asks = |auth: ClientAuth| auth == ClientAuth::Required;
+    let of_mqtt = [
+        ("mqtt", mqtt.clone(), false),
+        ("mqtts", mqtts.common(), asks(mqtts.tls.client_auth)),
+        ("websocket", websocket.common(), false),
+        ("wss", wss.common(), asks(wss.tls.client_auth)),
+    ];
+    let is_open = |address: &SocketAddr| !address.ip().is_loopback();
+    let told = of_mqtt.into_iter().filter_map(|(name, listener, asks)| {
+        let address = listener.bind.filter(|address| is_open(address) && !asks)?;
+        let begin = format!("listener.{name}.bind = {address} is open to the network");
+        if listener.takes_anonymous(&config.auth) {
+            return Some(format!("{begin}, and no password is asked: keep it behind a firewall"));
+        }
+        let can_sign_in = config.auth.has_users() || name == "mqtts" || name == "wss";
+        (!can_sign_in).then(|| {
+            format!(
+                "{begin}, and nobody can connect there: name auth.password_file, or set \
+                 listener.{name}.anonymous = \"allow\""
+            )
+        })
     });
-    open.collect()
+    let kafka = kafka.bind.filter(is_open).map(|address| {
+        let begin = format!("listener.kafka.bind = {address} is open to the network");
+        format!("{begin}, and no password is asked: keep it behind a firewall")
+    });
+    told.chain(kafka).collect()
 }
 
 fn look_at_files(config: &Config) -> Option<String> {

@@ -1,17 +1,27 @@
-//! `tidewire passwd`: makes a line for the file of credentials. Writes no file.
+//! `tidewire passwd`: the file of users and their hashes, edited; and a line for the file of SCRAM.
+//! Prints no password.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Write as _};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use tidewire_proto::scram::{ITERATIONS_MAX, ITERATIONS_MIN};
 
+use crate::passwords::{self, PasswordHash, check_name, with_line, without_user};
 use crate::users::{self, ITERATIONS};
 
+/// Only its owner may read a new file.
+const MODE: u32 = 0o600;
+
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 pub(super) struct Passwd {
+    #[command(subcommand)]
+    order: Option<Order>,
     /// Make a SCRAM-SHA-256 line for this user, for the file that auth.scram_file names.
     #[arg(long, value_name = "USER")]
-    scram: String,
+    scram: Option<String>,
     /// How often the password is hashed: more makes guessing dearer, and signing in as well.
     #[arg(long, value_name = "N", default_value_t = ITERATIONS)]
     #[arg(value_parser = clap::value_parser!(u32)
@@ -19,11 +29,138 @@ pub(super) struct Passwd {
     iterations: u32,
 }
 
-/// The line for the password in the first line of the standard input.
-pub(super) fn run(passwd: &Passwd) -> Result<String, String> {
+/// What is done to the file that auth.password_file names.
+#[derive(Clone, Debug, Subcommand)]
+enum Order {
+    /// Set the password of a user, read from the standard input; makes the file if need be.
+    Add {
+        /// The file that auth.password_file names.
+        file: PathBuf,
+        /// Whose password; not with --batch.
+        #[arg(required_unless_present = "batch", conflicts_with = "batch")]
+        user: Option<String>,
+        /// Read `user:password` lines instead.
+        #[arg(long)]
+        batch: bool,
+    },
+    /// Remove a user.
+    Delete {
+        /// The file that auth.password_file names.
+        file: PathBuf,
+        /// Who is removed.
+        user: String,
+    },
+    /// Say whether the file is right, and with a user whether the password that is read from the
+    /// standard input is that user's: exit code 1 if it is not.
+    Check {
+        /// The file that auth.password_file names.
+        file: PathBuf,
+        /// Whose password is compared.
+        user: Option<String>,
+    },
+}
+
+/// What there is to say, and whether all is well.
+pub(super) fn run(passwd: &Passwd) -> Result<(String, bool), String> {
+    match (&passwd.order, &passwd.scram) {
+        (Some(order), _) => carry_out(order),
+        (None, Some(user)) => {
+            let line = users::line(user, &read_password()?, passwd.iterations);
+            line.map(|line| (line, true)).map_err(|error| error.to_string())
+        }
+        (None, None) => Err("say add, delete, check or --scram USER".into()),
+    }
+}
+
+fn carry_out(order: &Order) -> Result<(String, bool), String> {
+    match order {
+        Order::Add { file, user: Some(user), .. } => add(file, &[(user.clone(), read_password()?)]),
+        Order::Add { file, user: None, .. } => add(file, &read_batch()?),
+        Order::Delete { file, user } => {
+            let left = without_user(&read(file)?, user);
+            let left = left.ok_or_else(|| format!("{user:?} is not in {}", file.display()))?;
+            write(file, &left)?;
+            Ok((format!("{user:?} is removed from {}", file.display()), true))
+        }
+        Order::Check { file, user } => check(file, user.as_deref()),
+    }
+}
+
+fn add(file: &Path, new: &[(String, String)]) -> Result<(String, bool), String> {
+    let mut text = if file.exists() { read(file)? } else { String::new() };
+    for (user, password) in new {
+        check_name(user).map_err(|words| format!("{user:?}: {words}"))?;
+        if password.is_empty() {
+            return Err(format!("the password of {user:?} is empty"));
+        }
+        let hash = PasswordHash::make(password.as_bytes());
+        let hash = hash.ok_or("the system gives no random bytes, or no memory")?;
+        text = with_line(&text, user, &hash.to_string());
+    }
+    write(file, &text)?;
+    let count = new.len();
+    let users = if count == 1 { "user is" } else { "users are" };
+    Ok((format!("{count} {users} set in {}", file.display()), true))
+}
+
+fn check(file: &Path, user: Option<&str>) -> Result<(String, bool), String> {
+    let book = passwords::load(file, 0).map_err(|error| {
+        let cause = std::error::Error::source(&error);
+        format!("{error}{}", cause.map(|cause| format!(": {cause}")).unwrap_or_default())
+    })?;
+    let Some(user) = user else {
+        let (count, old) = (book.len(), book.outdated());
+        let file = file.display();
+        return Ok((format!("ok: {file} has {count} users, {old} with an old hash"), true));
+    };
+    match book.check(user, read_password()?.as_bytes()) {
+        Some(true) => Ok((format!("ok: this is the password of {user:?}"), true)),
+        Some(false) => Ok((format!("no: {user:?} is unknown or has another password"), false)),
+        None => Err("there is no memory for hashing".into()),
+    }
+}
+
+fn read_password() -> Result<String, String> {
     let mut password = String::new();
     let read = io::stdin().lock().read_line(&mut password);
     read.map_err(|error| format!("the password cannot be read from the standard input: {error}"))?;
-    let password = password.trim_end_matches(['\r', '\n']);
-    users::line(&passwd.scram, password, passwd.iterations).map_err(|error| error.to_string())
+    Ok(password.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn read_batch() -> Result<Vec<(String, String)>, String> {
+    let mut all = Vec::new();
+    for (number, line) in (1..).zip(io::stdin().lock().lines()) {
+        let line = line.map_err(|error| format!("the standard input cannot be read: {error}"))?;
+        let line = line.trim_end_matches('\r');
+        if line.is_empty() {
+            continue;
+        }
+        let (user, password) =
+            line.split_once(':').ok_or(format!("line {number}: not of the form user:password"))?;
+        all.push((user.to_owned(), password.to_owned()));
+    }
+    Ok(all)
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    std::fs::read_to_string(file)
+        .map_err(|error| format!("cannot read {}: {error}", file.display()))
+}
+
+/// Whole or not at all: a broker that looks at it meanwhile sees the old one or the new one.
+fn write(file: &Path, text: &str) -> Result<(), String> {
+    let mode = std::fs::metadata(file).map_or(MODE, |data| data.permissions().mode() & 0o7777);
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    let written = || {
+        let mut options = std::fs::OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true).mode(MODE);
+        let mut new = options.open(&beside)?;
+        new.set_permissions(std::fs::Permissions::from_mode(mode))?;
+        new.write_all(text.as_bytes())?;
+        new.sync_all()?;
+        std::fs::rename(&beside, file)
+    };
+    written().map_err(|error: io::Error| format!("cannot write {}: {error}", file.display()))
 }

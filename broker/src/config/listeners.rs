@@ -4,12 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::auth::{Anonymous, AuthConfig};
 use super::defaults;
 use super::kafka::KafkaListener;
 use super::quantity::count;
 use super::rate::RateConfig;
 use super::rules::Breach;
-use super::text::{address_or_off, address_or_off_out};
+use super::text::{address_or_off, address_or_off_out, word};
 use super::tls::{TlsConfig, check_tls};
 
 /// `[listener.*]`: one section per protocol that we serve.
@@ -36,6 +37,9 @@ pub struct WebSocketListener {
     /// Address and port, or `off` (`None`).
     #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
     pub bind: Option<SocketAddr>,
+    /// Whether clients may come that do not show who they are.
+    #[serde(deserialize_with = "word")]
+    pub anonymous: Anonymous,
     /// Origins whose pages may connect; none named: any.
     pub origins: Vec<String>,
     /// New connections per second; 0: any number. Beyond it they wait to be accepted.
@@ -57,6 +61,7 @@ impl WebSocketListener {
     pub fn common(&self) -> MqttListener {
         MqttListener {
             bind: self.bind,
+            anonymous: self.anonymous,
             connections_per_s_max: self.connections_per_s_max,
             connections_burst_max: self.connections_burst_max,
             connections_per_address_max: self.connections_per_address_max,
@@ -72,6 +77,9 @@ pub struct MqttListener {
     /// Address and port, or `off` (`None`). The default is for this machine only.
     #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
     pub bind: Option<SocketAddr>,
+    /// Whether clients may come that do not show who they are.
+    #[serde(deserialize_with = "word")]
+    pub anonymous: Anonymous,
     /// New connections per second; 0: any number. Beyond it they wait to be accepted.
     #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
     pub connections_per_s_max: u32,
@@ -89,10 +97,26 @@ impl Default for MqttListener {
     fn default() -> Self {
         Self {
             bind: Some((Ipv4Addr::LOCALHOST, defaults::MQTT_PORT).into()),
+            anonymous: Anonymous::Auto,
             connections_per_s_max: 0,
             connections_burst_max: 0,
             connections_per_address_max: 0,
             rate: RateConfig::default(),
+        }
+    }
+}
+
+impl MqttListener {
+    /// Whether clients are let in that do not show who they are.
+    #[must_use]
+    pub fn takes_anonymous(&self, auth: &AuthConfig) -> bool {
+        match self.anonymous {
+            Anonymous::Allow => true,
+            Anonymous::Refuse => false,
+            Anonymous::Auto => {
+                let is_local = self.bind.is_none_or(|address| address.ip().is_loopback());
+                is_local && !auth.has_users()
+            }
         }
     }
 }
@@ -104,6 +128,9 @@ pub struct MqttsListener {
     /// Address and port, or `off` (`None`).
     #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
     pub bind: Option<SocketAddr>,
+    /// Whether clients may come that do not show who they are.
+    #[serde(deserialize_with = "word")]
+    pub anonymous: Anonymous,
     /// New connections per second; 0: any number. Beyond it they wait to be accepted.
     #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
     pub connections_per_s_max: u32,
@@ -125,6 +152,7 @@ impl MqttsListener {
     pub fn common(&self) -> MqttListener {
         MqttListener {
             bind: self.bind,
+            anonymous: self.anonymous,
             connections_per_s_max: self.connections_per_s_max,
             connections_burst_max: self.connections_burst_max,
             connections_per_address_max: self.connections_per_address_max,
@@ -140,6 +168,9 @@ pub struct WssListener {
     /// Address and port, or `off` (`None`).
     #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
     pub bind: Option<SocketAddr>,
+    /// Whether clients may come that do not show who they are.
+    #[serde(deserialize_with = "word")]
+    pub anonymous: Anonymous,
     /// Origins whose pages may connect; none named: any.
     pub origins: Vec<String>,
     /// New connections per second; 0: any number. Beyond it they wait to be accepted.
@@ -163,6 +194,7 @@ impl WssListener {
     pub fn common(&self) -> MqttListener {
         MqttListener {
             bind: self.bind,
+            anonymous: self.anonymous,
             connections_per_s_max: self.connections_per_s_max,
             connections_burst_max: self.connections_burst_max,
             connections_per_address_max: self.connections_per_address_max,

@@ -12,8 +12,7 @@ use super::defaults::{self, GIB, KIB, MIB};
 use super::quantity::{bytes, count, millis, millis_out, seconds};
 use super::rate::{AtRateLimit, RateConfig};
 use super::text::{
-    file_or_off, file_or_off_out, folder, key_rule, key_rule_out, log_filter, name_or_off,
-    topic_or_off, topic_or_off_out, word,
+    folder, key_rule, key_rule_out, log_filter, name_or_off, topic_or_off, topic_or_off_out, word,
 };
 
 /// `[data]`: where everything durable lives.
@@ -156,15 +155,6 @@ impl Default for MqttConfig {
             delayed_bytes_max: defaults::DELAYED_BYTES_MAX,
         }
     }
-}
-
-/// `[auth]`: who may connect.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AuthConfig {
-    /// File with the users of SCRAM-SHA-256, or `off` (`None`): then no client can use it.
-    #[serde(deserialize_with = "file_or_off", serialize_with = "file_or_off_out")]
-    pub scram_file: Option<PathBuf>,
 }
 
 /// `[share]`: shared subscriptions.
@@ -402,6 +392,10 @@ pub struct ThreadsConfig {
     /// the machine.
     #[serde(deserialize_with = "count::<_, _, 0, 1024>")]
     pub handshakes: u16,
+    /// Threads that hash passwords, where there is a file of them; 0 is one for every four cores
+    /// of the machine.
+    #[serde(deserialize_with = "count::<_, _, 0, 1024>")]
+    pub passwords: u16,
 }
 
 /// `[log]`: what we tell about ourselves, on stderr.

@@ -19,7 +19,7 @@ use crate::core::open::{Conn, ConnId, Phase};
 use crate::core::shared::Shared;
 use crate::core::socket::Socket;
 use crate::core::state::Core;
-use crate::link::{Peer, Seat, Unbound};
+use crate::link::{Door, Peer, Seat, Unbound};
 use crate::metrics::Metrics;
 use crate::shares::Shares;
 use crate::store_options::from_config;
@@ -72,6 +72,7 @@ impl Alone {
             serial,
             socket: Rc::new(Socket::new(link)),
             peer: Peer::InProcess,
+            door: Door::INSIDE,
             identity: None,
             pace: None,
             _seat: Seat::uncounted(),

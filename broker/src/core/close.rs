@@ -153,7 +153,7 @@ impl Core {
                 claim.is_abandoned = true;
                 conn.phase = Phase::Claiming(claim);
             }
-            Phase::Fresh | Phase::Authenticating(_) | Phase::Closing => (),
+            Phase::Fresh | Phase::Authenticating(_) | Phase::Checking(_) | Phase::Closing => (),
         }
     }
 

@@ -61,7 +61,7 @@ impl Core {
             is_abandoned: false,
         };
         match connect.properties.authentication_method() {
-            None => self.claim(id, claim),
+            None => self.identify(id, claim, connect.password),
             Some(_) => {
                 self.begin_login(id, claim, connect.properties.authentication_data());
             }

@@ -39,6 +39,7 @@ impl Core {
                 let _ = done.send(());
             }
             Event::Expel(order, done) => drop(done.send(self.expel(&order))),
+            Event::Checked(id, verdict) => self.on_checked(id, verdict),
             Event::Stop(done) => self.stop(done),
             #[cfg(test)]
             Event::Panic => panic!("a test asked for it"),

@@ -16,7 +16,9 @@ impl Core {
     pub(crate) fn expel(&mut self, order: &Expulsion) -> usize {
         let is_meant = |phase: &Phase, peer| match phase {
             Phase::Open(open) => order.target.means(&open.client_id, peer),
-            Phase::Claiming(claim) => order.target.means(&claim.client_id, peer),
+            Phase::Checking(claim) | Phase::Claiming(claim) => {
+                order.target.means(&claim.client_id, peer)
+            }
             Phase::Authenticating(login) => order.target.means(&login.claim.client_id, peer),
             Phase::Fresh | Phase::Closing => false,
         };

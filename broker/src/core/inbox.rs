@@ -13,6 +13,7 @@ use crate::core::letters::{ToGroup, ToMember};
 use crate::core::open::ConnId;
 use crate::core::timers::Due;
 use crate::link::Accepted;
+use crate::passwords::Verdict;
 
 /// Something for a core to do.
 pub(crate) enum Event {
@@ -36,6 +37,8 @@ pub(crate) enum Event {
     Visit(Vec<Arc<str>>, mpsc::Sender<()>),
     /// End the connections that are meant; answer how many they were.
     Expel(Arc<Expulsion>, oneshot::Sender<usize>),
+    /// A client's password was checked.
+    Checked(ConnId, Verdict),
     /// Look whether a stop is complete.
     Look,
     /// Panic, to see what becomes of those that wait.

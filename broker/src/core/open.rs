@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::core::denial::Hearing;
 use crate::core::socket::Socket;
-use crate::link::{Peer, Seat};
+use crate::link::{Door, Peer, Seat};
 use crate::pace::Pace;
 
 /// A connection of this core; its serial number guards against a key that was used again.
@@ -36,6 +36,7 @@ pub(crate) struct Conn {
     pub(crate) serial: u64,
     pub(crate) socket: Rc<Socket>,
     pub(crate) peer: Peer,
+    pub(crate) door: Door,
     /// Who its certificate says it is.
     pub(crate) identity: Option<Box<str>>,
     /// How fast it may publish; `None`: as fast as it can.
@@ -60,6 +61,8 @@ pub(crate) enum Phase {
     Fresh,
     /// CONNECT came; the client shows who it is.
     Authenticating(Box<Login>),
+    /// CONNECT came; its password is being checked.
+    Checking(Box<Claim>),
     /// The client id is claimed; its former connection is letting go, or rows are being written.
     Claiming(Box<Claim>),
     /// The session is taken up; CONNACK leaves when its rows are durable.
@@ -85,11 +88,14 @@ pub(crate) enum Proof {
 /// How a client has shown who it is, if its certificate does.
 pub(crate) const CERTIFICATE: &str = "certificate";
 
+/// How, if it did with user name and password.
+pub(crate) const PASSWORD: &str = "password";
+
 /// Who a client has shown to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) user: Box<str>,
-    /// The Authentication Method by which it has, or `CERTIFICATE`.
+    /// The Authentication Method by which it has, or `CERTIFICATE`, or `PASSWORD`.
     pub(crate) method: &'static str,
 }
 

@@ -94,7 +94,7 @@ impl Core {
                 // No answer may come before CONNACK.
                 Phase::Open(open) if !open.is_announced => return used,
                 Phase::Open(open) => (open.version, self.shared.limits.packet_bytes_max),
-                Phase::Claiming(_) => return used,
+                Phase::Checking(_) | Phase::Claiming(_) => return used,
                 Phase::Closing => return bytes.len(),
             };
             let packet = match frame(&bytes[used..], bytes_max) {

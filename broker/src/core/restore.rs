@@ -124,7 +124,8 @@ impl Core {
         self.settle_claims(&client_id)?;
         let old_will = self.will_row(&client_id)?;
         let is_inside = self.conn(id).is_some_and(|conn| conn.peer == Peer::InProcess);
-        let user = claim.user.take();
+        let shown = claim.identity.as_ref().map(|identity| identity.user.clone());
+        let user = shown.or(claim.user.take());
         let mut open = self.new_session(claim);
         if is_kept {
             self.restore(&mut open)?;

@@ -199,7 +199,7 @@ async fn tick(shell: Shell) {
 }
 
 fn accept(shell: &Shell, accepted: Accepted) {
-    let Accepted { link, peer, seat, allowance, identity } = accepted;
+    let Accepted { link, peer, door, seat, allowance, identity } = accepted;
     let mut core = shell.borrow_mut();
     if core.stopping.is_some() {
         return;
@@ -213,6 +213,7 @@ fn accept(shell: &Shell, accepted: Accepted) {
         serial,
         socket: Rc::clone(&socket),
         peer,
+        door,
         identity,
         _seat: seat,
         pace: core.pace_of(peer, allowance),

@@ -16,6 +16,7 @@ use crate::exclusive::Exclusives;
 use crate::ledger::{Ledger, LedgerLimits};
 use crate::link::Accepted;
 use crate::metrics::Metrics;
+use crate::passwords::PasswordDesk;
 use crate::registry::Registry;
 use crate::retained::{RetainedIndex, RetainedLimits};
 use crate::shares::Shares;
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) turn_bytes_max: usize,
     /// Who may use SCRAM-SHA-256, if anybody may.
     pub(crate) users: Option<UsersFile>,
+    /// Who may use a password, if anybody may.
+    pub(crate) passwords: Option<PasswordDesk>,
     pub(crate) share: ShareConfig,
     /// Some share group looks at who published a message.
     pub(crate) notes_publisher: bool,
@@ -80,6 +83,7 @@ impl Shared {
             limits,
             turn_bytes_max: turn_bytes_max(config.store.wal_file_bytes),
             users: None,
+            passwords: None,
             notes_publisher: share.asks_for_publisher(),
             share,
             shares,

@@ -88,7 +88,7 @@ impl Core {
                     // It is we who do not listen.
                     _ if conn.socket.is_unheard() => false,
                     Phase::Fresh | Phase::Authenticating(_) => silent_ms >= connect_ms_max,
-                    Phase::Claiming(_) => false,
+                    Phase::Checking(_) | Phase::Claiming(_) => false,
                     Phase::Open(_) => conn.silence_ms_max > 0 && silent_ms >= conn.silence_ms_max,
                 }
             })

@@ -80,6 +80,10 @@ labels! {
         ClientId = "client_id",
         /// Sign-in failed, or the client may not connect.
         NotAuthorized = "not_authorized",
+        /// Wrong passwords came too often from there, or for that user.
+        Guessing = "guessing",
+        /// Too many passwords wait to be checked.
+        Busy = "busy",
         /// An operator shut it out.
         Banned = "banned",
         /// As many sessions are kept as may be.

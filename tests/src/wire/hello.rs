@@ -13,6 +13,8 @@ pub struct Hello<'a> {
     pub properties: &'a [u8],
     /// What is published when the client is lost.
     pub will: Option<LastWill<'a>>,
+    /// User name and password.
+    pub login: Option<(&'a str, &'a str)>,
 }
 
 /// A will; change what matters with `..LastWill::new(…)`.
@@ -34,7 +36,7 @@ impl<'a> Hello<'a> {
     /// A clean start and nothing more.
     #[must_use]
     pub const fn new(client_id: &'a str) -> Self {
-        Self { client_id, clean: true, properties: &[], will: None }
+        Self { client_id, clean: true, properties: &[], will: None, login: None }
     }
 
     /// The packet. It asks for a minute of keep-alive.
@@ -43,7 +45,8 @@ impl<'a> Hello<'a> {
         let mut body = b"\x00\x04MQTT\x05".to_vec();
         let will =
             self.will.map_or(0, |will| 0x04 | (will.qos << 3) | if will.retain { 0x20 } else { 0 });
-        body.push(will | if self.clean { 0x02 } else { 0 });
+        let login = if self.login.is_some() { 0xc0 } else { 0 };
+        body.push(will | login | if self.clean { 0x02 } else { 0 });
         body.extend_from_slice(&[0, 60]);
         block(&mut body, self.properties);
         text(&mut body, self.client_id);
@@ -51,6 +54,10 @@ impl<'a> Hello<'a> {
             block(&mut body, will.properties);
             text(&mut body, will.topic);
             text(&mut body, will.payload);
+        }
+        if let Some((user, password)) = self.login {
+            text(&mut body, user);
+            text(&mut body, password);
         }
         frame(0x10, &body)
     }

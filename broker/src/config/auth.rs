@@ -1,0 +1,69 @@
+//! `[auth]`: who may connect. Never reads a file of users.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::quantity::count;
+use super::text::{file_or_off, file_or_off_out};
+
+/// `[auth]`: who may connect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthConfig {
+    /// File with the users of SCRAM-SHA-256, or `off` (`None`): then no client can use it.
+    #[serde(deserialize_with = "file_or_off", serialize_with = "file_or_off_out")]
+    pub scram_file: Option<PathBuf>,
+    /// File with users and the hashes of their passwords, or `off` (`None`): then no password is
+    /// asked.
+    #[serde(deserialize_with = "file_or_off", serialize_with = "file_or_off_out")]
+    pub password_file: Option<PathBuf>,
+    /// Passwords that wait for being hashed; who comes beyond is told that the server is busy.
+    #[serde(deserialize_with = "count::<_, _, 1, 100_000>")]
+    pub password_queue_max: u32,
+    /// Clients whose password was right that are remembered, so that they come back without
+    /// hashing; 0: none.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
+    pub passwords_remembered_max: u32,
+    /// Wrong passwords from one address in a minute; beyond them those that are not remembered are
+    /// refused without a look; 0: any number.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000>")]
+    pub wrong_passwords_per_address_max: u32,
+    /// The same for one user name, from wherever they come.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000>")]
+    pub wrong_passwords_per_user_max: u32,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            scram_file: None,
+            password_file: None,
+            password_queue_max: 256,
+            passwords_remembered_max: 100_000,
+            wrong_passwords_per_address_max: 60,
+            wrong_passwords_per_user_max: 60,
+        }
+    }
+}
+
+impl AuthConfig {
+    /// Whether there are users that could sign in with a password.
+    #[must_use]
+    pub fn has_users(&self) -> bool {
+        self.scram_file.is_some() || self.password_file.is_some()
+    }
+}
+
+/// Whether clients may come that do not show who they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Anonymous {
+    /// On an address of this machine only, and as long as there is no file of users.
+    #[default]
+    Auto,
+    /// They may.
+    Allow,
+    /// They may not.
+    Refuse,
+}
