@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::access_file::AccessFile;
 use crate::ban::{Ban, BanTarget};
 use crate::banner::{BoundListener, Protocol};
 use crate::core::shared::wall_clock_ms;
@@ -181,7 +182,7 @@ impl Broker {
     }
 
     /// Has all files read anew that are read while the broker runs: certificates, soon, and those
-    /// of users, before this returns. Of files that cannot be used nothing is taken.
+    /// of users and rules, before this returns. Of files that cannot be used nothing is taken.
     pub fn reload_files(&self) {
         self.reload_certificates();
         let shared = &self.door.shared;
@@ -190,6 +191,9 @@ impl Broker {
         }
         if let Some(passwords) = &shared.passwords {
             passwords.reload();
+        }
+        if shared.access.as_ref().is_some_and(AccessFile::reload) {
+            shared.tell_rules();
         }
     }
 

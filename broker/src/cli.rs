@@ -1,5 +1,6 @@
 //! The command line: what was asked, and with which settings. Does no work of its own.
 
+mod acl;
 mod bench;
 mod certs;
 mod check;
@@ -18,6 +19,7 @@ use crate::error::StopError;
 use crate::serve::{self, ServeError};
 use crate::telemetry;
 
+use acl::AclCommand;
 use bench::Bench;
 use certs::CertsCommand;
 use flags::Flags;
@@ -53,6 +55,11 @@ enum Command {
     Check,
     /// Edit or check the password file; make a line for the file of SCRAM.
     Passwd(Passwd),
+    /// Ask the access rules of the configuration.
+    Acl {
+        #[command(subcommand)]
+        command: AclCommand,
+    },
     /// Make certificates for trying out, show what is in files of them, check that they are good.
     Certs {
         #[command(subcommand)]
@@ -86,6 +93,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     match &cli.command {
         None | Some(Command::Serve) => serve(&config),
         Some(Command::Check) => check(&config),
+        Some(Command::Acl { command }) => ask(command, &config),
         // They need no configuration: done above.
         Some(Command::Passwd(passwd)) => make_line(passwd),
         Some(Command::Bench(bench)) => measure(bench),
@@ -115,6 +123,19 @@ fn certify(command: &CertsCommand) -> ExitCode {
         }
         Err(problem) => {
             say(std::io::stderr(), &format!("tidewire certs: {problem}"));
+            ExitCode::from(REFUSED)
+        }
+    }
+}
+
+fn ask(command: &AclCommand, config: &Config) -> ExitCode {
+    match acl::run(command, config) {
+        Ok((report, is_allowed)) => {
+            say(std::io::stdout(), &report);
+            if is_allowed { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+        }
+        Err(problem) => {
+            say(std::io::stderr(), &format!("tidewire acl: {problem}"));
             ExitCode::from(REFUSED)
         }
     }

@@ -1,6 +1,7 @@
 //! The configuration: defaults, then a file, then the environment, then flags; checked as a
 //! whole before anything starts. Nothing else reads settings.
 
+mod access;
 mod auth;
 mod consumer_groups;
 mod defaults;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 use figment::value::Value;
 use serde::{Deserialize, Serialize};
 
+pub use access::{AccessConfig, UnauthorizedPublish, WideFilters};
 pub use auth::{Anonymous, AuthConfig};
 pub use consumer_groups::ConsumerGroupsConfig;
 pub use kafka::KafkaListener;
@@ -57,6 +59,8 @@ pub struct Config {
     pub mqtt: MqttConfig,
     /// Who may connect.
     pub auth: AuthConfig,
+    /// Who may do what.
+    pub access: AccessConfig,
     /// Shared subscriptions.
     pub share: ShareConfig,
     /// Groups of Kafka clients.
@@ -86,6 +90,7 @@ impl Default for Config {
             listener: ListenerConfig::default(),
             mqtt: MqttConfig::default(),
             auth: AuthConfig::default(),
+            access: AccessConfig::default(),
             share: ShareConfig::default(),
             consumer_groups: ConsumerGroupsConfig::default(),
             transactions: TransactionsConfig::default(),

@@ -2,6 +2,7 @@
 //!
 //! A connection lives and ends on one core. Cores meet in the log and in the registry only.
 
+mod allowed;
 #[cfg(test)]
 mod alone;
 mod auth;
@@ -19,6 +20,7 @@ mod expel;
 mod farewell;
 mod feed;
 mod flush;
+mod granted;
 mod group_events;
 mod group_feed;
 mod group_restore;

@@ -9,6 +9,7 @@ use tidewire_bridge::PortError;
 use tidewire_proto::mqtt::{EncodeError, ReasonCode};
 use tidewire_store::{CloseError, CommitError, OpenError, ReadError, StreamError};
 
+use crate::access_file::AccessFileError;
 use crate::config::ConfigErrors;
 use crate::passwords::PasswordFileError;
 use crate::tls::TlsError;
@@ -35,6 +36,9 @@ pub enum StartError {
     /// The file of passwords cannot be used.
     #[error("the password file cannot be used")]
     Passwords(#[source] PasswordFileError),
+    /// The access rules cannot be used.
+    #[error("the access rules cannot be used")]
+    Access(#[source] AccessFileError),
     /// Certificates, keys or lists of a listener cannot be used.
     #[error("the listener {0} cannot speak TLS")]
     Tls(&'static str, #[source] TlsError),

@@ -2,6 +2,7 @@
 //!
 //! [`Broker`] is the whole of it for a program that wants one inside: see its example.
 
+mod access_file;
 mod ban;
 pub mod banner;
 mod bans;
@@ -39,10 +40,12 @@ mod users;
 mod web_link;
 mod wire;
 
+pub use access_file::AccessFileError;
 pub use ban::{AddressRange, AddressRangeError, Ban, BanTarget};
 pub use broker::{Broker, Builder, Message, Received, Subscribe, Subscription, SubscriptionEnd};
 pub use error::{AdminError, PublishError, StartError, StopError, SubscribeError};
 pub use passwords::{BookError, PasswordFileError};
+pub use tidewire_proto::access::AccessError;
 pub use tidewire_proto::mqtt::ReasonCode;
 pub use tidewire_proto::qos::Qos;
 pub use tls::TlsError;

@@ -12,6 +12,7 @@ use tidewire_proto::topic::TopicFilter;
 use tidewire_store::{Disk, Store};
 use tokio::sync::oneshot;
 
+use crate::access_file::AccessFile;
 use crate::banner::{BoundListener, Protocol};
 use crate::cert_watch::CertWatch;
 use crate::config::{Config, StreamConfig};
@@ -51,6 +52,7 @@ impl Server {
         let users = config.auth.scram_file.as_ref().map(|file| UsersFile::open(file)).transpose();
         let users = users.map_err(StartError::Users)?;
         let passwords = passwords(config)?;
+        let access = AccessFile::open(&config.access).map_err(StartError::Access)?;
         let dir = &config.data.dir;
         let is_new = !dir.exists();
         let failed = |error| StartError::Store(dir.clone(), error);
@@ -65,7 +67,7 @@ impl Server {
         let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
         let shares = core::stored_shares(&store).map_err(StartError::Tables)?;
         let mut shared = Shared::new(store, shares, inboxes, config, metrics);
-        (shared.users, shared.passwords) = (users, passwords);
+        (shared.users, shared.passwords, shared.access) = (users, passwords, access);
         let shared = Arc::new(shared);
         shared.retained.load(&shared.store).map_err(StartError::Tables)?;
         shared.exclusives.load(&shared.store).map_err(StartError::Tables)?;

@@ -14,6 +14,14 @@ use crate::config::{AutoSubscribeConfig, RewriteConfig, RewriteOn, TopicsConfig}
 /// How a filter begins that one session at a time may have.
 pub(crate) const EXCLUSIVE: &str = "$exclusive/";
 
+/// The filter that messages are compared with, and whether one session alone may have it.
+pub(crate) fn without_exclusive(filter: &str) -> (&str, bool) {
+    match filter.strip_prefix(EXCLUSIVE) {
+        Some(plain) => (plain, true),
+        None => (filter, false),
+    }
+}
+
 /// All rules.
 #[derive(Debug)]
 pub(crate) struct TopicRules {

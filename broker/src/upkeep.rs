@@ -1,5 +1,6 @@
 //! What the broker does now and then: has expired sessions dropped, says what the others still have
-//! to read, lets retention take the rest, looks whether files of users changed. Decides nothing.
+//! to read, lets retention take the rest, looks whether files of users and rules changed. Decides
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
@@ -15,6 +16,7 @@ use tidewire_store::rows::session::SessionRow;
 use tidewire_store::rows::{bounds_of, cursor, share, subscription};
 use tidewire_store::{ReadError, RetentionReport, Store, Table};
 
+use crate::access_file::AccessFile;
 use crate::core::inbox::Event;
 use crate::core::shared::{Shared, wall_clock_ms};
 
@@ -81,6 +83,9 @@ fn rest(shared: &Shared, stopped: &Receiver<()>) -> ControlFlow<()> {
         }
         if let Some(passwords) = &shared.passwords {
             passwords.look();
+        }
+        if shared.access.as_ref().is_some_and(AccessFile::look) {
+            shared.tell_rules();
         }
     }
     ControlFlow::Continue(())

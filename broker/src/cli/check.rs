@@ -12,7 +12,7 @@ use rustix::process::Resource;
 use crate::banner;
 use crate::config::{ClientAuth, Config, ListenerConfig, StreamConfig};
 use crate::tls::TlsError;
-use crate::{passwords, ports, users};
+use crate::{access_file, passwords, ports, users};
 
 /// Files that we need besides one per connection.
 const OTHER_FILES: u64 = 256;
@@ -30,6 +30,7 @@ pub(super) fn look(config: &Config) -> Findings {
     findings.problems.extend(look_at_folder(&config.data.dir));
     findings.problems.extend(look_at_users(config));
     findings.problems.extend(look_at_passwords(config));
+    findings.problems.extend(look_at_access(config));
     findings.problems.extend(look_at_tls(&config.listener));
     findings.warnings.extend(look_at_reach(config));
     findings.warnings.extend(look_at_keys(&config.listener));
@@ -100,6 +101,12 @@ fn look_at_passwords(config: &Config) -> Option<String> {
     let error = passwords::load(config.auth.password_file.as_ref()?, 0).err()?;
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     Some(format!("auth.password_file: {error}{cause}"))
+}
+
+fn look_at_access(config: &Config) -> Option<String> {
+    let error = access_file::load(&config.access).err()?;
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    Some(format!("access: {error}{cause}"))
 }
 
 fn look_at_tls(config: &ListenerConfig) -> Vec<String> {

@@ -16,14 +16,6 @@ use crate::topic_rules::EXCLUSIVE;
 /// What gives a filter another meaning, and none behind `$exclusive/`.
 const KINDS: [&str; 4] = ["$share/", "$queue/", "$s/", EXCLUSIVE];
 
-/// The filter that messages are compared with, and whether one session alone may have it.
-pub(crate) fn without_exclusive(filter: &str) -> (&str, bool) {
-    match filter.strip_prefix(EXCLUSIVE) {
-        Some(plain) => (plain, true),
-        None => (filter, false),
-    }
-}
-
 impl Core {
     /// A filter is subscribed to, by one session alone or (no longer) so.
     pub(crate) fn settle_exclusive(

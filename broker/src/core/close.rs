@@ -170,12 +170,13 @@ impl Core {
         if open.ends_at_once && open.is_durable() {
             // Rows of this very turn cannot be found yet: it is over from now on, and they are
             // deleted when they can.
-            let row = SessionRow { expiry_s: 0, ended_ms: Some(0) };
+            let row = SessionRow { expiry_s: 0, ended_ms: Some(0), user: None };
             self.put_session_row(&open.client_id, row);
             self.shared.sessions.put(open.client_id.as_bytes(), None);
         } else if open.is_durable() {
             self.write_rows(&mut open);
-            let row = SessionRow { expiry_s: open.terms.expiry_s, ended_ms: Some(self.now_ms) };
+            let (expiry_s, ended_ms) = (open.terms.expiry_s, Some(self.now_ms));
+            let row = SessionRow { expiry_s, ended_ms, user: open.user() };
             self.put_session_row(&open.client_id, row);
         }
         self.ending.insert(id.serial, Vec::new());

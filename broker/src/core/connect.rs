@@ -18,13 +18,18 @@ use crate::core::publish::is_ours;
 use crate::core::send::put;
 use crate::core::state::{Core, Deferred};
 use crate::link::{IN_PROCESS, Peer};
-use crate::metrics::{DropReason, RefuseReason};
+use crate::metrics::RefuseReason;
 use crate::registry::Owner;
 
 /// To a client that was not understood only a code is said.
 const UNKNOWN: Hearing = Hearing { bytes_max: 0, wants_words: false };
 /// A CONNACK without properties.
 pub(crate) const REFUSAL_BYTES: u32 = 5;
+
+const FORBIDDEN: (ReasonCode, RefuseReason) =
+    (ReasonCode::NOT_AUTHORIZED, RefuseReason::NotAuthorized);
+/// To whom brings the client id of somebody else.
+pub(crate) const OF_ANOTHER: &str = "the client id belongs to another user";
 
 impl Core {
     pub(crate) fn on_connect(&mut self, id: ConnId, connect: &Connect<'_>) {
@@ -69,18 +74,29 @@ impl Core {
     }
 
     /// All that can be judged without the session is: claim the client id.
-    pub(crate) fn claim(&mut self, id: ConnId, claim: Claim) {
+    pub(crate) fn claim(&mut self, id: ConnId, mut claim: Claim) {
+        let user = claim.identity.as_ref().map(|identity| identity.user.clone());
+        if let Some(will) = &mut claim.will {
+            will.user.clone_from(&user);
+        }
+        if !self.may_leave_will(id, &claim) {
+            return self.refuse_claim(id, &claim, FORBIDDEN, "the will may not be published");
+        }
         let client_id = Arc::clone(&claim.client_id);
         let connack = self.connack(claim.version, &client_id, &claim.terms, false);
         if connack.len() > claim.terms.packet_bytes_max as usize {
             // The client would have to refuse our first word.
             return self.turn_away(id, RefuseReason::Malformed);
         }
+        let owner = self.owner(id);
+        let Ok(former) = self.shared.registry.claim(&client_id, owner, user) else {
+            // Neither its session nor its connection is touched.
+            return self.refuse_claim(id, &claim, FORBIDDEN, OF_ANOTHER);
+        };
         let Some(conn) = self.conn(id) else { return };
         conn.phase = Phase::Claiming(Box::new(claim));
         conn.socket.pause(true);
-        let owner = self.owner(id);
-        match self.shared.registry.claim(&client_id, owner) {
+        match former {
             None => self.on_claimed(id),
             Some(former) => self.wait_for(id, client_id, former),
         }
@@ -282,7 +298,7 @@ fn check_will(will: &mqtt::Will<'_>, limits: &MqttConfig) -> Result<(), Denial> 
         return Err(Denial::new(ReasonCode::TOPIC_NAME_INVALID, words));
     }
     match is_ours(will.topic) {
-        true => Err(Denial::of_drop(ReasonCode::NOT_AUTHORIZED, DropReason::NotAuthorized)),
+        true => Err(Denial::new(ReasonCode::NOT_AUTHORIZED, "only the broker speaks in $SYS")),
         false => Ok(()),
     }
 }

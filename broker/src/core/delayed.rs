@@ -20,6 +20,7 @@ impl Core {
         if let Err(reason) = self.keep_delayed(id, publish, topic) {
             let counted = match reason {
                 ReasonCode::QUOTA_EXCEEDED => DropReason::DelayedLimit,
+                ReasonCode::NOT_AUTHORIZED => DropReason::NotAuthorized,
                 _ => DropReason::Invalid,
             };
             return self.refuse_publish(id, publish, (reason, counted));
@@ -41,6 +42,11 @@ impl Core {
         }
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return Ok(()) };
         let Phase::Open(open) = &mut conn.phase else { return Ok(()) };
+        // What it will be published to is what counts.
+        let named = self.rewriter.topic(topic);
+        if open.granted.as_mut().is_some_and(|rights| !rights.may_publish(named, publish.retain)) {
+            return Err(ReasonCode::NOT_AUTHORIZED);
+        }
         let client_id = &*open.client_id;
         // Where it will lie is asked again when it does: only whether it may is known now.
         self.placement.place(topic, client_id, publish.properties).ok_or(invalid)?;

@@ -22,7 +22,7 @@ impl Denial {
     /// A message that is not taken.
     pub(crate) fn of_drop(reason: ReasonCode, why: DropReason) -> Self {
         let words = match why {
-            DropReason::NotAuthorized => "only the broker speaks in $SYS",
+            DropReason::NotAuthorized => "the client may not publish there",
             DropReason::RetainedLimit => "there is no room for more retained messages",
             DropReason::DelayedLimit => "there is no room for more delayed messages",
             DropReason::RateLimit => "messages come faster than they may",

@@ -140,6 +140,14 @@ impl Core {
         way: Way,
     ) -> Sent {
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return Sent::Skipped };
+        if let Phase::Open(open) = &mut conn.phase
+            && !matches!(way, Way::Group(_))
+            && open.is_kept_from(message.topic)
+        {
+            let quality = quality(target.qos.min(message.qos));
+            self.counters.messages_dropped.add((DropReason::NotAuthorized, quality), 1);
+            return Sent::Skipped;
+        }
         let room = self.shared.limits.outbound_buffer_bytes_max as usize;
         let templates = &mut self.scratch.templates;
         let delivery = Delivery { message, place, way, now_ms: self.now_ms, room };

@@ -109,24 +109,25 @@ impl Core {
         let now_ms = self.now_ms;
         let row = self.shared.store.get(Table::Sessions, client_id.as_bytes())?;
         let session = row.and_then(|row| SessionRow::decode(&row).ok());
-        let is_over = session.is_none_or(|session| session.is_expired(now_ms));
+        let is_over = session.as_ref().is_none_or(|session| session.is_expired(now_ms));
         let mut is_changed = false;
         let will = self.will_row(client_id)?;
         // Nobody else writes its rows now: what is counted for it can be put right.
         let bytes = will.as_ref().map(|will| will_bytes(client_id, &will.message));
         self.shared.wills.put(client_id.as_bytes(), bytes);
-        self.shared.sessions.put(client_id.as_bytes(), session.filter(|_| !is_over).map(|_| 0));
+        let is_kept = session.is_some() && !is_over;
+        self.shared.sessions.put(client_id.as_bytes(), is_kept.then_some(0));
         self.settle_claims(client_id)?;
         if let Some(will) = will {
             let by_broker = matches!(will.state, WillState::Waiting { by_broker: true, .. });
             let is_due = |due_ms: i64| {
                 due_ms <= now_ms || timer_ms == Some(due_ms) || (is_over && !by_broker)
             };
-            match due_ms(&will, session, self.shared.started_ms) {
+            match due_ms(&will, session.as_ref(), self.shared.started_ms) {
                 Some(due_ms) if !is_due(due_ms) => {
                     self.wait_until_due(Due::Will(Arc::clone(client_id), due_ms));
                 }
-                _ => is_changed |= self.publish_will(&will.message, client_id),
+                _ => is_changed |= self.publish_will(&will.message, client_id, will.user),
             }
         }
         match session {
@@ -267,7 +268,7 @@ mod tests {
         };
         published.push_to(&mut message, 0);
         let state = WillState::Waiting { due_ms, by_broker: false };
-        WillRow { state, delay_s: 1, message: message.finish() }
+        WillRow { state, delay_s: 1, user: None, message: message.finish() }
     }
 
     /// How many messages are in the log.
@@ -283,7 +284,8 @@ mod tests {
         let client_id: Arc<str> = "client".into();
         let id = ConnId { key: 3, serial: 7 };
         // Its connection has ended, and its last rows are on their way.
-        core.shared.registry.claim(&client_id, core.owner(id));
+        let claimed = core.shared.registry.claim(&client_id, core.owner(id), None);
+        assert_eq!(claimed, Ok(None));
         core.ending.insert(id.serial, Vec::new());
         let due_ms = core.now_ms - 1;
         core.wait_until_due(Due::Will(Arc::clone(&client_id), due_ms));

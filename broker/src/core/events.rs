@@ -39,6 +39,7 @@ impl Core {
                 let _ = done.send(());
             }
             Event::Expel(order, done) => drop(done.send(self.expel(&order))),
+            Event::Rules(from) => self.on_rules(from),
             Event::Checked(id, verdict) => self.on_checked(id, verdict),
             Event::Stop(done) => self.stop(done),
             #[cfg(test)]

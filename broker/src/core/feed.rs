@@ -243,6 +243,9 @@ impl Core {
         let own = Routes::part_of(&route, SessionKey(id.key));
         let now_ms = self.now_ms;
         let Some(open) = self.open(id) else { return false };
+        if exchange.group.is_none() && open.is_kept_from(message.topic) {
+            return false;
+        }
         let shared = exchange.group.and_then(|group| open.shared_target(group, SessionKey(id.key)));
         let target = if exchange.group.is_some() { shared.as_ref() } else { own };
         let shape =
@@ -294,7 +297,7 @@ mod tests {
             window.begin(Exchange { place, qos, step, retain: false, group: None });
         }
         let row = |table, row| TableChange::new(table, client_id.as_bytes().into(), Some(row));
-        let session = SessionRow { expiry_s: 3600, ended_ms: None };
+        let session = SessionRow { expiry_s: 3600, ended_ms: None, user: None };
         let changes = vec![
             row(Table::Sessions, session.encode()),
             row(Table::Cursors, cursor::encode(&window, &Positions::default())),

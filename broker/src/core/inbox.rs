@@ -37,6 +37,8 @@ pub(crate) enum Event {
     Visit(Vec<Arc<str>>, mpsc::Sender<()>),
     /// End the connections that are meant; answer how many they were.
     Expel(Arc<Expulsion>, oneshot::Sender<usize>),
+    /// Other access rules hold: for sessions from this number on.
+    Rules(usize),
     /// A client's password was checked.
     Checked(ConnId, Verdict),
     /// Look whether a stop is complete.

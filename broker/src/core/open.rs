@@ -20,6 +20,7 @@ use tidewire_proto::session::window::Window;
 use tokio::sync::oneshot;
 
 use crate::core::denial::Hearing;
+use crate::core::granted::Granted;
 use crate::core::socket::Socket;
 use crate::link::{Door, Peer, Seat};
 use crate::pace::Pace;
@@ -151,6 +152,8 @@ impl Terms {
 pub(crate) struct Will {
     /// How long it waits for the client to come back, in seconds.
     pub(crate) delay_s: u32,
+    /// The user whose it is, once that is known.
+    pub(crate) user: Option<Box<str>>,
     /// As a batch of one record.
     pub(crate) message: Batch,
 }
@@ -163,6 +166,8 @@ pub(crate) struct Open {
     pub(crate) will: Option<Will>,
     /// `None`: it did not say who it is.
     pub(crate) identity: Option<Identity>,
+    /// What the rules let it do; `None`: everything.
+    pub(crate) granted: Option<Box<Granted>>,
     /// Topic aliases that the client takes, if any.
     pub(crate) aliases: Option<OutboundAliases>,
     /// It is authenticating anew.
@@ -212,6 +217,11 @@ impl Open {
     /// Whether the session outlives its connection.
     pub(crate) fn is_durable(&self) -> bool {
         self.terms.expiry_s > 0
+    }
+
+    /// The user that it has shown to be.
+    pub(crate) fn user(&self) -> Option<Box<str>> {
+        self.identity.as_ref().map(|identity| identity.user.clone())
     }
 
     /// What may be said to its client.

@@ -15,6 +15,14 @@ use crate::core::state::Core;
 use crate::core::turn::Waiting;
 use crate::metrics::{CloseReason, DropReason};
 
+/// Why a message is not taken: what its client hears, and what is counted.
+type Why = (ReasonCode, DropReason);
+const FORBIDDEN: Why = (ReasonCode::NOT_AUTHORIZED, DropReason::NotAuthorized);
+const TOO_FAST: Why = (ReasonCode::QUOTA_EXCEEDED, DropReason::RateLimit);
+const INVALID: Why = (ReasonCode::TOPIC_NAME_INVALID, DropReason::Invalid);
+const FULL: Why = (ReasonCode::QUOTA_EXCEEDED, DropReason::Store);
+const TOO_MANY: Why = (ReasonCode::QUOTA_EXCEEDED, DropReason::RetainedLimit);
+
 impl Core {
     pub(crate) fn on_publish(&mut self, id: ConnId, publish: &Publish<'_>) {
         self.counters.messages_received.add(quality(publish.qos), 1);
@@ -33,31 +41,30 @@ impl Core {
             Err(reason) => return self.close(id, CloseReason::Protocol, Some(reason)),
         };
         if is_over {
-            let why = (ReasonCode::QUOTA_EXCEEDED, DropReason::RateLimit);
-            return self.refuse_publish(id, publish, why);
+            return self.refuse_publish(id, publish, TOO_FAST);
         }
         if topic.starts_with('$') && (is_ours(topic) || topic.starts_with(delayed::PREFIX)) {
             let topic = topic.to_owned();
             return self.on_special(id, publish, &topic);
         }
         let topic = self.rewriter.topic(topic);
+        if open.granted.as_mut().is_some_and(|rights| !rights.may_publish(topic, publish.retain)) {
+            return self.refuse_publish(id, publish, FORBIDDEN);
+        }
         let Some(mut placed) = self.placement.place(topic, &open.client_id, publish.properties)
         else {
-            let why = (ReasonCode::TOPIC_NAME_INVALID, DropReason::Invalid);
-            return self.refuse_publish(id, publish, why);
+            return self.refuse_publish(id, publish, INVALID);
         };
         let is_full = self.shared.store.is_full(placed.partition);
         if is_full && (publish.qos != Qos::AtMostOnce || publish.retain) {
             // The store would refuse it, and with it what others publish in this turn.
-            let why = (ReasonCode::QUOTA_EXCEEDED, DropReason::Store);
-            return self.refuse_publish(id, publish, why);
+            return self.refuse_publish(id, publish, FULL);
         }
         placed.log_qos0 &= !is_full;
         let message = Published::new(publish, topic, origin);
         let by = (self.index, self.now_ms);
         if publish.retain && !self.turn.admit(&message, &self.shared.retained, by) {
-            let why = (ReasonCode::QUOTA_EXCEEDED, DropReason::RetainedLimit);
-            return self.refuse_publish(id, publish, why);
+            return self.refuse_publish(id, publish, TOO_MANY);
         }
         match publish.qos {
             Qos::AtMostOnce if !publish.retain && !self.unsettled.has(topic) => {
@@ -117,10 +124,7 @@ impl Core {
     /// A topic that we give a meaning of its own.
     fn on_special(&mut self, id: ConnId, publish: &Publish<'_>, topic: &str) {
         match is_ours(topic) {
-            true => {
-                let why = (ReasonCode::NOT_AUTHORIZED, DropReason::NotAuthorized);
-                self.refuse_publish(id, publish, why);
-            }
+            true => self.refuse_publish(id, publish, FORBIDDEN),
             false => self.on_delayed(id, publish, topic),
         }
     }

@@ -4,6 +4,7 @@
 use tidewire_proto::mqtt::{Publish, ReasonCode, Version};
 use tidewire_proto::qos::Qos;
 
+use crate::access_file::AccessFile;
 use crate::core::denial::Denial;
 use crate::core::open::ConnId;
 use crate::core::send::quality;
@@ -23,11 +24,17 @@ impl Core {
     ) {
         self.counters.messages_dropped.add((counted, quality(publish.qos)), 1);
         let is_inside = self.conn(id).is_some_and(|conn| conn.peer == Peer::InProcess);
+        let is_dropped = counted == DropReason::NotAuthorized
+            && self.shared.access.as_ref().is_some_and(AccessFile::drops_unauthorized);
         let Some(open) = self.open(id) else { return };
         match publish.packet_id {
-            Some(packet_id) if open.version == Version::V5 => {
+            Some(packet_id) if open.version == Version::V5 || is_dropped => {
                 // Answers keep their order: those before it may wait for the disk.
-                let no = Denial::of_drop(reason, counted);
+                let no = match open.version {
+                    Version::V5 => Denial::of_drop(reason, counted),
+                    // It cannot be said.
+                    _ => Denial::new(ReasonCode::SUCCESS, ""),
+                };
                 let refusal = Refusal { packet_id, qos: publish.qos, no };
                 self.turn.waiting.push(Waiting::Refused(id, refusal));
                 self.end_turn_soon();

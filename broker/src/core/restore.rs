@@ -19,6 +19,7 @@ use tidewire_store::rows::session::SessionRow;
 use tidewire_store::rows::{bounds_of, cursor, receipt, subscription};
 use tidewire_store::{ReadError, Table};
 
+use crate::core::connect::OF_ANOTHER;
 use crate::core::open::{Claim, ConnId, Open, Phase};
 use crate::core::state::Core;
 use crate::core::turn::{Connack, Waiting};
@@ -36,6 +37,8 @@ enum NotTaken {
     Unread(ReadError),
     /// One more would be too many.
     Full(RefuseReason),
+    /// It belongs to another user.
+    Foreign,
 }
 
 impl From<ReadError> for NotTaken {
@@ -96,6 +99,10 @@ impl Core {
                 let no = (ReasonCode::QUOTA_EXCEEDED, limit);
                 self.refuse_counted(id, version, no, Some((words, hearing)));
             }
+            NotTaken::Foreign => {
+                let no = (ReasonCode::NOT_AUTHORIZED, RefuseReason::NotAuthorized);
+                self.refuse_counted(id, version, no, Some((OF_ANOTHER, hearing)));
+            }
             NotTaken::Unread(error) => {
                 tracing::error!(%error, "a session cannot be read from the tables");
                 // What was counted in for it is looked at again.
@@ -116,7 +123,12 @@ impl Core {
         let client_id = claim.client_id.clone();
         let row = self.shared.store.get(Table::Sessions, client_id.as_bytes())?;
         let old = row.and_then(|row| SessionRow::decode(&row).ok());
-        let is_kept = old.is_some_and(|old| !claim.clean_start && !old.is_expired(self.now_ms));
+        let lives = old.as_ref().is_some_and(|old| !old.is_expired(self.now_ms));
+        let shown = claim.identity.as_ref().map(|identity| identity.user.clone());
+        if lives && old.as_ref().is_some_and(|old| old.is_foreign_to(shown.as_deref())) {
+            return Err(NotTaken::Foreign);
+        }
+        let is_kept = lives && !claim.clean_start;
         self.count_in(&claim, old.is_some()).map_err(NotTaken::Full)?;
         if old.is_some() && !is_kept {
             self.delete_session(&client_id)?;
@@ -124,9 +136,10 @@ impl Core {
         self.settle_claims(&client_id)?;
         let old_will = self.will_row(&client_id)?;
         let is_inside = self.conn(id).is_some_and(|conn| conn.peer == Peer::InProcess);
-        let shown = claim.identity.as_ref().map(|identity| identity.user.clone());
-        let user = shown.or(claim.user.take());
+        let user = shown.clone().or(claim.user.take());
+        let granted = self.granted_to(id, &claim);
         let mut open = self.new_session(claim);
+        open.granted = granted;
         if is_kept {
             self.restore(&mut open)?;
             self.keep_claims(&mut open);
@@ -135,7 +148,7 @@ impl Core {
             self.auto_subscribe(&mut open, user.as_deref());
         }
         if open.is_durable() {
-            let row = SessionRow { expiry_s: open.terms.expiry_s, ended_ms: None };
+            let row = SessionRow { expiry_s: open.terms.expiry_s, ended_ms: None, user: shown };
             self.put_session_row(&client_id, row);
         } else if is_kept {
             // Its rows end with this connection; a crash of ours ends it too.
@@ -143,12 +156,14 @@ impl Core {
         }
         self.change_will(&client_id, (old_will, old), is_kept, open.will.as_ref());
         let bytes = self.connack(version, &client_id, &open.terms, is_kept);
+        let lost = self.hold_to_rules(&mut open);
         open.is_changed = open.is_durable();
         self.counters.connections_accepted += 1;
         if let Some(conn) = self.conn(id) {
             conn.silence_ms_max = i64::from(open.terms.keep_alive_s) * 1500;
             conn.phase = Phase::Open(Box::new(open));
         }
+        self.give_up_filters(id, &lost);
         self.mark_changed(id, true);
         self.turn.waiting.push(Waiting::Connack(id, Connack { bytes, from, has_large_will }));
         match has_large_will {
@@ -192,6 +207,7 @@ impl Core {
             version: claim.version,
             will: claim.will,
             identity: claim.identity,
+            granted: None,
             proof: None,
             aliases: OutboundAliases::new(claim.terms.alias_max),
             inbound: Inbound {
@@ -312,7 +328,7 @@ impl Core {
             keys.push((table, client_id.as_bytes().into()));
         }
         // It is over whatever a crash leaves of its rows.
-        let over = SessionRow { expiry_s: 0, ended_ms: Some(0) };
+        let over = SessionRow { expiry_s: 0, ended_ms: Some(0), user: None };
         if keys.len() > ROWS_AT_ONCE {
             self.put_session_row(client_id, over);
         }

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tidewire_store::Store;
 use tokio::sync::watch;
 
+use crate::access_file::AccessFile;
 use crate::bans::Bans;
 use crate::config::{Config, MqttConfig, ShareConfig};
 use crate::core::inbox::Event;
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) users: Option<UsersFile>,
     /// Who may use a password, if anybody may.
     pub(crate) passwords: Option<PasswordDesk>,
+    /// Who may do what; `None`: everybody everything.
+    pub(crate) access: Option<AccessFile>,
     pub(crate) share: ShareConfig,
     /// Some share group looks at who published a message.
     pub(crate) notes_publisher: bool,
@@ -84,6 +87,7 @@ impl Shared {
             turn_bytes_max: turn_bytes_max(config.store.wal_file_bytes),
             users: None,
             passwords: None,
+            access: None,
             notes_publisher: share.asks_for_publisher(),
             share,
             shares,
@@ -112,6 +116,11 @@ impl Shared {
     pub(crate) fn seat(&self, accepted: Accepted) {
         let turn = self.turns.fetch_add(1, Ordering::Relaxed) % self.inboxes.len();
         self.inboxes[turn].push(Event::Accepted(accepted));
+    }
+
+    /// Other access rules hold from now on.
+    pub(crate) fn tell_rules(&self) {
+        self.inboxes.iter().for_each(|inbox| inbox.push(Event::Rules(0)));
     }
 
     /// A number that no other connection of this process has.

@@ -16,12 +16,12 @@ use tidewire_store::Table;
 use tidewire_store::rows::subscription;
 
 use crate::config::MqttConfig;
-use crate::core::claims::without_exclusive;
 use crate::core::denial::{Denial, put_with_words};
 use crate::core::open::{ConnId, Joining, Made, Open, Phase, RetainedFeed, Suback};
 use crate::core::send::put;
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
+use crate::topic_rules::without_exclusive;
 
 const INVALID: ReasonCode = ReasonCode::TOPIC_FILTER_INVALID;
 const QUOTA: ReasonCode = ReasonCode::QUOTA_EXCEEDED;
@@ -104,6 +104,9 @@ impl Core {
         };
         let named = canonical(plain);
         let name = self.shared.rules.filter(&named);
+        if let Some(granted) = self.open(id).and_then(|open| open.granted.as_mut()) {
+            granted.permit(&name, start.is_some())?;
+        }
         // A group has one position: a member cannot begin elsewhere.
         match start {
             None => self.subscribe(id, &Asked { name: &name, named: &named }, options, made),

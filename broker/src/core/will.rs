@@ -34,11 +34,12 @@ impl Will {
         };
         message.push_to(&mut batch, now_ms);
         let delay_s = will.properties.will_delay().unwrap_or(0);
-        Self { delay_s, message: batch.finish() }
+        Self { delay_s, user: None, message: batch.finish() }
     }
 
     fn row(&self, state: WillState) -> WillRow {
-        WillRow { state, delay_s: self.delay_s, message: self.message.clone() }
+        let (user, message) = (self.user.clone(), self.message.clone());
+        WillRow { state, delay_s: self.delay_s, user, message }
     }
 }
 
@@ -63,10 +64,11 @@ impl Core {
         self.timers.forget(client_id);
         let had_one = old.is_some();
         let (now_ms, started_ms) = (self.now_ms, self.shared.started_ms);
-        let is_due =
-            |old: &WillRow| due_ms(old, session, started_ms).is_some_and(|at| at <= now_ms);
+        let is_due = |old: &WillRow| {
+            due_ms(old, session.as_ref(), started_ms).is_some_and(|at| at <= now_ms)
+        };
         if let Some(old) = old.filter(|old| is_sent_at_return(old, is_resumed, is_due(old))) {
-            self.publish_late_will(&old.message, client_id);
+            self.publish_late_will(&old, client_id);
         }
         match new {
             Some(will) => self.put_will_row(client_id, &will.row(WillState::Connected)),
@@ -87,7 +89,7 @@ impl Core {
         }
         let wait_s = if open.ends_at_once { 0 } else { will.delay_s.min(open.terms.expiry_s) };
         if wait_s == 0 {
-            self.publish_will(&will.message, &open.client_id);
+            self.publish_will(&will.message, &open.client_id, will.user.clone());
             return;
         }
         let due_ms = self.shared.clock.now_ms() + i64::from(wait_s) * 1000;
@@ -98,9 +100,16 @@ impl Core {
 
     /// Publishes a will, in the commit that removes its row. False when there is no room for it: it
     /// is tried again later.
-    pub(crate) fn publish_will(&mut self, message: &Batch, client_id: &Arc<str>) -> bool {
+    pub(crate) fn publish_will(
+        &mut self,
+        message: &Batch,
+        client_id: &Arc<str>,
+        user: Option<Box<str>>,
+    ) -> bool {
         // What it may live begins now.
-        if !self.publish_kept(message, client_id, None) {
+        if self.may_send_will(client_id, user, message)
+            && !self.publish_kept(message, client_id, None)
+        {
             self.visit_later(Arc::clone(client_id));
             return false;
         }
@@ -113,7 +122,12 @@ impl Core {
     /// Publishes a will whose client is back: before anything that the client says from now on, if
     /// there is room. If not it waits for room as a message whose time has come does, and the
     /// client does not wait for it: it may be the one whose reading makes room.
-    fn publish_late_will(&mut self, message: &Batch, client_id: &Arc<str>) {
+    fn publish_late_will(&mut self, will: &WillRow, client_id: &Arc<str>) {
+        let message = &will.message;
+        if !self.may_send_will(client_id, will.user.clone(), message) {
+            // Its row goes with what the client brings.
+            return;
+        }
         let key = DelayedKey {
             due_ms: self.now_ms,
             started_ms: self.shared.started_ms,
@@ -187,7 +201,7 @@ fn owed(will: &Batch, now_ms: i64) -> Batch {
 }
 
 /// When a will is due, as far as its rows say: `None`, if the end of its connection is not in them.
-pub(crate) fn due_ms(will: &WillRow, session: Option<SessionRow>, started_ms: i64) -> Option<i64> {
+pub(crate) fn due_ms(will: &WillRow, session: Option<&SessionRow>, started_ms: i64) -> Option<i64> {
     if let WillState::Waiting { due_ms, .. } = will.state {
         return Some(due_ms);
     }

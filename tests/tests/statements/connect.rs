@@ -188,8 +188,8 @@ fn refusals_say_in_words_what_is_wrong_with_what_was_asked_for() {
         answers.push(wire.packet());
     }
     let words: Vec<_> = answers.iter().map(|answer| answer.words().unwrap_or_default()).collect();
-    let ours = "only the broker speaks in $SYS";
-    assert_eq!(words, [ours, ours, ours, "filter 2: it has too many levels"]);
+    let (ours, there) = ("only the broker speaks in $SYS", "the client may not publish there");
+    assert_eq!(words, [ours, there, there, "filter 2: it has too many levels"]);
 }
 
 #[test]

@@ -34,7 +34,8 @@ pub fn parse_mosquitto(text: &str) -> Result<Parsed, AccessError> {
         let (effect, actions, filter) = split_access(rest);
         check_filter(filter).map_err(|error| wrong(&format!("{filter:?}: {error}")))?;
         let filter = RuleFilter::parse(filter, key == "pattern");
-        parsed.rules.push(Rule { line, text: text.into(), effect, who, actions, filter });
+        let text = text.into();
+        parsed.rules.push(Rule { file: 0, line, text, effect, who, actions, filter });
     }
     Ok(parsed)
 }

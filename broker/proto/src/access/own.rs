@@ -73,7 +73,7 @@ fn parse_line(line: usize, text: &str, parsed: &mut Parsed) -> Result<(), String
                 let actions = parse_actions(&word)?;
                 let filter = parse_filter(rest.trim())?;
                 let text = text.into();
-                parsed.rules.push(Rule { line, text, effect, who, actions, filter });
+                parsed.rules.push(Rule { file: 0, line, text, effect, who, actions, filter });
                 return Ok(());
             }
         }

@@ -44,10 +44,16 @@ pub struct Rights {
 }
 
 impl Rights {
+    /// All that it may do with this topic.
+    #[must_use]
+    pub fn actions(&self, topic: &str) -> Actions {
+        self.compiled.trie.allowed(topic, &self.subject)
+    }
+
     /// Whether it may do this with this topic.
     #[must_use]
     pub fn may(&self, action: Action, topic: &str) -> bool {
-        self.compiled.trie.allowed(topic, &self.subject).has(action)
+        self.actions(topic).has(action)
     }
 
     /// How much of what a filter matches it may have. `filter` is a plain one: no `$share/`.

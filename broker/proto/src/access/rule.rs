@@ -31,6 +31,8 @@ pub enum Effect {
 /// One line of the rules.
 #[derive(Clone, Debug)]
 pub struct Rule {
+    /// In which of the files it stands, from 0 in the order in which they were given.
+    pub file: usize,
     /// Where it stands, from 1.
     pub line: usize,
     /// As it stands there.

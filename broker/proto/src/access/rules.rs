@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use ahash::{AHashMap, AHashSet};
 
 use super::action::Action;
-use super::rights::{Compiled, Rights};
+use super::rights::{Admits, Compiled, Rights};
 use super::rule::{Effect, Parsed, Rule};
 use super::shelf::Shelf;
 use super::subject::Subject;
@@ -45,8 +45,8 @@ impl Rules {
     #[must_use]
     pub fn new(files: Vec<Parsed>, wide: Wide) -> Self {
         let (mut rules, mut groups) = (Vec::new(), AHashMap::<_, AHashSet<_>>::new());
-        for file in files {
-            rules.extend(file.rules);
+        for (number, file) in files.into_iter().enumerate() {
+            rules.extend(file.rules.into_iter().map(|rule| Rule { file: number, ..rule }));
             for (group, user) in file.members {
                 groups.entry(group).or_default().insert(user);
             }
@@ -107,6 +107,35 @@ impl Rules {
                 Some(rule) => (true, Some(rule)),
                 None => (false, None),
             },
+        }
+    }
+
+    /// How much of what a filter matches a subject may have, and the rule that decides: no rule
+    /// where none allows any of it.
+    #[must_use]
+    pub fn explain_filter(
+        &self,
+        subject: &Subject,
+        action: Action,
+        filter: &str,
+    ) -> (Admits, Option<&Rule>) {
+        let numbers = self.numbers(subject);
+        let rules = numbers.iter().map(|number| &self.rules[*number as usize]);
+        let about: Vec<&Rule> = rules.filter(|rule| rule.actions.has(action)).collect();
+        let first = |effect, is_so: &dyn Fn(&Rule) -> bool| {
+            about.iter().copied().find(|rule| rule.effect == effect && is_so(rule))
+        };
+        let covers = |rule: &Rule| rule.filter.covers(filter, subject);
+        let meets = |rule: &Rule| rule.filter.meets(filter, subject);
+        let (covered, met) = (first(Effect::Allow, &covers), first(Effect::Allow, &meets));
+        if let Some(rule) = first(Effect::Deny, &covers) {
+            return (Admits::None, Some(rule));
+        }
+        match (first(Effect::Deny, &meets), covered, met) {
+            (_, _, None) => (Admits::None, None),
+            (Some(denial), _, Some(_)) => (Admits::Some, Some(denial)),
+            (None, Some(rule), _) => (Admits::All, Some(rule)),
+            (None, None, Some(rule)) => (Admits::Some, Some(rule)),
         }
     }
 
@@ -210,6 +239,8 @@ mod tests {
             ("b/#", Admits::None),
         ] {
             assert_eq!(rights.admits(Action::Subscribe, filter), expected, "{filter}");
+            let (told, _) = rules.explain_filter(&user("bob"), Action::Subscribe, filter);
+            assert_eq!(told, expected, "explained: {filter}");
         }
         assert_eq!(rights.admits(Action::Publish, "a/b"), Admits::None);
     }

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use tidewire_proto::record::Batch;
 
-use crate::rows::field::{Fields, RowError};
+use crate::rows::field::{Fields, RowError, put_text};
 
 const VERSION: u8 = 1;
+/// With the user whose it is.
+const OF_USER: u8 = 2;
 const CONNECTED: u8 = 0;
 const WAITING: u8 = 1;
 const WAITING_AFTER_US: u8 = 2;
@@ -17,6 +19,8 @@ pub struct WillRow {
     pub state: WillState,
     /// The Will Delay Interval, in seconds.
     pub delay_s: u32,
+    /// Whose it is; `None`: nobody's, or not known.
+    pub user: Option<Box<str>>,
     /// The message, as a batch of one record.
     pub message: Batch,
 }
@@ -45,9 +49,12 @@ impl WillRow {
             WillState::Waiting { due_ms, by_broker: true } => (WAITING_AFTER_US, due_ms),
         };
         let mut row = Vec::with_capacity(14 + self.message.bytes().len());
-        row.extend_from_slice(&[VERSION, state]);
+        row.extend_from_slice(&[if self.user.is_some() { OF_USER } else { VERSION }, state]);
         row.extend_from_slice(&self.delay_s.to_le_bytes());
         row.extend_from_slice(&due_ms.to_le_bytes());
+        if let Some(user) = &self.user {
+            put_text(user, &mut row);
+        }
         row.extend_from_slice(self.message.bytes());
         row.into()
     }
@@ -57,7 +64,7 @@ impl WillRow {
     /// # Errors
     /// When the row is damaged.
     pub fn decode(row: &[u8]) -> Result<Self, RowError> {
-        let mut fields = Fields::of(row, VERSION)?;
+        let mut fields = Fields::of_any(row, &[VERSION, OF_USER])?;
         let state = fields.u8()?;
         let delay_s = fields.u32()?;
         let due_ms = fields.i64()?;
@@ -67,8 +74,12 @@ impl WillRow {
             WAITING_AFTER_US => WillState::Waiting { due_ms, by_broker: true },
             _ => return Err(RowError),
         };
+        let user = match row.first() {
+            Some(&OF_USER) => Some(fields.text()?.into()),
+            _ => None,
+        };
         let message = Batch::parse(Bytes::copy_from_slice(fields.rest())).map_err(|_| RowError)?;
-        Ok(Self { state, delay_s, message })
+        Ok(Self { state, delay_s, user, message })
     }
 }
 
@@ -87,9 +98,11 @@ mod tests {
             WillState::Waiting { due_ms: 5, by_broker: false },
             WillState::Waiting { due_ms: i64::MAX, by_broker: true },
         ] {
-            let row = WillRow { state, delay_s: 30, message: message.clone() }.encode();
+            let user = (state != WillState::Connected).then(|| "ann".into());
+            let row = WillRow { state, delay_s: 30, user: user.clone(), message: message.clone() };
+            let row = row.encode();
             let read = WillRow::decode(&row).expect("what was written is read");
-            assert_eq!((read.state, read.delay_s), (state, 30));
+            assert_eq!((read.state, read.delay_s, read.user), (state, 30, user));
             assert_eq!(read.message.bytes(), message.bytes());
             for cut in 0..row.len() {
                 assert!(WillRow::decode(&row[..cut]).is_err(), "cut at {cut}");

@@ -1,0 +1,146 @@
+//! Where the rules are asked for a session as a whole: at CONNECT, for its will, and when other
+//! rules hold. Single packets ask where they are handled.
+
+use std::sync::Arc;
+
+use tidewire_proto::access::{Action, Place, Subject};
+use tidewire_proto::message::Message;
+use tidewire_proto::record::Batch;
+use tidewire_proto::routing::grant::SessionKey;
+
+use crate::core::granted::Granted;
+use crate::core::inbox::Event;
+use crate::core::open::{CERTIFICATE, Claim, Conn, ConnId, Identity, Open, Phase};
+use crate::core::send::quality;
+use crate::core::state::Core;
+use crate::link::{IN_PROCESS, Peer};
+use crate::metrics::DropReason;
+
+/// Sessions that get new rights before others have their turn.
+const SESSIONS_AT_A_TIME: usize = 512;
+
+impl Core {
+    /// What a client may do; `None`: everything.
+    pub(crate) fn granted(
+        &self,
+        conn: &Conn,
+        client_id: &Arc<str>,
+        identity: Option<&Identity>,
+    ) -> Option<Box<Granted>> {
+        let access = self.shared.access.as_ref()?;
+        let Peer::Net(address) = conn.peer else { return None };
+        let is_certificate = |identity: &&Identity| identity.method == CERTIFICATE;
+        let certificate = identity.filter(is_certificate);
+        let subject = Subject {
+            client_id: Arc::clone(client_id),
+            user: identity.map(|identity| identity.user.clone()),
+            certificate: certificate.map(|identity| identity.user.clone()),
+            place: Some(Place { address: Some(address.ip()), listener: conn.door.listener }),
+        };
+        let rules = access.rules();
+        Some(Box::new(Granted::new(rules.rights(subject), rules.wide())))
+    }
+
+    /// The same of a claim.
+    pub(crate) fn granted_to(&self, id: ConnId, claim: &Claim) -> Option<Box<Granted>> {
+        let conn = self.conns.get(id.key as usize)?;
+        self.granted(conn, &claim.client_id, claim.identity.as_ref())
+    }
+
+    /// Whether a client may leave the will that it brings.
+    pub(crate) fn may_leave_will(&mut self, id: ConnId, claim: &Claim) -> bool {
+        let Some(will) = &claim.will else { return true };
+        match self.granted_to(id, claim) {
+            Some(mut granted) => self.may_publish_kept(&mut granted, &will.message),
+            None => true,
+        }
+    }
+
+    /// Whether a will may still be sent. Of who is away only the names are known.
+    pub(crate) fn may_send_will(
+        &mut self,
+        client_id: &Arc<str>,
+        user: Option<Box<str>>,
+        message: &Batch,
+    ) -> bool {
+        let Some(access) = &self.shared.access else { return true };
+        if client_id.starts_with(IN_PROCESS) {
+            return true;
+        }
+        let rules = access.rules();
+        let subject = Subject {
+            client_id: Arc::clone(client_id),
+            // Which of the two it was is not kept.
+            certificate: user.clone(),
+            user,
+            place: None,
+        };
+        let mut granted = Granted::new(rules.rights(subject), rules.wide());
+        let is_allowed = self.may_publish_kept(&mut granted, message);
+        if !is_allowed {
+            let qos = message.records().next().as_ref().and_then(Message::of);
+            let qos = qos.map(|message| message.qos).unwrap_or_default();
+            tracing::warn!(client_id = &**client_id, "a will may not be sent any more");
+            self.counters.messages_dropped.add((DropReason::NotAuthorized, quality(qos)), 1);
+        }
+        is_allowed
+    }
+
+    fn may_publish_kept(&mut self, granted: &mut Granted, batch: &Batch) -> bool {
+        let record = batch.records().next();
+        let Some(message) = record.as_ref().and_then(Message::of) else { return true };
+        granted.may_publish(self.rewriter.topic(message.topic), message.retain)
+    }
+
+    /// A session is taken up: its filters are held to the rules, and what it has lost is gone.
+    pub(crate) fn hold_to_rules(&mut self, open: &mut Open) -> Vec<Box<str>> {
+        let Some(granted) = &mut open.granted else { return Vec::new() };
+        granted.take_over(open.subscriptions.iter().map(|(filter, _)| filter))
+    }
+
+    /// Other rules hold: sessions get their rights anew, some of them; the rest after others had
+    /// their turn.
+    pub(crate) fn on_rules(&mut self, from: usize) {
+        let keys = self.conns.iter().map(|(key, _)| key).filter(|key| *key >= from);
+        let keys: Vec<usize> = keys.take(SESSIONS_AT_A_TIME).collect();
+        for key in &keys {
+            let session = u32::try_from(*key).ok().map(SessionKey);
+            let Some(id) = session.and_then(|session| self.id_at(session)) else { continue };
+            let lost = self.renew_rights(id);
+            self.give_up_filters(id, &lost);
+        }
+        match keys.last().filter(|_| keys.len() == SESSIONS_AT_A_TIME) {
+            Some(last) => self.inbox.push(Event::Rules(last + 1)),
+            None => tracing::info!(core = self.index, "access rules hold for all sessions"),
+        }
+        self.end_turn_soon();
+    }
+
+    /// Shared filters that the session may not have any more.
+    pub(crate) fn give_up_filters(&mut self, id: ConnId, lost: &[Box<str>]) {
+        for filter in lost {
+            tracing::info!(filter = &**filter, "a member of a share group lost its right to it");
+            let _ = self.unsubscribe(id, filter);
+        }
+    }
+
+    fn renew_rights(&mut self, id: ConnId) -> Vec<Box<str>> {
+        let Some(conn) = self.conns.get(id.key as usize) else { return Vec::new() };
+        let Phase::Open(open) = &conn.phase else { return Vec::new() };
+        let granted = self.granted(conn, &open.client_id, open.identity.as_ref());
+        let Some(open) = self.open(id) else { return Vec::new() };
+        open.granted = granted;
+        let Some(granted) = &mut open.granted else { return Vec::new() };
+        granted.take_over(open.subscriptions.iter().map(|(filter, _)| filter))
+    }
+}
+
+impl Open {
+    /// Whether a message that its subscriptions match may not be sent to it.
+    pub(crate) fn is_kept_from(&mut self, topic: &str) -> bool {
+        match &mut self.granted {
+            Some(granted) if granted.is_sieved => !granted.may(Action::Subscribe, topic),
+            _ => false,
+        }
+    }
+}
