@@ -49,7 +49,7 @@ pub(crate) mod timers;
 mod turn;
 mod unsettled;
 pub(crate) mod waiting_room;
-mod will;
+pub(crate) mod will;
 
 pub(crate) use group_restore::stored_shares;
 pub(crate) use run::start;

@@ -12,6 +12,7 @@ use tidewire_store::{Commit, ReadError, Store, Table, TableChange};
 use crate::core::shared::Shared;
 use crate::core::timers::Due;
 use crate::core::waiting_room::keeper_of;
+use crate::core::will::is_small;
 use crate::ledger::will_bytes;
 
 /// Bytes of rows that are changed with one commit.
@@ -54,7 +55,9 @@ pub(crate) fn take_up(shared: &Shared) -> Result<Vec<Vec<Due>>, ReadError> {
         if will.state != state {
             will.state = state;
             let key = client_id.as_bytes().into();
-            changes.add(TableChange::new(Table::Wills, key, Some(will.encode())));
+            let change = TableChange::new(Table::Wills, key, Some(will.encode()));
+            // As small ones do when their client goes.
+            changes.add(if is_small(&will.message) { change.that_stays() } else { change });
         }
         wait(Due::Will(Arc::clone(&client_id), due_ms), &client_id);
     }

@@ -76,8 +76,9 @@ impl Core {
     pub(crate) fn commit(&mut self) {
         let live = self.turn.take_live();
         let is_due = std::mem::take(&mut self.is_late_due) || self.stopping.is_some();
+        let is_large = self.is_turn_large() || self.turn.is_late_large();
         let has_late = self.turn.has_late();
-        if !self.turn.is_empty() || (has_late && (is_due || self.turn.is_late_large())) {
+        if !self.turn.is_empty() || (has_late && (is_due || is_large)) {
             self.hand_to_store();
         } else if has_late && !std::mem::replace(&mut self.is_late_waiting, true) {
             self.deferred.push(Deferred::Late);
@@ -202,15 +203,86 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
+    use tidewire_proto::record::KeyRule;
+    use tidewire_proto::routing::placement::{Placement, Shelf};
     use tidewire_store::{Commit, Table, TableChange};
+    use tokio::sync::oneshot;
 
     use crate::core::alone::Alone;
+    use crate::core::open::ConnId;
 
     const CONNACK: u8 = 0x20;
     const SUBACK: u8 = 0x90;
 
     /// A SUBSCRIBE to one filter.
     const SUBSCRIBE: &[u8] = b"\x00\x01\x00\x00\x01a\x01";
+
+    /// A PUBLISH at QoS 0 and one at QoS 1, to the same topic.
+    const AT_QOS_0: &[u8] = b"\x00\x01a\x00nobody waits for this";
+    const AT_QOS_1: &[u8] = b"\x00\x01a\x00\x01\x00somebody waits for this";
+
+    /// How many messages the log has.
+    fn logged(alone: &Alone) -> u64 {
+        let partition = alone.store.streams()[0].partitions[0];
+        alone.store.bounds(partition).expect("a partition").1
+    }
+
+    fn publisher(alone: &mut Alone) -> ConnId {
+        let id = alone.connect("publisher");
+        alone.settle();
+        id
+    }
+
+    #[test]
+    fn a_message_that_nobody_waits_for_goes_into_the_log_with_the_next_that_somebody_does() {
+        let mut alone = Alone::new(|_| ());
+        let id = publisher(&mut alone);
+        alone.say(id, 0x30, AT_QOS_0);
+        alone.settle();
+        assert_eq!(logged(&alone), 0, "there is no commit for it alone");
+        alone.say(id, 0x32, AT_QOS_1);
+        alone.settle();
+        let partition = alone.store.streams()[0].partitions[0];
+        let slice = alone.store.read(partition, 0, 1 << 16).expect("readable");
+        let bytes: Vec<u8> =
+            slice.batches.iter().flat_map(|one| one.batch.bytes().to_vec()).collect();
+        let place = |text: &[u8]| bytes.windows(text.len()).position(|window| window == text);
+        let (first, then) = (place(b"nobody waits"), place(b"somebody waits"));
+        assert!(first.is_some() && first < then, "{first:?} {then:?}");
+    }
+
+    #[test]
+    fn a_message_that_nobody_waits_for_has_its_own_commit_when_it_has_waited_or_the_broker_stops() {
+        let mut alone = Alone::new(|_| ());
+        let id = publisher(&mut alone);
+        alone.say(id, 0x30, AT_QOS_0);
+        alone.settle();
+        alone.core.on_late();
+        alone.settle();
+        assert_eq!(logged(&alone), 1, "it has waited");
+        alone.say(id, 0x30, AT_QOS_0);
+        alone.settle();
+        assert_eq!(logged(&alone), 1);
+        let (done, _over) = oneshot::channel();
+        alone.core.stop(done);
+        alone.settle();
+        assert_eq!(logged(&alone), 2, "the broker stops");
+    }
+
+    #[test]
+    fn messages_that_nobody_keeps_make_no_turn_a_large_one() {
+        let mut alone = Alone::new(|_| ());
+        let id = publisher(&mut alone);
+        let partitions = alone.store.streams()[0].partitions.clone();
+        let shelf = Shelf { filters: vec![], partitions, log_qos0: false, key: KeyRule::Topic };
+        alone.core.placement = Placement::new(vec![shelf], 9).expect("it has partitions");
+        alone.cut_turns_at(10_000);
+        for _ in 0..1_000 {
+            alone.say(id, 0x30, AT_QOS_0);
+        }
+        alone.settle();
+        assert!(!alone.core.is_turn_large(), "what is gone still counts");
+    }
 
     fn has_row(alone: &Alone, client_id: &str) -> bool {
         alone.store.get(Table::Cursors, client_id.as_bytes()).expect("readable").is_some()

@@ -273,6 +273,10 @@ impl Turn {
             }
             live.push(batch);
         }
+        if self.is_empty() {
+            // What nobody keeps fills nothing.
+            self.bytes = self.late_bytes;
+        }
         live
     }
 
