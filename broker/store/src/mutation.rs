@@ -31,6 +31,14 @@ pub(crate) fn replays_twice() -> bool {
     false
 }
 
+/// Is what recovery reads taken to be on disk, or to get there with the next sync?
+pub(crate) fn trusts_what_it_reads() -> bool {
+    #[cfg(any(test, feature = "sim"))]
+    return Mutation::TrustWhatIsRead.is_chosen();
+    #[cfg(not(any(test, feature = "sim")))]
+    false
+}
+
 /// Do sieves forget a topic of each block?
 pub(crate) fn sieves_lose_topics() -> bool {
     #[cfg(any(test, feature = "sim"))]

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice};
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::time::Duration;
@@ -199,7 +199,16 @@ fn damaged_tables(what: String) -> OpenError {
 /// From here on the folder changes: the log's end is made durable and the writer starts behind it.
 fn carry_on(engine: &Arc<Engine>, replayed: Replayed) -> Result<Writer, OpenError> {
     engine.tables.database().release()?;
-    // What we read may not be on disk yet: a crashed process does not take its writes along.
+    // Nor may the name of what makes this a data folder.
+    engine.disk.sync_dir("")?;
+    // What we read may not be on disk yet: a crashed process does not take its writes along. And
+    // where its sync failed the system would not even try again, so that it is written again.
+    for frames in &replayed.unproven {
+        if !mutation::trusts_what_it_reads() {
+            let mut parts = [IoSlice::new(&frames.bytes)];
+            frames.file.file.write_all_at(&mut parts, frames.position)?;
+        }
+    }
     for file in &replayed.live {
         file.file.sync_data()?;
     }

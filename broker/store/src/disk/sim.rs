@@ -77,6 +77,11 @@ impl SimDisk {
         self.state.lock().faults.capacity = bytes;
     }
 
+    /// Is there a limit to its room?
+    pub fn is_limited(&self) -> bool {
+        self.state.lock().faults.capacity.is_some()
+    }
+
     /// Bytes that all files take.
     pub fn used_bytes(&self) -> u64 {
         self.state.lock().used_bytes()

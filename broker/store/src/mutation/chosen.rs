@@ -19,6 +19,8 @@ pub enum Mutation {
     NoFolderSync,
     /// The checkpoint advances over segments that are not synced.
     NoSegmentSync,
+    /// Frames that recovery reads are not written again, although their sync may have failed.
+    TrustWhatIsRead,
     /// Sieves forget a topic of each block.
     SievesLoseTopics,
     /// What stays of a refused commit is dropped with the rest.
@@ -27,12 +29,13 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them, each by the name it is asked for with.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 8] = [
         ("acknowledge-before-sync", Self::AcknowledgeBeforeSync),
         ("no-checksum", Self::NoChecksum),
         ("replay-twice", Self::ReplayTwice),
         ("no-folder-sync", Self::NoFolderSync),
         ("no-segment-sync", Self::NoSegmentSync),
+        ("trust-what-is-read", Self::TrustWhatIsRead),
         ("sieves-lose-topics", Self::SievesLoseTopics),
         ("drop-what-stays", Self::DropWhatStays),
     ];

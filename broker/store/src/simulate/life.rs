@@ -12,6 +12,7 @@ use super::tally::Tally;
 use super::traffic::{Sent, Traffic};
 use crate::commit::{Appended, Commit, CommitError, Follower, Outcome, Reply};
 use crate::disk::sim::{Loss, SimDisk, SimRandom};
+use crate::error::OpenError;
 use crate::health::Health;
 use crate::store::Store;
 
@@ -25,12 +26,15 @@ pub(super) struct History {
     model: Model,
     traffic: Traffic,
     tally: Tally,
+    /// The store failed in the life before.
+    has_failed: bool,
 }
 
 impl History {
     pub(super) fn new(plan: Plan, disk: Arc<SimDisk>, mut random: SimRandom) -> Self {
         let traffic = Traffic::new(SimRandom(random.next()));
-        Self { plan, disk, random, model: Model::default(), traffic, tally: Tally::default() }
+        let (model, tally) = (Model::default(), Tally::default());
+        Self { plan, disk, random, model, traffic, tally, has_failed: false }
     }
 
     /// All lives, and a look at what is left in the end.
@@ -50,7 +54,12 @@ impl History {
 
     fn live_once(&mut self) -> Result<(), String> {
         let rounds = 1 + self.random.below(10);
-        let trouble = Trouble::draw(&mut self.random, rounds);
+        let mut trouble = Trouble::draw(&mut self.random, rounds);
+        if std::mem::take(&mut self.has_failed) {
+            let wal_file_bytes = self.plan.options.wal_file_bytes;
+            let next = Trouble::after_failure(&mut self.random, wal_file_bytes);
+            trouble = next.unwrap_or(trouble);
+        }
         self.before_open(trouble);
         let store = self.open()?;
         let mut ending = Ending::draw(&mut self.random);
@@ -61,8 +70,12 @@ impl History {
                 life.round()?;
             }
             life.last_look()?;
-            let health = store.health();
-            ending.clean &= health == Health::Writable && self.disk.has_power();
+            let is_writable = store.health() == Health::Writable;
+            ending.clean &= is_writable && self.disk.has_power();
+            if !is_writable && self.disk.has_power() {
+                self.has_failed = true;
+                ending = ending.after_failure(&mut self.random);
+            }
             if ending.clean {
                 self.stop(&store)?;
             }
@@ -78,6 +91,10 @@ impl History {
         match trouble {
             Trouble::CutFromOpen(changes) => self.disk.cut_power_after(changes),
             Trouble::Fault { round: None, fault, after } => self.disk.fail_once(fault, after),
+            Trouble::FullFromOpen { room } => {
+                self.disk.set_capacity(Some(self.disk.used_bytes() + room));
+                self.tally.full += 1;
+            }
             _ => (),
         }
     }
@@ -88,6 +105,11 @@ impl History {
         let (store, report) = match Store::open(self.disk.clone(), self.plan.options.clone()) {
             Ok(opened) => opened,
             Err(_) if !self.disk.has_power() || self.disk.faults_met() > faults => {
+                self.tally.failed_opens += 1;
+                return Ok(None);
+            }
+            // A full disk keeps nothing from opening but new streams.
+            Err(OpenError::Streams(_)) if self.disk.is_limited() => {
                 self.tally.failed_opens += 1;
                 return Ok(None);
             }

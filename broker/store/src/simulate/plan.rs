@@ -87,6 +87,8 @@ pub(super) enum Trouble {
     Fault { round: Option<u64>, fault: Fault, after: u64 },
     /// The disk is nearly full from that round on, for so many rounds.
     Full { round: u64, room: u64, rounds: u64 },
+    /// The disk is nearly full from before the open on, until the end.
+    FullFromOpen { room: u64 },
 }
 
 impl Trouble {
@@ -107,6 +109,14 @@ impl Trouble {
     }
 }
 
+impl Trouble {
+    /// After a failed sync: what was not synced must not count, whatever is in the way.
+    pub(super) fn after_failure(random: &mut SimRandom, wal_file_bytes: u64) -> Option<Self> {
+        let full = Self::FullFromOpen { room: wal_file_bytes + random.below(8 << 10) };
+        Some(full).filter(|_| random.percent(60))
+    }
+}
+
 /// How one life ends if no power cut ended it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ending {
@@ -120,6 +130,12 @@ impl Ending {
     pub(super) fn draw(random: &mut SimRandom) -> Self {
         let loss = one_of(random, &[Loss::Nothing, Loss::Everything, Loss::Some, Loss::Some]);
         Self { clean: random.percent(25), loss }
+    }
+
+    /// The store failed: often it is only started again.
+    pub(super) fn after_failure(self, random: &mut SimRandom) -> Self {
+        let loss = if random.percent(60) { Loss::Nothing } else { self.loss };
+        Self { clean: false, loss }
     }
 }
 

@@ -155,6 +155,27 @@ fn a_failed_sync_is_the_end_of_acknowledgements() {
 }
 
 #[test]
+fn a_frame_whose_sync_failed_is_written_again_before_it_counts() {
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed);
+        let (store, _) = open(disk.clone()).expect("opens");
+        put(&store, 0, "a").expect("committed");
+        disk.fail_syncs(true);
+        put(&store, 0, "b").expect_err("the sync fails");
+        drop(store);
+        // The program starts again, on the same system: it still reads what it wrote.
+        let again = disk.restart(KEEP, seed);
+        // Room for another file of the log, and none to checkpoint what is in the first.
+        again.set_capacity(Some(again.used_bytes() + (16 << 10)));
+        let (store, _) = open(again.clone()).expect("opens");
+        assert_eq!(texts(&store, 0).expect("readable"), ["a", "b"]);
+        put(&store, 0, "c").expect("committed");
+        let (store, _) = open(again.restart(Loss::Everything, seed)).expect("opens");
+        assert_eq!(texts(&store, 0).expect("readable"), ["a", "b", "c"]);
+    }
+}
+
+#[test]
 fn a_full_disk_refuses_appends_lets_readers_acknowledge_and_recovers() {
     let disk = SimDisk::new(3);
     let (store, _) = open(disk.clone()).expect("opens");

@@ -1,6 +1,7 @@
 //! Reads the write-ahead log back, frame by frame, and finds its end. Decides what is a torn tail
 //! and what is damage; changes nothing on disk.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
@@ -29,6 +30,19 @@ pub(crate) struct Replayed {
     pub(crate) bytes: u64,
     /// Where a frame was begun and not finished.
     pub(crate) torn: Option<(String, u64)>,
+    /// What may lie in the system's memory alone, oldest first.
+    pub(crate) unproven: Vec<Unproven>,
+}
+
+/// Frames that are read, and that no frame behind them knows to have been synced: perhaps the
+/// sync failed. The system then shows them as if they were on disk, and writes them no more.
+#[derive(Debug)]
+pub(crate) struct Unproven {
+    pub(crate) file: Arc<WalFile>,
+    pub(crate) position: u64,
+    pub(crate) bytes: Vec<u8>,
+    /// The number of the last of them.
+    last: u64,
 }
 
 /// A frame and its place.
@@ -106,11 +120,15 @@ fn read_frames(
     visit: &mut dyn FnMut(Found<'_>) -> Result<(), String>,
 ) -> Result<u64, ReplayError> {
     let mut position = FRAMES_FROM;
+    let mut unproven = VecDeque::new();
     while let Some(frame) = frame_at(file, bytes, position) {
         if frame.lsn != replayed.next_lsn {
             break;
         }
-        let length = frame.bytes();
+        let (length, durable) = (frame.bytes(), frame.durable);
+        replayed.unproven.retain(|before| before.last > durable);
+        while unproven.pop_front_if(|(lsn, _)| *lsn <= durable).is_some() {}
+        unproven.push_back((frame.lsn, position));
         visit(Found { file, position, frame }).map_err(|what| ReplayError::Damaged {
             file: file.name(),
             position,
@@ -121,7 +139,18 @@ fn read_frames(
         replayed.bytes += length;
         position = (position + length).next_multiple_of(FRAME_ALIGNMENT);
     }
+    if let (Some((_, from)), Some((last, _))) = (unproven.front(), unproven.back()) {
+        let bytes = part(bytes, *from, position).to_vec();
+        let file = Arc::clone(file);
+        replayed.unproven.push(Unproven { file, position: *from, bytes, last: *last });
+    }
     Ok(position)
+}
+
+/// The gap behind the last frame of a file may lie behind its end.
+fn part(bytes: &[u8], from: u64, to: u64) -> &[u8] {
+    let place = |at| usize::try_from(at).map_or(bytes.len(), |at| at.min(bytes.len()));
+    &bytes[place(from)..place(to)]
 }
 
 /// Look behind the last frame: only what was never acknowledged may be lost there. A later frame

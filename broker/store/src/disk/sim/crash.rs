@@ -24,15 +24,22 @@ pub(super) fn survivors(
     let named: BTreeSet<u64> = names.values().copied().collect();
     let inodes = inodes
         .into_iter()
-        .filter(|(id, _)| named.contains(id))
+        // After a crash of the program alone a power cut may still bring back any of them.
+        .filter(|(id, _)| loss == Loss::Nothing || named.contains(id))
         .map(|(id, inode)| {
             let last = last.as_ref().filter(|(inode, _)| inode == id).map(|(_, change)| change);
-            (*id, Inode::synced(inode.survivor(last, loss, &mut random)))
+            (*id, inode.survivor(last, loss, &mut random))
         })
         .collect();
+    // The system goes on after a crash of the program: what it had not synced, it still has not.
+    let (durable_names, pending_names) = match loss {
+        Loss::Nothing => (state.durable_names.clone(), state.pending_names.clone()),
+        Loss::Everything | Loss::Some => (names.clone(), Vec::new()),
+    };
     State {
         inodes,
-        durable_names: names.clone(),
+        durable_names,
+        pending_names,
         names,
         folders: state.folders.clone(),
         next_inode: state.next_inode,
@@ -60,15 +67,16 @@ fn surviving_names(state: &State, random: &mut Random) -> Names {
 }
 
 impl Inode {
-    fn survivor(&self, last: Option<&Change>, loss: Loss, random: &mut Random) -> Vec<u8> {
+    fn survivor(&self, last: Option<&Change>, loss: Loss, random: &mut Random) -> Self {
         match loss {
+            // Bytes whose sync failed are read as if they were there, and never will be.
             Loss::Nothing => {
-                let mut bytes = self.bytes.clone();
-                last.inspect(|change| change.apply(&mut bytes));
-                bytes
+                let mut inode = self.clone();
+                last.inspect(|change| inode.change((*change).clone()));
+                inode
             }
-            Loss::Everything => self.durable.clone(),
-            Loss::Some => self.torn(last, random),
+            Loss::Everything => Self::synced(self.durable.clone()),
+            Loss::Some => Self::synced(self.torn(last, random)),
         }
     }
 }
