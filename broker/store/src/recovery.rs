@@ -216,12 +216,12 @@ fn carry_on(engine: &Arc<Engine>, replayed: Replayed) -> Result<Writer, OpenErro
         engine.disk.remove(name)?;
     }
     engine.disk.sync_dir(WAL_DIR)?;
-    let Replayed { live, ready, spare, next_epoch, next_lsn, .. } = replayed;
+    let Replayed { live, ready, spare, next_epoch, next_lsn, goes_on_at, .. } = replayed;
     engine.supply.resume(next_epoch, live.len(), ready, spare);
     engine.supply.prepare();
     let last = live.last().cloned();
     drop(live);
-    let mut writer = Writer::new(Arc::clone(engine), last, next_lsn);
+    let mut writer = Writer::new(Arc::clone(engine), last, goes_on_at, next_lsn);
     writer.take_ready_file();
     Ok(writer)
 }

@@ -46,10 +46,16 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Carry on behind frame `next_lsn - 1`. `file` is what recovery read last; it takes no more
-    /// frames, and goes to its checkpoint when there is another.
-    pub(crate) fn new(engine: Arc<Engine>, file: Option<Arc<WalFile>>, next_lsn: u64) -> Self {
-        let position = file.as_ref().map_or(0, |file| file.bytes);
+    /// Carry on behind frame `next_lsn - 1`. `file` is what recovery read last. It goes to its
+    /// checkpoint as soon as there is another; until then, which on a full disk may be long, it
+    /// takes frames from `goes_on_at` on, or none.
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        file: Option<Arc<WalFile>>,
+        goes_on_at: Option<u64>,
+        next_lsn: u64,
+    ) -> Self {
+        let position = file.as_ref().map_or(0, |file| goes_on_at.unwrap_or(file.bytes));
         let publisher = Arc::new(Publisher::new(Arc::clone(&engine)));
         let mut group = Group::default();
         group.begin(Done::default());

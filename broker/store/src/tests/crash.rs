@@ -210,6 +210,35 @@ fn a_full_disk_refuses_appends_lets_readers_acknowledge_and_recovers() {
 }
 
 #[test]
+fn a_store_that_starts_on_a_full_disk_lets_readers_acknowledge() {
+    for loss in [KEEP, Loss::Everything] {
+        let disk = SimDisk::new(3);
+        let (store, _) = open(disk.clone()).expect("opens");
+        put(&store, 0, "a").expect("committed");
+        disk.set_capacity(Some(disk.used_bytes()));
+        while put(&store, 0, &"x".repeat(300)).is_ok() {}
+        let kept = texts(&store, 0).expect("readable").len();
+        drop(store);
+        let again = disk.restart(loss, 1);
+        again.set_capacity(Some(again.used_bytes()));
+        let (store, _) = open(again.clone()).expect("opens");
+        let cursor = |value| Commit { appends: vec![], changes: vec![row("cursor", Some(value))] };
+        store.commit(cursor("1")).expect("the reserve takes it");
+        // As often as it is started again.
+        let third = again.restart(loss, 2);
+        third.set_capacity(Some(third.used_bytes()));
+        let (store, _) = open(third.clone()).expect("opens");
+        store.commit(cursor("2")).expect("the reserve takes it");
+        third.set_capacity(None);
+        put(&store, 0, "b").expect("there is room again");
+        drop(store);
+        let (store, _) = open(third.restart(loss, 3)).expect("opens");
+        assert_eq!(texts(&store, 0).expect("readable").len(), kept + 1);
+        assert!(rows(&store).contains(&("cursor".into(), "2".into())));
+    }
+}
+
+#[test]
 fn an_access_that_fails_while_the_folder_is_made_fails_the_open_or_costs_nothing() {
     for fault in [Fault::Write, Fault::Full, Fault::Sync, Fault::FullSync] {
         for (after, seed) in (0..40).flat_map(|after| [(after, 1), (after, 2)]) {

@@ -30,6 +30,9 @@ pub(crate) struct Replayed {
     pub(crate) bytes: u64,
     /// Where a frame was begun and not finished.
     pub(crate) torn: Option<(String, u64)>,
+    /// Where the last live file can go on: behind its frames, and no stray one lies there or in
+    /// any file behind it that could be taken for the next.
+    pub(crate) goes_on_at: Option<u64>,
     /// What may lie in the system's memory alone, oldest first.
     pub(crate) unproven: Vec<Unproven>,
 }
@@ -162,6 +165,7 @@ fn find_the_end(
     replayed: &mut Replayed,
 ) -> Result<(), ReplayError> {
     let last = replayed.live.len().saturating_sub(1);
+    replayed.goes_on_at = end.as_ref().map(|(_, position)| *position);
     for (index, file) in files.iter().enumerate().skip(last) {
         let bytes = contents.read(file)?;
         let is_live = index < replayed.live.len();
@@ -177,6 +181,7 @@ fn find_the_end(
                 format!("frame {} is not readable, {} follows", replayed.next_lsn, frame.lsn);
             return Err(ReplayError::Damaged { file, position, what });
         }
+        replayed.goes_on_at = replayed.goes_on_at.filter(|_| strays.is_empty());
         if replayed.torn.is_none() && (unfinished || !strays.is_empty()) {
             replayed.torn = Some((file.name(), from));
         }
