@@ -13,7 +13,9 @@ use crate::engine::Engine;
 use crate::error::OpenError;
 use crate::folder;
 use crate::options::StoreOptions;
-use crate::recovery::{Rebuild, RecoveryReport, load_streams, new_engine, restore_partitions};
+use crate::recovery::{
+    Rebuild, RecoveryReport, check_streams, load_streams, new_engine, restore_partitions,
+};
 use crate::tables::{Checkpoint, DATABASE_FILE, Database, DatabaseError, Manifest};
 use crate::wal::{Found, ReplayError, Replayed, replay};
 
@@ -129,6 +131,9 @@ pub(super) fn load(
         bytes += found.frame.bytes();
         Ok(())
     });
+    if log.is_ok() {
+        check_streams(&engine)?;
+    }
     let torn = log.as_ref().ok().and_then(|replayed| replayed.torn.clone());
     let report = RecoveryReport { frames, bytes, torn, ..rebuild.report };
     Ok(View { disk: Arc::clone(disk), engine, checkpoint, manifest, log, report })

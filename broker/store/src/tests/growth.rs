@@ -8,9 +8,10 @@ use tidewire_proto::record::{BatchBuilder, key_spans, partition_index};
 use super::crash::KEEP;
 use super::harness::{open, options, put};
 use crate::disk::sim::{Loss, SimDisk};
+use crate::tables::{Database, Layer, Manifest};
 use crate::{
     Append, Commit, CommitError, Compression, KeyRule, OnLimit, Retention, Store, StreamConfig,
-    StreamError, StreamOptions,
+    StreamError, StreamOptions, Table, TableChange,
 };
 
 const KEYS: [&str; 5] = ["plant/1", "plant/2", "plant/3", "plant/4", "plant/5"];
@@ -56,6 +57,28 @@ fn rounds(store: &Store, key: &str) -> Vec<u32> {
         }
     }
     rounds
+}
+
+#[test]
+fn rows_of_a_stream_that_are_ahead_of_the_checkpoint_by_half_are_no_damage() {
+    let disk = SimDisk::new(1);
+    let (store, _) = open(disk.clone()).expect("opens");
+    store.create_stream(&streams()).expect("created");
+    store.add_partitions("grown", 3, 1).expect("grown");
+    let row = store.get(Table::Streams, b"grown").expect("readable").expect("there");
+    let found = disk.restart(KEEP, 1);
+    // As the first of several transactions of a checkpoint leaves it.
+    let database = Database::open(found.clone(), 1 << 20).expect("opens");
+    database.release().expect("released");
+    let (checkpoint, _) = database.load().expect("readable");
+    let mut layer = Layer::default();
+    layer.apply(TableChange::new(Table::Streams, b"grown"[..].into(), Some(row.into())));
+    database.advance(&layer, &Manifest::default(), checkpoint).expect("written");
+    drop(database);
+    let (store, _) = open(found).expect("the log has the other rows");
+    let streams = store.streams();
+    let stream = streams.iter().find(|stream| stream.name == "grown").expect("there");
+    assert_eq!(stream.partitions.len(), 5);
 }
 
 #[test]
