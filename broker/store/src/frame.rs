@@ -1,10 +1,11 @@
 //! The bytes of one frame of the write-ahead log: what one write puts there. Pure: never a file.
 //!
-//! `magic u32 | crc u32 | bytes u32 | entries u32 | epoch u64 | lsn u64 | durable u64 | entries`,
+//! `magic u32 | crc u32 | bytes u32 | entries u32 | sign u64 | lsn u64 | durable u64 | entries`,
 //! little-endian; the checksum covers the file's salt and everything behind itself. See
 //! docs/format.md.
 
 use std::io::IoSlice;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
@@ -31,11 +32,11 @@ const CHANGE_HEADER_BYTES: usize = 11;
 /// Batches up to this are copied into the frame's own buffer: cheaper than a part of their own.
 const COPIED_BYTES_MAX: usize = 4096;
 
-/// Which frame: epoch and salt are the file's, the numbers are the frame's.
+/// Which frame: sign and salt are the file's, the number is the frame's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameId {
-    /// The file's number: tells its frames from stale ones of its earlier life.
-    pub(crate) epoch: u64,
+    /// The file's name for itself: tells its frames from stale ones of its earlier life.
+    pub(crate) sign: u64,
     /// The file's secret: nobody can write a payload that passes for a frame.
     pub(crate) salt: u64,
     /// The frame's number, without gaps over all files.
@@ -111,7 +112,7 @@ impl FrameBuilder {
         self.put(0, &MAGIC);
         self.put(8, &bytes.to_le_bytes());
         self.put(12, &self.entries.to_le_bytes());
-        self.put(16, &id.epoch.to_le_bytes());
+        self.put(16, &id.sign.to_le_bytes());
         self.put(24, &id.lsn.to_le_bytes());
         self.put(32, &durable.to_le_bytes());
         let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
@@ -155,6 +156,37 @@ pub(crate) struct Frame<'a> {
     pub(crate) durable: u64,
 }
 
+/// What a frame's header says of it, before anybody looked at its checksum.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    /// Its length.
+    pub(crate) bytes: u64,
+    entries: u32,
+    lsn: u64,
+    durable: u64,
+}
+
+impl Claim {
+    /// The header at the front of `bytes`, if it is one of that file.
+    pub(crate) fn read(bytes: &[u8], sign: u64) -> Option<Self> {
+        let header: &[u8; FRAME_HEADER_BYTES] = bytes.first_chunk()?;
+        let length = u64::from(read_u32(header, 8));
+        let is_one = Frame::begins(header, sign) && length >= FRAME_HEADER_BYTES as u64;
+        is_one.then(|| Self {
+            bytes: length,
+            entries: read_u32(header, 12),
+            lsn: read_u64(header, 24),
+            durable: read_u64(header, 32),
+        })
+    }
+
+    /// Can there be such a frame among those with these numbers?
+    pub(crate) fn is_plausible(&self, numbers: &RangeInclusive<u64>) -> bool {
+        let room = (self.bytes - FRAME_HEADER_BYTES as u64) / CHANGE_HEADER_BYTES as u64;
+        numbers.contains(&self.lsn) && self.durable < self.lsn && u64::from(self.entries) <= room
+    }
+}
+
 /// One thing that a frame says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Entry<'a> {
@@ -172,13 +204,10 @@ pub(crate) enum Entry<'a> {
 
 impl<'a> Frame<'a> {
     /// The frame at the front of `bytes`, if there is a whole one of that file.
-    pub(crate) fn parse(bytes: &'a [u8], epoch: u64, salt: u64) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8], sign: u64, salt: u64) -> Option<Self> {
         let header: &[u8; FRAME_HEADER_BYTES] = bytes.first_chunk()?;
-        let length = usize::try_from(read_u32(header, 8)).ok()?;
-        if header[..4] != MAGIC || read_u64(header, 16) != epoch || length < FRAME_HEADER_BYTES {
-            return None;
-        }
-        let frame = bytes.get(..length)?;
+        let claim = Claim::read(bytes, sign)?;
+        let frame = bytes.get(..usize::try_from(claim.bytes).ok()?)?;
         let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
         digest.update(&salt.to_le_bytes());
         digest.update(&frame[CRC_COVERS_FROM..]);
@@ -186,14 +215,14 @@ impl<'a> Frame<'a> {
         if !is_right && !mutation::checks_no_checksum() {
             return None;
         }
-        let (entries, lsn) = (read_u32(header, 12), read_u64(header, 24));
-        Some(Self { bytes: frame, entries, lsn, durable: read_u64(header, 32) })
+        let Claim { entries, lsn, durable, .. } = claim;
+        Some(Self { bytes: frame, entries, lsn, durable })
     }
 
     /// Something that wants to be a frame of that file is at the front of `bytes`.
-    pub(crate) fn begins(bytes: &[u8], epoch: u64) -> bool {
+    pub(crate) fn begins(bytes: &[u8], sign: u64) -> bool {
         let header: Option<&[u8; FRAME_HEADER_BYTES]> = bytes.first_chunk();
-        header.is_some_and(|header| header[..4] == MAGIC && read_u64(header, 16) == epoch)
+        header.is_some_and(|header| header[..4] == MAGIC && read_u64(header, 16) == sign)
     }
 
     /// Its length, without the gap to the next.
@@ -290,7 +319,7 @@ mod tests {
     use tidewire_proto::id::PartitionId;
     use tidewire_proto::record::{Batch, BatchBuilder};
 
-    const ID: FrameId = FrameId { epoch: 3, salt: 99, lsn: 17 };
+    const ID: FrameId = FrameId { sign: 3, salt: 99, lsn: 17 };
 
     fn batch(bytes: usize) -> Batch {
         let mut builder = BatchBuilder::new();
@@ -325,7 +354,7 @@ mod tests {
         let commit = sample();
         let bytes = frame(&commit);
         assert_eq!(bytes.len() as u64, 40 + commit_bytes(&commit));
-        let frame = Frame::parse(&bytes, ID.epoch, ID.salt).expect("whole");
+        let frame = Frame::parse(&bytes, ID.sign, ID.salt).expect("whole");
         assert_eq!((frame.lsn, frame.durable, frame.bytes()), (17, 16, bytes.len() as u64));
         let (mut appends, mut changes) = (0, 0);
         for entry in frame.entries() {
@@ -354,14 +383,14 @@ mod tests {
     fn no_part_of_a_frame_passes_for_it() {
         let bytes = frame(&sample());
         for length in 0..bytes.len() {
-            assert!(Frame::parse(&bytes[..length], ID.epoch, ID.salt).is_none(), "{length}");
+            assert!(Frame::parse(&bytes[..length], ID.sign, ID.salt).is_none(), "{length}");
         }
-        assert!(Frame::parse(&bytes, ID.epoch + 1, ID.salt).is_none());
-        assert!(Frame::parse(&bytes, ID.epoch, ID.salt + 1).is_none());
+        assert!(Frame::parse(&bytes, ID.sign + 1, ID.salt).is_none());
+        assert!(Frame::parse(&bytes, ID.sign, ID.salt + 1).is_none());
         for at in (0..bytes.len()).step_by(7) {
             let mut flipped = bytes.clone();
             flipped[at] ^= 0x10;
-            assert!(Frame::parse(&flipped, ID.epoch, ID.salt).is_none(), "{at}");
+            assert!(Frame::parse(&flipped, ID.sign, ID.salt).is_none(), "{at}");
         }
     }
 }

@@ -277,7 +277,7 @@ impl Writer {
     /// Write the group's frame, whatever is in it, and move behind it.
     fn write_frame(&mut self) -> io::Result<()> {
         let file = self.file.as_ref().ok_or(io::ErrorKind::StorageFull)?;
-        let id = FrameId { epoch: file.epoch, salt: file.salt, lsn: self.next_lsn };
+        let id = FrameId { sign: file.sign(), salt: file.salt, lsn: self.next_lsn };
         self.group.frame.seal(id, self.durable_lsn);
         let mut parts = self.group.frame.parts();
         file.file.write_all_at(&mut parts, self.position)?;

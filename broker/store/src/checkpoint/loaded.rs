@@ -24,9 +24,8 @@ pub(super) fn pays(placed: &[Placed]) -> bool {
 
 /// The same file, read through memory.
 pub(super) fn loaded(wal: &WalFile) -> WalFile {
-    let WalFile { epoch, salt, bytes, ref file } = *wal;
-    let file = Loaded { file: Arc::clone(file), bytes, window: Mutex::default() };
-    WalFile { epoch, salt, bytes, file: Arc::new(file) }
+    let WalFile { bytes, ref file, .. } = *wal;
+    wal.through(Arc::new(Loaded { file: Arc::clone(file), bytes, window: Mutex::default() }))
 }
 
 #[derive(Debug)]

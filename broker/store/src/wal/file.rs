@@ -10,7 +10,9 @@ pub(crate) const WAL_DIR: &str = "wal";
 /// Frames begin here: the header has a block of its own that no frame's write touches.
 pub(crate) const FRAMES_FROM: u64 = 4096;
 
-const MAGIC: [u8; 8] = *b"TwWal001";
+const MAGIC: [u8; 8] = *b"TwWal002";
+/// Files of earlier builds: their frames name the epoch as it is.
+const MAGIC_PLAIN: [u8; 8] = *b"TwWal001";
 const HEADER_BYTES: usize = 40;
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 /// Synced at once when a file is filled, so that the writer's syncs need not wait for all of it.
@@ -24,6 +26,7 @@ pub(crate) struct WalFile {
     pub(crate) salt: u64,
     pub(crate) bytes: u64,
     pub(crate) file: Arc<dyn File>,
+    magic: [u8; 8],
 }
 
 /// Make the folder durable.
@@ -46,6 +49,18 @@ impl WalFile {
     /// Its name in the data folder.
     pub(crate) fn name(&self) -> String {
         name_of(self.epoch)
+    }
+
+    /// What its frames name as their file. A payload that names the same would have to be looked
+    /// at by whoever searches for frames, so that nobody must be able to foresee it.
+    pub(crate) fn sign(&self) -> u64 {
+        if self.magic == MAGIC_PLAIN { self.epoch } else { self.epoch ^ self.salt }
+    }
+
+    /// The same file, read in another way.
+    pub(crate) fn through(&self, file: Arc<dyn File>) -> Self {
+        let Self { epoch, salt, bytes, magic, .. } = *self;
+        Self { epoch, salt, bytes, file, magic }
     }
 
     /// Make a file that commits can go to without a change to the file system: written in full
@@ -77,7 +92,7 @@ impl WalFile {
         bytes: u64,
         temporary: &str,
     ) -> io::Result<Self> {
-        let made = Self { epoch, salt: disk.random(), bytes, file };
+        let made = Self { epoch, salt: disk.random(), bytes, file, magic: MAGIC };
         made.file.write_all_at(&mut [IoSlice::new(&made.header())], 0)?;
         made.file.sync_data()?;
         disk.rename(temporary, &made.name())?;
@@ -106,7 +121,8 @@ impl WalFile {
         let number = |at: usize| {
             u64::from_le_bytes(header[at..at + 8].try_into().expect("the range is 8 long"))
         };
-        let opened = Self { epoch, salt: number(16), bytes: number(24), file };
+        let magic = if header[..8] == MAGIC_PLAIN { MAGIC_PLAIN } else { MAGIC };
+        let opened = Self { epoch, salt: number(16), bytes: number(24), file, magic };
         if opened.header() != header {
             let error = format!("{name}: the header (bytes 0 to {HEADER_BYTES}) is damaged");
             return Err(io::Error::new(ErrorKind::InvalidData, error));
@@ -117,7 +133,7 @@ impl WalFile {
     /// `magic 8 | epoch u64 | salt u64 | bytes u64 | crc u32 | zero u32`, little-endian.
     fn header(&self) -> [u8; HEADER_BYTES] {
         let mut header = [0; HEADER_BYTES];
-        header[..8].copy_from_slice(&MAGIC);
+        header[..8].copy_from_slice(&self.magic);
         header[8..16].copy_from_slice(&self.epoch.to_le_bytes());
         header[16..24].copy_from_slice(&self.salt.to_le_bytes());
         header[24..32].copy_from_slice(&self.bytes.to_le_bytes());

@@ -3,11 +3,15 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::file::{FRAMES_FROM, WAL_DIR, WalFile, epoch_of};
 use crate::disk::Disk;
-use crate::frame::{FRAME_ALIGNMENT, FRAME_HEADER_BYTES, Frame};
+use crate::frame::{Claim, FRAME_ALIGNMENT, FRAME_HEADER_BYTES, Frame};
+
+/// So many times a file's length at most are checksummed for what turns out to be no frame.
+const IN_VAIN_MAX: u64 = 4;
 
 /// What the log holds behind the checkpoint.
 #[derive(Debug, Default)]
@@ -165,6 +169,7 @@ fn find_the_end(
     replayed: &mut Replayed,
 ) -> Result<(), ReplayError> {
     let last = replayed.live.len().saturating_sub(1);
+    let numbers = possible_numbers(&files[last..], replayed.next_lsn);
     replayed.goes_on_at = end.as_ref().map(|(_, position)| *position);
     for (index, file) in files.iter().enumerate().skip(last) {
         let bytes = contents.read(file)?;
@@ -174,7 +179,15 @@ fn find_the_end(
             _ => FRAMES_FROM,
         };
         let unfinished = frame_begins(file, bytes, from);
-        let strays = stray_frames(file, bytes, from);
+        let Strays { frames: strays, is_all, .. } = stray_frames(file, bytes, from, &numbers);
+        if !is_all {
+            let (file, position) = end.clone().unwrap_or((file.name(), from));
+            let what = format!(
+                "frame {} is not readable, and too much behind it pretends to be a frame",
+                replayed.next_lsn
+            );
+            return Err(ReplayError::Damaged { file, position, what });
+        }
         if let Some(frame) = strays.iter().find(|frame| frame.durable >= replayed.next_lsn) {
             let (file, position) = end.clone().unwrap_or((file.name(), from));
             let what =
@@ -207,35 +220,65 @@ pub(crate) fn visit_strays(
 ) -> Result<(), ReplayError> {
     let mut contents = Contents::default();
     let bytes = contents.read(file)?;
-    stray_frames(file, bytes, from).iter().for_each(visit);
+    stray_frames(file, bytes, from, &(1..=u64::MAX)).frames.iter().for_each(visit);
     Ok(())
 }
 
-/// Whole frames of this file that no chain of frames leads to.
-fn stray_frames<'a>(file: &WalFile, bytes: &'a [u8], from: u64) -> Vec<Frame<'a>> {
-    let mut found = Vec::new();
+/// The numbers that frames behind the end can have.
+fn possible_numbers(files: &[Arc<WalFile>], next_lsn: u64) -> RangeInclusive<u64> {
+    let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+    next_lsn..=next_lsn.saturating_add(bytes / FRAME_HEADER_BYTES as u64)
+}
+
+/// Whole frames of a file that no chain of frames leads to.
+#[derive(Debug)]
+struct Strays<'a> {
+    frames: Vec<Frame<'a>>,
+    /// Bytes of which a checksum was made in vain.
+    in_vain: u64,
+    /// Not given up before the end.
+    is_all: bool,
+}
+
+/// Look for frames anywhere. What was sent to the broker lies there as well, and may be made to
+/// look like frames: without a limit it could keep a start busy for hours.
+fn stray_frames<'a>(
+    file: &WalFile,
+    bytes: &'a [u8],
+    from: u64,
+    numbers: &RangeInclusive<u64>,
+) -> Strays<'a> {
+    let limit = file.bytes.saturating_mul(IN_VAIN_MAX);
+    let mut strays = Strays { frames: Vec::new(), in_vain: 0, is_all: true };
     let mut position = from;
     while position + FRAME_HEADER_BYTES as u64 <= bytes.len() as u64 {
-        match frame_at(file, bytes, position) {
-            Some(frame) => {
-                position = (position + frame.bytes()).next_multiple_of(FRAME_ALIGNMENT);
-                found.push(frame);
-            }
-            None => position += FRAME_ALIGNMENT,
+        let rest = usize::try_from(position).map_or(&bytes[..0], |at| &bytes[at..]);
+        position += FRAME_ALIGNMENT;
+        let claim = Claim::read(rest, file.sign()).filter(|claim| claim.is_plausible(numbers));
+        let Some(claim) = claim.filter(|claim| claim.bytes <= rest.len() as u64) else { continue };
+        if let Some(frame) = Frame::parse(rest, file.sign(), file.salt) {
+            position += (claim.bytes - 1) / FRAME_ALIGNMENT * FRAME_ALIGNMENT;
+            strays.frames.push(frame);
+            continue;
+        }
+        strays.in_vain += claim.bytes;
+        if strays.in_vain > limit {
+            strays.is_all = false;
+            return strays;
         }
     }
-    found
+    strays
 }
 
 fn frame_at<'a>(file: &WalFile, bytes: &'a [u8], position: u64) -> Option<Frame<'a>> {
     let rest = bytes.get(usize::try_from(position).ok()?..)?;
-    Frame::parse(rest, file.epoch, file.salt)
+    Frame::parse(rest, file.sign(), file.salt)
 }
 
 /// A frame of this file was begun here, whole or not.
 fn frame_begins(file: &WalFile, bytes: &[u8], position: u64) -> bool {
     let header = usize::try_from(position).ok().and_then(|at| bytes.get(at..));
-    header.is_some_and(|rest| Frame::begins(rest, file.epoch))
+    header.is_some_and(|rest| Frame::begins(rest, file.sign()))
 }
 
 /// The file that was read last, whole.
@@ -289,4 +332,67 @@ fn open_all(disk: &dyn Disk, epoch: u64) -> Result<(Vec<Arc<WalFile>>, Replayed)
         return Err(ReplayError::Missing(format!("{WAL_DIR}/{expected:020}.wal")));
     }
     Ok((files, replayed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::create_dir;
+    use super::{FRAMES_FROM, IN_VAIN_MAX, ReplayError, Strays, WalFile, replay, stray_frames};
+    use crate::disk::sim::SimDisk;
+    use crate::disk::{Disk, OpenMode};
+    use std::io::IoSlice;
+
+    const BYTES: u64 = 256 << 10;
+
+    /// A header every 40 bytes, each of which claims all that follows.
+    fn fakes(sign: u64) -> Vec<u8> {
+        let room = BYTES - FRAMES_FROM;
+        let mut bytes = Vec::new();
+        for n in 0..room / 40 {
+            let length = u32::try_from(room - n * 40).expect("small");
+            bytes.extend_from_slice(b"TwF1\0\0\0\0");
+            bytes.extend_from_slice(&length.to_le_bytes());
+            bytes.extend_from_slice(&1_u32.to_le_bytes());
+            for number in [sign, n + 2, 0] {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
+        }
+        bytes
+    }
+
+    /// What a search through a file full of fakes costs, and what a start says of it.
+    fn search(is_plain: bool) -> (Result<(), ReplayError>, u64, bool) {
+        let disk = SimDisk::new(4);
+        create_dir(&*disk).expect("made");
+        let made = WalFile::create(&*disk, 1, BYTES).expect("made");
+        if is_plain {
+            let file = disk.open(&made.name(), OpenMode::Write).expect("opens");
+            let header = *b"TwWal001\x01\0\0\0\0\0\0\0SaltSalt\0\0\x04\0\0\0\0\0";
+            let crc = crc_fast::crc32_iscsi(&header[..]);
+            file.write_all_at(&mut [IoSlice::new(&header)], 0).expect("written");
+            file.write_all_at(&mut [IoSlice::new(&crc.to_le_bytes())], 32).expect("written");
+        }
+        let file = WalFile::open(&*disk, 1).expect("a right header");
+        // The epoch is all that a stranger can know.
+        file.file.write_all_at(&mut [IoSlice::new(&fakes(1))], FRAMES_FROM).expect("written");
+        let mut bytes = vec![0; usize::try_from(BYTES).expect("small")];
+        file.file.read_exact_at(&mut bytes, 0).expect("readable");
+        let Strays { in_vain, is_all, .. } = stray_frames(&file, &bytes, FRAMES_FROM, &(1..=9000));
+        let replayed = replay(&*disk, 1, 1, &mut |_| Ok(())).map(|_| ());
+        (replayed, in_vain, is_all)
+    }
+
+    #[test]
+    fn a_file_full_of_what_pretends_to_be_frames_costs_the_start_no_checksum() {
+        let (replayed, in_vain, is_all) = search(false);
+        assert!(replayed.is_ok() && is_all, "{replayed:?}");
+        assert_eq!(in_vain, 0);
+    }
+
+    #[test]
+    fn in_a_file_of_an_earlier_build_the_search_for_frames_has_a_limit() {
+        let (replayed, in_vain, is_all) = search(true);
+        assert!(matches!(replayed, Err(ReplayError::Damaged { .. })) && !is_all, "{replayed:?}");
+        assert!(in_vain <= (IN_VAIN_MAX + 1) * BYTES, "{in_vain} bytes");
+    }
 }

@@ -23,11 +23,12 @@ fn number<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 
 /// The batches of one file of the write-ahead log, by partition, as docs/format.md draws it.
 fn batches_in_log(bytes: &[u8]) -> BTreeMap<u32, Vec<u8>> {
-    assert_eq!(&bytes[..8], b"TwWal001");
-    let epoch: [u8; 8] = number(bytes, 8);
+    assert_eq!(&bytes[..8], b"TwWal002");
+    let sign = u64::from_le_bytes(number(bytes, 8)) ^ u64::from_le_bytes(number(bytes, 16));
+    let sign = sign.to_le_bytes();
     let mut batches: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
     let mut at = 4096;
-    while bytes.get(at..at + 4) == Some(b"TwF1".as_slice()) && number(bytes, at + 16) == epoch {
+    while bytes.get(at..at + 4) == Some(b"TwF1".as_slice()) && number(bytes, at + 16) == sign {
         let length = u32::from_le_bytes(number(bytes, at + 8)) as usize;
         let entries = u32::from_le_bytes(number(bytes, at + 12));
         let mut entry = at + 40;

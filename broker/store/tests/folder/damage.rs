@@ -82,10 +82,11 @@ fn first_segment(folder: &Path) -> String {
 
 /// As docs/format.md draws them; checksums are not looked at.
 fn frames(bytes: &[u8]) -> Vec<(u64, u64)> {
-    let epoch = &bytes[8..16];
+    let number = |at| u64::from_le_bytes(*bytes[at..].first_chunk().expect("a header"));
+    let sign = (number(8) ^ number(16)).to_le_bytes();
     let mut at = 4096;
     let mut found = Vec::new();
-    while bytes.get(at..at + 4) == Some(b"TwF1".as_slice()) && &bytes[at + 16..at + 24] == epoch {
+    while bytes.get(at..at + 4) == Some(b"TwF1".as_slice()) && bytes[at + 16..at + 24] == sign {
         let length: [u8; 4] = bytes[at + 8..at + 12].try_into().expect("four bytes");
         let length = u64::from(u32::from_le_bytes(length));
         found.push((at as u64, length));
