@@ -47,8 +47,7 @@ impl Disk for RealDisk {
     }
 
     fn create_dir(&self, name: &str) -> io::Result<()> {
-        let path = self.path(name);
-        fs::create_dir_all(&path).map_err(|error| named(&error, &path))
+        create_all(&self.path(name), &mut sync_names)
     }
 
     fn list(&self, name: &str) -> io::Result<Vec<String>> {
@@ -68,8 +67,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, name: &str) -> io::Result<()> {
-        let path = self.path(name);
-        fs::File::open(&path).and_then(|dir| dir.sync_all()).map_err(|error| named(&error, &path))
+        sync_names(&self.path(name))
     }
 
     fn lock(&self, name: &str) -> io::Result<()> {
@@ -131,6 +129,26 @@ impl File for RealFile {
     }
 }
 
+/// Make the names in a folder durable.
+fn sync_names(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder).and_then(|dir| dir.sync_all()).map_err(|error| named(&error, folder))
+}
+
+/// Make a folder and those above it, each with a name that lasts: the first of them may lie above
+/// the data folder, where nobody else syncs.
+fn create_all(path: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+    let missing: Vec<_> = path.ancestors().take_while(|above| !above.exists()).collect();
+    fs::create_dir_all(path).map_err(|error| named(&error, path))?;
+    for made in missing.iter().rev() {
+        match made.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => sync(Path::new("."))?,
+            Some(parent) => sync(parent)?,
+            None => (),
+        }
+    }
+    Ok(())
+}
+
 /// A write may be short or interrupted; only then is it continued where it stopped.
 fn write_all(file: &fs::File, mut parts: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
     IoSlice::advance_slices(&mut parts, 0);
@@ -151,4 +169,29 @@ fn write_all(file: &fs::File, mut parts: &mut [IoSlice<'_>], mut offset: u64) ->
 /// The same error, saying which file it is about.
 fn named(error: &io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::create_all;
+    use std::path::PathBuf;
+
+    #[test]
+    fn the_name_of_every_folder_that_is_made_is_synced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path();
+        let made = |path: &str| {
+            let mut synced: Vec<PathBuf> = Vec::new();
+            let mut sync = |parent: &std::path::Path| {
+                synced.push(parent.to_path_buf());
+                Ok(())
+            };
+            create_all(&root.join(path), &mut sync).expect("made");
+            synced
+        };
+        assert_eq!(made("a/b/data"), [root.to_path_buf(), root.join("a"), root.join("a/b")]);
+        assert_eq!(made("a/b/data/wal"), [root.join("a/b/data")]);
+        assert!(made("a/b/data").is_empty());
+        assert!(root.join("a/b/data/wal").is_dir());
+    }
 }
