@@ -1,6 +1,7 @@
 //! The parts that the writer, the checkpointer and the readers share. Owns them; does nothing.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -50,6 +51,18 @@ impl Engine {
 }
 
 impl Engine {
+    /// Do work that others wait for. If it panics the store has failed, and whoever waits is told.
+    pub(crate) fn guard<T>(&self, who: &str, work: impl FnOnce() -> T) -> Result<T, Arc<str>> {
+        catch_unwind(AssertUnwindSafe(work)).map_err(|_| self.has_panicked(who))
+    }
+
+    /// Nothing that somebody waits for comes any more: say so, with the reason.
+    pub(crate) fn has_panicked(&self, who: &str) -> Arc<str> {
+        let reason = self.health.fail(&format!("a panic in {who}"));
+        self.supply.fail(Arc::clone(&reason));
+        reason
+    }
+
     /// Is there memory for more sieves?
     pub(crate) fn has_room_for_sieves(&self) -> bool {
         let partitions = self.catalog.partitions();

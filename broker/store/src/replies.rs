@@ -1,6 +1,7 @@
 //! Collects outcomes per receiver, so that each is called once per group commit. Never decides
 //! what an outcome is.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::commit::{CommitError, Offsets, Outcome, Reply, ReplyTo};
@@ -36,15 +37,19 @@ impl Replies {
         }
     }
 
-    pub(crate) fn send(&mut self) {
+    /// Answers how many receivers panicked; the others have heard.
+    pub(crate) fn send(&mut self) -> usize {
+        let mut panics = 0;
         for (receiver, outcomes) in &mut self.receivers {
             if !outcomes.is_empty() {
-                receiver.committed(outcomes);
+                let heard = catch_unwind(AssertUnwindSafe(|| receiver.committed(outcomes)));
+                panics += usize::from(heard.is_err());
                 outcomes.clear();
             }
         }
         if self.receivers.len() > KEPT_MAX {
             self.receivers.clear();
         }
+        panics
     }
 }

@@ -354,11 +354,16 @@ fn start(engine: &Arc<Engine>, mut writer: Writer) -> io::Result<Threads> {
     let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
         thread::Builder::new().name(name.into()).spawn(run)
     };
-    let (for_supply, for_checkpointer) = (Arc::clone(engine), Arc::clone(engine));
     let for_sealer = Arc::clone(engine);
+    let guarded = |name: &'static str, work: fn(&Engine)| {
+        let engine = Arc::clone(engine);
+        // If it panics the store has failed, and says so; the writer refuses from then on.
+        spawn(name, Box::new(move || drop(engine.guard(name, || work(&engine)))))
+    };
     Ok(Threads {
-        supply: spawn("wal-supply", Box::new(move || for_supply.supply.run()))?,
-        checkpointer: spawn("checkpoint", Box::new(move || checkpoint::run(&for_checkpointer)))?,
+        supply: guarded("wal-supply", |engine| engine.supply.run())?,
+        checkpointer: guarded("checkpoint", checkpoint::run)?,
+        // Nobody waits for it: a store that does not seal still writes.
         sealer: spawn("seal", Box::new(move || upkeep::run(&for_sealer)))?,
         writer: spawn("writer", Box::new(move || writer.run()))?,
     })

@@ -8,6 +8,7 @@ mod damage;
 mod growth;
 mod harness;
 mod log;
+mod panics;
 mod real;
 mod retention;
 mod seal;

@@ -84,7 +84,7 @@ impl Writer {
             let _closing = publisher.closing();
             let mut waiting = VecDeque::new();
             while self.engine.clone().queue.take(&mut waiting) {
-                self.commit_all(&mut waiting);
+                self.commit_guarded(&mut waiting);
             }
             self.finish();
         });
@@ -121,6 +121,16 @@ impl Writer {
             && let Err(error) = self.change_file(file)
         {
             self.fail(&error);
+        }
+    }
+
+    /// After a panic the store has failed: all that waits hears it, and all that comes.
+    fn commit_guarded(&mut self, waiting: &mut VecDeque<Queued>) {
+        let engine = Arc::clone(&self.engine);
+        while let Err(reason) = engine.guard("the writer", || self.commit_all(waiting)) {
+            self.group.fail(&CommitError::Failed(reason));
+            let done = self.publisher.hand_over(self.group.take_done());
+            self.group.begin(done);
         }
     }
 

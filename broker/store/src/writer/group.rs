@@ -98,6 +98,20 @@ impl Done {
         }
     }
 
+    /// Nothing of it happened, or nobody knows, for this reason.
+    pub(super) fn fail(&mut self, error: &CommitError) {
+        self.appends.clear();
+        self.changes.clear();
+        for answer in &mut self.answers {
+            if answer.result.is_ok() {
+                answer.result = Err(error.clone());
+            }
+            if answer.stayed.is_ok() {
+                answer.stayed = Err(error.clone());
+            }
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         self.appends.clear();
         self.changes.clear();
@@ -216,15 +230,6 @@ impl Group {
 
     /// Nothing of it happened, for this reason.
     pub(super) fn fail(&mut self, error: &CommitError) {
-        self.done.appends.clear();
-        self.done.changes.clear();
-        for answer in &mut self.done.answers {
-            if answer.result.is_ok() {
-                answer.result = Err(error.clone());
-            }
-            if answer.stayed.is_ok() {
-                answer.stayed = Err(error.clone());
-            }
-        }
+        self.done.fail(error);
     }
 }

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::cache::RecentBudget;
 use super::group::Done;
-use crate::commit::Appended;
+use crate::commit::{Appended, CommitError};
 use crate::engine::Engine;
 use crate::replies::Replies;
 use crate::table::Table;
@@ -89,7 +89,7 @@ impl Publisher {
         drop(line);
         let mut work = self.work.lock();
         done.take_ahead(&mut |answer| work.replies.add(answer));
-        work.replies.send();
+        self.send(&mut work.replies);
     }
 
     /// Wait until all groups are visible.
@@ -130,16 +130,26 @@ impl Publisher {
         Closing(self)
     }
 
-    /// Readers and followers see the group; then whoever sent it hears of it.
+    /// Readers and followers see the group; then whoever sent it hears of it. If one of them
+    /// panics the store has failed, and the others still hear.
     fn publish(&self, done: &mut Done) {
         let mut work = self.work.lock();
-        work.show(&self.engine, done);
+        let shown = self.engine.guard("a follower", || work.show(&self.engine, done));
+        if let Err(reason) = shown {
+            done.fail(&CommitError::Failed(reason));
+        }
         for answer in done.answers.drain(..) {
             work.replies.add(answer);
         }
         self.engine.queue.done(done.bytes);
-        work.replies.send();
+        self.send(&mut work.replies);
         done.clear();
+    }
+
+    fn send(&self, replies: &mut Replies) {
+        if replies.send() > 0 {
+            self.engine.has_panicked("a receiver of answers");
+        }
     }
 }
 
