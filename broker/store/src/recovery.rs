@@ -193,7 +193,14 @@ pub(crate) fn restore_partitions(engine: &Engine, manifest: Manifest) -> Result<
         let partition = engine.catalog.partition(row.id).ok_or_else(|| {
             damaged_tables(format!("partition {} belongs to no stream", row.id.0))
         })?;
-        partition.restore(row.start, row.end, segments.remove(&row.id).unwrap_or_default());
+        let own = segments.remove(&row.id).unwrap_or_default();
+        let reach = own.last().map_or(row.start, |last| last.next.max(row.start));
+        if row.end > reach {
+            let (id, end) = (row.id.0, row.end);
+            let what = format!("partition {id} ends at offset {end}, its segments at {reach}");
+            return Err(damaged_tables(what));
+        }
+        partition.restore(row.start, row.end, own);
     }
     Ok(())
 }

@@ -3,17 +3,18 @@
 
 mod backend;
 mod database;
+mod manifest;
 mod overlay;
 
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use parking_lot::{RwLock, RwLockUpgradableReadGuard};
 
-pub(crate) use database::{
-    Checkpoint, Database, DatabaseError, DatabaseFailure, Manifest, NAME as DATABASE_FILE,
-    PartitionRow, Rearrangement, SealedRow, SegmentRow,
+pub(crate) use database::{Database, DatabaseError, DatabaseFailure, NAME as DATABASE_FILE};
+pub(crate) use manifest::{
+    Checkpoint, Manifest, PartitionRow, Rearrangement, SealedRow, SegmentRow,
 };
 pub(crate) use overlay::Layer;
 
@@ -91,7 +92,13 @@ impl Tables {
         range: Range<'_>,
         visit: &mut VisitRow<'_>,
     ) -> Result<(), DatabaseError> {
-        let (newest, parts, snapshot) = self.collect(table, range)?;
+        let (newest, parts, snapshot) = match self.collect(table, range) {
+            Err(error) if error.is_of_an_old_handle() => {
+                self.database.settle();
+                self.collect(table, range)?
+            }
+            collected => collected?,
+        };
         self.tidy();
         let parts = parts.iter().map(Arc::as_ref).chain([&newest]);
         let mut changed = Merged::of(parts, table, range);
@@ -109,7 +116,7 @@ impl Tables {
                 _ => ControlFlow::Continue(()),
             }
         };
-        if snapshot.scan(table, range, &mut on_disk)?.is_break() {
+        if self.scan_on_disk(&snapshot, table, range, &mut on_disk)?.is_break() {
             return Ok(());
         }
         for (key, row) in changed {
@@ -120,6 +127,32 @@ impl Tables {
             }
         }
         Ok(())
+    }
+
+    /// The rows in the database. Where its handle broke in between, the new one carries on; what
+    /// it holds may be one checkpoint newer, which is as new as what is merged with it.
+    fn scan_on_disk(
+        &self,
+        snapshot: &Snapshot,
+        table: Table,
+        range: Range<'_>,
+        visit: &mut VisitRow<'_>,
+    ) -> Result<ControlFlow<()>, DatabaseError> {
+        let mut last: Option<Vec<u8>> = None;
+        let scanned = snapshot.scan(table, range, &mut |key, value| {
+            let last = last.get_or_insert_default();
+            last.clear();
+            last.extend_from_slice(key);
+            visit(key, value)
+        });
+        match scanned {
+            Err(error) if error.is_of_an_old_handle() => {
+                self.database.settle();
+                let from = last.as_deref().map_or(range.0, Bound::Excluded);
+                self.database.snapshot()?.scan(table, (from, range.1), visit)
+            }
+            scanned => scanned,
+        }
     }
 
     /// What a scan needs to know, as of one moment: a copy of the newest changes in the range, the
@@ -157,5 +190,55 @@ impl Overlay {
     fn parts(&self) -> Vec<Arc<Part>> {
         let frozen = self.frozen.iter().map(Arc::as_ref).chain([&self.active]);
         frozen.flat_map(Layer::aside).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Checkpoint, Database, Layer, Manifest, Tables};
+    use crate::commit::TableChange;
+    use crate::disk::sim::SimDisk;
+    use crate::table::Table;
+    use std::ops::{Bound, ControlFlow};
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    #[test]
+    fn rows_are_read_while_the_database_is_opened_again_on_a_full_disk() {
+        let disk = SimDisk::new(1);
+        let start = Checkpoint { epoch: 1, next_lsn: 1 };
+        Database::create(&*disk, start).expect("made");
+        let database = Database::open(disk.clone(), 0).expect("opens");
+        database.release().expect("released");
+        let mut layer = Layer::default();
+        for n in 0..500_u32 {
+            let key = n.to_be_bytes();
+            layer.apply(TableChange::new(Table::Cursors, key[..].into(), Some([7; 90].into())));
+        }
+        database.advance(&layer, &Manifest::default(), start).expect("written");
+        let tables = Tables::new(database);
+        let read = || {
+            let row = tables.get(Table::Cursors, &9_u32.to_be_bytes()).map_err(|e| e.to_string());
+            let mut count = 0;
+            let all = (Bound::Unbounded, Bound::Unbounded);
+            let scanned = tables.scan(Table::Cursors, all, &mut |_, _| {
+                count += 1;
+                ControlFlow::Continue(())
+            });
+            (row.map(|row| row.is_some()), scanned.map(|()| count).map_err(|e| e.to_string()))
+        };
+        let (sender, answers) = mpsc::channel();
+        thread::scope(|scope| {
+            let early = tables.database.while_broken(
+                &|full| disk.set_capacity(full.then(|| disk.used_bytes())),
+                || {
+                    scope.spawn(move || sender.send(read()).expect("somebody listens"));
+                    answers.recv_timeout(Duration::from_millis(300)).ok()
+                },
+            );
+            let late = || answers.recv_timeout(Duration::from_secs(60)).expect("it goes on");
+            assert_eq!(early.unwrap_or_else(late), (Ok(true), Ok(500)));
+        });
     }
 }

@@ -74,7 +74,16 @@ impl SimDisk {
 
     /// Have room for this many bytes in all files together, or for any number.
     pub fn set_capacity(&self, bytes: Option<u64>) {
-        self.state.lock().faults.capacity = bytes;
+        let mut state = self.state.lock();
+        state.faults.capacity = bytes;
+        state.faults.is_quota = false;
+    }
+
+    /// The same, but somebody else's rule keeps it from growing.
+    pub fn set_quota(&self, bytes: Option<u64>) {
+        let mut state = self.state.lock();
+        state.faults.capacity = bytes;
+        state.faults.is_quota = true;
     }
 
     /// Is there a limit to its room?

@@ -11,11 +11,15 @@ use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, Wr
 use tidewire_proto::id::PartitionId;
 
 use super::backend::{FileBackend, Held};
+use super::manifest::{Checkpoint, Manifest, PartitionRow, Rearrangement, SealedRow, SegmentRow};
 use super::overlay::{Layer, is_inverted};
+#[cfg(test)]
+use crate::commit::TableChange;
 use crate::disk::{Disk, File, OpenMode};
 use crate::error::OpenError;
 use crate::read::VisitRow;
 use crate::table::Table;
+use crate::wal::is_full;
 
 /// Its file.
 pub(crate) const NAME: &str = "tables.redb";
@@ -33,70 +37,6 @@ const SEGMENTS: TableDefinition<'_, (u32, u64), (u64, u64, i64, bool)> =
 /// were taken out.
 const SEALED: TableDefinition<'_, (u32, u64), (u8, u32, bool)> = TableDefinition::new("sealed");
 const SEALED_VERSION: u8 = 1;
-
-/// Where recovery starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Checkpoint {
-    /// The first file of the write-ahead log that is still needed.
-    pub(crate) epoch: u64,
-    /// The number of its first frame.
-    pub(crate) next_lsn: u64,
-}
-
-/// What the checkpoint says about a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PartitionRow {
-    pub(crate) id: PartitionId,
-    /// Its first offset.
-    pub(crate) start: u64,
-    /// The offset behind the last record in its segments.
-    pub(crate) end: u64,
-}
-
-/// What the checkpoint says about a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SegmentRow {
-    pub(crate) partition: PartitionId,
-    pub(crate) base: u64,
-    /// The offset behind its last record.
-    pub(crate) next: u64,
-    /// Bytes that count; what lies behind them in the file does not exist.
-    pub(crate) bytes: u64,
-    pub(crate) max_timestamp: i64,
-    pub(crate) sealed: bool,
-}
-
-/// What was made of a sealed segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SealedRow {
-    pub(crate) partition: PartitionId,
-    pub(crate) base: u64,
-    /// Counts how often its files were written; part of their names.
-    pub(crate) generation: u32,
-    /// Records that newer ones replace were taken out.
-    pub(crate) compacted: bool,
-}
-
-/// Rows about partitions and segments: all of them, or those that changed.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Manifest {
-    pub(crate) partitions: Vec<PartitionRow>,
-    pub(crate) segments: Vec<SegmentRow>,
-    pub(crate) sealed: Vec<SealedRow>,
-}
-
-/// What happens to sealed segments, all of it or nothing.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Rearrangement {
-    /// Segments that take no more from now on.
-    pub(crate) rolled: Vec<SegmentRow>,
-    /// Segments whose files are others now.
-    pub(crate) replaced: Vec<(SegmentRow, SealedRow)>,
-    /// Segments that are no more: partition and base.
-    pub(crate) removed: Vec<(PartitionId, u64)>,
-    /// New first offsets.
-    pub(crate) starts: Vec<(PartitionId, u64)>,
-}
 
 /// What went wrong with the database.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +59,15 @@ impl DatabaseError {
 
     fn io(error: io::Error) -> Self {
         Self::new(redb::Error::Io(error))
+    }
+
+    fn is_full(&self) -> bool {
+        matches!(&*self.0, redb::Error::Io(error) if is_full(error))
+    }
+
+    /// The handle is one that an earlier error left of no use: another takes its place.
+    pub(super) fn is_of_an_old_handle(&self) -> bool {
+        matches!(&*self.0, redb::Error::PreviousIo | redb::Error::DatabaseClosed)
     }
 
     /// As a reason not to open the folder.
@@ -269,11 +218,18 @@ impl Database {
     }
 
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DatabaseError> {
-        guarded(|| {
+        let get = || {
             let Some(table) = self.snapshot()?.table(table)? else { return Ok(None) };
             let row = table.get(key).map_err(DatabaseError::new)?;
             Ok(row.map(|row| row.value().to_vec()))
-        })
+        };
+        match guarded(get) {
+            Err(error) if error.is_of_an_old_handle() => {
+                self.settle();
+                guarded(get)
+            }
+            row => row,
+        }
     }
 
     /// The rows as they are now, whatever happens later. Keep it short: it pins pages.
@@ -288,7 +244,10 @@ impl Database {
         manifest: &Manifest,
         checkpoint: Checkpoint,
     ) -> Result<(), (DatabaseFailure, DatabaseError)> {
-        self.change(|database| write(database, layer, manifest, checkpoint))
+        self.change(
+            |database| write(database, layer, manifest, checkpoint),
+            |found, _| found == checkpoint,
+        )
     }
 
     /// Change what sealed segments are, all or nothing.
@@ -296,32 +255,60 @@ impl Database {
         &self,
         rearrangement: &Rearrangement,
     ) -> Result<(), (DatabaseFailure, DatabaseError)> {
-        self.change(|database| {
-            let transaction = begin(database)?;
-            rearrange(&transaction, rearrangement).map_err(DatabaseError::new)?;
-            transaction.commit().map_err(DatabaseError::new)
-        })
+        self.change(
+            |database| {
+                let transaction = begin(database)?;
+                rearrange(&transaction, rearrangement).map_err(DatabaseError::new)?;
+                transaction.commit().map_err(DatabaseError::new)
+            },
+            |_, found| rearrangement.is_done_in(found),
+        )
     }
 
-    /// One transaction at a time: a database that has to be opened again must not be in use.
+    /// One transaction at a time: a database that has to be opened again must not be in use. A
+    /// commit that failed may be there all the same: `is_done` tells, by what is found then.
     fn change(
         &self,
         work: impl FnOnce(&redb::Database) -> Result<(), DatabaseError>,
+        is_done: impl FnOnce(Checkpoint, &Manifest) -> bool,
     ) -> Result<(), (DatabaseFailure, DatabaseError)> {
         let _one = self.changing.lock();
         // The lock is for the handle alone: readers must not wait for a commit of the database.
         let current = Arc::clone(&self.open.read());
         let Err(error) = guarded(|| work(current.get())) else { return Ok(()) };
-        let full = matches!(&*error.0, redb::Error::Io(io) if io.kind() == ErrorKind::StorageFull);
-        if !full {
+        if !error.is_full() {
             return Err((DatabaseFailure::Fatal, error));
         }
-        // After an error it refuses everything; opened again, it stands at its last commit.
-        match self.open_again() {
-            Ok(database) => *self.open.write() = Handle::new(database),
-            Err(error) => return Err((DatabaseFailure::Fatal, error)),
-        }
-        Err((DatabaseFailure::Full, error))
+        // After an error it refuses everything; opened again, it stands at its last commit, which
+        // is on disk now: opening writes and syncs the page that names it.
+        let database = self.open_again().map_err(|error| (DatabaseFailure::Fatal, error))?;
+        *self.open.write() = Handle::new(database);
+        let (checkpoint, manifest) =
+            self.load().map_err(|error| (DatabaseFailure::Fatal, error))?;
+        if is_done(checkpoint, &manifest) { Ok(()) } else { Err((DatabaseFailure::Full, error)) }
+    }
+
+    /// What happens between an error for lack of room and the end of opening again.
+    #[cfg(test)]
+    pub(super) fn while_broken<T>(&self, set_full: &dyn Fn(bool), work: impl FnOnce() -> T) -> T {
+        let _one = self.changing.lock();
+        set_full(true);
+        let current = Arc::clone(&self.open.read());
+        let long = vec![1; 1 << 20].into();
+        let mut layer = Layer::default();
+        layer.apply(TableChange::new(Table::Meta, b"long"[..].into(), Some(long)));
+        let start = Checkpoint { epoch: 1, next_lsn: 1 };
+        let written = guarded(|| write(current.get(), &layer, &Manifest::default(), start));
+        assert!(written.is_err_and(|error| error.is_full()));
+        let answer = work();
+        set_full(false);
+        *self.open.write() = Handle::new(self.open_again().expect("there is room"));
+        answer
+    }
+
+    /// Wait until whoever changes the database is done: it is the one to open it again.
+    pub(super) fn settle(&self) {
+        drop(self.changing.lock());
     }
 
     fn open_again(&self) -> Result<redb::Database, DatabaseError> {
@@ -517,4 +504,80 @@ fn rearrange(
 
 fn definition(table: Table) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
     TableDefinition::new(table.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Checkpoint, Database, DatabaseError, DatabaseFailure, Layer, Manifest};
+    use super::{PartitionRow, Rearrangement};
+    use crate::commit::TableChange;
+    use crate::disk::sim::{Fault, SimDisk};
+    use crate::table::Table;
+    use std::sync::Arc;
+    use tidewire_proto::id::PartitionId;
+
+    const START: Checkpoint = Checkpoint { epoch: 1, next_lsn: 1 };
+    const THEN: Checkpoint = Checkpoint { epoch: 2, next_lsn: 9 };
+
+    fn made(disk: &Arc<SimDisk>) -> Database {
+        Database::create(&**disk, START).expect("made");
+        let database = Database::open(disk.clone(), 1 << 20).expect("opens");
+        database.release().expect("released");
+        database
+    }
+
+    fn rows(bytes: usize) -> Layer {
+        let mut layer = Layer::default();
+        let row = Some(vec![7; bytes].into());
+        layer.apply(TableChange::new(Table::Cursors, b"row"[..].into(), row));
+        layer
+    }
+
+    type Answer = Result<(), (DatabaseFailure, DatabaseError)>;
+
+    /// Whichever sync fails for lack of room: the answer says what is there.
+    fn check(change: fn(&Database) -> Answer, is_done: fn(&Database) -> bool) {
+        let (mut done, mut refused) = (0, 0);
+        for after in 0..6 {
+            let disk = SimDisk::new(after);
+            let database = made(&disk);
+            disk.fail_once(Fault::FullSync, after);
+            let answer = change(&database);
+            assert_eq!(answer.is_ok(), is_done(&database), "sync {after}");
+            if disk.faults_met() > 0 {
+                *(if answer.is_ok() { &mut done } else { &mut refused }) += 1;
+            }
+        }
+        assert!(done > 0 && refused > 0, "{done} done, {refused} refused");
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_found_after_its_sync_failed_has_happened() {
+        let advance = |database: &Database| {
+            let start = PartitionRow { id: PartitionId(0), start: 0, end: 0 };
+            let manifest = Manifest { partitions: vec![start], ..Manifest::default() };
+            database.advance(&rows(100), &manifest, THEN)
+        };
+        check(advance, |database| database.load().expect("readable").0 == THEN);
+    }
+
+    #[test]
+    fn a_rearrangement_that_is_found_after_its_sync_failed_has_happened() {
+        let rearrange = |database: &Database| {
+            let starts = vec![(PartitionId(0), 5)];
+            database.rearrange(&Rearrangement { starts, ..Rearrangement::default() })
+        };
+        check(rearrange, |database| !database.load().expect("readable").1.partitions.is_empty());
+    }
+
+    #[test]
+    fn a_quota_that_is_used_up_is_a_full_disk_to_the_tables() {
+        let disk = SimDisk::new(1);
+        let database = made(&disk);
+        disk.set_quota(Some(disk.used_bytes()));
+        let refused = database.advance(&rows(1 << 20), &Manifest::default(), THEN);
+        assert_eq!(refused.expect_err("no room").0, DatabaseFailure::Full);
+        disk.set_quota(None);
+        database.advance(&rows(1 << 20), &Manifest::default(), THEN).expect("there is room");
+    }
 }

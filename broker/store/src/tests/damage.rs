@@ -9,6 +9,7 @@ use super::crash::KEEP;
 use super::harness::{open, options, put, texts};
 use crate::disk::sim::{Loss, SimDisk};
 use crate::disk::{Disk, OpenMode};
+use crate::tables::{Database, Layer, Manifest, PartitionRow};
 use crate::{OpenError, Store};
 
 fn filled(records: usize) -> Arc<SimDisk> {
@@ -39,6 +40,28 @@ fn damage_with_good_frames_behind_it_stops_the_start() {
         OpenError::Damaged { file, position, .. } => {
             assert_eq!(file, FIRST_WAL);
             assert!(position > 4096 && position <= 4696, "{position}");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_partition_whose_segments_end_too_early_stops_the_start() {
+    let disk = filled(10);
+    let (store, _) = open(disk.clone()).expect("opens");
+    store.shutdown().expect("all of it goes to its segment");
+    let disk = disk.restart(KEEP, 2);
+    let database = Database::open(disk.clone(), 1 << 20).expect("opens");
+    database.release().expect("released");
+    let (checkpoint, _) = database.load().expect("readable");
+    let row = PartitionRow { id: PartitionId(0), start: 0, end: 12 };
+    let manifest = Manifest { partitions: vec![row], ..Manifest::default() };
+    database.advance(&Layer::default(), &manifest, checkpoint).expect("written");
+    drop(database);
+    match refusal(&disk) {
+        OpenError::Damaged { file, what, .. } => {
+            assert_eq!(file, "tables.redb");
+            assert!(what.contains("offset 12") && what.contains("at 10"), "{what}");
         }
         other => panic!("{other}"),
     }

@@ -38,7 +38,9 @@ impl SimFile {
         let current = state.inodes.get(&self.inode).map_or(0, Inode::length);
         let growth = (length as u64).saturating_sub(current);
         if growth > 0 && state.used_bytes() + growth > capacity {
-            return Err(ErrorKind::StorageFull.into());
+            let is_quota = state.faults.is_quota;
+            let kind = if is_quota { ErrorKind::QuotaExceeded } else { ErrorKind::StorageFull };
+            return Err(kind.into());
         }
         Ok(())
     }

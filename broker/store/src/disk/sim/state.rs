@@ -192,6 +192,8 @@ pub(super) struct Faults {
     pub(super) syncs_fail: bool,
     pub(super) writes_fail: bool,
     pub(super) capacity: Option<u64>,
+    /// It is a quota.
+    pub(super) is_quota: bool,
     pub(super) changes: u64,
 }
 
