@@ -1,6 +1,8 @@
 //! Reads batches from wherever they are: memory, write-ahead log, segments. Never holds the
 //! writer up.
 
+use std::io::ErrorKind;
+
 use bytes::Bytes;
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::Batch;
@@ -55,6 +57,7 @@ fn read_segment(
     match segment::read(located, from, bytes_max) {
         Ok(stretch) => Ok(Some(stretch)),
         Err(_) if !partition.has(segment) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(segment::miss(located))),
         Err(error) => Err(ReadError::Io(error.to_string())),
     }
 }

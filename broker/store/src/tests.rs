@@ -12,6 +12,7 @@ mod panics;
 mod real;
 mod retention;
 mod seal;
+mod sectors;
 mod sieves;
 mod simulated;
 mod time;

@@ -1,5 +1,7 @@
 //! From a time to an offset. Exact for the record; never assumes that timestamps only grow.
 
+use std::io::ErrorKind;
+
 use tidewire_proto::id::PartitionId;
 
 use crate::engine::Engine;
@@ -26,6 +28,8 @@ pub(crate) fn offset_at(
                 match segment::time_hint(engine.located(&partition, &found), timestamp_ms) {
                     Ok(hint) => hint.max(from).max(found.base),
                     Err(_) if !partition.has(&found) => continue,
+                    // Reading it says so, and goes on behind it.
+                    Err(error) if error.kind() == ErrorKind::NotFound => found.base.max(from),
                     Err(error) => return Err(ReadError::Io(error.to_string())),
                 }
             }

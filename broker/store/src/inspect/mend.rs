@@ -9,7 +9,9 @@ use super::finding::{Hole, Mend};
 use super::view::{CACHE_BYTES, names_in};
 use crate::disk::{Disk, File, OpenMode};
 use crate::options::StoreOptions;
-use crate::segment::{index_name, is_sieves, rebuild_index, segment_name, sieves_name};
+use crate::segment::{
+    index_name, is_sieves, read_around, rebuild_index, segment_name, sieves_name,
+};
 use crate::tables::{Database, Layer, Manifest, SegmentRow};
 use crate::wal::{WAL_DIR, WalFile, create_dir, epoch_of, name_of};
 
@@ -23,32 +25,36 @@ const GAP_BYTES_MAX: u64 = 64 << 20;
 /// What became of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mended {
-    /// It is put right.
-    Done,
+    /// It is put right; so many bytes of what was there could not be read.
+    Done(u64),
     /// It cannot be.
     Not,
 }
 
 /// Put one thing right. What goes is kept in the folder `backup` first, if one is named.
 pub(super) fn mend(disk: &Arc<dyn Disk>, mend: &Mend, backup: Option<&str>) -> io::Result<Mended> {
-    let keeper = Keeper { disk: &**disk, backup };
+    let mut keeper = Keeper { disk: &**disk, backup, unread: 0 };
     match mend {
         Mend::Nothing => return Ok(Mended::Not),
         Mend::CutLog { epoch, position, is_first } => {
-            cut_log(&keeper, (*epoch, *position), *is_first)?;
+            cut_log(&mut keeper, (*epoch, *position), *is_first)?;
         }
         Mend::Lengthen { epoch } => lengthen(&**disk, *epoch)?,
-        Mend::Gap(hole) => return fill(disk, &keeper, hole),
+        Mend::Gap(hole) => return fill(disk, &mut keeper, hole),
         Mend::Index { folder, segment, .. } => {
             keeper.set_aside(&index_name(folder, segment))?;
             rebuild_index(&**disk, folder, segment)?;
         }
     }
-    Ok(Mended::Done)
+    Ok(Mended::Done(keeper.unread))
 }
 
 /// The log ends at this byte of this file; nothing behind it is left.
-fn cut_log(keeper: &Keeper<'_>, (epoch, position): (u64, u64), is_first: bool) -> io::Result<()> {
+fn cut_log(
+    keeper: &mut Keeper<'_>,
+    (epoch, position): (u64, u64),
+    is_first: bool,
+) -> io::Result<()> {
     let disk = keeper.disk;
     forget_sieves(disk)?;
     let mut file_bytes = StoreOptions::default().wal_file_bytes;
@@ -110,7 +116,7 @@ fn lengthen(disk: &dyn Disk, epoch: u64) -> io::Result<()> {
 }
 
 /// Put a gap where the hole is. At the end of a segment it may be shorter than what it replaces.
-fn fill(disk: &Arc<dyn Disk>, keeper: &Keeper<'_>, hole: &Hole) -> io::Result<Mended> {
+fn fill(disk: &Arc<dyn Disk>, keeper: &mut Keeper<'_>, hole: &Hole) -> io::Result<Mended> {
     let name = segment_name(&hole.folder, &hole.segment);
     keeper.set_aside(&sieves_name(&hole.folder, &hole.segment))?;
     let offsets = hole.offsets.1 - hole.offsets.0;
@@ -126,7 +132,7 @@ fn fill(disk: &Arc<dyn Disk>, keeper: &Keeper<'_>, hole: &Hole) -> io::Result<Me
     let file = disk.open(&name, OpenMode::Write)?;
     keeper.keep(&name, &*file, hole.bytes)?;
     put(&*file, &gap, hole.offsets.0, hole.bytes.0)?;
-    Ok(Mended::Done)
+    Ok(Mended::Done(keeper.unread))
 }
 
 fn put(file: &dyn File, gap: &Batch, base: u64, position: u64) -> io::Result<()> {
@@ -138,7 +144,7 @@ fn put(file: &dyn File, gap: &Batch, base: u64, position: u64) -> io::Result<()>
 /// The rest of a segment, or all of it. The file is right before the checkpoint says so.
 fn fill_tail(
     disk: &Arc<dyn Disk>,
-    keeper: &Keeper<'_>,
+    keeper: &mut Keeper<'_>,
     hole: &Hole,
     name: &str,
 ) -> io::Result<Mended> {
@@ -168,7 +174,7 @@ fn fill_tail(
     }
     bytes += gap.map_or(0, |gap| gap.bytes().len() as u64);
     record_length(disk, hole, bytes)?;
-    Ok(Mended::Done)
+    Ok(Mended::Done(keeper.unread))
 }
 
 /// Tell the checkpoint how long the segment is now.
@@ -195,16 +201,19 @@ fn record_length(disk: &Arc<dyn Disk>, hole: &Hole, bytes: u64) -> io::Result<()
 struct Keeper<'a> {
     disk: &'a dyn Disk,
     backup: Option<&'a str>,
+    /// Bytes that the disk could not read.
+    unread: u64,
 }
 
 impl Keeper<'_> {
-    /// Keep bytes of a file, without the zeros at their end.
-    fn keep(&self, name: &str, file: &dyn File, (from, to): (u64, u64)) -> io::Result<()> {
-        let Some(backup) = self.backup else { return Ok(()) };
+    /// Keep bytes of a file, without the zeros at their end. What the disk cannot read is kept as
+    /// zeros, and counted.
+    fn keep(&mut self, name: &str, file: &dyn File, (from, to): (u64, u64)) -> io::Result<()> {
         let length =
             usize::try_from(to.saturating_sub(from)).map_err(|_| ErrorKind::FileTooLarge)?;
         let mut bytes = vec![0; length];
-        file.read_exact_at(&mut bytes, from)?;
+        self.unread += read_around(file, &mut bytes, from)?;
+        let Some(backup) = self.backup else { return Ok(()) };
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         if used == 0 {
             return Ok(());

@@ -125,7 +125,7 @@ impl Layered {
         let shows = usize::try_from(shows).unwrap_or(usize::MAX).min(out.len());
         let (shown, blank) = out.split_at_mut(shows);
         if let (Some(below), false) = (&self.below, shown.is_empty()) {
-            below.read_exact_at(shown, offset)?;
+            Self::read_below(state, &**below, shown, offset)?;
         }
         blank.fill(0);
         let end = offset + out.len() as u64;
@@ -135,6 +135,24 @@ impl Layered {
             let to = end.min(start + PAGE_BYTES as u64);
             let (source, target) = (within(*start, from, to), within(offset, from, to));
             out[target].copy_from_slice(&page[source]);
+        }
+        Ok(())
+    }
+
+    /// What cannot be read below does not matter where it is changed.
+    fn read_below(state: &State, below: &dyn File, out: &mut [u8], offset: u64) -> io::Result<()> {
+        if below.read_exact_at(out, offset).is_ok() {
+            return Ok(());
+        }
+        let (mut rest, mut at) = (out, offset);
+        while !rest.is_empty() {
+            let inside = within(at - at % PAGE_BYTES as u64, at, at).start;
+            let length = (PAGE_BYTES - inside).min(rest.len());
+            let (piece, behind) = rest.split_at_mut(length);
+            if !state.pages.contains_key(&(at - inside as u64)) {
+                below.read_exact_at(piece, at)?;
+            }
+            (rest, at) = (behind, at + length as u64);
         }
         Ok(())
     }
@@ -150,7 +168,10 @@ impl Layered {
         while start < end {
             if !state.pages.contains_key(&start) {
                 let mut page = vec![0; PAGE_BYTES];
-                self.read(state, &mut page, start)?;
+                let is_replaced = offset <= start && start + PAGE_BYTES as u64 <= end;
+                if !is_replaced {
+                    self.read(state, &mut page, start)?;
+                }
                 state.pages.insert(start, page.into());
             }
             let from = offset.max(start);

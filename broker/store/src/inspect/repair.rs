@@ -78,11 +78,10 @@ fn run(disk: &Arc<dyn Disk>, backup: Option<&str>) -> Result<Plan, LookError> {
         let findings = verify(disk, &mut |_| ())?.findings;
         let mut did_something = false;
         for finding in &findings {
-            match mend(disk, &finding.mend, backup).map_err(OpenError::from)? {
-                Mended::Not => continue,
-                Mended::Done => did_something = true,
-            }
-            plan.steps.push(step(finding));
+            let mended = mend(disk, &finding.mend, backup).map_err(OpenError::from)?;
+            let Mended::Done(unread) = mended else { continue };
+            did_something = true;
+            plan.steps.push(step(finding, unread));
         }
         if !did_something {
             plan.left = findings;
@@ -92,13 +91,16 @@ fn run(disk: &Arc<dyn Disk>, backup: Option<&str>) -> Result<Plan, LookError> {
     Ok(plan)
 }
 
-fn step(finding: &Finding) -> Step {
+fn step(finding: &Finding, unread: u64) -> Step {
     Step {
         damage: finding.damage,
         file: finding.file.clone(),
         position: finding.position,
         what: finding.what.clone(),
-        action: action(finding),
+        action: match unread {
+            0 => action(finding),
+            _ => format!("{}; the disk cannot read {unread} bytes of them", action(finding)),
+        },
         affected: finding.affected.clone(),
         means: finding.means.clone(),
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch};
+use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch, Outline};
 
 use crate::disk::{Disk, File, OpenMode};
 use crate::partition::Segment;
@@ -102,6 +102,9 @@ impl Walker {
 
     /// The next place from which the rest can be read: position and offset.
     fn resume(&mut self, position: u64, expected: u64) -> Option<(u64, u64)> {
+        if let Some(found) = self.behind(position, expected) {
+            return Some(found);
+        }
         let mut at = position + 1;
         while at + BATCH_HEADER_BYTES as u64 <= self.source.end {
             let Ok(window) = self.source.window(at) else {
@@ -121,7 +124,19 @@ impl Walker {
         None
     }
 
-    /// A payload may hold a batch of its own: the right one has its successor behind it.
+    /// Where the header of a damaged batch still says how long it is, nothing inside it is looked
+    /// at.
+    fn behind(&mut self, position: u64, expected: u64) -> Option<(u64, u64)> {
+        let damaged = self.outline(position)?;
+        let behind = position + damaged.bytes as u64;
+        let base = self.outline(behind)?.base_offset;
+        let said = damaged.base_offset == expected && damaged.next_offset == base;
+        let is_later = base > expected && base < self.last;
+        (is_later && (said || self.leads_on(behind, base))).then_some((behind, base))
+    }
+
+    /// A payload may hold a batch of its own: the right one has its successor behind it. If that
+    /// is damaged, the one behind it says so.
     fn leads_on(&mut self, position: u64, base: u64) -> bool {
         let Ok(batch) = self.batch(position, base) else { return false };
         let behind = position + batch.bytes().len() as u64;
@@ -129,8 +144,19 @@ impl Walker {
         if next == self.last {
             return behind == self.source.end;
         }
-        let header = self.source.read(behind, BATCH_HEADER_BYTES as u64);
-        header.is_ok_and(|header| Batch::base_offset_in(&header) == Some(next))
+        let Some(found) = self.outline(behind) else { return false };
+        if found.base_offset == next {
+            return true;
+        }
+        let behind = behind + found.bytes as u64;
+        let last = self.last;
+        let later = |found: Outline| (next + 1..last).contains(&found.base_offset);
+        behind == self.source.end || self.outline(behind).is_some_and(later)
+    }
+
+    fn outline(&mut self, position: u64) -> Option<Outline> {
+        let header = self.source.read(position, BATCH_HEADER_BYTES as u64).ok()?;
+        Batch::outline(&header)
     }
 }
 

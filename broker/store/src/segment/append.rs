@@ -1,7 +1,7 @@
 //! Moves batches from the write-ahead log to the end of a partition's segments, synced. Whether
 //! they count is decided by the checkpoint after.
 
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,6 +27,12 @@ pub(crate) struct Sources<'a> {
     pub(crate) segment_bytes_max: u64,
     /// Make sieves of what moves.
     pub(crate) sift: bool,
+}
+
+impl Sources<'_> {
+    fn has_room(&self, segment: &Segment, one: &Placed) -> bool {
+        segment.bytes + u64::from(one.bytes) <= self.segment_bytes_max
+    }
 }
 
 /// A segment that is new or has grown.
@@ -56,24 +62,12 @@ pub(crate) fn append(
     let mut open: Option<OpenSegment> = None;
     for one in placed {
         let batch = fetch(sources.wal, one)?;
-        let room =
-            |segment: &Segment| segment.bytes + u64::from(one.bytes) <= sources.segment_bytes_max;
-        if let Some(full) = open.take_if(|open| !room(&open.segment)) {
+        if let Some(full) = open.take_if(|open| !sources.has_room(&open.segment, one)) {
             touched.push(full.finish(sources.disk, &partition.folder, true)?);
         }
         let target = match &mut open {
             Some(target) => target,
-            None => {
-                let last = touched.last().map(|grown| grown.segment);
-                let last = last.or_else(|| partition.last_segment());
-                let mut last = last.filter(|segment| !segment.sealed);
-                if let Some(full) = last.take_if(|last| !room(last)) {
-                    let full = OpenSegment::open(sources.disk, &partition.folder, Some(full), 0)?;
-                    touched.push(full.finish(sources.disk, &partition.folder, true)?);
-                }
-                let fresh = OpenSegment::open(sources.disk, &partition.folder, last, one.base)?;
-                open.insert(if sources.sift { fresh.sifting(partition) } else { fresh })
-            }
+            None => open.insert(target(sources, partition, one, &mut touched)?),
         };
         target.push(one, &batch)?;
     }
@@ -83,13 +77,34 @@ pub(crate) fn append(
     Ok(touched)
 }
 
+/// The segment that takes a batch: the last one, or a new one. The last one is sealed if there is
+/// no room in it, and also if its file is lost: what was in it must not stop what comes.
+fn target(
+    sources: Sources<'_>,
+    partition: &Partition,
+    one: &Placed,
+    touched: &mut Vec<Grown>,
+) -> Result<OpenSegment, AppendError> {
+    let (disk, folder) = (sources.disk, partition.folder.as_str());
+    let sifting = |open: OpenSegment| if sources.sift { open.sifting(partition) } else { open };
+    let last = touched.last().map(|grown| grown.segment).or_else(|| partition.last_segment());
+    if let Some(last) = last.filter(|segment| !segment.sealed) {
+        match OpenSegment::open(disk, folder, last) {
+            Ok(open) if sources.has_room(&last, one) => return Ok(sifting(open)),
+            Ok(full) => touched.push(full.finish(disk, folder, true)?),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                tracing::error!(folder, base = last.base, "a segment is lost; a new one begins");
+                touched.push(Grown { segment: Segment { sealed: true, ..last }, sieves: None });
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(sifting(OpenSegment::create(disk, folder, one.base)?))
+}
+
 /// Nothing is added to this segment any more.
 pub(crate) fn close(disk: &dyn Disk, folder: &str, segment: Segment) -> io::Result<Segment> {
-    let file = disk.open(&file_name(folder, &segment, BATCHES), OpenMode::Write)?;
-    let written = segment.bytes;
-    let chunk = Vec::new();
-    let open = OpenSegment { segment, file, temporary: None, chunk, written, sieves: None };
-    Ok(open.finish(disk, folder, true)?.segment)
+    Ok(OpenSegment::open(disk, folder, segment)?.finish(disk, folder, true)?.segment)
 }
 
 /// The batch as it lies in the write-ahead log, checked: damage must not move on.
@@ -117,18 +132,13 @@ struct OpenSegment {
 }
 
 impl OpenSegment {
-    fn open(
-        disk: &dyn Disk,
-        folder: &str,
-        last: Option<Segment>,
-        base: u64,
-    ) -> Result<Self, AppendError> {
-        if let Some(segment) = last {
-            let file = disk.open(&file_name(folder, &segment, BATCHES), OpenMode::Write)?;
-            let written = segment.bytes;
-            let (temporary, chunk) = (None, Vec::new());
-            return Ok(Self { segment, file, temporary, chunk, written, sieves: None });
-        }
+    fn open(disk: &dyn Disk, folder: &str, segment: Segment) -> io::Result<Self> {
+        let file = disk.open(&file_name(folder, &segment, BATCHES), OpenMode::Write)?;
+        let (temporary, chunk, written) = (None, Vec::new(), segment.bytes);
+        Ok(Self { segment, file, temporary, chunk, written, sieves: None })
+    }
+
+    fn create(disk: &dyn Disk, folder: &str, base: u64) -> io::Result<Self> {
         create_folder(disk, folder)?;
         let temporary = format!("{folder}/{base:020}.tmp");
         let file = disk.open(&temporary, OpenMode::Create)?;

@@ -7,6 +7,7 @@ use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch, Outline};
 
 use super::meter::Meter;
 use super::name::{INDEX, file_name};
+use super::sectors::read_around;
 use crate::disk::{Disk, File, OpenMode};
 use crate::partition::Segment;
 
@@ -76,7 +77,7 @@ impl SparseIndex {
         while self.covered < bytes {
             let length = (bytes - self.covered).min(chunk.len() as u64);
             let window = &mut chunk[..usize::try_from(length).expect("no longer than the chunk")];
-            file.read_exact_at(window, self.covered)?;
+            read_around(file, window, self.covered)?;
             if self.extend_with(window) == 0 {
                 break;
             }

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::sectors::read_around;
 use crate::disk::File;
 
 /// Bytes read from segments and the files beside them, since the start.
@@ -25,5 +26,18 @@ impl Meter {
         file.read_exact_at(&mut bytes, at)?;
         self.0.fetch_add(length as u64, Ordering::Relaxed);
         Ok(bytes)
+    }
+
+    /// The same, with zeros for what the disk cannot read. True if there are some.
+    pub(super) fn read_around(
+        &self,
+        file: &dyn File,
+        length: usize,
+        at: u64,
+    ) -> io::Result<(Vec<u8>, bool)> {
+        let mut bytes = vec![0; length];
+        let lost = read_around(file, &mut bytes, at)?;
+        self.count(length as u64);
+        Ok((bytes, lost > 0))
     }
 }

@@ -8,9 +8,10 @@ use tidewire_proto::record::Record;
 
 use super::archive::Located;
 use super::index::SparseIndex;
+use super::name::{BATCHES, file_name};
 use super::window::{AHEAD_BYTES, Window, open};
 use crate::disk::File;
-use crate::read::StoredBatch;
+use crate::read::{Quarantined, StoredBatch};
 use crate::sieve::Block;
 
 /// What a segment gave.
@@ -49,6 +50,20 @@ pub(crate) fn read(located: Located<'_>, from: u64, bytes_max: usize) -> io::Res
             stretch.batches.push(stored);
         }
     }
+}
+
+/// The file is not there: all of the segment is out of service, and readers go on behind it.
+pub(crate) fn miss(located: Located<'_>) -> Stretch {
+    let (partition, segment) = (located.partition, located.segment);
+    located.archive.quarantine(Quarantined {
+        partition: partition.id,
+        file: file_name(&partition.folder, segment, BATCHES),
+        position: 0,
+        from: segment.base,
+        to: segment.next,
+        what: "the file is missing".into(),
+    });
+    Stretch { batches: Vec::new(), next: segment.next }
 }
 
 /// The batches of a block from the one that holds `from` on.

@@ -10,6 +10,7 @@ use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch, Outline};
 use super::archive::Located;
 use super::name::{BATCHES, file_name};
 use crate::disk::{File, OpenMode};
+use crate::partition::Segment;
 use crate::read::{Quarantined, StoredBatch};
 
 /// Read ahead when it is not known what is wanted.
@@ -29,6 +30,8 @@ pub(super) struct Window<'a> {
     /// Read at once at least, so that small batches do not cost a call each.
     ahead: u64,
     is_damaged: bool,
+    /// The disk could not read all of `bytes`.
+    is_unread: bool,
 }
 
 impl<'a> Window<'a> {
@@ -50,6 +53,7 @@ impl<'a> Window<'a> {
             next: base,
             ahead,
             is_damaged: false,
+            is_unread: false,
         })
     }
 
@@ -63,8 +67,10 @@ impl<'a> Window<'a> {
         let length = usize::try_from(bytes.min(self.end - self.position))
             .map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
         if length > self.bytes.len() {
-            let read = self.located.archive.meter.read_at(&*self.file, length, self.position)?;
+            let meter = &self.located.archive.meter;
+            let (read, is_unread) = meter.read_around(&*self.file, length, self.position)?;
             self.bytes = Bytes::from(read);
+            self.is_unread = is_unread;
         }
         Ok(())
     }
@@ -157,24 +163,12 @@ impl<'a> Window<'a> {
     /// Go on at the next whole batch, wherever it begins, and note what lies before it.
     fn pass_damage(&mut self, what: String) -> io::Result<()> {
         let (from, position) = (self.next, self.position);
-        let end = self.located.segment.next;
         self.is_damaged = true;
-        self.next = end;
-        // A batch here would have the wrong offset, which its checksum does not cover.
-        while self.position < self.end {
-            self.have(1)?;
-            self.step(1);
-            self.have(BATCH_HEADER_BYTES)?;
-            let later = |batch: &Outline| {
-                batch.base_offset > from && batch.base_offset < end && self.fits(batch)
-            };
-            if let Some(outline) = Batch::outline(&self.bytes).filter(later)
-                && self.parsed(&outline)?.is_ok()
-            {
-                self.next = outline.base_offset;
-                break;
-            }
-        }
+        self.next = self.resume(from)?;
+        let what = match self.is_unread {
+            true => format!("{what}: the disk cannot read all of it"),
+            false => what,
+        };
         let (partition, segment) = (self.located.partition, self.located.segment);
         self.located.archive.quarantine(Quarantined {
             partition: partition.id,
@@ -184,6 +178,95 @@ impl<'a> Window<'a> {
             to: self.next,
             what,
         });
+        Ok(())
+    }
+
+    /// Go to the next place from which the rest can be read; answers its offset.
+    fn resume(&mut self, from: u64) -> io::Result<u64> {
+        if let Some(next) = self.step_over(from)? {
+            return Ok(next);
+        }
+        // A batch here would have the wrong offset, which its checksum does not cover.
+        while self.position < self.end {
+            self.step(1);
+            self.search(BATCH_HEADER_BYTES)?;
+            if let Some(next) = self.leads_on(from)? {
+                return Ok(next);
+            }
+        }
+        Ok(self.located.segment.next)
+    }
+
+    /// Where the header of a damaged batch still says how long it is, nothing inside it is looked
+    /// at.
+    fn step_over(&mut self, from: u64) -> io::Result<Option<u64>> {
+        self.search(BATCH_HEADER_BYTES)?;
+        let within = |batch: &Outline| self.position + batch.bytes as u64 <= self.end;
+        let Some(damaged) = Batch::outline(&self.bytes).filter(within) else { return Ok(None) };
+        let (position, bytes) = (self.position, self.bytes.clone());
+        self.step(damaged.bytes);
+        self.search(BATCH_HEADER_BYTES)?;
+        let said = Some(damaged.next_offset).filter(|_| damaged.base_offset == from);
+        let is_last = self.position == self.end && said == Some(self.located.segment.next);
+        if is_last || (said.is_some() && Batch::base_offset_in(&self.bytes) == said) {
+            return Ok(said);
+        }
+        let found = self.leads_on(from)?;
+        if found.is_none() {
+            (self.position, self.bytes) = (position, bytes);
+        }
+        Ok(found)
+    }
+
+    /// The offset of the batch here, if it is whole and the rest of the segment follows: a payload
+    /// may hold a batch of its own.
+    fn leads_on(&mut self, from: u64) -> io::Result<Option<u64>> {
+        let end = self.located.segment.next;
+        let later = |batch: &Outline| {
+            batch.base_offset > from && batch.base_offset < end && self.fits(batch)
+        };
+        let Some(batch) = Batch::outline(&self.bytes).filter(later) else { return Ok(None) };
+        let is_it = self.is_followed(&batch)? && self.parsed(&batch)?.is_ok();
+        Ok(is_it.then_some(batch.base_offset))
+    }
+
+    /// Is what follows a batch here the one that should, or the end? If that one is damaged, the
+    /// one behind it says so.
+    fn is_followed(&mut self, batch: &Outline) -> io::Result<bool> {
+        let Segment { next: last, bytes: end, .. } = *self.located.segment;
+        if batch.next_offset == last {
+            return Ok(self.position + batch.bytes as u64 == end);
+        }
+        let behind = self.position + batch.bytes as u64;
+        let Some(next) = self.outline_at(behind)? else { return Ok(false) };
+        if next.base_offset == batch.next_offset {
+            return Ok(true);
+        }
+        let behind = behind + next.bytes as u64;
+        let later = |found: Outline| (batch.next_offset + 1..last).contains(&found.base_offset);
+        Ok(behind == end || self.outline_at(behind)?.is_some_and(later))
+    }
+
+    /// The header at a position that need not be in memory.
+    fn outline_at(&self, position: u64) -> io::Result<Option<Outline>> {
+        if position + BATCH_HEADER_BYTES as u64 > self.end {
+            return Ok(None);
+        }
+        let place = usize::try_from(position - self.position).ok();
+        let known = place.and_then(|place| self.bytes.get(place..place + BATCH_HEADER_BYTES));
+        if let Some(header) = known {
+            return Ok(Batch::outline(header));
+        }
+        let meter = &self.located.archive.meter;
+        let (header, _) = meter.read_around(&*self.file, BATCH_HEADER_BYTES, position)?;
+        Ok(Batch::outline(&header))
+    }
+
+    /// As [`have`](Self::have), for a search that goes on from here step by step.
+    fn search(&mut self, bytes: usize) -> io::Result<()> {
+        if self.bytes.len() < bytes {
+            self.load(bytes as u64 + AHEAD_BYTES)?;
+        }
         Ok(())
     }
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use tidewire_proto::id::PartitionId;
-use tidewire_proto::record::Record;
+use tidewire_proto::record::{BatchBuilder, Record};
 
 use super::crash::KEEP;
-use super::harness::{open, options, put, texts};
+use super::harness::{append, batch, open, options, put, texts};
 use crate::disk::sim::{Loss, SimDisk};
 use crate::disk::{Disk, OpenMode};
+use crate::inspect::{Plan, Repair};
 use crate::tables::{Database, Layer, Manifest, PartitionRow};
-use crate::{OpenError, Store};
+use crate::{Append, Commit, OpenError, Store};
 
 fn filled(records: usize) -> Arc<SimDisk> {
     let disk = SimDisk::new(5);
@@ -207,6 +208,70 @@ fn a_segment_that_is_cut_short_serves_what_is_left() {
         file.set_len(33 * BATCH_BYTES + 20).expect("cut");
     };
     check_quarantine(damage, 33..50);
+}
+
+/// A publisher knows the format as well, and the checksum does not cover the base offset.
+#[test]
+fn a_batch_inside_the_payload_of_a_damaged_one_is_not_served_and_hides_nothing() {
+    // Payload, magic, length, base offset.
+    for at in [300, 16, 11, 7] {
+        for forged in [22, 45, 49] {
+            let disk = SimDisk::new(5);
+            let (store, _) = open(disk.clone()).expect("opens");
+            for n in 0..50 {
+                let inner = batch("forged");
+                let inner = [&inner.prefix(forged)[..], &inner.tail()].concat();
+                let mut builder = BatchBuilder::new();
+                let value = [&inner[..], &[b'x'; 300]].concat();
+                builder.push(1_000, Some(b"a/b"), Some(&value), &[]);
+                let append = match n {
+                    20 => Append::new(PartitionId(0), builder.finish()),
+                    n => append(0, &format!("record {n:02}")),
+                };
+                store.commit(Commit { appends: vec![append], changes: vec![] }).expect("put");
+            }
+            drop(store);
+            let disk = disk.restart(KEEP, 1);
+            disk.flip(FIRST_SEGMENT, 20 * BATCH_BYTES + at, 8);
+            let (store, _) = open(disk.clone()).expect("opens");
+            let offsets: Vec<_> = served(&store).iter().map(|(offset, _)| *offset).collect();
+            let expected: Vec<_> = (0..50).filter(|n| *n != 20).collect();
+            assert_eq!(offsets, expected, "a bit of byte {at}, forged: {forged}");
+            let (count, named) = store.quarantined();
+            assert_eq!((count, named[0].from, named[0].to), (1, 20, 21));
+            drop(store);
+            let plan = Repair::begin(disk.restart(KEEP, 1))
+                .and_then(|repair| repair.plan())
+                .expect("planned");
+            assert_eq!(lost(&plan), [(20, 21)]);
+        }
+    }
+}
+
+fn lost(plan: &Plan) -> Vec<(u64, u64)> {
+    let affected = plan.steps.iter().flat_map(|step| &step.affected);
+    affected.map(|affected| (affected.from, affected.to)).collect()
+}
+
+#[test]
+fn a_good_batch_between_two_damaged_ones_is_served_and_outlives_a_repair() {
+    for (first, second) in [(7, 7), (16, 7), (16, 70), (70, 16)] {
+        let disk = filled(50);
+        let (store, _) = open(disk.clone()).expect("opens");
+        store.shutdown().expect("all is in segments");
+        drop(store);
+        let disk = disk.restart(KEEP, 1);
+        let size = 61 + 7 + 3 + 8;
+        disk.flip(FIRST_SEGMENT, 5 * size + first, 8);
+        disk.flip(FIRST_SEGMENT, 7 * size + second, 8);
+        let (store, _) = open(disk.clone()).expect("opens");
+        let offsets: Vec<_> = served(&store).iter().map(|(offset, _)| *offset).collect();
+        assert_eq!(offsets, (0..50).filter(|n| ![5, 7].contains(n)).collect::<Vec<_>>());
+        drop(store);
+        let plan =
+            Repair::begin(disk.restart(KEEP, 1)).and_then(|repair| repair.plan()).expect("planned");
+        assert_eq!(lost(&plan), [(5, 6), (7, 8)], "{first}, {second}");
+    }
 }
 
 #[test]

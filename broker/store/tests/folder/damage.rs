@@ -238,9 +238,10 @@ fn expect_untouched(store: &Store) {
 }
 
 #[test]
-fn a_segment_that_is_short_or_missing_is_named() {
+fn a_segment_that_is_short_or_missing_is_named_and_the_rest_is_served() {
     let sample = killed();
     let name = &first_segment(sample.path());
+    let whole = texts(&open(sample.path()).expect("opens"), 0).expect("readable");
     let damages: [(&str, Damage); 3] = [
         ("empty", |folder, name| cut(folder, name, 0)),
         ("short", |folder, name| cut(folder, name, 1000)),
@@ -251,11 +252,14 @@ fn a_segment_that_is_short_or_missing_is_named() {
         copy(sample.path(), folder.path());
         damage(folder.path(), name);
         let store = open(folder.path()).expect("an old segment does not stop the start");
-        let said = match texts(&store, 0) {
-            Ok(_) => store.quarantined().1[0].file.clone(),
-            Err(error) => error.to_string(),
-        };
-        assert!(said.contains(name.as_str()), "{kind}: {said}");
+        let served = texts(&store, 0).unwrap_or_else(|error| panic!("{kind}: {error}"));
+        let (count, named) = store.quarantined();
+        assert_eq!((count, &named[0].file), (1, name), "{kind}");
+        let (from, to) = (named[0].from, named[0].to);
+        let lost = usize::try_from(from).expect("few")..usize::try_from(to).expect("few");
+        let expected = [&whole[..lost.start], &whole[lost.end..]].concat();
+        assert!(!lost.is_empty() && served == expected, "{kind}: {lost:?}");
+        assert!(lost.end < whole.len(), "{kind}: readers go on behind it");
         expect_untouched(&store);
     }
 }
