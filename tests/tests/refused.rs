@@ -31,6 +31,10 @@ fn reason(packet: &Packet) -> u8 {
 
 /// Publishes to the stream what makes it full, at this level.
 fn fill(broker: &mut Broker, qos: u8) {
+    // Only a reader who stays away is a reason to refuse.
+    let (mut away, _) = Wire::resume(broker.address(), Version::V5, "away");
+    away.subscribe(1, &[("full/#", 1)]);
+    away.disconnect();
     let mut writer = Wire::clean(broker.address(), Version::V5, "filler");
     for id in 1..=FILLED {
         let payload = format!("{id} {}", "x".repeat(1_000));

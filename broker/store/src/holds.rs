@@ -12,6 +12,8 @@ pub(crate) struct Holds {
     positions: Mutex<BTreeMap<String, BTreeMap<PartitionId, u64>>>,
     any_refused: AtomicBool,
     refused: RwLock<HashSet<PartitionId>>,
+    /// What each stream held when it was looked at last.
+    looked_at: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Holds {
@@ -52,6 +54,16 @@ impl Holds {
     pub(crate) fn refuse(&self, partitions: HashSet<PartitionId>) {
         self.any_refused.store(!partitions.is_empty(), Ordering::Relaxed);
         *self.refused.write() = partitions;
+    }
+
+    /// A stream was looked at, and holds so much.
+    pub(crate) fn looked_at(&self, stream: &str, bytes: u64) {
+        self.looked_at.lock().insert(stream.to_owned(), bytes);
+    }
+
+    /// How much more that is than the last time.
+    pub(crate) fn grown(&self, stream: &str, bytes: u64) -> u64 {
+        bytes.saturating_sub(self.looked_at.lock().get(stream).copied().unwrap_or(0))
     }
 
     /// The first of these partitions that takes no more.

@@ -188,6 +188,13 @@ impl Partition {
         (state.segments.clone(), open_bytes)
     }
 
+    /// What it holds, in segments and before.
+    pub(crate) fn bytes(&self) -> u64 {
+        let state = self.state.read();
+        let open_bytes = state.placed.iter().map(|placed| u64::from(placed.bytes)).sum::<u64>();
+        open_bytes + state.segments.iter().map(|segment| segment.bytes).sum::<u64>()
+    }
+
     /// What lies before `start` is no more.
     pub(crate) fn start_at(&self, start: u64) {
         let mut state = self.state.write();

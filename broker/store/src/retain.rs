@@ -14,6 +14,9 @@ use crate::segment;
 use crate::stream::Stream;
 use crate::tables::Rearrangement;
 
+/// Growth by this part of its limit is reason to look at a stream again.
+const LOOKS_PER_LIMIT: u64 = 16;
+
 /// What retention did with a stream, and what it will do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetentionReport {
@@ -71,6 +74,21 @@ pub(crate) fn retain(engine: &Engine, now_ms: i64) -> Vec<RetentionReport> {
     reports
 }
 
+/// Did a stream that may not hold more than so much for its readers grow past that since it was
+/// looked at?
+pub(crate) fn is_urgent(engine: &Engine) -> bool {
+    engine.catalog.streams().iter().any(|stream| {
+        let limit = stream.config.retention.hold_bytes;
+        if limit == u64::MAX {
+            return false;
+        }
+        let partitions = stream.partitions.iter().filter_map(|id| engine.catalog.partition(*id));
+        let bytes = partitions.map(|partition| partition.bytes()).sum();
+        let grown = engine.holds.grown(&stream.name, bytes);
+        bytes > limit && grown >= (limit / LOOKS_PER_LIMIT).max(1)
+    })
+}
+
 fn retain_stream(engine: &Engine, stream: &Stream, now_ms: i64) -> RetentionReport {
     let mut gone = Vec::new();
     let (mut deleted, forecast, verdict) = {
@@ -83,6 +101,7 @@ fn retain_stream(engine: &Engine, stream: &Stream, now_ms: i64) -> RetentionRepo
         let deleted = delete(engine, &holdings, &verdict, &mut gone);
         (deleted, forecast, verdict)
     };
+    engine.holds.looked_at(&stream.name, verdict.bytes);
     for (id, segment) in gone {
         if let Some(partition) = engine.catalog.partition(id) {
             segment::remove(&*engine.disk, &partition, &segment);
@@ -111,7 +130,8 @@ fn holdings(engine: &Engine, stream: &Stream) -> Vec<Holding> {
     let holding = |partition: std::sync::Arc<crate::partition::Partition>| {
         let (segments, open_bytes) = partition.holding();
         let held_from = lowest.get(&partition.id).copied();
-        Holding { id: partition.id, segments, open_bytes, held_from }
+        let (_, end) = partition.bounds();
+        Holding { id: partition.id, segments, open_bytes, end, held_from }
     };
     partitions.map(holding).collect()
 }

@@ -13,6 +13,8 @@ pub(crate) struct Holding {
     pub(crate) segments: Vec<Segment>,
     /// Bytes that are in no segment yet.
     pub(crate) open_bytes: u64,
+    /// The offset behind the last record.
+    pub(crate) end: u64,
     /// The first offset that some reader has not read.
     pub(crate) held_from: Option<u64>,
 }
@@ -48,7 +50,8 @@ pub(crate) fn decide(rule: &Retention, stream: &[Holding], now_ms: i64) -> Verdi
             (OnLimit::DeleteOldest, Some(index)) => state.delete(index),
             (OnLimit::DeleteOldest, None) => break,
             (OnLimit::Refuse, _) => {
-                refuse = true;
+                // Nobody is to be waited for: what is there, is there for its time.
+                refuse = (0..stream.len()).any(|index| state.waits(index));
                 break;
             }
         }
@@ -105,6 +108,15 @@ impl Deciding<'_> {
         self.front(index).is_some_and(|segment| segment.next > held_from)
     }
 
+    /// The oldest of what is left stays for a reader.
+    fn waits(&self, index: usize) -> bool {
+        let Holding { end, held_from, .. } = self.stream[index];
+        match self.front(index) {
+            Some(_) => self.is_held(index),
+            None => held_from.is_some_and(|from| from < end),
+        }
+    }
+
     /// Bytes of segments that would go if nobody waited for them.
     fn held_bytes(&self) -> u64 {
         let mut after = Deciding { delete: self.delete.clone(), ..*self };
@@ -150,8 +162,9 @@ mod tests {
             sealed: true,
             refined: None,
         };
-        let segments = (0..).zip(timestamps).map(segment).collect();
-        Holding { id: PartitionId(0), segments, open_bytes: 50, held_from }
+        let segments: Vec<_> = (0..).zip(timestamps).map(segment).collect();
+        let end = segments.len() as u64 * 10 + 5;
+        Holding { id: PartitionId(0), segments, open_bytes: 50, end, held_from }
     }
 
     fn rule(
@@ -213,6 +226,21 @@ mod tests {
         assert_eq!((verdict.refuse, verdict.bytes), (false, 150));
         let verdict = check(&rule(Some(10), None, 350, OnLimit::Refuse), &stream, &[0]);
         assert!(!verdict.refuse);
+    }
+
+    #[test]
+    fn nothing_is_refused_where_no_reader_is_in_the_way() {
+        let refuses = |held_from, age_ms| {
+            let stream = [holding(&[1, 2, 3], held_from), holding(&[4], None)];
+            decide(&rule(age_ms, None, 20, OnLimit::Refuse), &stream, 1_000).refuse
+        };
+        assert!(!refuses(None, None), "there are no readers");
+        assert!(!refuses(Some(35), None), "all was read");
+        assert!(!refuses(Some(15), None), "the oldest was read, and stays for other reasons");
+        assert!(refuses(Some(5), None));
+        // Segments go for their age, and what is in none is held or not.
+        assert!(refuses(Some(34), Some(10)));
+        assert!(!refuses(Some(35), Some(10)));
     }
 
     #[test]

@@ -244,6 +244,12 @@ impl Store {
         retain::retain(&self.inner.engine, now_ms)
     }
 
+    /// Whether [`retain`](Self::retain) should not wait for its time: a stream grew past what it
+    /// may hold for its readers. Cheap.
+    pub fn is_retention_urgent(&self) -> bool {
+        retain::is_urgent(&self.inner.engine)
+    }
+
     /// All streams, in the order of their creation.
     pub fn streams(&self) -> Arc<Vec<Stream>> {
         self.inner.engine.catalog.streams()

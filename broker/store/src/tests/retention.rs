@@ -120,6 +120,29 @@ fn at_the_hard_limit_new_records_are_refused_until_readers_have_read() {
 }
 
 #[test]
+fn a_stream_that_grows_past_its_limit_asks_to_be_looked_at_before_its_time() {
+    let (store, _) = open(SimDisk::new(1)).expect("opens");
+    limited(&store, Retention { hold_bytes: 60_000, ..BY_AGE });
+    store.set_hold("pump", &[(ID, 0)]);
+    publish(&store, 0..100).expect("committed");
+    assert!(!retain(&store, 100_000).refuses && !store.is_retention_urgent());
+    publish(&store, 100..600).expect("committed");
+    assert!(store.is_retention_urgent());
+    assert!(retain(&store, 100_000).refuses);
+    assert!(!store.is_retention_urgent(), "it was looked at");
+}
+
+#[test]
+fn a_stream_past_its_limit_refuses_nothing_while_nobody_holds_anything() {
+    let (store, _) = open(SimDisk::new(1)).expect("opens");
+    limited(&store, Retention { hold_bytes: 60_000, age_ms: None, ..BY_AGE });
+    publish(&store, 0..600).expect("committed");
+    let report = retain(&store, 100_000);
+    assert!(report.bytes > 60_000 && !report.refuses, "{report:?}");
+    publish(&store, 600..601).expect("there are no readers");
+}
+
+#[test]
 fn rows_that_stay_are_kept_when_the_stream_of_a_record_beside_them_is_full() {
     let (store, _) = open(SimDisk::new(1)).expect("opens");
     limited(&store, Retention { hold_bytes: 60_000, ..BY_AGE });
