@@ -71,7 +71,8 @@ impl Upkeep {
     }
 }
 
-/// Until the next time, with an eye on the files of users; or until we are to stop.
+/// Until the next time, with an eye on the files of users and on streams that grow past their
+/// limits; or until we are to stop.
 fn rest(shared: &Shared, stopped: &Receiver<()>) -> ControlFlow<()> {
     for _ in 0..LOOKS {
         match stopped.recv_timeout(INTERVAL / LOOKS) {
@@ -86,6 +87,9 @@ fn rest(shared: &Shared, stopped: &Receiver<()>) -> ControlFlow<()> {
         }
         if shared.access.as_ref().is_some_and(AccessFile::look) {
             shared.tell_rules();
+        }
+        if shared.store.is_retention_urgent() {
+            break;
         }
     }
     ControlFlow::Continue(())
