@@ -108,7 +108,8 @@ impl File for RealFile {
     }
 
     fn write_all_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
-        self.named(write_all(&self.file, parts, offset))
+        let mut write = |parts: &[IoSlice<'_>], offset| pwritev(&self.file, parts, offset);
+        self.named(write_all(&mut write, parts, offset))
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -149,11 +150,18 @@ fn create_all(path: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) -> io:
     Ok(())
 }
 
+/// Writes some of the parts, at least one byte.
+type Write<'a> = dyn FnMut(&[IoSlice<'_>], u64) -> rustix::io::Result<usize> + 'a;
+
 /// A write may be short or interrupted; only then is it continued where it stopped.
-fn write_all(file: &fs::File, mut parts: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+fn write_all(
+    write: &mut Write<'_>,
+    mut parts: &mut [IoSlice<'_>],
+    mut offset: u64,
+) -> io::Result<()> {
     IoSlice::advance_slices(&mut parts, 0);
     while !parts.is_empty() {
-        match pwritev(file, &parts[..parts.len().min(PARTS_MAX)], offset) {
+        match write(&parts[..parts.len().min(PARTS_MAX)], offset) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(written) => {
                 offset += written as u64;
@@ -173,8 +181,41 @@ fn named(error: &io::Error, path: &Path) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::create_all;
+    use std::io::{ErrorKind, IoSlice};
     use std::path::PathBuf;
+
+    use rustix::io::Errno;
+
+    use super::{create_all, write_all};
+
+    /// A file that takes so many bytes at a time, and is interrupted before each.
+    fn written(parts: &[&[u8]], at_a_time: usize) -> std::io::Result<Vec<u8>> {
+        let (mut file, mut interrupted) = (vec![b'-'; 3], false);
+        let mut write = |parts: &[IoSlice<'_>], offset: u64| {
+            interrupted = !interrupted;
+            if interrupted {
+                return Err(Errno::INTR);
+            }
+            assert_eq!(offset, file.len() as u64, "it goes on where the last write stopped");
+            let before = file.len();
+            let bytes = parts.iter().flat_map(|part| part.iter().copied());
+            file.extend(bytes.take(at_a_time));
+            Ok(file.len() - before)
+        };
+        let mut parts: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        write_all(&mut write, &mut parts, 3)?;
+        Ok(file)
+    }
+
+    #[test]
+    fn a_write_that_is_short_goes_on_where_it_stopped() {
+        let parts: [&[u8]; 6] = [b"", b"one", b"", b"three four", b"x", b""];
+        for at_a_time in 1..20 {
+            assert_eq!(written(&parts, at_a_time).expect("written"), b"---onethree fourx");
+        }
+        let nothing = written(&parts, 0).expect_err("no progress is an error");
+        assert_eq!(nothing.kind(), ErrorKind::WriteZero);
+    }
 
     #[test]
     fn the_name_of_every_folder_that_is_made_is_synced() {
