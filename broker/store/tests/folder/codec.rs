@@ -2,10 +2,15 @@
 //! docs/format.md alone.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 
 use bytes::Bytes;
-use kafka_protocol::records::{Compression, Record, RecordBatchDecoder};
+use kafka_protocol::records::{Compression, Record, RecordBatchDecoder, RecordSet};
+use lz4_flex::frame::FrameDecoder;
+use tidewire_proto::id::PartitionId;
+use tidewire_proto::record::{self, BatchBuilder};
+use tidewire_store::{Append, Commit, Store, StreamConfig};
 
 use crate::sample::{COMMITS, files, fill, killed, open, temporary, text};
 
@@ -110,6 +115,102 @@ fn every_segment_decodes_with_a_foreign_codec_and_holds_what_was_sent() {
     values.sort_unstable();
     expected.sort_unstable();
     assert_eq!(values, expected);
+}
+
+/// As the decoders of these formats see what is in a batch.
+fn unpack(packed: &[u8], compression: Compression) -> Vec<u8> {
+    let mut plain = Vec::new();
+    match compression {
+        Compression::None => plain.extend_from_slice(packed),
+        Compression::Lz4 => _ = FrameDecoder::new(packed).read_to_end(&mut plain).expect("lz4"),
+        Compression::Zstd => plain = zstd::stream::decode_all(packed).expect("zstd"),
+        other => panic!("{other:?}"),
+    }
+    plain
+}
+
+/// Each batch of a segment for itself.
+fn sets(mut batches: Bytes) -> Vec<RecordSet> {
+    let unpack = |packed: &mut Bytes, how| Ok(Bytes::from(unpack(packed, how)));
+    let mut sets = Vec::new();
+    while !batches.is_empty() {
+        let set = RecordBatchDecoder::decode_with_custom_compression(&mut batches, Some(unpack));
+        sets.push(set.expect("a batch decodes"));
+    }
+    sets
+}
+
+const KEYS: usize = 13;
+const SENT: usize = 400;
+
+/// Few at first, so that whole segments are replaced; then each its own.
+fn key(n: usize) -> String {
+    format!("key/{}", if n < SENT / 2 { n % KEYS } else { n })
+}
+
+fn value(n: usize) -> String {
+    format!("value {n} {}", "x".repeat(60))
+}
+
+/// Records of a few keys, in a stream that grows meanwhile.
+fn publish_compact(store: &Store, compression: record::Compression) {
+    let config = StreamConfig { compact: true, compression, ..StreamConfig::default() };
+    store.set_stream_config("mqtt", config).expect("set");
+    for n in 0..SENT {
+        if n == SENT / 2 {
+            store.add_partitions("mqtt", 1, 1_000).expect("grown");
+        }
+        let mut builder = BatchBuilder::new();
+        let (key, value) = (key(n), value(n));
+        let time = i64::try_from(n).expect("small");
+        builder.push(time, Some(key.as_bytes()), Some(value.as_bytes()), &[]);
+        let append = Append::new(PartitionId(0), builder.finish());
+        store.commit(Commit { appends: vec![append], changes: Vec::new() }).expect("committed");
+    }
+}
+
+/// What was sent is there once for each key, and what stays is where it was.
+#[track_caller]
+fn check_compact(compression: record::Compression, expected: Compression) {
+    let folder = temporary();
+    let store = open(folder.path()).expect("opens");
+    publish_compact(&store, compression);
+    store.shutdown().expect("stops");
+    let (mut packed, mut empty, mut marks, mut last) = (0, 0, 0, -1);
+    let mut newest = BTreeMap::new();
+    let own = segments(folder.path()).into_iter();
+    let own = own.filter(|(name, _)| name.starts_with("streams/mqtt/0/"));
+    for (name, bytes) in own {
+        for set in sets(bytes.into()) {
+            assert!(set.version == 2 && [Compression::None, expected].contains(&set.compression));
+            packed += usize::from(set.compression != Compression::None);
+            empty += usize::from(set.records.is_empty());
+            for record in set.records {
+                assert!(record.offset > last, "{name}: {} behind {last}", record.offset);
+                last = record.offset;
+                marks += usize::from(record.control);
+                if let (Some(key), false) = (record.key, record.control) {
+                    newest.insert(key, (record.timestamp, record.value));
+                }
+            }
+        }
+    }
+    assert!(expected == Compression::None || packed > 1, "{packed} packed");
+    assert!(empty > 0 && marks == 1, "{empty} empty, {marks} marks");
+    assert!(last < 1 + i64::try_from(SENT).expect("small"));
+    let sent = (0..SENT).map(|n| (key(n), (i64::try_from(n), value(n))));
+    let newest = newest.into_iter().map(|(key, (time, value))| {
+        let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).expect("text");
+        (text(key), (Ok(time), text(value.expect("a value"))))
+    });
+    assert_eq!(newest.collect::<BTreeMap<_, _>>(), sent.collect::<BTreeMap<_, _>>());
+}
+
+#[test]
+fn compressed_and_compacted_segments_and_marks_of_growth_decode_with_a_foreign_codec() {
+    check_compact(record::Compression::Lz4, Compression::Lz4);
+    check_compact(record::Compression::Zstd, Compression::Zstd);
+    check_compact(record::Compression::None, Compression::None);
 }
 
 #[test]
