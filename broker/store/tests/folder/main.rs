@@ -6,3 +6,4 @@ mod damage;
 mod earlier;
 mod occupied;
 mod sample;
+mod typed;
