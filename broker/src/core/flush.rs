@@ -141,6 +141,7 @@ impl Core {
         if !std::mem::take(&mut open.is_changed) {
             return;
         }
+        open.written_at = open.cursor.is_live().then_some(self.moves);
         let row = cursor::encode(&open.window, open.cursor.positions(&self.positions));
         let key = open.client_id.as_bytes().into();
         self.turn.put(Table::Cursors, key, Some(row));

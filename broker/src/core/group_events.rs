@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidewire_proto::id::GroupId;
 use tidewire_proto::qos::Qos;
 use tidewire_proto::routing::grant::Grant;
-use tidewire_proto::session::cursor::Cursor;
+use tidewire_proto::session::cursor::{Cursor, Positions};
 use tidewire_proto::session::window::Place;
 use tidewire_proto::share::group::{Group, Link};
 use tidewire_proto::share::strategy::Strategy;
@@ -101,6 +101,7 @@ impl Core {
             cursor,
             addresses: ahash::AHashMap::new(),
             has_row,
+            written: Positions::default(),
             is_changed: false,
             is_urgent: false,
             is_listed: false,
@@ -162,8 +163,9 @@ impl Core {
             return;
         }
         group.has_row = is_durable;
+        group.written = group.cursor.positions(&self.positions).clone();
         let row = is_durable.then(|| {
-            let positions = group.cursor.positions(&self.positions).clone();
+            let positions = group.written.clone();
             let unfinished = unfinished(&group.group);
             GroupRow { filter: (*group.filter).into(), positions, unfinished }.encode()
         });

@@ -9,7 +9,7 @@ use tidewire_proto::id::GroupId;
 use tidewire_proto::message::Message;
 use tidewire_proto::record::SharedRecord;
 use tidewire_proto::routing::grant::SessionKey;
-use tidewire_proto::session::cursor::Cursor;
+use tidewire_proto::session::cursor::{Cursor, Positions};
 use tidewire_proto::session::window::Place;
 use tidewire_proto::share::group::Group;
 
@@ -47,6 +47,8 @@ pub(crate) struct SharedGroup {
     pub(crate) addresses: AHashMap<u64, Address>,
     /// A row of it is, or may be, in the tables.
     pub(crate) has_row: bool,
+    /// The positions in the row that was written last.
+    pub(crate) written: Positions,
     /// It differs from its row.
     pub(crate) is_changed: bool,
     pub(crate) is_urgent: bool,
@@ -116,6 +118,15 @@ impl Groups {
     /// The rows of all go into the commit of the next tick.
     pub(crate) fn mark_all_changed(&mut self) {
         let ids: Vec<GroupId> = self.by_id.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.mark_changed(id, false));
+    }
+
+    /// The rows of those that stand elsewhere than their rows say go into the commit of the next
+    /// tick. Others would be written as they are.
+    pub(crate) fn mark_moved(&mut self, core: &Positions) {
+        let has_moved = |group: &SharedGroup| *group.cursor.positions(core) != group.written;
+        let moved = self.slots.iter().map(|(_, group)| group).filter(|group| has_moved(group));
+        let ids: Vec<GroupId> = moved.map(|group| group.id).collect();
         ids.into_iter().for_each(|id| self.mark_changed(id, false));
     }
 

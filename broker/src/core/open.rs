@@ -201,6 +201,9 @@ pub(crate) struct Open {
     pub(crate) is_announced: bool,
     /// Rows differ from what was last handed to the store.
     pub(crate) is_changed: bool,
+    /// How often the positions of its core had moved when its row was written with them; `None`: it
+    /// was written with others.
+    pub(crate) written_at: Option<u64>,
     /// The client asked for the end of the session with the end of the connection.
     pub(crate) ends_at_once: bool,
     /// The client took its leave: its will is forgotten.
@@ -217,6 +220,12 @@ impl Open {
     /// Whether the session outlives its connection.
     pub(crate) fn is_durable(&self) -> bool {
         self.terms.expiry_s > 0
+    }
+
+    /// Whether it went with its core, whose positions have moved so often, to where its row does
+    /// not say that it is.
+    pub(crate) fn has_moved(&self, moves: u64) -> bool {
+        self.cursor.is_live() && self.written_at != Some(moves)
     }
 
     /// The user that it has shown to be.

@@ -229,6 +229,7 @@ impl Core {
             stalled: Vec::new(),
             held: Vec::new(),
             is_changed: false,
+            written_at: None,
             is_hungry: false,
             is_urgent: false,
             is_listed: false,

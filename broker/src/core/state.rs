@@ -44,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) rewriter: Rewriter,
     /// The next offset per partition that this core has not handed out.
     pub(crate) positions: Positions,
+    /// How often they moved.
+    pub(crate) moves: u64,
     /// Where streams grew, oldest first.
     pub(crate) barriers: Vec<Barrier>,
     pub(crate) groups: Groups,
@@ -145,6 +147,7 @@ impl Core {
             placement,
             rewriter,
             positions,
+            moves: 0,
             barriers,
             conns: Slab::new(),
             trie: Trie::default(),

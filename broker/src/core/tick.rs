@@ -44,7 +44,8 @@ impl Core {
     }
 
     /// Positions of who has nothing to read are not written with messages. Now and then they are,
-    /// or what they stand before would be held for ever.
+    /// or what they stand before would be held for ever. Only if they moved: on a full disk rows
+    /// live on what is kept for them, and readers need it to make room.
     fn renew_rows(&mut self) {
         let next = self.conns.iter().map(|(key, _)| key).filter(|key| *key >= self.renew_from);
         let keys: Vec<usize> = next.take(RENEWED_MAX).collect();
@@ -53,13 +54,14 @@ impl Core {
         for key in keys {
             let session = u32::try_from(key).ok().map(SessionKey);
             let Some(id) = session.and_then(|session| self.id_at(session)) else { continue };
-            if self.open(id).is_some_and(|open| open.cursor.is_live() && open.is_announced) {
+            let moves = self.moves;
+            if self.open(id).is_some_and(|open| open.is_announced && open.has_moved(moves)) {
                 self.mark_changed(id, true);
             }
         }
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(GROUP_TICKS) {
-            self.groups.mark_all_changed();
+            self.groups.mark_moved(&self.positions);
         }
     }
 
@@ -136,5 +138,88 @@ impl Core {
     /// Whether a core that stops has nothing left to do.
     pub(crate) fn is_over(&self) -> bool {
         self.stopping.is_some() && self.conns.is_empty() && self.ending.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::{Bound, ControlFlow};
+    use std::sync::Arc;
+
+    use tidewire_proto::session::cursor::Positions;
+    use tidewire_store::Table;
+    use tidewire_store::rows::cursor;
+    use tidewire_store::rows::share::GroupRow;
+
+    use super::{GROUP_TICKS, RENEWED_MAX};
+    use crate::core::alone::Alone;
+    use crate::core::open::ConnId;
+
+    const SUBSCRIBE: &[u8] = b"\x00\x01\x00\x00\x01a\x01";
+    const SUBSCRIBE_SHARED: &[u8] = b"\x00\x02\x00\x00\x0a$share/g/b\x01";
+    const PUBLISH: &[u8] = b"\x00\x01c\x00\x01\x00payload";
+
+    /// Sessions that stay, more than are looked at with one tick, and a share group.
+    fn settled() -> (Alone, Vec<ConnId>) {
+        let mut alone = Alone::new(|_| ());
+        let inbox = Arc::clone(&alone.core.inbox);
+        alone.store.follow(inbox as Arc<_>);
+        let name = |number| format!("client {number}");
+        let ids: Vec<ConnId> = (0..2 * RENEWED_MAX).map(|n| alone.connect(&name(n))).collect();
+        alone.settle();
+        alone.say(ids[0], 0x82, SUBSCRIBE);
+        alone.say(ids[1], 0x82, SUBSCRIBE_SHARED);
+        for _ in 0..4 {
+            alone.core.end_turn();
+            alone.settle();
+        }
+        (alone, ids)
+    }
+
+    fn tick(alone: &mut Alone, count: u32) {
+        for _ in 0..count {
+            alone.core.on_tick();
+            alone.settle();
+        }
+    }
+
+    #[test]
+    fn an_idle_broker_with_durable_sessions_and_groups_makes_no_commits() {
+        let (mut alone, _) = settled();
+        tick(&mut alone, 2 * GROUP_TICKS);
+        let before = alone.core.next_ticket;
+        tick(&mut alone, 4 * GROUP_TICKS);
+        assert_eq!(alone.core.next_ticket, before);
+    }
+
+    #[test]
+    fn rows_of_who_has_nothing_to_read_follow_what_others_publish_once() {
+        let (mut alone, ids) = settled();
+        alone.say(ids[0], 0x32, PUBLISH);
+        alone.settle();
+        assert_ne!(alone.core.positions, Positions::default());
+        let before = alone.core.next_ticket;
+        tick(&mut alone, 2 * GROUP_TICKS);
+        assert!(alone.core.next_ticket > before);
+        for id in ids {
+            let client_id = Arc::clone(&alone.core.open(id).expect("it is open").client_id);
+            let row = alone.store.get(Table::Cursors, client_id.as_bytes()).expect("readable");
+            let row = cursor::decode(&row.expect("it has a row")).expect("a good row");
+            assert_eq!(row.positions, alone.core.positions, "{client_id}");
+        }
+        let mut groups = 0;
+        let from = Bound::Unbounded;
+        let visit = &mut |_: &[u8], row: &[u8]| {
+            if let Ok(row) = GroupRow::decode(row) {
+                groups += 1;
+                assert_eq!(row.positions, alone.core.positions);
+            }
+            ControlFlow::Continue(())
+        };
+        alone.store.scan(Table::Shares, from, from, visit).expect("readable");
+        assert_eq!(groups, 1);
+        let after = alone.core.next_ticket;
+        tick(&mut alone, 2 * GROUP_TICKS);
+        assert_eq!(alone.core.next_ticket, after, "once is enough");
     }
 }
