@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use tidewire_proto::delivery::copy_properties;
+use tidewire_proto::id::PartitionId;
 use tidewire_proto::message::Message;
 use tidewire_proto::mqtt::PropertiesBuilder;
 use tidewire_proto::record::Batch;
@@ -46,9 +47,9 @@ impl Core {
         for _ in 0..DUE_AT_A_TIME {
             match self.timers.pop(elapsed_ms) {
                 None => return,
-                Some(Due::Will(client_id, due_ms)) => self.visit(&client_id, Some(due_ms)),
-                Some(Due::Message(key)) => self.publish_delayed(key),
-                Some(Due::Letters(id)) => self.bury_again(id),
+                Some((_, Due::Will(client_id, due_ms))) => self.visit(&client_id, Some(due_ms)),
+                Some((at_ms, Due::Message(key))) => self.publish_delayed(at_ms, key),
+                Some((_, Due::Letters(id))) => self.bury_again(id),
             }
             self.submit_if_large();
         }
@@ -147,31 +148,50 @@ impl Core {
         Ok(is_changed)
     }
 
-    fn publish_delayed(&mut self, key: DelayedKey) {
+    fn publish_delayed(&mut self, at_ms: i64, key: DelayedKey) {
         let bytes = key.encode();
         let row = match self.shared.store.get(Table::Wills, &bytes) {
             Ok(Some(row)) => row,
             Ok(None) => return,
             Err(error) => {
                 tracing::error!(%error, "a delayed message cannot be read");
-                return self.retry_delayed(key);
+                return self.retry_delayed(key, None);
             }
         };
+        let mut to = None;
         match DelayedRow::decode(&row) {
             Ok(delayed) => {
+                to = self.kept_partition(&delayed.message, &delayed.client_id);
+                if to.is_some_and(|to| !self.timers.may_go(at_ms, key, to)) {
+                    return;
+                }
                 let now_ms = self.now_ms;
                 if !self.publish_kept(&delayed.message, &delayed.client_id, Some(now_ms)) {
-                    return self.retry_delayed(key);
+                    return self.retry_delayed(key, to);
                 }
             }
             Err(error) => tracing::error!(%error, "a delayed message is lost"),
         }
         self.turn.put_with_messages(Table::Wills, bytes, None);
-        self.turn.waiting.push(Waiting::DelayedSent(key, row.len() as u64));
+        self.turn.waiting.push(Waiting::DelayedSent(key, row.len() as u64, to));
     }
 
-    pub(crate) fn retry_delayed(&mut self, key: DelayedKey) {
-        self.timers.set(self.shared.clock.elapsed_ms() + RETRY_MS, Due::Message(key));
+    /// Tries again later what found no room there. All that are refused meanwhile are tried
+    /// together, in their order, and before what comes due for the same place.
+    pub(crate) fn retry_delayed(&mut self, key: DelayedKey, to: Option<PartitionId>) {
+        let at_ms = (self.shared.clock.elapsed_ms() / RETRY_MS + 1) * RETRY_MS;
+        self.timers.set_again(at_ms, key, to);
+    }
+
+    /// Where a message that is kept will lie; `None` if nowhere.
+    pub(crate) fn kept_partition(&mut self, batch: &Batch, client_id: &str) -> Option<PartitionId> {
+        let record = batch.records().next();
+        let message = record.as_ref().and_then(Message::of)?;
+        let mut properties = PropertiesBuilder::new();
+        copy_properties(&mut properties, &message, message.received_ms).ok()?;
+        let topic = self.rewriter.topic(message.topic);
+        let placed = self.placement.place(topic, client_id, properties.as_properties())?;
+        Some(placed.partition)
     }
 
     /// A delayed message is taken, or could not be.
@@ -189,10 +209,16 @@ impl Core {
     }
 
     /// A delayed message is published, or could not be.
-    pub(crate) fn on_delayed_sent(&mut self, key: DelayedKey, bytes: u64, is_ok: bool) {
+    pub(crate) fn on_delayed_sent(
+        &mut self,
+        key: DelayedKey,
+        bytes: u64,
+        to: Option<PartitionId>,
+        is_ok: bool,
+    ) {
         match is_ok {
             true => self.shared.delayed.give_back(bytes),
-            false => self.retry_delayed(key),
+            false => self.retry_delayed(key, to),
         }
     }
 
@@ -245,10 +271,12 @@ impl Core {
 mod tests {
     use std::sync::Arc;
 
+    use tidewire_proto::id::PartitionId;
     use tidewire_proto::message::Published;
     use tidewire_proto::mqtt::Properties;
     use tidewire_proto::qos::Qos;
-    use tidewire_proto::record::BatchBuilder;
+    use tidewire_proto::record::{Batch, BatchBuilder};
+    use tidewire_store::rows::delayed::{DelayedKey, DelayedRow};
     use tidewire_store::rows::will::{WillRow, WillState};
     use tidewire_store::{Commit, Store, Table, TableChange};
 
@@ -257,9 +285,14 @@ mod tests {
     use crate::core::timers::Due;
 
     fn will(due_ms: i64) -> WillRow {
+        let state = WillState::Waiting { due_ms, by_broker: false };
+        WillRow { state, delay_s: 1, user: None, message: message("gone") }
+    }
+
+    fn message(topic: &str) -> Batch {
         let mut message = BatchBuilder::new();
         let published = Published {
-            topic: "gone",
+            topic,
             payload: b"x",
             qos: Qos::AtLeastOnce,
             retain: false,
@@ -267,8 +300,21 @@ mod tests {
             origin: None,
         };
         published.push_to(&mut message, 0);
-        let state = WillState::Waiting { due_ms, by_broker: false };
-        WillRow { state, delay_s: 1, user: None, message: message.finish() }
+        message.finish()
+    }
+
+    /// A message that is due, and where it will lie.
+    fn delayed(alone: &mut Alone, serial: u64, topic: &str) -> (DelayedKey, PartitionId) {
+        let core = &mut alone.core;
+        let due_ms = core.shared.started_ms - 1;
+        let key = DelayedKey { due_ms, started_ms: 0, serial };
+        let row = DelayedRow { client_id: "client".into(), message: message(topic) };
+        let to = core.kept_partition(&row.message, &row.client_id).expect("it has a place");
+        let row = row.encode();
+        core.shared.delayed.add(row.len() as u64);
+        let row = TableChange::new(Table::Wills, key.encode(), Some(row));
+        alone.store.commit(Commit { appends: vec![], changes: vec![row] }).expect("committed");
+        (key, to)
     }
 
     /// How many messages are in the log.
@@ -298,7 +344,7 @@ mod tests {
         let row = TableChange::new(Table::Wills, key, Some(will(due_ms).encode()));
         store.commit(Commit { appends: vec![], changes: vec![row] }).expect("committed");
         core.on_session_ended(&client_id, id);
-        let Some(Due::Will(again, due_ms)) = core.timers.pop(i64::MAX) else {
+        let Some((_, Due::Will(again, due_ms))) = core.timers.pop(i64::MAX) else {
             panic!("nobody looks after it any more");
         };
         core.visit(&again, Some(due_ms));
@@ -307,5 +353,31 @@ mod tests {
         assert_eq!(published(&store), 1);
         let row = store.get(Table::Wills, client_id.as_bytes()).expect("readable");
         assert_eq!(row, None, "sent once");
+    }
+
+    #[test]
+    fn delayed_messages_keep_their_order_when_one_of_them_was_refused() {
+        let mut alone = Alone::new(|_| ());
+        let [(first, to), (second, _)] = [1, 2].map(|serial| delayed(&mut alone, serial, "a"));
+        let other = (0..99).map(|number| number.to_string());
+        let mut others = other.map(|topic| delayed(&mut alone, 3, &topic));
+        let (elsewhere, _) = others.find(|(_, there)| *there != to).expect("many partitions");
+        let core = &mut alone.core;
+        core.on_delayed_sent(first, 0, Some(to), false);
+        // There is room again when these come due.
+        core.wait_until_due(Due::Message(second));
+        core.wait_until_due(Due::Message(elsewhere));
+        core.on_due();
+        core.submit();
+        alone.store.turn();
+        assert_eq!(published(&alone.store), 1, "only what nothing waits before");
+        let [one, two] = [(); 2].map(|()| alone.core.timers.pop(i64::MAX).expect("both wait"));
+        assert_eq!((one.1, two.1), (Due::Message(first), Due::Message(second)));
+        assert_eq!(one.0, two.0, "and are tried together");
+        for (at_ms, key) in [(one.0, first), (two.0, second)] {
+            alone.core.publish_delayed(at_ms, key);
+        }
+        alone.settle();
+        assert_eq!(published(&alone.store), 3);
     }
 }

@@ -120,7 +120,9 @@ impl Core {
             Waiting::LateWill(key) => self.on_late_will(key),
             Waiting::Letter(id, place) => self.on_letter(id, place, result.is_ok()),
             Waiting::DelayedTaken(taken) => self.on_delayed_taken(&taken, result.is_ok()),
-            Waiting::DelayedSent(key, bytes) => self.on_delayed_sent(key, bytes, result.is_ok()),
+            Waiting::DelayedSent(key, bytes, to) => {
+                self.on_delayed_sent(key, bytes, to, result.is_ok());
+            }
         }
     }
 

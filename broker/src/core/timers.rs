@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use tidewire_proto::id::GroupId;
+use tidewire_proto::id::{GroupId, PartitionId};
 use tidewire_store::rows::delayed::DelayedKey;
 
 /// Something whose time comes.
@@ -35,6 +35,8 @@ pub(crate) struct Timers {
     queue: BTreeSet<(i64, Due)>,
     /// Where each client stands in the queue.
     wills: AHashMap<Arc<str>, (i64, i64)>,
+    /// Partitions that refused a message, and when it is tried again: younger ones wait with it.
+    refusing: AHashMap<PartitionId, i64>,
 }
 
 impl Timers {
@@ -46,6 +48,30 @@ impl Timers {
             self.wills.insert(client_id, (at_ms, due_ms));
         }
         self.queue.insert((at_ms, due));
+    }
+
+    /// Tries a refused message again then, or with those of its partition that wait already.
+    pub(crate) fn set_again(&mut self, at_ms: i64, key: DelayedKey, to: Option<PartitionId>) {
+        let at_ms = to.map_or(at_ms, |to| *self.refusing.entry(to).or_insert(at_ms));
+        self.queue.insert((at_ms, Due::Message(key)));
+    }
+
+    /// Whether a message that waited until then may go. If not it waits with older ones.
+    pub(crate) fn may_go(&mut self, at_ms: i64, key: DelayedKey, to: PartitionId) -> bool {
+        match self.refusing.get(&to) {
+            Some(again_ms) if at_ms < *again_ms => {
+                self.queue.insert((*again_ms, Due::Message(key)));
+                false
+            }
+            // The first of those that wait.
+            Some(_) => self.refusing.remove(&to).is_some(),
+            None => true,
+        }
+    }
+
+    /// Whether messages wait for room there.
+    pub(crate) fn is_refusing(&self, partition: PartitionId) -> bool {
+        self.refusing.contains_key(&partition)
     }
 
     /// The client is back: nothing is due for it.
@@ -60,22 +86,23 @@ impl Timers {
         self.queue.first().is_some_and(|(at_ms, _)| *at_ms <= now_ms)
     }
 
-    /// Takes the first whose time has come.
-    pub(crate) fn pop(&mut self, now_ms: i64) -> Option<Due> {
+    /// Takes the first whose time has come, and says when that was.
+    pub(crate) fn pop(&mut self, now_ms: i64) -> Option<(i64, Due)> {
         if !self.is_due(now_ms) {
             return None;
         }
-        let (_, due) = self.queue.pop_first()?;
+        let (at_ms, due) = self.queue.pop_first()?;
         if let Due::Will(client_id, _) = &due {
             self.wills.remove(client_id);
         }
-        Some(due)
+        Some((at_ms, due))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Due, Timers};
+    use tidewire_proto::id::PartitionId;
     use tidewire_store::rows::delayed::DelayedKey;
 
     fn message(serial: u64) -> Due {
@@ -89,10 +116,10 @@ mod tests {
         timers.set(10, message(1));
         timers.set(20, Due::Will("c".into(), 5));
         assert_eq!(timers.pop(9), None);
-        assert_eq!(timers.pop(20), Some(message(1)));
-        assert_eq!(timers.pop(20), Some(Due::Will("c".into(), 5)));
+        assert_eq!(timers.pop(20), Some((10, message(1))));
+        assert_eq!(timers.pop(20), Some((20, Due::Will("c".into(), 5))));
         assert_eq!(timers.pop(20), None);
-        assert_eq!(timers.pop(30), Some(message(3)));
+        assert_eq!(timers.pop(30), Some((30, message(3))));
     }
 
     #[test]
@@ -101,9 +128,36 @@ mod tests {
         timers.set(10, Due::Will("c".into(), 1));
         timers.set(20, Due::Will("c".into(), 2));
         assert!(!timers.is_due(19));
-        assert_eq!(timers.pop(20), Some(Due::Will("c".into(), 2)));
+        assert_eq!(timers.pop(20), Some((20, Due::Will("c".into(), 2))));
         timers.set(10, Due::Will("c".into(), 3));
         timers.forget(&"c".into());
         assert_eq!(timers.pop(99), None);
+    }
+
+    #[test]
+    fn messages_behind_a_refused_one_go_with_it_and_after_it_again_and_again() {
+        let (full, free) = (PartitionId(1), PartitionId(2));
+        let key = |serial| DelayedKey { due_ms: 0, started_ms: 0, serial };
+        let mut timers = Timers::default();
+        assert!(timers.may_go(1, key(1), full) && timers.may_go(2, key(2), full));
+        // The younger one is heard of first, and later than the older one was to be.
+        timers.set_again(10, key(2), Some(full));
+        timers.set_again(20, key(1), Some(full));
+        assert!(timers.is_refusing(full) && !timers.is_refusing(free));
+        assert!(!timers.may_go(9, key(3), full), "it would overtake two");
+        assert!(timers.may_go(9, key(4), free), "nobody is before it");
+        assert_eq!(timers.pop(12), Some((10, message(1))));
+        assert!(timers.may_go(10, key(1), full));
+        timers.set_again(30, key(1), Some(full));
+        for serial in [2, 3] {
+            assert_eq!(timers.pop(12), Some((10, message(serial))));
+            assert!(!timers.may_go(10, key(serial), full), "the first found no room");
+        }
+        assert_eq!(timers.pop(29), None);
+        for serial in [1, 2, 3] {
+            assert_eq!(timers.pop(30), Some((30, message(serial))));
+            assert!(timers.may_go(30, key(serial), full));
+        }
+        assert!(!timers.is_refusing(full));
     }
 }

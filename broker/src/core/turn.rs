@@ -82,8 +82,8 @@ pub(crate) enum Waiting {
     Freed(Vec<GivenUp>),
     /// A message that is to be published later.
     DelayedTaken(DelayedTaken),
-    /// It was published, and takes so many bytes no longer.
-    DelayedSent(DelayedKey, u64),
+    /// It was published there, and takes so many bytes no longer.
+    DelayedSent(DelayedKey, u64, Option<PartitionId>),
 }
 
 impl Waiting {

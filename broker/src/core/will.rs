@@ -129,7 +129,7 @@ impl Core {
             return;
         }
         let key = DelayedKey {
-            due_ms: self.now_ms,
+            due_ms: self.shared.clock.now_ms(),
             started_ms: self.shared.started_ms,
             serial: self.shared.next_serial(),
         };
@@ -138,7 +138,9 @@ impl Core {
         self.turn.put(Table::Wills, key.encode(), Some(owed.encode()));
         // Also where what comes in its place is refused.
         self.turn.put(Table::Wills, client_id.as_bytes().into(), None);
-        if self.publish_kept(message, client_id, None) {
+        let to = self.kept_partition(message, client_id);
+        let comes_behind = to.is_some_and(|to| self.timers.is_refusing(to));
+        if !comes_behind && self.publish_kept(message, client_id, None) {
             self.turn.put_with_messages(Table::Wills, key.encode(), None);
         }
         self.turn.waiting.push(Waiting::LateWill(key));
@@ -149,7 +151,9 @@ impl Core {
         match self.shared.store.get(Table::Wills, &key.encode()) {
             Ok(Some(row)) => {
                 self.shared.delayed.add(row.len() as u64);
-                self.retry_delayed(key);
+                let owed = DelayedRow::decode(&row).ok();
+                let to = owed.and_then(|owed| self.kept_partition(&owed.message, &owed.client_id));
+                self.retry_delayed(key, to);
             }
             Ok(None) => (),
             Err(error) => tracing::error!(%error, "a will cannot be read: it waits for a restart"),
