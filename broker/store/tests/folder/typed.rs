@@ -66,18 +66,6 @@ fn of_sessions() -> Vec<Typed> {
     let will = WillRow { state, delay_s: 30, user: Some("ada".into()), message: message() };
     let due = DelayedKey { due_ms: 7_000, started_ms: 2_000, serial: 3 };
     let delayed = DelayedRow { client_id: CLIENT.into(), message: message() };
-    let unfinished = share::Unfinished {
-        place: Place { partition: PARTITION, offset: 4 },
-        client_id: Some(CLIENT.into()),
-        qos: Qos::AtLeastOnce,
-        attempts: 2,
-        doomed: None,
-    };
-    let group = share::GroupRow {
-        filter: "$share/crew/plant/#".into(),
-        positions: positions.clone(),
-        unfinished: vec![unfinished],
-    };
     let ban = BanRow { since_ms: 1, until_ms: Some(2), reason: "too loud".into() };
     let id = PacketId::new(9).expect("not zero");
     vec![
@@ -108,13 +96,31 @@ fn of_sessions() -> Vec<Typed> {
         typed(Table::Wills, &due.encode(), delayed.encode(), |row| {
             format!("{:?}", DelayedRow::decode(row).expect("a delayed message"))
         }),
-        typed(Table::Shares, &share::Key::Group(GroupId(2)).encode(), group.encode(), |row| {
-            format!("{:?}", share::GroupRow::decode(row).expect("a share group"))
-        }),
+        typed(
+            Table::Shares,
+            &share::Key::Group(GroupId(2)).encode(),
+            share_group(&positions).encode(),
+            |row| format!("{:?}", share::GroupRow::decode(row).expect("a share group")),
+        ),
         typed(Table::Bans, b"client:loud", ban.encode(), |row| {
             format!("{:?}", BanRow::decode(row).expect("a ban"))
         }),
     ]
+}
+
+fn share_group(positions: &Positions) -> share::GroupRow {
+    let unfinished = share::Unfinished {
+        place: Place { partition: PARTITION, offset: 4 },
+        client_id: Some(CLIENT.into()),
+        qos: Qos::AtLeastOnce,
+        attempts: 2,
+        doomed: None,
+    };
+    share::GroupRow {
+        filter: "$share/crew/plant/#".into(),
+        positions: positions.clone(),
+        unfinished: vec![unfinished],
+    }
 }
 
 fn of_kafka() -> Vec<Typed> {
