@@ -209,13 +209,14 @@ impl Core {
             let plain = split_start(filter).ok().flatten().map_or(filter, |(_, plain)| plain);
             let named = canonical(plain);
             let name = self.shared.rules.filter(&named);
-            let mut code = self.unsubscribe(id, &name);
-            // A subscription that is older than the rule has the filter as the client gave it; one
-            // that another rule made has it too, and is not meant.
-            let is_none = name != named && code == ReasonCode::NO_SUBSCRIPTION_EXISTED;
-            if is_none && !self.is_rewritten(id, &named) {
-                code = self.unsubscribe(id, &named);
-            }
+            let code = match name == named || self.is_rewritten(id, &name) {
+                true => self.unsubscribe(id, &name),
+                // A subscription that is older than the rule has the filter as the client gave it;
+                // one that another rule made has it too, and is not meant.
+                false if !self.is_rewritten(id, &named) => self.unsubscribe(id, &named),
+                // What the rule makes of it was asked for by that name, if at all.
+                false => ReasonCode::NO_SUBSCRIPTION_EXISTED,
+            };
             codes.push(code.0);
         }
         let Some(open) = self.open(id) else { return };
@@ -298,4 +299,35 @@ fn check(open: &Open, filter: &str, limits: &MqttConfig) -> Result<(), Denial> {
         return Ok(());
     }
     Err(Denial::new(QUOTA, "the session has as many subscriptions as it may"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{RewriteConfig, RewriteOn};
+    use crate::core::alone::Alone;
+
+    const SUBSCRIBE: u8 = 0x82;
+    const UNSUBSCRIBE: u8 = 0xa2;
+    const A: &[u8] = b"\x00\x01\x00\x00\x01a";
+    const SUBSCRIBE_A: &[u8] = b"\x00\x01\x00\x00\x01a\x01";
+    const SUBSCRIBE_B: &[u8] = b"\x00\x01\x00\x00\x01b\x01";
+
+    #[test]
+    fn unsubscribe_of_a_rewritten_name_leaves_what_was_asked_for_by_the_other_name() {
+        for (subscribe, code, is_left) in [(SUBSCRIBE_A, 0x00, false), (SUBSCRIBE_B, 0x11, true)] {
+            let (from, to) = ("a".into(), "b".into());
+            let rule = RewriteConfig { on: RewriteOn::Subscribe, from, to };
+            let mut alone = Alone::new(|config| config.topics.rewrite = vec![rule]);
+            let client = alone.connect("client");
+            alone.settle();
+            alone.say(client, SUBSCRIBE, subscribe);
+            alone.settle();
+            alone.heard(client);
+            alone.say(client, UNSUBSCRIBE, A);
+            alone.settle();
+            assert_eq!(alone.heard(client), [0xb0, 4, 0, 1, 0, code]);
+            let open = alone.core.open(client).expect("it is connected");
+            assert_eq!(open.subscriptions.contains("b"), is_left);
+        }
+    }
 }
