@@ -63,7 +63,8 @@ impl Core {
     ) {
         self.timers.forget(client_id);
         let had_one = old.is_some();
-        let (now_ms, started_ms) = (self.now_ms, self.shared.started_ms);
+        // The clock that its time was set with.
+        let (now_ms, started_ms) = (self.shared.clock.now_ms(), self.shared.started_ms);
         let is_due = |old: &WillRow| {
             due_ms(old, session.as_ref(), started_ms).is_some_and(|at| at <= now_ms)
         };
@@ -225,5 +226,48 @@ fn is_sent_at_return(will: &WillRow, is_resumed: bool, is_due: bool) -> bool {
         // It was we who were away: a client that is back is not lost.
         WillState::Waiting { by_broker: true, .. } => false,
         WillState::Waiting { by_broker: false, .. } => !is_resumed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tidewire_proto::record::BatchBuilder;
+    use tidewire_store::rows::session::SessionRow;
+    use tidewire_store::rows::will::{WillRow, WillState};
+    use tidewire_store::{Commit, Table, TableChange};
+
+    use crate::core::alone::Alone;
+    use crate::core::timers::Due;
+
+    /// What waits is measured with a clock of its own, which the wall clock may be before.
+    #[test]
+    fn a_will_is_due_by_the_clock_that_its_time_was_set_with() {
+        let Alone { mut core, store, .. } = Alone::new(|_| ());
+        let client_id: Arc<str> = "client".into();
+        let mut message = BatchBuilder::new();
+        message.push(7, Some(b"gone"), Some(b"x"), &[]);
+        let due_ms = core.shared.clock.now_ms() + 60_000;
+        let state = WillState::Waiting { due_ms, by_broker: false };
+        let will = WillRow { state, delay_s: 60, user: None, message: message.finish() };
+        let ended_ms = Some(core.now_ms);
+        let session = SessionRow { expiry_s: 3600, ended_ms, user: None };
+        let row = |table, row| TableChange::new(table, client_id.as_bytes().into(), Some(row));
+        let changes =
+            vec![row(Table::Wills, will.encode()), row(Table::Sessions, session.encode())];
+        store.commit(Commit { appends: vec![], changes }).expect("committed");
+        core.now_ms = due_ms + 1;
+
+        core.visit(&client_id, None);
+        assert_eq!(core.timers.pop(i64::MAX).map(|(_, due)| due), {
+            Some(Due::Will(Arc::clone(&client_id), due_ms))
+        });
+        core.change_will(&client_id, (Some(will), Some(session)), true, None);
+        core.submit();
+        store.turn();
+        let partitions = store.streams()[0].partitions.clone();
+        let ends = partitions.iter().filter_map(|id| store.bounds(*id)).map(|(_, end)| end);
+        assert_eq!(ends.sum::<u64>(), 0, "its client is back in time");
     }
 }
