@@ -11,14 +11,16 @@ use tempfile::TempDir;
 use tidewire_proto::record::KeyRule;
 use tidewire_proto::routing::placement::{Placement, Shelf};
 use tidewire_proto::session::cursor::Positions;
-use tidewire_store::{RealDisk, Store, StoreOptions};
+use tidewire_store::{CommitError, Outcome, RealDisk, Store, StoreOptions};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Config;
+use crate::core::inbox::Event;
 use crate::core::open::{Conn, ConnId, Phase};
 use crate::core::shared::Shared;
 use crate::core::socket::Socket;
 use crate::core::state::Core;
+use crate::core::turn::Ticket;
 use crate::link::{Door, Peer, Seat, Unbound};
 use crate::metrics::Metrics;
 use crate::shares::Shares;
@@ -102,6 +104,16 @@ impl Alone {
     /// What was said to a client since this was asked last.
     pub(crate) fn heard(&mut self, id: ConnId) -> Vec<u8> {
         std::mem::take(&mut self.core.conn(id).expect("it is connected").out)
+    }
+
+    /// The core hears of its commit that nothing of it is kept.
+    pub(crate) fn refuse(&mut self, ticket: Ticket) {
+        let refused = Outcome {
+            ticket,
+            result: Err(CommitError::DiskFull),
+            stayed: Err(CommitError::DiskFull),
+        };
+        self.core.on_event(Event::Outcomes(vec![refused]));
     }
 
     /// The store has its turn, and the core hears of it.

@@ -14,7 +14,7 @@ use crate::core::inbox::Release;
 use crate::core::open::{ConnId, Open, Phase};
 use crate::core::send::put;
 use crate::core::state::Core;
-use crate::core::turn::Waiting;
+use crate::core::turn::{Connack, Waiting};
 use crate::metrics::{CloseReason, RefuseReason};
 
 impl Core {
@@ -124,11 +124,13 @@ impl Core {
     }
 
     /// Ends a connection whose session could not be written down, and says so in its CONNACK.
-    pub(crate) fn refuse_taken_up(&mut self, id: ConnId, no: Denial) {
+    pub(crate) fn refuse_taken_up(&mut self, id: ConnId, connack: &Connack, no: Denial) {
         let Some(open) = self.open(id) else { return };
         let (version, hearing) = (open.version, open.hearing());
         // What lies in the place of its will is that of an earlier connection, and may be owed.
         open.will = None;
+        // Of what was before, some rows may be deleted and some not: nobody is to take them up.
+        open.ends_at_once |= connack.is_new;
         self.end_session(id, CloseReason::Limit);
         if let Some(conn) = self.conn(id) {
             put_with_words(&mut conn.out, Some(no.words), hearing, |properties, out| {
@@ -158,6 +160,7 @@ impl Core {
     }
 
     fn end_open(&mut self, id: ConnId, mut open: Open) {
+        let from = self.next_ticket;
         for (filter, _) in open.subscriptions.iter() {
             self.trie.remove(filter, SessionKey(id.key));
         }
@@ -167,7 +170,7 @@ impl Core {
             self.give_up_all(&open.client_id, !open.is_announced);
         }
         self.settle_will(&mut open);
-        if open.ends_at_once && open.is_durable() {
+        if open.ends_at_once {
             // Rows of this very turn cannot be found yet: it is over from now on, and they are
             // deleted when they can.
             let row = SessionRow { expiry_s: 0, ended_ms: Some(0), user: None };
@@ -180,7 +183,7 @@ impl Core {
             self.put_session_row(&open.client_id, row);
         }
         self.ending.insert(id.serial, Vec::new());
-        self.turn.waiting.push(Waiting::Ended(open.client_id, id, open.ends_at_once));
+        self.turn.waiting.push(Waiting::Ended(open.client_id, id, open.ends_at_once, from));
         self.end_turn_soon();
     }
 

@@ -94,6 +94,7 @@ impl Core {
             }
             return;
         }
+        let from = self.next_ticket;
         let is_changed = self.settle(client_id, due_ms).unwrap_or_else(|error| {
             tracing::error!(%error, "the rows of a session cannot be read");
             self.visit_later(Arc::clone(client_id));
@@ -103,7 +104,7 @@ impl Core {
             return self.shared.registry.release(client_id, self.owner(id));
         }
         self.ending.insert(id.serial, Vec::new());
-        self.turn.waiting.push(Waiting::Ended(Arc::clone(client_id), id, false));
+        self.turn.waiting.push(Waiting::Ended(Arc::clone(client_id), id, false, from));
     }
 
     fn settle(&mut self, client_id: &Arc<str>, timer_ms: Option<i64>) -> Result<bool, ReadError> {
@@ -145,7 +146,9 @@ impl Core {
                 self.put_session_row(client_id, row);
                 is_changed = true;
             }
-            _ => (),
+            Some(_) => (),
+            // What a commit that was refused left of it.
+            None => is_changed |= self.delete_session(client_id)?,
         }
         Ok(is_changed)
     }

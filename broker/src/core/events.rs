@@ -102,9 +102,9 @@ impl Core {
                 self.post.for_member(core, joined);
                 self.end_turn_soon();
             }
-            Waiting::Connack(id, Connack { bytes, from, .. }) => {
-                let result = self.all_since(from, result);
-                self.on_taken_up(id, &bytes, &result);
+            Waiting::Connack(id, connack) => {
+                let result = self.all_since(connack.from, result);
+                self.on_taken_up(id, &connack, &result);
             }
             Waiting::Retained(claims) => {
                 let (index, store) = (&self.shared.retained, &self.shared.store);
@@ -113,8 +113,9 @@ impl Core {
             // What is not durable is not free.
             Waiting::Freed(all) if result.is_ok() => self.free_all(&all),
             Waiting::Freed(_) => (),
-            Waiting::Ended(client_id, id, is_over) => {
-                self.on_rows_ended(&client_id, id, is_over, result.is_ok());
+            Waiting::Ended(client_id, id, is_over, from) => {
+                let is_ok = self.all_since(from, result).is_ok();
+                self.on_rows_ended(&client_id, id, is_over, is_ok);
             }
             Waiting::Will(client_id) => self.on_will_sent(client_id, result.is_ok()),
             Waiting::LateWill(key) => self.on_late_will(key),
@@ -160,12 +161,12 @@ impl Core {
         self.feed(id);
     }
 
-    fn on_taken_up(&mut self, id: ConnId, connack: &[u8], result: &Committed) {
+    fn on_taken_up(&mut self, id: ConnId, connack: &Connack, result: &Committed) {
         self.visit_if_failed(id, result);
         if let Err(error) = result {
-            return self.refuse_taken_up(id, Denial::of_commit(error));
+            return self.refuse_taken_up(id, connack, Denial::of_commit(error));
         }
-        self.send_held(id, connack, result);
+        self.send_held(id, &connack.bytes, result);
         self.on_opened(id);
     }
 

@@ -130,7 +130,7 @@ impl Core {
         }
         let is_kept = lives && !claim.clean_start;
         self.count_in(&claim, old.is_some()).map_err(NotTaken::Full)?;
-        if old.is_some() && !is_kept {
+        if !is_kept {
             self.delete_session(&client_id)?;
         }
         self.settle_claims(&client_id)?;
@@ -165,7 +165,8 @@ impl Core {
         }
         self.give_up_filters(id, &lost);
         self.mark_changed(id, true);
-        self.turn.waiting.push(Waiting::Connack(id, Connack { bytes, from, has_large_will }));
+        let connack = Connack { bytes, from, is_new: !is_kept, has_large_will };
+        self.turn.waiting.push(Waiting::Connack(id, connack));
         match has_large_will {
             true => self.submit(),
             false => self.end_turn_soon(),
@@ -304,12 +305,13 @@ impl Core {
         )
     }
 
-    /// Puts the deletion of all rows of a session into this turn's commit.
-    pub(crate) fn delete_session(&mut self, client_id: &str) -> Result<(), ReadError> {
+    /// Puts the deletion of all rows of a session into this turn's commit, also of those that
+    /// outlived its own because their deletion was refused. False, if there are none.
+    pub(crate) fn delete_session(&mut self, client_id: &str) -> Result<bool, ReadError> {
         self.delete_rows(client_id, Members::Leave)
     }
 
-    fn delete_rows(&mut self, client_id: &str, members: Members) -> Result<(), ReadError> {
+    fn delete_rows(&mut self, client_id: &str, members: Members) -> Result<bool, ReadError> {
         let (mut keys, mut shared) = (Vec::new(), Vec::new());
         for table in OF_SESSIONS {
             self.rows_of(table, client_id, &mut |key, _| {
@@ -322,11 +324,16 @@ impl Core {
                 }
             })?;
         }
+        for table in [Table::Sessions, Table::Cursors] {
+            if self.shared.store.get(table, client_id.as_bytes())?.is_some() {
+                keys.push((table, client_id.as_bytes().into()));
+            }
+        }
+        if keys.is_empty() {
+            return Ok(false);
+        }
         for filter in shared {
             self.end_membership(client_id, &filter, members == Members::Leave);
-        }
-        for table in [Table::Sessions, Table::Cursors] {
-            keys.push((table, client_id.as_bytes().into()));
         }
         // It is over whatever a crash leaves of its rows.
         let over = SessionRow { expiry_s: 0, ended_ms: Some(0), user: None };
@@ -340,11 +347,108 @@ impl Core {
         if members == Members::Leave {
             self.give_up_all(client_id, true);
         }
-        Ok(())
+        Ok(true)
     }
 
     pub(crate) fn put_session_row(&mut self, client_id: &str, row: SessionRow) {
         let key = client_id.as_bytes().into();
         self.turn.put(Table::Sessions, key, Some(row.encode()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+
+    use tidewire_proto::id::PacketId;
+    use tidewire_store::rows::receipt;
+    use tidewire_store::rows::session::SessionRow;
+    use tidewire_store::{Commit, Table, TableChange};
+
+    use crate::core::alone::Alone;
+    use crate::core::timers::Due;
+
+    /// Messages at QoS 2 of a session whose client has not released them.
+    const RECEIPTS: u16 = 200;
+
+    fn receipts() -> impl Iterator<Item = Box<[u8]>> {
+        (1..=RECEIPTS).filter_map(PacketId::new).map(|id| receipt::key("client", id))
+    }
+
+    /// Rows of a session: its receipts, and its own if it has one.
+    fn leave(alone: &Alone, session: Option<SessionRow>) {
+        let row = |key, value| TableChange::new(Table::Inbound, key, Some(value));
+        let mut changes: Vec<_> = receipts().map(|key| row(key, Box::default())).collect();
+        let key = b"client".as_slice().into();
+        let session = session.map(|row| TableChange::new(Table::Sessions, key, Some(row.encode())));
+        changes.extend(session);
+        alone.store.commit(Commit { appends: vec![], changes }).expect("committed");
+    }
+
+    fn receipts_left(alone: &Alone) -> usize {
+        let is_there = |key: &[u8]| alone.store.get(Table::Inbound, key).expect("readable");
+        receipts().filter(|key| is_there(key).is_some()).count()
+    }
+
+    fn is_looked_after_again(alone: &mut Alone) -> bool {
+        let due: Vec<_> = std::iter::from_fn(|| alone.core.timers.pop(i64::MAX)).collect();
+        let is_it = |due: &Due| matches!(due, Due::Will(client, _) if &**client == "client");
+        due.into_iter().any(|(_, due)| is_it(&due))
+    }
+
+    #[test]
+    fn a_new_session_does_not_inherit_receipts_that_have_no_session() {
+        let mut alone = Alone::new(|_| ());
+        leave(&alone, None);
+        let id = alone.connect("client");
+        alone.settle();
+        let connack = alone.heard(id);
+        assert_eq!((connack[0], connack[2], connack[3]), (0x20, 0, 0), "taken, as a new one");
+        assert_eq!(receipts_left(&alone), 0);
+    }
+
+    #[test]
+    fn receipts_without_a_session_are_deleted_when_it_is_looked_after() {
+        let mut alone = Alone::new(|_| ());
+        leave(&alone, None);
+        alone.core.visit(&"client".into(), None);
+        alone.settle();
+        assert_eq!(receipts_left(&alone), 0);
+    }
+
+    #[test]
+    fn a_session_is_looked_after_again_if_any_of_its_deletions_was_refused() {
+        for refused in 0..3 {
+            let mut alone = Alone::new(|_| ());
+            leave(&alone, Some(SessionRow { expiry_s: 1, ended_ms: Some(0), user: None }));
+            alone.cut_turns_at(10_000);
+            let first = alone.core.next_ticket;
+            alone.core.visit(&"client".into(), None);
+            alone.core.submit();
+            assert!(alone.core.next_ticket > first + 2, "the deletions are cut");
+            if refused < 2 {
+                alone.refuse(first + refused);
+            }
+            alone.settle();
+            assert_eq!(is_looked_after_again(&mut alone), refused < 2, "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_connect_that_is_refused_while_it_deletes_a_session_leaves_none_to_take_up() {
+        let mut alone = Alone::new(|_| ());
+        leave(&alone, Some(SessionRow { expiry_s: 1, ended_ms: Some(0), user: None }));
+        alone.cut_turns_at(10_000);
+        let first = alone.core.next_ticket;
+        let id = alone.connect("client");
+        alone.core.submit();
+        assert!(alone.core.next_ticket > first + 2, "the deletions are cut");
+        alone.refuse(first);
+        alone.settle();
+        let connack = alone.heard(id);
+        assert_eq!((connack[0], connack[3] >= 0x80), (0x20, true), "refused");
+        alone.settle();
+        let row = alone.store.get(Table::Sessions, b"client").expect("readable");
+        let row = row.and_then(|row| SessionRow::decode(&row).ok());
+        assert!(row.is_none_or(|row| row.is_expired(alone.core.now_ms)));
     }
 }

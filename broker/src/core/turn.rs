@@ -46,6 +46,8 @@ pub(crate) struct Connack {
     pub(crate) bytes: Vec<u8>,
     /// Its rows are in the commits from this one on.
     pub(crate) from: Ticket,
+    /// What the client left before is over: its rows go in the same commits.
+    pub(crate) is_new: bool,
     /// Its will is refused where messages are.
     pub(crate) has_large_will: bool,
 }
@@ -68,8 +70,8 @@ pub(crate) enum Waiting {
     /// CONNACK; the session is open.
     Connack(ConnId, Connack),
     /// A session's last rows are written: it can be taken up elsewhere.
-    /// With it the session may be over.
-    Ended(Arc<str>, ConnId, bool),
+    /// With it the session may be over. They are in the commits from that one on.
+    Ended(Arc<str>, ConnId, bool, Ticket),
     /// The will of a client that is away is published.
     Will(Arc<str>),
     /// The same when its client is back: it waits for room, if it is not published.
