@@ -5,6 +5,7 @@ use std::io;
 use tidewire_proto::delivery::Shape;
 use tidewire_proto::id::GroupId;
 use tidewire_proto::message::Message;
+use tidewire_proto::mqtt::Properties;
 use tidewire_proto::qos::Qos;
 use tidewire_proto::record::{Batch, Record};
 use tidewire_proto::routing::grant::Target;
@@ -117,19 +118,34 @@ impl Core {
         let waits = |open: &Open| {
             !open.cursor.is_live() || !open.resends.is_empty() || !open.feeds.is_empty()
         };
-        match self.open(id) {
-            None => return Sent::Skipped,
-            // What it catches up with includes this message.
-            Some(open) if qos != Qos::AtMostOnce && !open.cursor.is_live() => return Sent::Skipped,
-            Some(open) if qos != Qos::AtMostOnce && waits(open) => return Sent::NoRoom,
-            Some(open) if open.subscriptions.is_replaying(message.topic) => {
-                // Older ones are on their way: it comes after them, from the log.
-                open.left_to_log += 1;
+        let Some(open) = self.open(id) else { return Sent::Skipped };
+        if qos != Qos::AtMostOnce {
+            if !open.cursor.is_live() {
+                // What it catches up with includes this message.
                 return Sent::Skipped;
             }
-            Some(_) => (),
+            if waits(open) {
+                return Sent::NoRoom;
+            }
+        } else if open.subscriptions.is_replaying(message.topic) {
+            // Older ones are on their way: it comes after them, from the log.
+            self.leave_to_log(id, message.topic, place);
+            return Sent::Skipped;
         }
         self.deliver(id, target, message, place, Way::Own)
+    }
+
+    /// The replay of a session brings this message too, if it comes into the log.
+    fn leave_to_log(&mut self, id: ConnId, topic: &str, place: Option<Place>) {
+        let mut is_logged = || {
+            let placed = self.placement.place(topic, "", Properties::EMPTY);
+            placed.is_some_and(|placed| placed.log_qos0)
+        };
+        if place.is_none() && !is_logged() {
+            self.counters.messages_dropped.add((DropReason::Slow, Quality::AtMostOnce), 1);
+        } else if let Some(open) = self.open(id) {
+            open.left.count += 1;
+        }
     }
 
     /// Sends a message to one session if it has room for it: the one way out for all gears.

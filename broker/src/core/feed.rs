@@ -154,8 +154,10 @@ impl Core {
         if open.subscriptions.replay_target(session, message.topic, at).is_none() {
             return false;
         }
-        if at.1 >= open.live_since.get(at.0) {
-            open.left_to_log = open.left_to_log.saturating_sub(1);
+        let left = &mut open.left;
+        // What was handed out before the replay began may be behind that place, and is not owed.
+        if at.1 >= left.since.get(at.0) && message.received_ms >= left.since_ms {
+            left.count = left.count.saturating_sub(1);
         }
         true
     }

@@ -189,10 +189,8 @@ pub(crate) struct Open {
     pub(crate) seeking: usize,
     /// The last read of the log: what an earlier one brings is no longer wanted.
     pub(crate) last_read: u64,
-    /// Live messages at QoS 0 that are to come from the log, because a replay is there first.
-    pub(crate) left_to_log: u64,
-    /// Where its core was when the last replay began.
-    pub(crate) live_since: Positions,
+    /// What comes from the log and not as it is published.
+    pub(crate) left: LeftToLog,
     /// Share groups whose message found no room.
     pub(crate) stalled: Vec<GroupId>,
     /// Packets that leave when the session's rows are durable.
@@ -291,6 +289,21 @@ pub(crate) struct Made {
     pub(crate) token: u32,
     /// Shared subscriptions that are new to the session.
     pub(crate) fresh: Vec<Box<str>>,
+}
+
+/// Live messages at QoS 0 that are to come from the log, because a replay is there first.
+#[derive(Default)]
+pub(crate) struct LeftToLog {
+    /// How many were not read yet.
+    pub(crate) count: u64,
+    /// Where its core was when the last replay began.
+    pub(crate) since: Positions,
+    /// When that was.
+    pub(crate) since_ms: i64,
+    /// How long the end of the replay waits for them, in milliseconds since the start.
+    pub(crate) until_ms: Option<i64>,
+    /// It is looked again soon.
+    pub(crate) is_awaited: bool,
 }
 
 /// The answer to a SUBSCRIBE, and what follows it.

@@ -13,6 +13,8 @@ use crate::metrics::{CloseReason, DropReason, Quality};
 
 /// Beginnings that one session may have looked up at a time.
 const SEEKS_MAX: usize = 16;
+/// How long the end of a replay waits for what is on its way to the log.
+const LEFT_MS_MAX: i64 = 1_000;
 
 impl Core {
     /// Whether earlier SUBSCRIBEs with replays are not answered, as many as may be.
@@ -26,7 +28,9 @@ impl Core {
         let Phase::Open(open) = &mut conn.phase else { return };
         open.cursor.fall_behind(&self.positions);
         open.seeking += 1;
-        open.live_since = self.positions.clone();
+        open.left.since = self.positions.clone();
+        open.left.since_ms = self.now_ms;
+        open.left.until_ms = None;
         open.subscriptions.hold_live(filter);
         let seek = Seek { conn: id, filter: filter.into(), start, token };
         self.deferred.push(Deferred::Seek(seek));
@@ -73,14 +77,17 @@ impl Core {
         self.end_turn_soon();
     }
 
-    /// The session has come to where its core is: replays are over.
+    /// The session has come to where its core is: replays are over, when what was left to the log
+    /// meanwhile is read too.
     pub(crate) fn on_caught_up(&mut self, id: ConnId) {
         let Some(open) = self.open(id) else { return };
-        if !open.subscriptions.has_beginnings() {
+        if !open.subscriptions.has_beginnings() || self.is_owed_more(id) {
             return;
         }
+        let Some(open) = self.open(id) else { return };
         let replayed = open.subscriptions.caught_up();
-        let missed = std::mem::take(&mut open.left_to_log);
+        open.left.until_ms = None;
+        let missed = std::mem::take(&mut open.left.count);
         if missed > 0 {
             // Live messages at QoS 0 that were to come from the log, and are not in it.
             let slow = (DropReason::Slow, Quality::AtMostOnce);
@@ -90,6 +97,37 @@ impl Core {
             self.write_subscription(id, &filter);
         }
         self.end_turn_soon();
+    }
+
+    /// Whether messages at QoS 0 that were left to the log are on their way to it. The session
+    /// goes on from there when they have come, or have had their time.
+    fn is_owed_more(&mut self, id: ConnId) -> bool {
+        let elapsed_ms = self.shared.clock.elapsed_ms();
+        let Some(conn) = self.conns.get_mut(id.key as usize) else { return false };
+        let Phase::Open(open) = &mut conn.phase else { return false };
+        let left = &mut open.left;
+        if left.count == 0 || !open.subscriptions.has_replays() {
+            return false;
+        }
+        if elapsed_ms >= *left.until_ms.get_or_insert(elapsed_ms + LEFT_MS_MAX) {
+            return false;
+        }
+        open.cursor.fall_behind(&self.positions);
+        if !std::mem::replace(&mut left.is_awaited, true) {
+            self.deferred.push(Deferred::LeftToLog(id));
+            self.end_turn_soon();
+        }
+        true
+    }
+
+    /// What was left to the log may be there.
+    pub(crate) fn on_left_to_log(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
+        let Phase::Open(open) = &mut conn.phase else { return };
+        if conn.serial == id.serial {
+            open.left.is_awaited = false;
+            self.feed(id);
+        }
     }
 }
 
@@ -106,4 +144,65 @@ pub(crate) fn find_start(store: &Store, start: Start) -> Result<Positions, ReadE
         }
     }
     Ok(positions)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tidewire_proto::session::cursor::Positions;
+    use tidewire_store::Follower;
+
+    use crate::core::alone::Alone;
+    use crate::core::open::ConnId;
+    use crate::core::state::Deferred;
+
+    const SUBSCRIBE: &[u8] = b"\x00\x01\x00\x00\x0d$s/earliest/a\x01";
+    const PUBLISH: [u8; 7] = *b"\x30\x05\x00\x01a\x00x";
+
+    /// A replay that came to the end of the log, when a message was handed out and is not in it.
+    fn at_the_end(alone: &mut Alone) -> ConnId {
+        alone.store.follow(Arc::clone(&alone.core.inbox) as Arc<dyn Follower>);
+        let [reader, writer] = ["reader", "writer"].map(|name| alone.connect(name));
+        alone.settle();
+        alone.say(reader, 0x82, SUBSCRIBE);
+        alone.settle();
+        let Some(Deferred::Seek(seek)) = alone.core.deferred.pop() else {
+            panic!("it is looked up where the subscription begins");
+        };
+        alone.core.on_sought(seek, Ok(Positions::default()));
+        alone.core.submit();
+        alone.say(writer, PUBLISH[0], &PUBLISH[2..]);
+        alone.heard(reader);
+        alone.settle();
+        assert_eq!(alone.heard(reader).first(), Some(&0x90), "SUBACK");
+        reader
+    }
+
+    fn is_replaying(alone: &mut Alone, id: ConnId) -> bool {
+        alone.core.open(id).expect("it is connected").subscriptions.has_replays()
+    }
+
+    #[test]
+    fn what_is_published_at_qos_0_when_a_replay_ends_comes_from_the_log() {
+        let mut alone = Alone::new(|_| ());
+        let reader = at_the_end(&mut alone);
+        alone.core.on_left_to_log(reader);
+        assert!(is_replaying(&mut alone, reader), "something is owed");
+        alone.core.on_late();
+        alone.settle();
+        alone.core.on_left_to_log(reader);
+        assert_eq!(alone.heard(reader), PUBLISH);
+        assert!(!is_replaying(&mut alone, reader));
+    }
+
+    #[test]
+    fn a_replay_ends_also_when_what_was_left_to_the_log_never_comes() {
+        let mut alone = Alone::new(|_| ());
+        let reader = at_the_end(&mut alone);
+        assert!(is_replaying(&mut alone, reader));
+        alone.core.open(reader).expect("it is connected").left.until_ms = Some(0);
+        alone.core.on_left_to_log(reader);
+        assert!(!is_replaying(&mut alone, reader));
+    }
 }

@@ -8,7 +8,7 @@ use ahash::AHashMap;
 use tidewire_proto::mqtt::{ReasonCode, Version};
 use tidewire_proto::qos::Qos;
 use tidewire_proto::session::alias::Aliases;
-use tidewire_proto::session::cursor::{Cursor, Positions};
+use tidewire_proto::session::cursor::Cursor;
 use tidewire_proto::session::inbound::Inbound;
 use tidewire_proto::session::outbound_alias::OutboundAliases;
 use tidewire_proto::session::receipts::Receipts;
@@ -20,7 +20,7 @@ use tidewire_store::rows::{bounds_of, cursor, receipt, subscription};
 use tidewire_store::{ReadError, Table};
 
 use crate::core::connect::OF_ANOTHER;
-use crate::core::open::{Claim, ConnId, Open, Phase};
+use crate::core::open::{Claim, ConnId, LeftToLog, Open, Phase};
 use crate::core::state::Core;
 use crate::core::turn::{Connack, Waiting};
 use crate::core::will::is_small;
@@ -225,8 +225,7 @@ impl Core {
             last_token: 0,
             seeking: 0,
             last_read: 0,
-            left_to_log: 0,
-            live_since: Positions::default(),
+            left: LeftToLog::default(),
             stalled: Vec::new(),
             held: Vec::new(),
             is_changed: false,

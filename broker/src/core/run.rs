@@ -171,6 +171,10 @@ async fn wait_for(shell: Shell, deferred: Deferred) {
             tokio::time::sleep(LATE_MAX).await;
             shell.borrow_mut().on_late();
         }
+        Deferred::LeftToLog(id) => {
+            tokio::time::sleep(LATE_MAX * 2).await;
+            shell.borrow_mut().on_left_to_log(id);
+        }
     }
 }
 

@@ -113,6 +113,8 @@ pub(crate) enum Deferred {
     GroupRead(GroupId, Reading, Option<TopicFilter>),
     /// Messages that were handed out, for a commit to go into the log with.
     Late,
+    /// What a session left to the log, when its replay came to the end first.
+    LeftToLog(ConnId),
 }
 
 /// Memory that is used again and again.
