@@ -146,21 +146,21 @@ fn nearest_existing(dir: &Path) -> PathBuf {
 
 fn look_at_reach(config: &Config) -> Vec<String> {
     let ListenerConfig { mqtt, mqtts, websocket, wss, kafka } = &config.listener;
-    let asks = |auth: ClientAuth| auth == ClientAuth::Required;
     let of_mqtt = [
-        ("mqtt", mqtt.clone(), false),
-        ("mqtts", mqtts.common(), asks(mqtts.tls.client_auth)),
-        ("websocket", websocket.common(), false),
-        ("wss", wss.common(), asks(wss.tls.client_auth)),
+        ("mqtt", mqtt.clone(), ClientAuth::None),
+        ("mqtts", mqtts.common(), mqtts.tls.client_auth),
+        ("websocket", websocket.common(), ClientAuth::None),
+        ("wss", wss.common(), wss.tls.client_auth),
     ];
     let is_open = |address: &SocketAddr| !address.ip().is_loopback();
-    let told = of_mqtt.into_iter().filter_map(|(name, listener, asks)| {
-        let address = listener.bind.filter(|address| is_open(address) && !asks)?;
+    let told = of_mqtt.into_iter().filter_map(|(name, listener, client_auth)| {
+        let is_asked = client_auth == ClientAuth::Required;
+        let address = listener.bind.filter(|address| is_open(address) && !is_asked)?;
         let begin = format!("listener.{name}.bind = {address} is open to the network");
         if listener.takes_anonymous(&config.auth) {
             return Some(format!("{begin}, and no password is asked: keep it behind a firewall"));
         }
-        let can_sign_in = config.auth.has_users() || name == "mqtts" || name == "wss";
+        let can_sign_in = config.auth.has_users() || client_auth == ClientAuth::Optional;
         (!can_sign_in).then(|| {
             format!(
                 "{begin}, and nobody can connect there: name auth.password_file, or set \
@@ -221,6 +221,8 @@ mod tests {
         config.listener.mqtt.bind = None;
         config.listener.mqtts.bind = Some("0.0.0.0:8883".parse().unwrap());
         assert!(look_at_reach(&config).concat().contains("listener.mqtts.bind"));
+        config.listener.mqtts.tls.client_auth = ClientAuth::Optional;
+        assert_eq!(look_at_reach(&config), Vec::<String>::new(), "some have certificates");
         config.listener.mqtts.tls.client_auth = ClientAuth::Required;
         assert_eq!(look_at_reach(&config), Vec::<String>::new(), "nobody without a certificate");
     }
