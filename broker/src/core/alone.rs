@@ -64,6 +64,12 @@ impl Alone {
 
     /// A client of MQTT 5 says CONNECT, for a session that stays for an hour.
     pub(crate) fn connect(&mut self, client_id: &str) -> ConnId {
+        let id = self.accept();
+        self.say(id, 0x10, &connect(0, client_id));
+        id
+    }
+
+    fn accept(&mut self) -> ConnId {
         let (ours, theirs) = UnixStream::pair().expect("two sockets");
         ours.set_nonblocking(true).expect("a socket");
         self.ends.push(theirs);
@@ -85,18 +91,30 @@ impl Alone {
             silence_ms_max: 0,
             phase: Phase::Fresh,
         });
-        let id = ConnId { key: u32::try_from(key).expect("few connections"), serial };
-        let mut body = b"\x00\x04MQTT\x05\x00\x00\x3c\x05\x11\x00\x00\x0e\x10\x00".to_vec();
-        body.push(u8::try_from(client_id.len()).expect("a short name"));
-        body.extend(client_id.bytes());
+        ConnId { key: u32::try_from(key).expect("few connections"), serial }
+    }
+
+    /// The same for a session that begins anew, with a will that says so many bytes.
+    pub(crate) fn connect_with_will(&mut self, client_id: &str, will: u16) -> ConnId {
+        let id = self.accept();
+        let mut body = connect(0x06, client_id);
+        body.extend(b"\x00\x00\x04gone");
+        body.extend(will.to_be_bytes());
+        body.resize(body.len() + usize::from(will), b'x');
         self.say(id, 0x10, &body);
         id
     }
 
-    /// A client says a short packet.
+    /// A client says a packet.
     pub(crate) fn say(&mut self, id: ConnId, first: u8, body: &[u8]) {
         let conn = self.core.conn(id).expect("it is connected");
-        conn.partial.extend([first, u8::try_from(body.len()).expect("a short packet")]);
+        conn.partial.push(first);
+        let mut rest = body.len();
+        while rest > 0x7f {
+            conn.partial.push(0x80 | u8::try_from(rest & 0x7f).expect("seven bits"));
+            rest >>= 7;
+        }
+        conn.partial.push(u8::try_from(rest).expect("seven bits"));
         conn.partial.extend(body);
         self.core.on_waiting_bytes(id);
     }
@@ -128,4 +146,14 @@ impl Alone {
             self.core.on_event(event);
         }
     }
+}
+
+/// CONNECT without what comes behind the client id.
+fn connect(flags: u8, client_id: &str) -> Vec<u8> {
+    let mut body = b"\x00\x04MQTT\x05".to_vec();
+    body.extend([flags]);
+    body.extend(b"\x00\x3c\x05\x11\x00\x00\x0e\x10\x00");
+    body.push(u8::try_from(client_id.len()).expect("a short name"));
+    body.extend(client_id.bytes());
+    body
 }

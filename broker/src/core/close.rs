@@ -14,7 +14,7 @@ use crate::core::inbox::Release;
 use crate::core::open::{ConnId, Open, Phase};
 use crate::core::send::put;
 use crate::core::state::Core;
-use crate::core::turn::{Connack, Waiting};
+use crate::core::turn::{Connack, IfRefused, Waiting};
 use crate::metrics::{CloseReason, RefuseReason};
 
 impl Core {
@@ -129,8 +129,8 @@ impl Core {
         let (version, hearing) = (open.version, open.hearing());
         // What lies in the place of its will is that of an earlier connection, and may be owed.
         open.will = None;
-        // Of what was before, some rows may be deleted and some not: nobody is to take them up.
-        open.ends_at_once |= connack.is_new;
+        open.ends_at_once |= connack.if_refused == IfRefused::Over;
+        open.leaves_rows = connack.if_refused == IfRefused::Untouched;
         self.end_session(id, CloseReason::Limit);
         if let Some(conn) = self.conn(id) {
             put_with_words(&mut conn.out, Some(no.words), hearing, |properties, out| {
@@ -170,7 +170,9 @@ impl Core {
             self.give_up_all(&open.client_id, !open.is_announced);
         }
         self.settle_will(&mut open);
-        if open.ends_at_once {
+        if open.leaves_rows {
+            // What is counted of it is put right when it is looked after.
+        } else if open.ends_at_once {
             // Rows of this very turn cannot be found yet: it is over from now on, and they are
             // deleted when they can.
             let row = SessionRow { expiry_s: 0, ended_ms: Some(0), user: None };
@@ -183,7 +185,8 @@ impl Core {
             self.put_session_row(&open.client_id, row);
         }
         self.ending.insert(id.serial, Vec::new());
-        self.turn.waiting.push(Waiting::Ended(open.client_id, id, open.ends_at_once, from));
+        let is_over = open.ends_at_once || open.leaves_rows;
+        self.turn.waiting.push(Waiting::Ended(open.client_id, id, is_over, from));
         self.end_turn_soon();
     }
 

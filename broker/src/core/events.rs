@@ -166,6 +166,7 @@ impl Core {
         if let Err(error) = result {
             return self.refuse_taken_up(id, connack, Denial::of_commit(error));
         }
+        self.leave_former(id, &connack.left);
         self.send_held(id, &connack.bytes, result);
         self.on_opened(id);
     }

@@ -118,7 +118,7 @@ impl Core {
         self.on_live(live);
     }
 
-    fn write_rows_of(&mut self, id: ConnId) {
+    pub(crate) fn write_rows_of(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
         let Phase::Open(open) = &mut conn.phase else { return };
         open.is_urgent = false;

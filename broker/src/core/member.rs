@@ -242,6 +242,19 @@ impl Core {
         }
     }
 
+    /// The session that the client had before is over, durably: so is its part in groups, and it
+    /// has nothing for itself any more.
+    pub(crate) fn leave_former(&mut self, id: ConnId, filters: &[String]) {
+        let Some(open) = self.open(id).filter(|_| !filters.is_empty()) else { return };
+        let client_id = Arc::clone(&open.client_id);
+        for filter in filters {
+            if let Some(group) = self.shared.shares.release(filter) {
+                self.post.for_group(group, &client_id, Notice::SessionEnded);
+            }
+        }
+        self.end_turn_soon();
+    }
+
     /// A session that outlived its connections is over, or only its rows are.
     pub(crate) fn end_membership(&mut self, client_id: &str, filter: &str, is_over: bool) {
         let shares = &self.shared.shares;

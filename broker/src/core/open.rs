@@ -204,6 +204,8 @@ pub(crate) struct Open {
     pub(crate) written_at: Option<u64>,
     /// The client asked for the end of the session with the end of the connection.
     pub(crate) ends_at_once: bool,
+    /// Its CONNECT was refused with all that it changes: the rows of before stay.
+    pub(crate) leaves_rows: bool,
     /// The client took its leave: its will is forgotten.
     pub(crate) drops_will: bool,
     /// The end of this turn looks whether more can be sent.

@@ -22,7 +22,7 @@ use tidewire_store::{ReadError, Table};
 use crate::core::connect::OF_ANOTHER;
 use crate::core::open::{Claim, ConnId, LeftToLog, Open, Phase};
 use crate::core::state::Core;
-use crate::core::turn::{Connack, Waiting};
+use crate::core::turn::{Connack, IfRefused, Waiting};
 use crate::core::will::is_small;
 use crate::ledger::will_bytes;
 use crate::link::Peer;
@@ -130,9 +130,7 @@ impl Core {
         }
         let is_kept = lives && !claim.clean_start;
         self.count_in(&claim, old.is_some()).map_err(NotTaken::Full)?;
-        if !is_kept {
-            self.delete_session(&client_id)?;
-        }
+        let left = if is_kept { vec![] } else { self.end_former(&client_id, has_large_will)? };
         self.settle_claims(&client_id)?;
         let old_will = self.will_row(&client_id)?;
         let is_inside = self.conn(id).is_some_and(|conn| conn.peer == Peer::InProcess);
@@ -165,13 +163,50 @@ impl Core {
         }
         self.give_up_filters(id, &lost);
         self.mark_changed(id, true);
-        let connack = Connack { bytes, from, is_new: !is_kept, has_large_will };
+        let if_refused = if is_kept { IfRefused::Resumed } else { IfRefused::Over };
+        let connack = Connack { bytes, from, if_refused, left, has_large_will };
+        self.submit_taken_up(id, connack);
+        Ok(())
+    }
+
+    /// With a large will, which may be refused where rows are not, all goes at once or not at all:
+    /// a client that is refused has what it had.
+    fn submit_taken_up(&mut self, id: ConnId, mut connack: Connack) {
+        let has_large_will = connack.has_large_will;
+        if has_large_will && connack.from == self.next_ticket {
+            connack.if_refused = IfRefused::Untouched;
+            self.write_rows_of(id);
+            self.turn.tie_rows();
+        }
         self.turn.waiting.push(Waiting::Connack(id, connack));
         match has_large_will {
             true => self.submit(),
             false => self.end_turn_soon(),
         }
-        Ok(())
+    }
+
+    /// The session that the client had is over. If that may be refused it leaves its groups when
+    /// it is not: the answer is which.
+    fn end_former(&mut self, client_id: &str, may_fail: bool) -> Result<Vec<String>, ReadError> {
+        if !may_fail {
+            self.delete_session(client_id)?;
+            return Ok(Vec::new());
+        }
+        let shared = self.shared_filters(client_id)?;
+        if self.delete_rows(client_id, Members::Stay)? {
+            // What has its row still when this is answered is not free.
+            self.give_up_all(client_id, true);
+        }
+        Ok(shared)
+    }
+
+    fn shared_filters(&self, client_id: &str) -> Result<Vec<String>, ReadError> {
+        let mut shared = Vec::new();
+        self.rows_of(Table::Subscriptions, client_id, &mut |key, _| {
+            let filter = subscription::filter(client_id, key).ok();
+            shared.extend(filter.filter(|filter| is_shared(filter)).map(str::to_owned));
+        })?;
+        Ok(shared)
     }
 
     /// Counts in what the client has us keep; the error is the limit that is in the way. A session
@@ -234,6 +269,7 @@ impl Core {
             is_urgent: false,
             is_listed: false,
             ends_at_once: false,
+            leaves_rows: false,
             drops_will: false,
             is_announced: false,
             terms: claim.terms,
@@ -311,17 +347,9 @@ impl Core {
     }
 
     fn delete_rows(&mut self, client_id: &str, members: Members) -> Result<bool, ReadError> {
-        let (mut keys, mut shared) = (Vec::new(), Vec::new());
+        let mut keys = Vec::new();
         for table in OF_SESSIONS {
-            self.rows_of(table, client_id, &mut |key, _| {
-                keys.push((table, Box::from(key)));
-                let filter = subscription::filter(client_id, key).ok();
-                if let Some(filter) =
-                    filter.filter(|f| table == Table::Subscriptions && is_shared(f))
-                {
-                    shared.push(filter.to_owned());
-                }
-            })?;
+            self.rows_of(table, client_id, &mut |key, _| keys.push((table, Box::from(key))))?;
         }
         for table in [Table::Sessions, Table::Cursors] {
             if self.shared.store.get(table, client_id.as_bytes())?.is_some() {
@@ -331,7 +359,7 @@ impl Core {
         if keys.is_empty() {
             return Ok(false);
         }
-        for filter in shared {
+        for filter in self.shared_filters(client_id)? {
             self.end_membership(client_id, &filter, members == Members::Leave);
         }
         // It is over whatever a crash leaves of its rows.
@@ -449,5 +477,27 @@ mod tests {
         let row = alone.store.get(Table::Sessions, b"client").expect("readable");
         let row = row.and_then(|row| SessionRow::decode(&row).ok());
         assert!(row.is_none_or(|row| row.is_expired(alone.core.now_ms)));
+    }
+
+    #[test]
+    fn a_connect_that_is_refused_for_its_large_will_leaves_the_session_as_it_was() {
+        let mut alone = Alone::new(|config| {
+            config.store.wal_file_bytes = 64 << 10;
+            config.mqtt.connect_bytes_max = 1 << 20;
+        });
+        alone.cut_turns_at(1 << 20);
+        let session = SessionRow { expiry_s: 3600, ended_ms: Some(i64::MAX), user: None };
+        leave(&alone, Some(session.clone()));
+        // A file of the log cannot take this will; it could take the rows.
+        let id = alone.connect_with_will("client", u16::MAX);
+        for _ in 0..4 {
+            alone.settle();
+        }
+        let connack = alone.heard(id);
+        assert_eq!((connack[0], connack[3] >= 0x80), (0x20, true), "refused");
+        let row = alone.store.get(Table::Sessions, b"client").expect("readable");
+        assert_eq!(row.as_deref(), Some(&*session.encode()));
+        assert_eq!(receipts_left(&alone), usize::from(RECEIPTS));
+        assert_eq!(alone.store.get(Table::Cursors, b"client").expect("readable"), None);
     }
 }

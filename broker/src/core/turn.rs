@@ -41,13 +41,26 @@ pub(crate) struct Member {
     pub(crate) token: u32,
 }
 
+/// What becomes of the rows of a session whose CONNECT is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IfRefused {
+    /// It is what it was: its last rows are written.
+    Resumed,
+    /// Of what was before, some may be deleted and some not: nobody is to take it up.
+    Over,
+    /// All were refused together: those of before stay.
+    Untouched,
+}
+
 /// The answer to a CONNECT that was taken.
 pub(crate) struct Connack {
     pub(crate) bytes: Vec<u8>,
     /// Its rows are in the commits from this one on.
     pub(crate) from: Ticket,
-    /// What the client left before is over: its rows go in the same commits.
-    pub(crate) is_new: bool,
+    /// What becomes of the session's rows if it is refused.
+    pub(crate) if_refused: IfRefused,
+    /// Filters of share groups that the session before was in: it leaves when this is durable.
+    pub(crate) left: Vec<String>,
     /// Its will is refused where messages are.
     pub(crate) has_large_will: bool,
 }
@@ -216,6 +229,11 @@ impl Turn {
         value: Option<Box<[u8]>>,
     ) {
         self.changes.push(TableChange::new(table, key, value));
+    }
+
+    /// All rows so far are refused where messages are.
+    pub(crate) fn tie_rows(&mut self) {
+        self.changes.iter_mut().for_each(|change| change.stays = false);
     }
 
     /// About how many bytes the commit has so far.
