@@ -28,8 +28,10 @@ const LETTERS_AT_A_TIME: usize = 32;
 enum Attempt {
     /// It is in this turn's commit.
     Made,
-    /// There is no room, or the message cannot be read now: another time.
+    /// There is no room: another time.
     NoRoom,
+    /// The message cannot be read now: another time.
+    Unread,
     /// There will never be one.
     Never,
 }
@@ -70,17 +72,41 @@ impl Core {
         let Some(group) = self.groups.of_id(id) else { return };
         group.letters.is_set = false;
         let waiting = group.group.doomed().filter(|(_, doomed)| !doomed.is_underway);
-        let places: Vec<Place> = waiting.map(|(place, _)| *place).take(LETTERS_AT_A_TIME).collect();
+        let places: Vec<Place> = waiting.map(|(place, _)| *place).collect();
+        let mut left = LETTERS_AT_A_TIME;
         for place in places {
-            if !self.write_letter(id, place) {
-                return;
+            match self.write_letter(id, place) {
+                Attempt::NoRoom => return,
+                // Those behind it may be written.
+                Attempt::Unread => (),
+                Attempt::Made | Attempt::Never => left -= 1,
             }
+            if left == 0 {
+                break;
+            }
+        }
+        self.go_on_burying(id);
+    }
+
+    /// Letters that wait are looked at with the next that is written; is none on its way, later.
+    fn go_on_burying(&mut self, id: GroupId) {
+        let Some(group) = self.groups.of_id(id) else { return };
+        let waiting = group.group.doomed().len();
+        if waiting > 0 && !group.group.doomed().any(|(_, doomed)| doomed.is_underway) {
+            self.bury_later(id);
         }
     }
 
     /// A dead letter is durable, or was refused.
     pub(crate) fn on_letter(&mut self, id: GroupId, place: Place, is_ok: bool) {
-        let Some(group) = self.groups.of_id(id) else { return };
+        let Some(group) = self.groups.of_id(id) else {
+            if !is_ok {
+                // Nobody is there to try it again.
+                let label = (DropReason::Store, Quality::AtLeastOnce);
+                self.counters.messages_dropped.add(label, 1);
+            }
+            return;
+        };
         if !is_ok {
             group.group.set_underway(place, false);
             return self.bury_later(id);
@@ -111,30 +137,30 @@ impl Core {
         self.timers.set(self.shared.clock.elapsed_ms() + wait_ms, Due::Letters(id));
     }
 
-    /// Puts a dead letter into this turn's commit. False when it must wait for room.
-    fn write_letter(&mut self, id: GroupId, place: Place) -> bool {
-        let Some(group) = self.groups.of_id(id) else { return true };
+    /// Puts a dead letter into this turn's commit, if it can be.
+    fn write_letter(&mut self, id: GroupId, place: Place) -> Attempt {
+        let Some(group) = self.groups.of_id(id) else { return Attempt::Never };
         let found = group.group.doomed().find(|(doomed, _)| **doomed == place);
-        let Some(doomed) = found.map(|(_, doomed)| *doomed) else { return true };
+        let Some(doomed) = found.map(|(_, doomed)| *doomed) else { return Attempt::Never };
         let filter = group.filter.clone();
         let attempt = self.try_letter(&filter, place, doomed);
-        let Some(group) = self.groups.of_id(id) else { return true };
+        let Some(group) = self.groups.of_id(id) else { return Attempt::Never };
         match attempt {
             Attempt::Made => {
                 group.group.set_underway(place, true);
                 self.turn.waiting.push(Waiting::Letter(id, place));
                 self.end_turn_soon();
             }
-            Attempt::NoRoom => {
-                self.bury_later(id);
-                return false;
-            }
+            Attempt::NoRoom | Attempt::Unread => self.bury_later(id),
             Attempt::Never => {
                 group.group.buried(place);
                 self.groups.mark_changed(id, false);
+                // It may have waited for this.
+                self.groups.mark_hungry(id);
+                self.end_turn_soon();
             }
         }
-        true
+        attempt
     }
 
     fn try_letter(&mut self, filter: &str, place: Place, doomed: Doomed) -> Attempt {
@@ -150,7 +176,7 @@ impl Core {
             }
             Err(error) => {
                 tracing::error!(%error, "a message that was given up cannot be read");
-                return if is_final(&error) { Attempt::Never } else { Attempt::NoRoom };
+                return if is_final(&error) { Attempt::Never } else { Attempt::Unread };
             }
         };
         let record = found.record();
@@ -227,5 +253,52 @@ impl Letter<'_> {
             out.user(name, value)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidewire_proto::id::{GroupId, PartitionId};
+    use tidewire_proto::session::window::Place;
+
+    use super::LETTERS_AT_A_TIME;
+    use crate::core::alone::Alone;
+    use crate::core::timers::Due;
+
+    const SUBSCRIBE_SHARED: &[u8] = b"\x00\x02\x00\x00\x0a$share/g/b\x01";
+
+    fn group(alone: &mut Alone) -> GroupId {
+        let member = alone.connect("member");
+        alone.settle();
+        alone.say(member, 0x82, SUBSCRIBE_SHARED);
+        for _ in 0..4 {
+            alone.core.end_turn();
+            alone.settle();
+        }
+        alone.core.shared.shares.id_of("$share/g/b").expect("it has a member")
+    }
+
+    #[test]
+    fn dead_letters_that_can_never_be_written_do_not_stop_those_behind_them_nor_their_group() {
+        let mut alone = Alone::new(|config| config.share.dead_letter_topic = Some("dead".into()));
+        let id = group(&mut alone);
+        let all = 2 * LETTERS_AT_A_TIME as u64 + 1;
+        // The log has no such messages.
+        for offset in 0..all {
+            let place = Place { partition: PartitionId(0), offset: 1_000 + offset };
+            let group = alone.core.groups.of_id(id).expect("it is there");
+            group.group.doom(place, 1, None);
+        }
+        alone.core.bury_again(id);
+        let group = alone.core.groups.of_id(id).expect("it is there");
+        assert!(group.is_hungry, "there is room for more");
+        let mut rounds = 1;
+        while let Some((_, due)) = alone.core.timers.pop(i64::MAX) {
+            assert_eq!(due, Due::Letters(id));
+            alone.core.bury_again(id);
+            rounds += 1;
+        }
+        let group = alone.core.groups.of_id(id).expect("it is there");
+        assert_eq!((group.group.doomed().len(), rounds), (0, 3));
     }
 }
