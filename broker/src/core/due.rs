@@ -122,8 +122,7 @@ impl Core {
         self.settle_claims(client_id)?;
         if let Some(will) = will {
             let by_broker = matches!(will.state, WillState::Waiting { by_broker: true, .. });
-            // The clock that its time was set with.
-            let clock_ms = self.shared.clock.now_ms();
+            let clock_ms = self.will_clock_ms(&will);
             let is_due = |due_ms: i64| {
                 due_ms <= clock_ms || timer_ms == Some(due_ms) || (is_over && !by_broker)
             };

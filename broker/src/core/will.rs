@@ -63,10 +63,10 @@ impl Core {
     ) {
         self.timers.forget(client_id);
         let had_one = old.is_some();
-        // The clock that its time was set with.
-        let (now_ms, started_ms) = (self.shared.clock.now_ms(), self.shared.started_ms);
+        let started_ms = self.shared.started_ms;
         let is_due = |old: &WillRow| {
-            due_ms(old, session.as_ref(), started_ms).is_some_and(|at| at <= now_ms)
+            let at_ms = due_ms(old, session.as_ref(), started_ms);
+            at_ms.is_some_and(|at_ms| at_ms <= self.will_clock_ms(old))
         };
         if let Some(old) = old.filter(|old| is_sent_at_return(old, is_resumed, is_due(old))) {
             self.publish_late_will(&old, client_id);
@@ -75,6 +75,14 @@ impl Core {
             Some(will) => self.put_will_row(client_id, &will.row(WillState::Connected)),
             None if had_one => self.delete_will_row(client_id),
             None => (),
+        }
+    }
+
+    /// The clock that a will's time was set with: the end of a session is told by that of the wall.
+    pub(crate) fn will_clock_ms(&self, will: &WillRow) -> i64 {
+        match will.state {
+            WillState::Waiting { .. } => self.shared.clock.now_ms(),
+            WillState::Connected => self.now_ms,
         }
     }
 
@@ -236,10 +244,33 @@ mod tests {
     use tidewire_proto::record::BatchBuilder;
     use tidewire_store::rows::session::SessionRow;
     use tidewire_store::rows::will::{WillRow, WillState};
-    use tidewire_store::{Commit, Table, TableChange};
+    use tidewire_store::{Commit, Store, Table, TableChange};
 
     use crate::core::alone::Alone;
     use crate::core::timers::Due;
+
+    /// How many messages the log has.
+    fn logged(store: &Store) -> u64 {
+        let partitions = store.streams()[0].partitions.clone();
+        partitions.iter().filter_map(|id| store.bounds(*id)).map(|(_, end)| end).sum()
+    }
+
+    /// The same the other way round: the end of a connection is written as the wall has it.
+    #[test]
+    fn a_will_that_could_not_be_sent_at_once_is_due_whatever_the_clock_of_what_waits_says() {
+        let Alone { mut core, store, .. } = Alone::new(|_| ());
+        let mut message = BatchBuilder::new();
+        message.push(7, Some(b"gone"), Some(b"x"), &[]);
+        let message = message.finish();
+        let will = WillRow { state: WillState::Connected, delay_s: 0, user: None, message };
+        core.now_ms = core.shared.clock.now_ms() + 60_000;
+        let ended_ms = Some(core.now_ms);
+        let session = SessionRow { expiry_s: 3600, ended_ms, user: None };
+        core.change_will(&"client".into(), (Some(will), Some(session)), true, None);
+        core.submit();
+        store.turn();
+        assert_eq!(logged(&store), 1, "it is owed");
+    }
 
     /// What waits is measured with a clock of its own, which the wall clock may be before.
     #[test]
@@ -266,8 +297,6 @@ mod tests {
         core.change_will(&client_id, (Some(will), Some(session)), true, None);
         core.submit();
         store.turn();
-        let partitions = store.streams()[0].partitions.clone();
-        let ends = partitions.iter().filter_map(|id| store.bounds(*id)).map(|(_, end)| end);
-        assert_eq!(ends.sum::<u64>(), 0, "its client is back in time");
+        assert_eq!(logged(&store), 0, "its client is back in time");
     }
 }
