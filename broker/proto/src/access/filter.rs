@@ -1,7 +1,20 @@
 //! The filters of rules: what they match, cover and meet. Names of clients and users are compared
 //! with whole levels and never become part of a filter.
 
+use std::borrow::Cow;
+
 use super::subject::Subject;
+use crate::topic::check_filter;
+
+/// What asks for a kind of subscription or message, and stands before the filter or topic that
+/// rules are about.
+const KINDS: [(&str, &str); 5] = [
+    ("$share/", "a rule names the filter behind $share/NAME/, and `shared`"),
+    ("$queue/", "a rule names the filter behind $queue/, and `shared`"),
+    ("$exclusive/", "a rule names the filter behind $exclusive/"),
+    ("$s/", "a rule names the filter behind $s/TIME/, and `replay`"),
+    ("$delayed/", "a rule names the topic behind $delayed/SECONDS/"),
+];
 
 /// One level of a rule's filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,25 +64,48 @@ impl Named {
         matches!(self.0.first(), Some(Part::Text(text)) if text.starts_with('$'))
     }
 
-    /// Whether this level of a topic is it, for this subject.
-    pub(super) fn is(&self, level: &str, subject: &Subject) -> bool {
-        let mut rest = level;
+    /// What is left of a topic that begins with it, for this subject: the levels behind it. It may
+    /// have taken more than one, which is so when a name has them.
+    pub(super) fn take<'t>(&self, topic: &'t str, subject: &Subject) -> Option<Taken<'t>> {
+        let mut rest = topic;
         for part in &self.0 {
-            let text = match part {
-                Part::Text(text) => &**text,
-                Part::ClientId => &*subject.client_id,
-                Part::User => match subject.named_user() {
-                    Some(user) => user,
-                    None => return false,
-                },
-            };
-            match rest.strip_prefix(text) {
-                Some(left) => rest = left,
-                None => return false,
-            }
+            rest = rest.strip_prefix(part.text(subject)?)?;
         }
-        rest.is_empty()
+        let is_wide = topic[..topic.len() - rest.len()].contains('/');
+        match rest.strip_prefix('/') {
+            Some(rest) => Some(Taken { rest: Some(rest), is_wide }),
+            None => rest.is_empty().then_some(Taken { rest: None, is_wide }),
+        }
     }
+
+    fn is(&self, level: &str, subject: &Subject) -> bool {
+        self.take(level, subject).is_some_and(|taken| taken.rest.is_none())
+    }
+
+    /// As it reads for this subject, when it reads as more than one level.
+    fn wide(&self, subject: &Subject) -> Option<String> {
+        let texts = self.0.iter().map(|part| part.text(subject));
+        texts.collect::<Option<String>>().filter(|text| text.contains('/'))
+    }
+}
+
+impl Part {
+    /// `None`: the subject has no such name.
+    fn text<'a>(&'a self, subject: &'a Subject) -> Option<&'a str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::ClientId => Some(&subject.client_id),
+            Self::User => subject.named_user(),
+        }
+    }
+}
+
+/// A topic that begins with a level with names in it.
+pub(super) struct Taken<'t> {
+    /// The levels behind; `None`: there is none.
+    pub(super) rest: Option<&'t str>,
+    /// More than one level went into it.
+    pub(super) is_wide: bool,
 }
 
 /// Where the first name stands.
@@ -88,8 +124,19 @@ fn first_name(text: &str) -> Option<(usize, Part)> {
 pub(super) struct RuleFilter(Box<[Level]>);
 
 impl RuleFilter {
-    /// Reads a filter that was checked; with names in it, or with `%c` for what it is.
-    pub(super) fn parse(filter: &str, has_names: bool) -> Self {
+    /// Reads a filter; with names in it, or with `%c` for what it is.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn read(filter: &str, has_names: bool) -> Result<Self, String> {
+        if let Some((_, words)) = KINDS.iter().find(|(kind, _)| filter.starts_with(kind)) {
+            return Err((*words).into());
+        }
+        check_filter(filter).map_err(|error| format!("{filter:?}: {error}"))?;
+        Ok(Self::parse(filter, has_names))
+    }
+
+    fn parse(filter: &str, has_names: bool) -> Self {
         let level = |level: &str| match level {
             "+" => Level::Plus,
             "#" => Level::Hash,
@@ -112,6 +159,37 @@ impl RuleFilter {
             _ => false,
         };
         self.0.iter().any(asks)
+    }
+
+    /// As a denial has it: a name of many levels stands for all of them, so that nobody escapes by
+    /// such a name. In what is allowed it stands for none.
+    pub(super) fn denied(&self, subject: &Subject) -> Cow<'_, Self> {
+        let is_wide = |level: &Level| match level {
+            Level::Named(named) => named.wide(subject).is_some(),
+            _ => false,
+        };
+        if !self.0.iter().any(is_wide) {
+            return Cow::Borrowed(self);
+        }
+        let mut levels = Vec::new();
+        for level in &self.0 {
+            match level {
+                Level::Named(named) => match named.wide(subject) {
+                    // Only a rule itself says that it begins with `$`.
+                    Some(text)
+                        if levels.is_empty() && text.starts_with('$') && !named.is_apart() =>
+                    {
+                        levels.push(level.clone());
+                    }
+                    Some(text) => {
+                        levels.extend(text.split('/').map(|level| Level::Text(level.into())));
+                    }
+                    None => levels.push(level.clone()),
+                },
+                level => levels.push(level.clone()),
+            }
+        }
+        Cow::Owned(Self(levels.into()))
     }
 
     /// Whether the topic is one of its own.

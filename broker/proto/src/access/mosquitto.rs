@@ -1,7 +1,5 @@
 //! Access files of Mosquitto: `user`, `topic` and `pattern` lines. Never reads a file.
 
-use crate::topic::check_filter;
-
 use super::action::Actions;
 use super::filter::RuleFilter;
 use super::rule::{AccessError, Condition, Effect, Parsed, Rule};
@@ -31,9 +29,8 @@ pub fn parse_mosquitto(text: &str) -> Result<Parsed, AccessError> {
             "pattern" => Vec::new(),
             _ => return Err(wrong("a line begins with user, topic or pattern")),
         };
-        let (effect, actions, filter) = split_access(rest);
-        check_filter(filter).map_err(|error| wrong(&format!("{filter:?}: {error}")))?;
-        let filter = RuleFilter::parse(filter, key == "pattern");
+        let (effect, actions, filter) = split_access(rest).map_err(|words| wrong(&words))?;
+        let filter = RuleFilter::read(filter, key == "pattern").map_err(|words| wrong(&words))?;
         let text = text.into();
         parsed.rules.push(Rule { file: 0, line, text, effect, who, actions, filter });
     }
@@ -41,15 +38,17 @@ pub fn parse_mosquitto(text: &str) -> Result<Parsed, AccessError> {
 }
 
 /// The word before a topic, if there is one: without it, reading and writing is allowed.
-fn split_access(text: &str) -> (Effect, Actions, &str) {
-    let both = (Effect::Allow, Actions::ANY, text);
-    let Some((word, filter)) = text.split_once(char::is_whitespace) else { return both };
-    let filter = filter.trim_start();
-    match word {
-        "read" => (Effect::Allow, Actions::READ, filter),
-        "write" => (Effect::Allow, Actions::WRITE, filter),
-        "readwrite" => (Effect::Allow, Actions::ANY, filter),
-        "deny" => (Effect::Deny, Actions::ANY, filter),
-        _ => both,
-    }
+/// A topic with blanks needs the word: what is none may be one that was meant to deny.
+fn split_access(text: &str) -> Result<(Effect, Actions, &str), String> {
+    let Some((word, filter)) = text.split_once(char::is_whitespace) else {
+        return Ok((Effect::Allow, Actions::ANY, text));
+    };
+    let (effect, actions) = match word {
+        "read" => (Effect::Allow, Actions::READ),
+        "write" => (Effect::Allow, Actions::WRITE),
+        "readwrite" => (Effect::Allow, Actions::ANY),
+        "deny" => (Effect::Deny, Actions::ANY),
+        other => return Err(format!("{other:?} is none of read, write, readwrite, deny")),
+    };
+    Ok((effect, actions, filter.trim_start()))
 }

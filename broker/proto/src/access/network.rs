@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+/// Bits before an address of version 4 that is written as one of version 6.
+const MAPPED_BITS: u32 = 96;
+
 /// Addresses whose first bits are those of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Network {
@@ -17,9 +20,16 @@ impl Network {
             Some((address, length)) => (address, Some(length.parse::<u32>().ok()?)),
             None => (text, None),
         };
-        let address: IpAddr = address.parse().ok()?;
+        let said: IpAddr = address.parse().ok()?;
+        // Clients are compared by their plain addresses, however they came.
+        let address = said.to_canonical();
         let (bits, is_v6, longest) = bits_of(address);
-        let length = length.unwrap_or(longest);
+        let length = match length {
+            // Of an address of version 4 within one of version 6, the last 32 bits are it.
+            Some(length) if said != address => length.checked_sub(MAPPED_BITS)?,
+            Some(length) => length,
+            None => longest,
+        };
         (length <= longest).then(|| Self { bits: cut(bits, length), length, is_v6 })
     }
 
@@ -63,9 +73,22 @@ mod tests {
         check("0.0.0.0/0", "2001:db8::1", false);
         check("192.0.2.1", "192.0.2.1", true);
         check("192.0.2.1", "::ffff:192.0.2.1", true);
+        check("::ffff:192.0.2.0/120", "192.0.2.9", true);
+        check("::ffff:192.0.2.0/120", "::ffff:192.0.2.9", true);
+        check("::ffff:192.0.2.0/120", "192.0.3.9", false);
+        check("::ffff:192.0.2.1", "192.0.2.1", true);
+        check("::ffff:0:0/96", "198.51.100.7", true);
         check("2001:db8::/32", "2001:db8:1::1", true);
         check("2001:db8::/32", "2001:db9::1", false);
-        for wrong in ["10.0.0.0/33", "10.0.0/8", "::1/129", "", "host"] {
+        for wrong in [
+            "10.0.0.0/33",
+            "::ffff:10.0.0.0/129",
+            "::ffff:10.0.0.0/95",
+            "10.0.0/8",
+            "::1/129",
+            "",
+            "host",
+        ] {
             assert_eq!(Network::parse(wrong), None, "{wrong}");
         }
     }

@@ -8,8 +8,6 @@
 //!
 //! Never reads a file.
 
-use crate::topic::{check_filter, is_shared};
-
 use super::action::Actions;
 use super::filter::RuleFilter;
 use super::network::Network;
@@ -128,11 +126,7 @@ fn parse_filter(text: &str) -> Result<RuleFilter, String> {
     if text.is_empty() {
         return Err("there is no topic filter".into());
     }
-    if is_shared(text) {
-        return Err("a rule names the filter behind $share/NAME/, and `shared`".into());
-    }
-    check_filter(text).map_err(|error| format!("{text:?}: {error}"))?;
-    Ok(RuleFilter::parse(text, true))
+    RuleFilter::read(text, true)
 }
 
 #[cfg(test)]
@@ -151,6 +145,11 @@ mod tests {
             ("allow everyone any a/#/b", 1, "'#' must be"),
             ("allow everyone any", 1, "no topic filter"),
             ("allow everyone any $share/g/a", 1, "behind $share"),
+            ("allow everyone any $share/g", 1, "behind $share"),
+            ("deny everyone shared $queue/a", 1, "behind $queue/"),
+            ("deny everyone any $exclusive/a", 1, "behind $exclusive/"),
+            ("deny everyone replay $s/earliest/a", 1, "behind $s/TIME/"),
+            ("deny everyone publish $delayed/#", 1, "behind $delayed/"),
             ("allow address=10.0.0.0/99 any #", 1, "is no address"),
             ("allow listener=tcp any #", 1, "is none of mqtt"),
             ("allow group=ops any #", 1, "there is no `group ops"),

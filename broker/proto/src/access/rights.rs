@@ -67,8 +67,13 @@ impl Rights {
                     is_covered = is_covered || rule.covers(filter, &self.subject);
                     is_met = is_met || is_covered || rule.meets(filter, &self.subject);
                 }
-                Effect::Deny if rule.covers(filter, &self.subject) => return Admits::None,
-                Effect::Deny => is_denied = is_denied || rule.meets(filter, &self.subject),
+                Effect::Deny => {
+                    let rule = rule.denied(&self.subject);
+                    if rule.covers(filter, &self.subject) {
+                        return Admits::None;
+                    }
+                    is_denied = is_denied || rule.meets(filter, &self.subject);
+                }
             }
         }
         match (is_covered, is_met) {

@@ -1,5 +1,6 @@
 //! One rule, whom it is for, and where it stands. Reads no text.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use thiserror::Error;
@@ -108,6 +109,14 @@ impl Rule {
         };
         (subject.named_user().is_some() || !self.filter.asks_for_user())
             && self.who.iter().all(holds)
+    }
+
+    /// The topics that it is about, for this subject.
+    pub(super) fn filter_for(&self, subject: &Subject) -> Cow<'_, RuleFilter> {
+        match self.effect {
+            Effect::Allow => Cow::Borrowed(&self.filter),
+            Effect::Deny => self.filter.denied(subject),
+        }
     }
 
     /// A condition on the place of who may be away.

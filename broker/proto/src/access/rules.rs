@@ -98,7 +98,9 @@ impl Rules {
         let numbers = self.numbers(subject);
         let rules = numbers.iter().map(|number| &self.rules[*number as usize]);
         let about: Vec<&Rule> = rules
-            .filter(|rule| rule.actions.has(action) && rule.filter.matches(topic, subject))
+            .filter(|rule| {
+                rule.actions.has(action) && rule.filter_for(subject).matches(topic, subject)
+            })
             .collect();
         let first = |effect| about.iter().copied().find(|rule| rule.effect == effect);
         match first(Effect::Deny) {
@@ -125,8 +127,8 @@ impl Rules {
         let first = |effect, is_so: &dyn Fn(&Rule) -> bool| {
             about.iter().copied().find(|rule| rule.effect == effect && is_so(rule))
         };
-        let covers = |rule: &Rule| rule.filter.covers(filter, subject);
-        let meets = |rule: &Rule| rule.filter.meets(filter, subject);
+        let covers = |rule: &Rule| rule.filter_for(subject).covers(filter, subject);
+        let meets = |rule: &Rule| rule.filter_for(subject).meets(filter, subject);
         let (covered, met) = (first(Effect::Allow, &covers), first(Effect::Allow, &meets));
         if let Some(rule) = first(Effect::Deny, &covers) {
             return (Admits::None, Some(rule));
@@ -286,9 +288,56 @@ mod tests {
             let rights = rules.rights(user(name));
             assert_eq!(rights.may(action, topic), expected, "{name} {action:?} {topic}");
         }
-        for (wrong, line) in [("topic a/#/b", 1), ("user", 1), ("x", 1), ("\ntopic read #/a", 2)] {
+        for (wrong, line) in [
+            ("topic a/#/b", 1),
+            ("user", 1),
+            ("x", 1),
+            ("\ntopic read #/a", 2),
+            ("topic Deny secret/#", 1),
+            ("topic spaced topic/x", 1),
+            ("pattern  all\tdev/%c", 1),
+            ("topic read $share/g/a", 1),
+            ("topic deny $queue/a", 1),
+        ] {
             assert_eq!(parse_mosquitto(wrong).expect_err(wrong).line, line, "{wrong}");
         }
+    }
+
+    #[test]
+    fn nobody_escapes_a_denial_by_a_name_of_many_levels_and_nobody_is_allowed_more_by_one() {
+        let text = "allow everyone any dev/#\ndeny everyone any dev/%c/secret/#\n\
+                    deny everyone any of-%u/x\nallow everyone any of-a/#\n\
+                    allow everyone any home/%c/#\nallow everyone subscribe $SYS/#\n\
+                    deny everyone any %c/y";
+        let rules = rules(text);
+        for (client, topic, expected) in [
+            ("a/b", "dev/a/b/secret/x", false),
+            ("a/b", "dev/a/b/secret", false),
+            ("a/b", "dev/a/secret", true),
+            ("a/b", "dev/a/b/x", true),
+            ("a", "dev/a/b/secret/x", true),
+            ("a/", "dev/a//secret", false),
+            ("/", "dev///secret", false),
+            ("a/b", "of-a/b/x", false),
+            ("a/b", "of-a/c/x", true),
+            ("a/b", "home/a/b/x", false),
+            ("a", "home/a/b/x", true),
+            ("$SYS/x", "$SYS/x/y", true),
+        ] {
+            let subject = Subject { client_id: client.into(), ..user(client) };
+            let rights = rules.rights(subject.clone());
+            assert_eq!(rights.may(Action::Subscribe, topic), expected, "{client} {topic}");
+            let (explained, _) = rules.explain(&subject, Action::Subscribe, topic);
+            assert_eq!(explained, expected, "explained: {client} {topic}");
+            let is_admitted = rights.admits(Action::Subscribe, topic) == Admits::All;
+            assert_eq!(is_admitted, expected, "admitted: {client} {topic}");
+            let (told, _) = rules.explain_filter(&subject, Action::Subscribe, topic);
+            assert_eq!(told == Admits::All, expected, "told: {client} {topic}");
+        }
+        let rights = rules.rights(Subject { client_id: "a/b".into(), ..user("ann") });
+        assert_eq!(rights.admits(Action::Subscribe, "dev/a/b/#"), Admits::Some);
+        assert_eq!(rights.admits(Action::Subscribe, "dev/a/b/secret/+"), Admits::None);
+        assert_eq!(rights.admits(Action::Subscribe, "dev/a/+"), Admits::All);
     }
 
     #[test]

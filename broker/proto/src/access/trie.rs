@@ -4,7 +4,7 @@
 use ahash::AHashMap;
 
 use super::action::Actions;
-use super::filter::{Level, Named};
+use super::filter::{Level, Named, Taken};
 use super::rule::Effect;
 use super::subject::Subject;
 
@@ -16,6 +16,10 @@ struct Sums {
 }
 
 impl Sums {
+    fn counted(self, is_wide: bool) -> Self {
+        if is_wide { Self { allowed: Actions::NONE, ..self } } else { self }
+    }
+
     fn add(&mut self, other: Self) {
         self.allowed = self.allowed.and(other.allowed);
         self.denied = self.denied.and(other.denied);
@@ -84,7 +88,7 @@ impl Trie {
     pub(super) fn allowed(&self, topic: &str, subject: &Subject) -> Actions {
         let mut sums = Sums::default();
         let walk = Walk { trie: self, subject, has_wildcards: !topic.starts_with('$') };
-        walk.visit(0, Some(topic), &mut sums);
+        walk.visit((0, false), Some(topic), &mut sums);
         sums.allowed.without(sums.denied)
     }
 }
@@ -97,29 +101,32 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// `rest`: the levels that are left; `None` when the topic ended.
-    fn visit(&self, at: u32, rest: Option<&str>, sums: &mut Sums) {
+    /// `rest`: the levels that are left; `None` when the topic ended. `is_wide`: a name of many
+    /// levels led here, and what is allowed does not count.
+    fn visit(&self, (at, is_wide): (u32, bool), rest: Option<&str>, sums: &mut Sums) {
         let Some(node) = self.trie.nodes.get(at as usize) else { return };
         let takes_wildcards = at != 0 || self.has_wildcards;
         if takes_wildcards {
-            sums.add(node.below);
+            sums.add(node.below.counted(is_wide));
         }
-        let Some(rest) = rest else { return sums.add(node.here) };
-        let (level, rest) = match rest.split_once('/') {
+        let Some(topic) = rest else { return sums.add(node.here.counted(is_wide)) };
+        let (level, rest) = match topic.split_once('/') {
             Some((level, rest)) => (level, Some(rest)),
-            None => (rest, None),
+            None => (topic, None),
         };
         if !node.texts.is_empty()
             && let Some(child) = node.texts.get(level)
         {
-            self.visit(*child, rest, sums);
+            self.visit((*child, is_wide), rest, sums);
         }
         if let Some(child) = node.plus.filter(|_| takes_wildcards) {
-            self.visit(child, rest, sums);
+            self.visit((child, is_wide), rest, sums);
         }
         for (name, child) in &node.named {
-            if (takes_wildcards || name.is_apart()) && name.is(level, self.subject) {
-                self.visit(*child, rest, sums);
+            if (takes_wildcards || name.is_apart())
+                && let Some(Taken { rest, is_wide: is_wider }) = name.take(topic, self.subject)
+            {
+                self.visit((*child, is_wide || is_wider), rest, sums);
             }
         }
     }
