@@ -145,13 +145,17 @@ fn read_at(located: Located<'_>, found: &Lookup, bytes_max: usize) -> io::Result
             stretch.next = *offset;
             return Ok(stretch);
         }
-        let Some(stored) = window.batch()? else {
+        let Some(stored) = window.batch_beyond(*offset)? else {
             stretch.next = segment.next;
             return Ok(stretch);
         };
-        taken += stored.batch.bytes().len();
         stretch.next = stored.next_offset();
-        stretch.batches.push(stored);
+        // What comes behind damage may hold none of them.
+        let first = found.offsets.partition_point(|offset| *offset < stored.base_offset);
+        if found.offsets.get(first).is_some_and(|offset| *offset < stretch.next) {
+            taken += stored.batch.bytes().len();
+            stretch.batches.push(stored);
+        }
     }
     if found.is_complete {
         stretch.next = segment.next;

@@ -93,13 +93,29 @@ impl<'a> Window<'a> {
     }
 
     /// Pass the batches before the one that holds `offset`, reading no more than their headers.
+    /// None is passed if one of these headers cannot be right: nobody knows then which.
     pub(super) fn skip_to(&mut self, offset: u64) -> io::Result<()> {
-        while let Some(outline) = self.outline()?
-            && outline.next_offset <= offset
-        {
-            self.pass(&outline);
+        let begin = (self.next, self.position, self.bytes.clone());
+        loop {
+            match self.outline()? {
+                Some(outline) if outline.next_offset <= offset => self.pass(&outline),
+                Some(_) => return Ok(()),
+                None => {
+                    (self.next, self.position, self.bytes) = begin;
+                    return Ok(());
+                }
+            }
         }
-        Ok(())
+    }
+
+    /// The next whole batch that reaches beyond `offset`.
+    pub(super) fn batch_beyond(&mut self, offset: u64) -> io::Result<Option<StoredBatch>> {
+        while let Some(stored) = self.batch()? {
+            if stored.next_offset() > offset {
+                return Ok(Some(stored));
+            }
+        }
+        Ok(None)
     }
 
     /// A damaged place was passed.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use tidewire_proto::id::PartitionId;
-use tidewire_proto::record::BatchBuilder;
+use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch, BatchBuilder};
 use tidewire_proto::topic::TopicFilter;
 
 use super::crash::KEEP;
 use super::harness::{open, options};
 use crate::disk::sim::SimDisk;
+use crate::disk::{Disk, OpenMode};
 use crate::{Append, Commit, RealDisk, Store, StoreOptions};
 
 pub(super) const ID: PartitionId = PartitionId(0);
@@ -127,6 +128,63 @@ fn a_damaged_topic_index_is_not_believed() {
         }
         let (store, _) = open(disk).expect("opens");
         ["a/7", "a/+", "a/299"].iter().for_each(|filter| check(&store, &topics, filter));
+    }
+}
+
+/// Where the batches of a file begin.
+fn batches(disk: &SimDisk, name: &str) -> Vec<u64> {
+    let file = disk.open(name, OpenMode::Read).expect("there");
+    let (mut at, mut places) = (0, Vec::new());
+    while at < file.len().expect("known") {
+        let mut header = [0; BATCH_HEADER_BYTES];
+        file.read_exact_at(&mut header, at).expect("readable");
+        places.push(at);
+        at += Batch::outline(&header).expect("a batch").bytes as u64;
+    }
+    places
+}
+
+/// The offsets that a reader of everything gets.
+fn served(store: &Store) -> Vec<u64> {
+    let (mut from, end) = store.bounds(ID).expect("there");
+    let mut offsets = Vec::new();
+    while from < end {
+        let slice = store.read(ID, from, 1 << 20).expect("readable");
+        offsets.extend(slice.batches.iter().flat_map(|one| one.base_offset..one.next_offset()));
+        from = slice.next;
+    }
+    offsets
+}
+
+#[test]
+fn a_filter_finds_behind_a_damaged_batch_what_a_reader_of_everything_finds() {
+    let topics: Vec<String> = (0..2_000).map(|n| format!("a/{}", n % 300)).collect();
+    let options = StoreOptions { sealed_batch_bytes: 200, ..options() };
+    let disk = SimDisk::new(1);
+    let (store, _) = Store::open(disk.clone(), options.clone()).expect("opens");
+    publish(&store, &topics, 5, 20);
+    drop(store);
+    // Base offset, length, magic, checksum, last offset, payload.
+    for at in [7, 11, 16, 18, 25, 26, 63] {
+        let disk = disk.restart(KEEP, 1);
+        let files = disk.files();
+        let sealed: Vec<_> = files.iter().filter(|name| name.ends_with(".1.seg")).collect();
+        assert!(sealed.len() > 5, "{sealed:?}");
+        for name in sealed {
+            let places = batches(&disk, name);
+            [2, 9].iter().for_each(|batch| disk.flip(name, places[*batch] + at, 2));
+        }
+        let (store, _) = Store::open(disk, options.clone()).expect("opens");
+        let served = served(&store);
+        assert!(served.len() > 1_500 && served.len() < 2_000, "{} records", served.len());
+        for n in 0..300 {
+            let topic = format!("a/{n}");
+            let wanted = |offset: &&u64| **offset % 300 == n;
+            let expected: Vec<_> = served.iter().filter(wanted).copied().collect();
+            for bytes_max in [1, 1 << 20] {
+                assert_eq!(read(&store, &filter(&topic), bytes_max), expected, "{topic}, {at}");
+            }
+        }
     }
 }
 
