@@ -168,6 +168,10 @@ impl Group {
     /// Give each append its offset and put the whole commit into the frame.
     pub(super) fn add(&mut self, lanes: &mut Lanes, queued: Queued) {
         let Queued { mut commit, bytes, reply, refused, .. } = queued;
+        // Before anything that could panic: whoever waits for it is answered in any case.
+        let result = refused.map_or_else(|| Ok(Offsets::new(&[])), Err);
+        self.done.answers.push(Answer { reply, result, stayed: Ok(()), waits: true });
+        self.done.bytes += bytes;
         let is_empty = commit.is_empty();
         let mut must_sync = !commit.changes.is_empty();
         self.offsets.clear();
@@ -197,11 +201,13 @@ impl Group {
         }
         self.must_sync |= must_sync;
         self.commits += 1;
-        // A commit of nothing waits for all before it.
-        let waits = must_sync || (is_empty && self.must_sync);
-        let result = refused.map_or_else(|| Ok(Offsets::new(&self.offsets)), Err);
-        self.done.answers.push(Answer { reply, result, stayed: Ok(()), waits });
-        self.done.bytes += bytes;
+        if let Some(answer) = self.done.answers.last_mut() {
+            // A commit of nothing waits for all before it.
+            answer.waits = must_sync || (is_empty && self.must_sync);
+            if let Ok(offsets) = &mut answer.result {
+                *offsets = Offsets::new(&self.offsets);
+            }
+        }
         self.done.emptied.push(commit);
     }
 
@@ -231,5 +237,36 @@ impl Group {
     /// Nothing of it happened, for this reason.
     pub(super) fn fail(&mut self, error: &CommitError) {
         self.done.fail(error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use tidewire_proto::id::PartitionId;
+    use tidewire_proto::record::BatchBuilder;
+
+    use super::{Done, Group, Lanes};
+    use crate::commit::{Append, Commit, CommitError};
+    use crate::queue::Queued;
+
+    #[test]
+    fn a_commit_that_causes_a_panic_is_answered_all_the_same() {
+        let mut group = Group::default();
+        group.begin(Done::default());
+        let mut builder = BatchBuilder::new();
+        builder.push(1, Some(b"a/b"), None, &[]);
+        // Nobody looked up whether there is such a partition.
+        let appends = vec![Append::new(PartitionId(9), builder.finish())];
+        let commit = Commit { appends, changes: Vec::new() };
+        let queued = Queued { commit, bytes: 70, reply: None, internal: false, refused: None };
+        let mut lanes = Lanes::default();
+        catch_unwind(AssertUnwindSafe(|| group.add(&mut lanes, queued))).expect_err("a panic");
+        group.fail(&CommitError::Closed);
+        let done = group.take_done();
+        let results: Vec<_> = done.answers.iter().map(|answer| &answer.result).collect();
+        assert_eq!(results, [&Err(CommitError::Closed)]);
+        assert_eq!(done.bytes, 70, "the queue is told that it is gone");
     }
 }
