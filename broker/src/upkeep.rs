@@ -24,6 +24,8 @@ use crate::core::shared::{Shared, wall_clock_ms};
 const INTERVAL: Duration = Duration::from_secs(30);
 /// How often within an interval the files of users are looked at.
 const LOOKS: u32 = 30;
+/// Streams that grow past their limits are looked after at every so manieth look at most.
+const LOOKS_APART: u32 = 3;
 /// Under which name the store knows what sessions have not read.
 const SESSIONS: &str = "sessions";
 /// The same of consumer groups.
@@ -72,8 +74,9 @@ impl Upkeep {
 }
 
 /// Until the next time, with an eye on the files of users and on streams that grow past their
-/// limits; or until we are to stop.
+/// limits, which retention looks after meanwhile; or until we are to stop.
 fn rest(shared: &Shared, stopped: &Receiver<()>) -> ControlFlow<()> {
+    let mut between = Between::default();
     for _ in 0..LOOKS {
         match stopped.recv_timeout(INTERVAL / LOOKS) {
             Err(RecvTimeoutError::Timeout) => (),
@@ -88,11 +91,30 @@ fn rest(shared: &Shared, stopped: &Receiver<()>) -> ControlFlow<()> {
         if shared.access.as_ref().is_some_and(AccessFile::look) {
             shared.tell_rules();
         }
-        if shared.store.is_retention_urgent() {
-            break;
+        if between.is_due(shared.store.is_retention_urgent()) {
+            run(&shared.store, wall_clock_ms());
         }
     }
     ControlFlow::Continue(())
+}
+
+/// When retention runs between two times of its own. It reads what all sessions and groups have not
+/// read: a stream for which it can do nothing must not have it do that all the time.
+#[derive(Default)]
+struct Between {
+    looks: u32,
+}
+
+impl Between {
+    /// One more look: does it run now?
+    fn is_due(&mut self, is_urgent: bool) -> bool {
+        self.looks += 1;
+        let is_due = is_urgent && self.looks >= LOOKS_APART;
+        if is_due {
+            self.looks = 0;
+        }
+        is_due
+    }
 }
 
 /// Has the cores drop sessions whose clients stayed away too long. Only a core can: it knows
@@ -256,7 +278,17 @@ mod tests {
         Commit, RealDisk, Store, StoreOptions, StreamConfig, StreamOptions, Table, TableChange,
     };
 
-    use super::uncommitted_from;
+    use super::{Between, LOOKS, LOOKS_APART, uncommitted_from};
+
+    #[test]
+    fn a_stream_that_stays_past_its_limit_has_retention_run_now_and_then_not_at_every_look() {
+        let mut between = Between::default();
+        let ran = (0..LOOKS).filter(|_| between.is_due(true)).count();
+        assert_eq!(ran, (LOOKS / LOOKS_APART) as usize);
+        let mut between = Between::default();
+        assert!((0..LOOKS).all(|_| !between.is_due(false)));
+        assert!(between.is_due(true), "after a rest at once");
+    }
 
     #[test]
     fn the_log_is_held_from_the_lowest_offset_that_a_consumer_group_wants() {

@@ -14,7 +14,7 @@ use crate::segment;
 use crate::stream::Stream;
 use crate::tables::Rearrangement;
 
-/// Growth by this part of its limit is reason to look at a stream again.
+/// Growth by this part of its limit, or of what it holds, is reason to look at a stream again.
 const LOOKS_PER_LIMIT: u64 = 16;
 
 /// What retention did with a stream, and what it will do.
@@ -82,11 +82,15 @@ pub(crate) fn is_urgent(engine: &Engine) -> bool {
         if limit == u64::MAX {
             return false;
         }
-        let partitions = stream.partitions.iter().filter_map(|id| engine.catalog.partition(*id));
-        let bytes = partitions.map(|partition| partition.bytes()).sum();
+        let bytes = bytes_of(engine, stream);
         let grown = engine.holds.grown(&stream.name, bytes);
-        bytes > limit && grown >= (limit / LOOKS_PER_LIMIT).max(1)
+        bytes > limit && grown >= (limit.max(bytes) / LOOKS_PER_LIMIT).max(1)
     })
+}
+
+fn bytes_of(engine: &Engine, stream: &Stream) -> u64 {
+    let partitions = stream.partitions.iter().filter_map(|id| engine.catalog.partition(*id));
+    partitions.map(|partition| partition.bytes()).sum()
 }
 
 fn retain_stream(engine: &Engine, stream: &Stream, now_ms: i64) -> RetentionReport {
@@ -101,7 +105,9 @@ fn retain_stream(engine: &Engine, stream: &Stream, now_ms: i64) -> RetentionRepo
         let deleted = delete(engine, &holdings, &verdict, &mut gone);
         (deleted, forecast, verdict)
     };
-    engine.holds.looked_at(&stream.name, verdict.bytes);
+    // Perhaps not all went that should have.
+    let bytes = bytes_of(engine, stream);
+    engine.holds.looked_at(&stream.name, bytes);
     for (id, segment) in gone {
         if let Some(partition) = engine.catalog.partition(id) {
             segment::remove(&*engine.disk, &partition, &segment);
@@ -115,7 +121,7 @@ fn retain_stream(engine: &Engine, stream: &Stream, now_ms: i64) -> RetentionRepo
     }
     RetentionReport {
         stream: stream.name.clone(),
-        bytes: verdict.bytes,
+        bytes,
         held_bytes: verdict.held_bytes,
         refuses: verdict.refuse,
         deleted,

@@ -5,7 +5,7 @@ use tidewire_proto::record::BatchBuilder;
 
 use super::crash::KEEP;
 use super::harness::{beside_a_record, open, outcome_of, rows};
-use crate::disk::sim::{Loss, SimDisk};
+use crate::disk::sim::{Fault, Loss, SimDisk};
 use crate::{
     Append, Commit, CommitError, OnLimit, ReadError, Retention, RetentionReport, Store,
     StreamConfig,
@@ -130,6 +130,35 @@ fn a_stream_that_grows_past_its_limit_asks_to_be_looked_at_before_its_time() {
     assert!(store.is_retention_urgent());
     assert!(retain(&store, 100_000).refuses);
     assert!(!store.is_retention_urgent(), "it was looked at");
+}
+
+#[test]
+fn a_stream_that_cannot_be_made_smaller_is_not_looked_at_all_the_time() {
+    // A stream of which nothing is in a segment yet.
+    let options = crate::StoreOptions { wal_file_bytes: 1 << 20, ..super::harness::options() };
+    let (store, _) = Store::open(SimDisk::new(1), options).expect("opens");
+    let on_limit = OnLimit::DeleteOldest;
+    limited(&store, Retention { hold_bytes: 10_000, on_limit, ..BY_AGE });
+    publish(&store, 0..600).expect("committed");
+    assert!(store.is_retention_urgent());
+    assert!(retain(&store, 100).bytes > 10_000 && !store.is_retention_urgent());
+    publish(&store, 600..610).expect("committed");
+    assert!(
+        !store.is_retention_urgent(),
+        "a sixteenth of the limit is little beside what it holds"
+    );
+    publish(&store, 610..700).expect("committed");
+    assert!(store.is_retention_urgent());
+    // And one for whose change the disk has no room.
+    let disk = SimDisk::new(1);
+    let (store, _) = open(disk.clone()).expect("opens");
+    limited(&store, Retention { hold_bytes: 20_000, on_limit, ..BY_AGE });
+    publish(&store, 0..600).expect("committed");
+    assert!(store.is_retention_urgent());
+    disk.fail_once(Fault::Full, 0);
+    let report = retain(&store, 100);
+    assert_eq!((report.deleted.len(), disk.faults_met()), (0, 1), "{report:?}");
+    assert!(report.bytes > 20_000 && !store.is_retention_urgent(), "it was looked at");
 }
 
 #[test]
