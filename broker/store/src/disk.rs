@@ -3,8 +3,10 @@
 
 mod access;
 mod real;
+mod sectors;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 
 pub use access::{Disk, File, OpenMode};
 pub use real::RealDisk;
+pub(crate) use sectors::{read_around, read_parts, salvage};

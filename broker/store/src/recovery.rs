@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{ErrorKind, IoSlice};
-use std::ops::{Bound, ControlFlow};
+use std::ops::{Bound, ControlFlow, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -222,6 +222,9 @@ fn carry_on(engine: &Arc<Engine>, replayed: Replayed) -> Result<Writer, OpenErro
             frames.file.file.write_all_at(&mut parts, frames.position)?;
         }
     }
+    for (file, part) in &replayed.unread {
+        blank(file, part)?;
+    }
     for file in &replayed.live {
         file.file.sync_data()?;
     }
@@ -237,6 +240,20 @@ fn carry_on(engine: &Arc<Engine>, replayed: Replayed) -> Result<Writer, OpenErro
     let mut writer = Writer::new(Arc::clone(engine), last, goes_on_at, next_lsn);
     writer.take_ready_file();
     Ok(writer)
+}
+
+/// Write over what could not be read, and is not needed: a disk then puts a good sector there.
+fn blank(file: &WalFile, part: &Range<u64>) -> Result<(), OpenError> {
+    let (name, position, bytes) = (file.name(), part.start, part.end - part.start);
+    tracing::warn!(
+        name,
+        position,
+        bytes,
+        "bytes behind the log's end cannot be read: written anew"
+    );
+    let zeros = vec![0; usize::try_from(bytes).unwrap_or_default()];
+    file.file.write_all_at(&mut [IoSlice::new(&zeros)], position)?;
+    Ok(file.file.sync_data()?)
 }
 
 /// Takes frames up as the writer would have published them.

@@ -14,7 +14,6 @@ mod postings;
 mod read;
 mod remove;
 mod rewrite;
-mod sectors;
 mod sieves;
 mod topics;
 mod window;
@@ -27,5 +26,4 @@ pub(crate) use name::{index_name, is_sieves, segment_name, sieves_name, topics_n
 pub(crate) use read::{Stretch, first_timestamp, miss, read, read_block, time_hint, visit};
 pub(crate) use remove::{remove, sweep};
 pub(crate) use rewrite::{Recipe, Rewritten, rewrite};
-pub(crate) use sectors::read_around;
 pub(crate) use sieves::{load_sieves, make_runs, save_run};

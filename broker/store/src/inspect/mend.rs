@@ -7,11 +7,9 @@ use tidewire_proto::record::Batch;
 
 use super::finding::{Hole, Mend};
 use super::view::{CACHE_BYTES, names_in};
-use crate::disk::{Disk, File, OpenMode};
+use crate::disk::{Disk, File, OpenMode, salvage};
 use crate::options::StoreOptions;
-use crate::segment::{
-    index_name, is_sieves, read_around, rebuild_index, segment_name, sieves_name,
-};
+use crate::segment::{index_name, is_sieves, rebuild_index, segment_name, sieves_name};
 use crate::tables::{Database, Layer, Manifest, SegmentRow};
 use crate::wal::{WAL_DIR, WalFile, create_dir, epoch_of, name_of};
 
@@ -212,7 +210,7 @@ impl Keeper<'_> {
         let length =
             usize::try_from(to.saturating_sub(from)).map_err(|_| ErrorKind::FileTooLarge)?;
         let mut bytes = vec![0; length];
-        self.unread += read_around(file, &mut bytes, from)?;
+        self.unread += salvage(file, &mut bytes, from)?;
         let Some(backup) = self.backup else { return Ok(()) };
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         if used == 0 {

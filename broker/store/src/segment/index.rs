@@ -7,8 +7,7 @@ use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch, Outline};
 
 use super::meter::Meter;
 use super::name::{INDEX, file_name};
-use super::sectors::read_around;
-use crate::disk::{Disk, File, OpenMode};
+use crate::disk::{Disk, File, OpenMode, salvage};
 use crate::partition::Segment;
 
 /// Bytes of a segment between two entries.
@@ -43,6 +42,16 @@ impl SparseIndex {
         Ok(index)
     }
 
+    /// The same of what was just written; an error if not all of it can be read.
+    pub(super) fn build_whole(file: &dyn File, segment: &Segment) -> io::Result<Self> {
+        let mut index = Self { max_timestamp: i64::MIN, next: segment.base, ..Self::default() };
+        let lost = index.extend(file, segment.bytes)?;
+        match lost == 0 && index.covers(segment.bytes) {
+            true => Ok(index),
+            false => Err(io::Error::other("what was written cannot be read back")),
+        }
+    }
+
     /// It speaks of this many bytes of the segment.
     pub(super) fn covers(&self, bytes: u64) -> bool {
         self.covered >= bytes
@@ -69,20 +78,21 @@ impl SparseIndex {
     }
 
     /// Hop from batch to batch. A header that makes no sense ends it: readers will meet the
-    /// damage themselves and name it.
-    pub(super) fn extend(&mut self, file: &dyn File, bytes: u64) -> io::Result<()> {
+    /// damage themselves and name it. Answers how many bytes the disk could not read.
+    pub(super) fn extend(&mut self, file: &dyn File, bytes: u64) -> io::Result<u64> {
+        let mut lost = 0;
         let bytes = bytes.min(file.len()?);
         let left = usize::try_from(bytes.saturating_sub(self.covered)).unwrap_or(usize::MAX);
         let mut chunk = vec![0; left.min(1 << 18)];
         while self.covered < bytes {
             let length = (bytes - self.covered).min(chunk.len() as u64);
             let window = &mut chunk[..usize::try_from(length).expect("no longer than the chunk")];
-            read_around(file, window, self.covered)?;
+            lost += salvage(file, window, self.covered)?;
             if self.extend_with(window) == 0 {
                 break;
             }
         }
-        Ok(())
+        Ok(lost)
     }
 
     /// Index the batches whose headers are in `window`; returns how far that went.
@@ -105,8 +115,14 @@ impl SparseIndex {
         at as u64
     }
 
-    /// Write it beside its segment, which is sealed.
+    /// Write it beside its segment, which is sealed. One that ends at damage, or at what could not
+    /// be read just now, is not kept: nobody would believe it.
     pub(super) fn save(&self, disk: &dyn Disk, folder: &str, segment: &Segment) -> io::Result<()> {
+        if !self.covers(segment.bytes) {
+            let (base, covered) = (segment.base, self.covered);
+            tracing::warn!(folder, base, covered, "a segment is sealed without an index");
+            return Ok(());
+        }
         let name = file_name(folder, segment, INDEX);
         let temporary = format!("{name}.tmp");
         let file = disk.open(&temporary, OpenMode::Create)?;

@@ -3,8 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::sectors::read_around;
-use crate::disk::File;
+use crate::disk::{File, read_around};
 
 /// Bytes read from segments and the files beside them, since the start.
 #[derive(Debug, Default)]

@@ -63,14 +63,22 @@ pub(crate) fn rewrite(located: Located<'_>, recipe: Recipe<'_>) -> io::Result<Re
         out: Output { file, segment, chunk: Vec::new(), written: 0, synced: 0 },
     };
     let written = rewriting.write(located);
-    if !matches!(written, Ok(Rewritten::Done(_))) {
+    let indexed = match written {
+        // What is to take the place of a good file must be readable itself.
+        Ok(Rewritten::Done(_)) => {
+            let Output { file, segment, .. } = &rewriting.out;
+            SparseIndex::build_whole(&**file, segment)
+        }
+        _ => Ok(SparseIndex::default()),
+    };
+    let (Ok(Rewritten::Done(_)), Ok(index)) = (&written, &indexed) else {
         // Nothing names it; the next attempt empties it anyway.
         let _ = located.disk.remove(&temporary);
-        return written;
-    }
+        return indexed.and(written);
+    };
     let Rewriting { topics, out, .. } = rewriting;
     located.disk.rename(&temporary, &file_name(folder, &out.segment, BATCHES))?;
-    SparseIndex::build(&*out.file, &out.segment)?.save(located.disk, folder, &out.segment)?;
+    index.save(located.disk, folder, &out.segment)?;
     if let Some(bytes) = topics.finish() {
         save(located.disk, &file_name(folder, &out.segment, TOPICS), &bytes)?;
     }

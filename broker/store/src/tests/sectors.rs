@@ -14,7 +14,10 @@ use super::harness::{options, put};
 use crate::disk::sim::SimDisk;
 use crate::disk::{Disk, File, OpenMode};
 use crate::inspect::Repair;
-use crate::{Health, Retention, Store, StoreOptions, StreamConfig};
+use crate::partition::Segment;
+use crate::segment::check_index;
+use crate::wal::WalFile;
+use crate::{Health, OpenError, ReadError, Retention, Slice, Store, StoreOptions, StreamConfig};
 
 const ID: PartitionId = PartitionId(0);
 const FIRST_SEGMENT: &str = "streams/mqtt/0/00000000000000000000.seg";
@@ -245,4 +248,127 @@ fn damage_is_passed_in_few_reads_also_where_nothing_is_read_ahead() {
     assert_eq!(store.quarantined().0, 1, "retention looks when the segment begins");
     let reads = scratch.reads.load(Ordering::Relaxed) - before;
     assert!(reads < 10, "{reads} reads");
+}
+
+#[test]
+fn a_disk_that_reads_nothing_for_a_while_costs_no_record() {
+    let disk = Scratched::new(filled(300, wide()), FIRST_SEGMENT, 0..u64::MAX);
+    let scratch = Arc::clone(&disk.scratch);
+    let (store, _) = Store::open(disk, wide()).expect("opens");
+    for from in [0, 1, 150, 260, 299] {
+        let read = store.read(ID, from, 300);
+        assert!(matches!(read, Err(ReadError::Io(_))), "{from}: {read:?}");
+    }
+    assert_eq!(store.quarantined().0, 0);
+    *scratch.bytes.lock() = 0..0;
+    assert_eq!(served(&store), (0..300).collect::<Vec<_>>());
+}
+
+/// Seal a segment while the file of that name cannot be read from `bytes` on.
+fn sealed_beside(name: &str, bytes: Range<u64>) -> (Arc<SimDisk>, Segment) {
+    let sim = filled(700, wide());
+    let disk = Scratched::new(sim.clone(), name, bytes);
+    let (store, _) = Store::open(disk, wide()).expect("opens");
+    for n in 700..1_300 {
+        put(&store, 0, &text(n % 1_000)).expect("the store writes on");
+    }
+    assert_eq!(store.health(), Health::Writable);
+    let partition = store.inner.engine.catalog.partition(ID).expect("there");
+    let sealed = partition.sealed_segments();
+    assert_eq!(store.quarantined().0, 0);
+    drop(store);
+    (sim, *sealed.first().expect("one is sealed"))
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_when_it_is_sealed_has_no_short_index() {
+    let (disk, sealed) = sealed_beside(FIRST_SEGMENT, 0..u64::MAX);
+    assert_eq!(sealed.refined, None, "nor is it written anew");
+    let found = check_index(&*disk, "streams/mqtt/0", &sealed).expect("readable");
+    assert_eq!(found, Some("it is missing"));
+    let (store, _) = Store::open(disk.restart(KEEP, 1), wide()).expect("opens");
+    let offsets = |slice: &Slice| {
+        let batches = slice.batches.iter();
+        batches.flat_map(|one| one.base_offset..one.next_offset()).collect::<Vec<_>>()
+    };
+    let slice = store.read(ID, 0, 1 << 20).expect("readable");
+    assert_eq!(offsets(&slice), (0..sealed.next).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_cannot_be_read_back_does_not_take_the_place_of_a_good_segment() {
+    let anew = "streams/mqtt/0/00000000000000000000.1.seg";
+    let (disk, sealed) = sealed_beside(&format!("{anew}.tmp"), 4096..u64::MAX);
+    assert_eq!(sealed.refined, None);
+    assert!(disk.files().iter().all(|name| !name.starts_with(anew)), "{:?}", disk.files());
+}
+
+const FIRST_WAL: &str = "wal/00000000000000000001.wal";
+const SECOND_WAL: &str = "wal/00000000000000000002.wal";
+
+/// So many commits in the log alone, and a disk that cannot read those bytes of one of its files.
+fn logged(records: u64, name: &str, bad: Range<u64>) -> (Arc<SimDisk>, Arc<Scratched>) {
+    let disk = SimDisk::new(5);
+    let (store, _) = Store::open(disk.clone(), options()).expect("opens");
+    for n in 0..records {
+        put(&store, 0, &text(n)).expect("committed");
+    }
+    let disk = disk.restart(KEEP, 1);
+    // The threads of a broker have the next file ready.
+    WalFile::create(&*disk, 2, options().wal_file_bytes).expect("made");
+    (disk.clone(), Scratched::new(disk, name, bad))
+}
+
+#[test]
+fn a_sector_behind_the_end_of_the_log_does_not_stop_the_start() {
+    for (name, bad) in
+        [(FIRST_WAL, 8192..12_288), (FIRST_WAL, 12_288..16_384), (SECOND_WAL, 8192..12_288)]
+    {
+        let (disk, scratched) = logged(10, name, bad.clone());
+        let (store, report) = Store::open(scratched, options()).expect("it starts");
+        assert_eq!((report.frames > 10, report.torn), (true, None));
+        for n in 10..300 {
+            put(&store, 0, &text(n)).expect("and goes on");
+        }
+        drop(store);
+        let (store, _) = Store::open(disk.restart(KEEP, 1), options()).expect("opens again");
+        assert_eq!(served(&store), (0..300).collect::<Vec<_>>(), "{name}, {bad:?}");
+    }
+}
+
+/// The start is refused because of this place in the log, and a repair saves what lies before it.
+#[track_caller]
+fn check_log(records: u64, (name, bad): (&str, Range<u64>), at: Range<u64>, saved: Range<u64>) {
+    let (disk, scratched) = logged(records, name, bad);
+    let error = Store::open(scratched.clone(), options()).map(|_| ()).expect_err("refused");
+    let OpenError::Damaged { file, position, what } = error else { panic!("{error}") };
+    assert!(file == name && at.contains(&position), "{file}, {position}");
+    assert!(what.contains("the disk cannot read"), "{what}");
+    let disk_after = disk.restart(KEEP, 1);
+    let again = Scratched::new(disk_after.clone(), name, scratched.scratch.bytes.lock().clone());
+    let repair = Repair::begin(again).expect("a folder of ours");
+    let plan = repair.plan().expect("the dry run knows what can be done");
+    assert!(plan.left.is_empty() && plan.steps[0].file == name, "{plan:?}");
+    repair.carry_out("backup").expect("repaired");
+    drop(repair);
+    let (store, _) = Store::open(disk_after.restart(KEEP, 1), options()).expect("opens");
+    let served = served(&store);
+    let is_start = served.iter().copied().eq(0..served.len() as u64);
+    assert!(is_start && saved.contains(&(served.len() as u64)), "{served:?}");
+}
+
+#[test]
+fn a_sector_that_may_hold_what_was_acknowledged_stops_the_start_and_is_named() {
+    // All that was committed, its end, its middle, and what may be more of it.
+    check_log(10, (FIRST_WAL, 4096..8192), 4096..4097, 0..1);
+    check_log(35, (FIRST_WAL, 8192..12_288), 7900..8193, 15..35);
+    check_log(60, (FIRST_WAL, 8192..12_288), 7900..8193, 15..35);
+    check_log(10, (SECOND_WAL, 4096..8192), 4096..4097, 10..11);
+}
+
+#[test]
+fn a_log_file_whose_header_cannot_be_read_is_one_with_a_damaged_header() {
+    let (_, scratched) = logged(10, FIRST_WAL, 0..4096);
+    let error = Store::open(scratched, options()).map(|_| ()).expect_err("refused");
+    assert!(error.to_string().contains("header"), "{error}");
 }

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 
-use crate::disk::{Disk, File, OpenMode};
+use crate::disk::{Disk, File, OpenMode, read_around};
 
 /// The folder of the write-ahead log.
 pub(crate) const WAL_DIR: &str = "wal";
@@ -117,7 +117,8 @@ impl WalFile {
         let name = name_of(epoch);
         let file = disk.open(&name, OpenMode::Write)?;
         let mut header = [0; HEADER_BYTES];
-        file.read_exact_at(&mut header, 0)?;
+        // A header that cannot be read is as bad as a wrong one.
+        read_around(&*file, &mut header, 0)?;
         let number = |at: usize| {
             u64::from_le_bytes(header[at..at + 8].try_into().expect("the range is 8 long"))
         };

@@ -3,11 +3,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use super::file::{FRAMES_FROM, WAL_DIR, WalFile, epoch_of};
-use crate::disk::Disk;
+use crate::disk::{Disk, read_parts};
 use crate::frame::{Claim, FRAME_ALIGNMENT, FRAME_HEADER_BYTES, Frame};
 
 /// So many times a file's length at most are checksummed for what turns out to be no frame.
@@ -39,6 +39,9 @@ pub(crate) struct Replayed {
     pub(crate) goes_on_at: Option<u64>,
     /// What may lie in the system's memory alone, oldest first.
     pub(crate) unproven: Vec<Unproven>,
+    /// What the disk cannot read where no frame of the log is: to be blanked before any is written,
+    /// since it may hold a stray one, and be readable another time.
+    pub(crate) unread: Vec<(Arc<WalFile>, Range<u64>)>,
 }
 
 /// Frames that are read, and that no frame behind them knows to have been synced: perhaps the
@@ -95,12 +98,22 @@ pub(crate) fn replay(
             }
         }
         let position = read_frames(file, bytes, &mut replayed, visit)?;
+        replayed.note_unread(file, &contents);
         replayed.live.push(Arc::clone(&files[index]));
         replayed.next_epoch = file.epoch + 1;
         end = Some((file.name(), position));
     }
     find_the_end(&files, &mut contents, end, &mut replayed)?;
     Ok(replayed)
+}
+
+impl Replayed {
+    fn note_unread(&mut self, file: &Arc<WalFile>, contents: &Contents) {
+        if self.unread.last().is_none_or(|(known, _)| known.epoch != file.epoch) {
+            let parts = contents.unread.iter().cloned();
+            self.unread.extend(parts.map(|part| (Arc::clone(file), part)));
+        }
+    }
 }
 
 /// How a file carries on from the frames before it.
@@ -172,12 +185,17 @@ fn find_the_end(
     let numbers = possible_numbers(&files[last..], replayed.next_lsn);
     replayed.goes_on_at = end.as_ref().map(|(_, position)| *position);
     for (index, file) in files.iter().enumerate().skip(last) {
-        let bytes = contents.read(file)?;
+        contents.read(file)?;
         let is_live = index < replayed.live.len();
         let from = match &end {
             Some((_, position)) if is_live => *position,
             _ => FRAMES_FROM,
         };
+        if index <= replayed.live.len() {
+            check_unread(file, contents, from, replayed.next_lsn)?;
+        }
+        replayed.note_unread(file, contents);
+        let bytes = contents.read(file)?;
         let unfinished = frame_begins(file, bytes, from);
         let Strays { frames: strays, is_all, .. } = stray_frames(file, bytes, from, &numbers);
         if !is_all {
@@ -209,6 +227,22 @@ fn find_the_end(
     }
     replayed.next_epoch += u64::from(replayed.ready.is_some());
     Ok(())
+}
+
+/// What cannot be read where the log would go on is damage: nobody knows whether a commit that was
+/// acknowledged lies there.
+fn check_unread(
+    file: &WalFile,
+    contents: &Contents,
+    position: u64,
+    next_lsn: u64,
+) -> Result<(), ReplayError> {
+    let unread = contents.unread_of_frame(file, position);
+    if unread == 0 {
+        return Ok(());
+    }
+    let what = format!("the disk cannot read {unread} bytes where frame {next_lsn} would be");
+    Err(ReplayError::Damaged { file: file.name(), position, what })
 }
 
 /// Show the whole frames of a file from a position on, whatever leads to them: what is cut off
@@ -286,17 +320,32 @@ fn frame_begins(file: &WalFile, bytes: &[u8], position: u64) -> bool {
 struct Contents {
     epoch: Option<u64>,
     bytes: Vec<u8>,
+    /// What the disk could not read; zeros stand there.
+    unread: Vec<Range<u64>>,
 }
 
 impl Contents {
     fn read(&mut self, file: &WalFile) -> Result<&[u8], ReplayError> {
-        if self.epoch.replace(file.epoch) != Some(file.epoch) {
+        if self.epoch != Some(file.epoch) {
+            self.epoch = None;
             let length = usize::try_from(file.bytes)
                 .map_err(|_| io::Error::new(ErrorKind::FileTooLarge, file.name()))?;
             self.bytes.resize(length, 0);
-            file.file.read_exact_at(&mut self.bytes, 0)?;
+            self.unread = read_parts(&*file.file, &mut self.bytes, 0)?;
+            self.epoch = Some(file.epoch);
         }
         Ok(&self.bytes)
+    }
+
+    /// How much the disk could not read of the frame that is, or would be, at this position. What
+    /// was acknowledged may lie there: a write that was under way could be read.
+    fn unread_of_frame(&self, file: &WalFile, position: u64) -> u64 {
+        let rest = usize::try_from(position).ok().and_then(|at| self.bytes.get(at..));
+        let claim = rest.and_then(|rest| Claim::read(rest, file.sign()));
+        let length = claim.map_or(FRAME_HEADER_BYTES as u64, |claim| claim.bytes);
+        let end = position.saturating_add(length);
+        let part = |part: &Range<u64>| part.end.min(end).saturating_sub(part.start.max(position));
+        self.unread.iter().map(part).sum()
     }
 }
 
