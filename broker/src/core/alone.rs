@@ -1,6 +1,8 @@
 //! A core without a thread on a store without threads, for tests of what belongs to one turn:
 //! nothing happens before the test says so. Never reads or writes a socket.
 
+mod tight;
+
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::rc::Rc;
@@ -11,10 +13,11 @@ use tempfile::TempDir;
 use tidewire_proto::record::KeyRule;
 use tidewire_proto::routing::placement::{Placement, Shelf};
 use tidewire_proto::session::cursor::Positions;
-use tidewire_store::{CommitError, Outcome, RealDisk, Store, StoreOptions};
+use tidewire_store::{Commit, CommitError, Outcome, Store, StoreOptions, Table, TableChange};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Config;
+use crate::core::alone::tight::{Faults, Tight};
 use crate::core::inbox::Event;
 use crate::core::open::{Conn, ConnId, Phase};
 use crate::core::shared::Shared;
@@ -34,6 +37,7 @@ pub(crate) struct Alone {
     /// stays in its `out`.
     runtime: Runtime,
     ends: Vec<UnixStream>,
+    faults: Arc<Faults>,
     _folder: TempDir,
 }
 
@@ -43,7 +47,8 @@ impl Alone {
         change(&mut config);
         let folder = tempfile::tempdir().expect("a folder");
         let options = StoreOptions { threads: false, ..from_config(&config) };
-        let disk = Arc::new(RealDisk::new(folder.path()));
+        let faults = Arc::<Faults>::default();
+        let disk = Arc::new(Tight::new(folder.path(), Arc::clone(&faults)));
         let (store, _) = Store::open(disk, options).expect("it opens");
         let partitions = store.streams()[0].partitions.clone();
         let shelf = Shelf { filters: vec![], partitions, log_qos0: true, key: KeyRule::Topic };
@@ -54,7 +59,7 @@ impl Alone {
         let shared = Shared::new(store.clone(), Shares::default(), inboxes, &config, metrics);
         let core = Core::new(0, Arc::new(shared), inbox, placement, Positions::default());
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        Self { core, store, runtime, ends: Vec::new(), _folder: folder }
+        Self { core, store, runtime, ends: Vec::new(), faults, _folder: folder }
     }
 
     /// From now on so many bytes are a large turn.
@@ -64,8 +69,13 @@ impl Alone {
 
     /// A client of MQTT 5 says CONNECT, for a session that stays for an hour.
     pub(crate) fn connect(&mut self, client_id: &str) -> ConnId {
+        self.greet(&Hello { client_id, is_clean: false, expiry_s: 3600, will_bytes: None })
+    }
+
+    /// A client of MQTT 5 says CONNECT.
+    pub(crate) fn greet(&mut self, hello: &Hello<'_>) -> ConnId {
         let id = self.accept();
-        self.say(id, 0x10, &connect(0, client_id));
+        self.say(id, 0x10, &hello.body());
         id
     }
 
@@ -96,13 +106,32 @@ impl Alone {
 
     /// The same for a session that begins anew, with a will that says so many bytes.
     pub(crate) fn connect_with_will(&mut self, client_id: &str, will: u16) -> ConnId {
-        let id = self.accept();
-        let mut body = connect(0x06, client_id);
-        body.extend(b"\x00\x00\x04gone");
-        body.extend(will.to_be_bytes());
-        body.resize(body.len() + usize::from(will), b'x');
-        self.say(id, 0x10, &body);
-        id
+        self.greet(&Hello { client_id, is_clean: true, expiry_s: 3600, will_bytes: Some(will) })
+    }
+
+    /// From now on the disk is full, and what is kept for rows is used up. A log of small files is
+    /// full soon.
+    pub(crate) fn fill(&self) {
+        self.faults.set_full(true);
+        for bytes in [4 << 10, 256, 0] {
+            let value = || Some(vec![0; bytes].into());
+            let row = || TableChange::new(Table::Retained, b"x".as_slice().into(), value());
+            let commit = || Commit { appends: vec![], changes: vec![row().that_stays()] };
+            while self.store.commit(commit()).is_ok() {}
+        }
+    }
+
+    /// The disk has room again.
+    pub(crate) fn make_room(&self) {
+        self.faults.set_full(false);
+    }
+
+    /// Turns, until nothing more comes of what was said.
+    pub(crate) fn rest(&mut self) {
+        for _ in 0..8 {
+            self.core.end_turn();
+            self.settle();
+        }
     }
 
     /// A client says a packet.
@@ -148,12 +177,28 @@ impl Alone {
     }
 }
 
-/// CONNECT without what comes behind the client id.
-fn connect(flags: u8, client_id: &str) -> Vec<u8> {
-    let mut body = b"\x00\x04MQTT\x05".to_vec();
-    body.extend([flags]);
-    body.extend(b"\x00\x3c\x05\x11\x00\x00\x0e\x10\x00");
-    body.push(u8::try_from(client_id.len()).expect("a short name"));
-    body.extend(client_id.bytes());
-    body
+/// What a client of MQTT 5 says first.
+pub(crate) struct Hello<'a> {
+    pub(crate) client_id: &'a str,
+    pub(crate) is_clean: bool,
+    pub(crate) expiry_s: u32,
+    /// How much its will says, if it leaves one.
+    pub(crate) will_bytes: Option<u16>,
+}
+
+impl Hello<'_> {
+    fn body(&self) -> Vec<u8> {
+        let mut body = b"\x00\x04MQTT\x05".to_vec();
+        body.push(u8::from(self.is_clean) << 1 | u8::from(self.will_bytes.is_some()) << 2);
+        body.extend(b"\x00\x3c\x05\x11");
+        body.extend(self.expiry_s.to_be_bytes());
+        body.extend([0, u8::try_from(self.client_id.len()).expect("a short name")]);
+        body.extend(self.client_id.bytes());
+        if let Some(bytes) = self.will_bytes {
+            body.extend(b"\x00\x00\x04gone");
+            body.extend(bytes.to_be_bytes());
+            body.resize(body.len() + usize::from(bytes), b'x');
+        }
+        body
+    }
 }

@@ -123,15 +123,29 @@ impl Core {
         self.mark_dirty(id);
     }
 
-    /// Ends a connection whose session could not be written down, and says so in its CONNACK.
-    pub(crate) fn refuse_taken_up(&mut self, id: ConnId, connack: &Connack, no: Denial) {
-        let Some(open) = self.open(id) else { return };
+    /// Ends a connection whose session could not be written down, and says so in its CONNACK; or
+    /// only the session, if the connection has ended.
+    pub(crate) fn refuse_taken_up(
+        &mut self,
+        id: ConnId,
+        unheard: Option<Box<Open>>,
+        connack: &Connack,
+        no: Denial,
+    ) {
+        let is_heard = unheard.is_none();
+        let Some(mut open) = unheard.or_else(|| self.take_open(id)) else { return };
         let (version, hearing) = (open.version, open.hearing());
         // What lies in the place of its will is that of an earlier connection, and may be owed.
         open.will = None;
         open.ends_at_once |= connack.if_refused == IfRefused::Over;
         open.leaves_rows = connack.if_refused == IfRefused::Untouched;
-        self.end_session(id, CloseReason::Limit);
+        // What rows the session left behind is looked up when it is gone.
+        self.visit_later(Arc::clone(&open.client_id));
+        self.end_open(id, *open);
+        if !is_heard {
+            return;
+        }
+        self.counters.connections_closed.add(CloseReason::Limit, 1);
         if let Some(conn) = self.conn(id) {
             put_with_words(&mut conn.out, Some(no.words), hearing, |properties, out| {
                 let ack = ConnAck { session_present: false, reason: no.reason, properties };
@@ -142,13 +156,32 @@ impl Core {
         self.mark_dirty(id);
     }
 
+    fn take_open(&mut self, id: ConnId) -> Option<Box<Open>> {
+        let phase = &mut self.conn(id)?.phase;
+        match std::mem::replace(phase, Phase::Closing) {
+            Phase::Open(open) => Some(open),
+            other => {
+                *phase = other;
+                None
+            }
+        }
+    }
+
     /// The session's part of an ending connection: will, last rows, ownership.
     pub(crate) fn end_session(&mut self, id: ConnId, cause: CloseReason) {
+        if self.open(id).is_some_and(|open| !open.is_announced) {
+            // Also the last that it says is written with its CONNECT.
+            self.write_rows_of(id);
+        }
         let Some(conn) = self.conn(id) else { return };
         match std::mem::replace(&mut conn.phase, Phase::Closing) {
             Phase::Open(open) => {
                 self.counters.connections_closed.add(cause, 1);
-                self.end_open(id, *open);
+                if open.is_announced {
+                    return self.end_open(id, *open);
+                }
+                self.ending.insert(id.serial, Vec::new());
+                self.unheard.insert(id.serial, open);
             }
             Phase::Claiming(mut claim) => {
                 // Its former owner has not let go yet: who waits behind it must wait on.
@@ -159,9 +192,12 @@ impl Core {
         }
     }
 
-    fn end_open(&mut self, id: ConnId, mut open: Open) {
+    /// The CONNECT of this session is answered, or was refused, and its connection has ended.
+    pub(crate) fn end_open(&mut self, id: ConnId, mut open: Open) {
         let from = self.next_ticket;
-        for (filter, _) in open.subscriptions.iter() {
+        // Before that nothing of it is there, and its place may be that of another connection.
+        let filters = open.subscriptions.iter().filter(|_| open.is_announced);
+        for (filter, _) in filters {
             self.trie.remove(filter, SessionKey(id.key));
         }
         self.leave_groups(id, &mut open);
@@ -179,12 +215,15 @@ impl Core {
             self.put_session_row(&open.client_id, row);
             self.shared.sessions.put(open.client_id.as_bytes(), None);
         } else if open.is_durable() {
+            // Their rows are on their way, and may be refused.
+            let joining = open.joining.drain(..).flat_map(|one| one.fresh).collect();
+            self.leave_when_gone(Arc::clone(&open.client_id), joining);
             self.write_rows(&mut open);
             let (expiry_s, ended_ms) = (open.terms.expiry_s, Some(self.now_ms));
             let row = SessionRow { expiry_s, ended_ms, user: open.user() };
             self.put_session_row(&open.client_id, row);
         }
-        self.ending.insert(id.serial, Vec::new());
+        self.ending.entry(id.serial).or_default();
         let is_over = open.ends_at_once || open.leaves_rows;
         self.turn.waiting.push(Waiting::Ended(open.client_id, id, is_over, from));
         self.end_turn_soon();
@@ -217,3 +256,6 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

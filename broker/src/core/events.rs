@@ -113,6 +113,7 @@ impl Core {
             // What is not durable is not free.
             Waiting::Freed(all) if result.is_ok() => self.free_all(&all),
             Waiting::Freed(_) => (),
+            Waiting::Left(client_id, filters) => self.leave_if_gone(&client_id, &filters),
             Waiting::Ended(client_id, id, is_over, from) => {
                 let is_ok = self.all_since(from, result).is_ok();
                 self.on_rows_ended(&client_id, id, is_over, is_ok);
@@ -162,13 +163,17 @@ impl Core {
     }
 
     fn on_taken_up(&mut self, id: ConnId, connack: &Connack, result: &Committed) {
-        self.visit_if_failed(id, result);
-        if let Err(error) = result {
-            return self.refuse_taken_up(id, connack, Denial::of_commit(error));
+        let unheard = self.unheard.remove(&id.serial);
+        match (result, unheard) {
+            (Err(error), unheard) => {
+                self.refuse_taken_up(id, unheard, connack, Denial::of_commit(error));
+            }
+            (Ok(()), Some(open)) => self.end_open(id, *open),
+            (Ok(()), None) => {
+                self.send_held(id, &connack.bytes, result);
+                self.on_opened(id);
+            }
         }
-        self.leave_former(id, &connack.left);
-        self.send_held(id, &connack.bytes, result);
-        self.on_opened(id);
     }
 
     /// What rows the session left behind is looked up when it is gone.

@@ -148,13 +148,15 @@ impl Core {
     }
 
     /// Rows were refused. What they said was true of more than who waited for them: all go into
-    /// the commit of the next tick, as they are then.
+    /// the commit of the next tick, as they are then. Not those of a CONNECT that is not answered:
+    /// the rows of before may be the ones that stay.
     pub(crate) fn write_all_rows_again(&mut self) {
         self.groups.mark_all_changed();
         let keys: Vec<usize> = self.conns.iter().map(|(key, _)| key).collect();
         for key in keys {
             let session = u32::try_from(key).ok().map(SessionKey);
-            if let Some(id) = session.and_then(|session| self.id_at(session)) {
+            let Some(id) = session.and_then(|session| self.id_at(session)) else { continue };
+            if self.open(id).is_some_and(|open| open.is_announced) {
                 self.mark_changed(id, false);
             }
         }

@@ -28,8 +28,8 @@ struct Stored {
 pub(crate) fn stored_shares(store: &Store) -> Result<Shares, ReadError> {
     let shares = Shares::default();
     for (id, stored) in stored_groups(store)? {
-        let members = stored.members.len();
-        if let Some(row) = stored.row.filter(|_| members > 0) {
+        let Stored { row, members } = stored;
+        if let Some(row) = row.filter(|_| !members.is_empty()) {
             shares.restore(row.filter.into(), id, members);
         }
     }

@@ -8,6 +8,7 @@ use tidewire_proto::mqtt::{Ack, ReasonCode};
 use tidewire_proto::routing::grant::{Grant, SessionKey, Target};
 use tidewire_proto::session::window::{Place, Step};
 use tidewire_store::rows::share::{Key, MEMBER_ROW};
+use tidewire_store::rows::subscription;
 use tidewire_store::{CommitError, Table};
 
 use crate::core::denial::Denial;
@@ -15,6 +16,7 @@ use crate::core::dispatch::{Sent, Way};
 use crate::core::letters::{Address, Confirm, Deal, Fate, Join, Notice, ToMember};
 use crate::core::open::{ConnId, Joining, Made, Open, Phase};
 use crate::core::state::Core;
+use crate::core::turn::Waiting;
 use crate::metrics::{DropReason, Quality};
 
 impl Core {
@@ -43,15 +45,17 @@ impl Core {
         let groups_max = self.shared.share.groups_max as usize;
         let name: Arc<str> = filter.into();
         let known = self.open(id).and_then(|open| open.shares.get(filter).copied());
-        let acquire = || self.shared.shares.acquire(&name, groups_max);
+        let Some(client_id) = self.open(id).map(|open| Arc::clone(&open.client_id)) else {
+            return Ok(());
+        };
+        let acquire = || self.shared.shares.acquire(&name, &client_id, groups_max);
         let group = known.or_else(acquire).ok_or(full)?;
         let Some(open) = self.open(id) else { return Ok(()) };
         if open.shares.insert(filter.into(), group).is_none() {
             made.fresh.push(filter.into());
         }
         made.joins += 1;
-        let (client_id, is_durable) = (Arc::clone(&open.client_id), open.is_durable());
-        if is_durable {
+        if open.is_durable() {
             self.put_member_row(group, &client_id, true);
         }
         self.join(id, group, name, grant, Some(made.token));
@@ -124,11 +128,11 @@ impl Core {
         if is_durable {
             self.put_member_row(group, &client_id, false);
         }
-        self.shared.shares.release(filter);
+        self.shared.shares.release(filter, &client_id);
         self.post.for_group(group, &client_id, Notice::Leave);
     }
 
-    fn put_member_row(&mut self, group: GroupId, client_id: &str, is_member: bool) {
+    pub(crate) fn put_member_row(&mut self, group: GroupId, client_id: &str, is_member: bool) {
         let key = Key::Member(group, client_id).encode();
         let row = is_member.then(|| MEMBER_ROW.into());
         self.turn.put(Table::Shares, key, row);
@@ -235,34 +239,42 @@ impl Core {
             self.post.for_group(group, &open.client_id, Notice::Lost(id.serial, kept));
         }
         open.is_changed = true;
-        if !open.is_durable() {
-            for filter in open.shares.keys() {
-                self.shared.shares.release(filter);
-            }
+        if open.is_durable() {
+            return;
         }
-    }
-
-    /// The session that the client had before is over, durably: so is its part in groups, and it
-    /// has nothing for itself any more.
-    pub(crate) fn leave_former(&mut self, id: ConnId, filters: &[String]) {
-        let Some(open) = self.open(id).filter(|_| !filters.is_empty()) else { return };
         let client_id = Arc::clone(&open.client_id);
-        for filter in filters {
-            if let Some(group) = self.shared.shares.release(filter) {
-                self.post.for_group(group, &client_id, Notice::SessionEnded);
-            }
+        if !open.is_announced {
+            // It was taken up to end with its connection, and what it had may be there still.
+            return self.leave_when_gone(client_id, open.shares.keys().cloned().collect());
         }
-        self.end_turn_soon();
+        for filter in open.shares.keys() {
+            self.shared.shares.release(filter, &client_id);
+        }
     }
 
-    /// A session that outlived its connections is over, or only its rows are.
-    pub(crate) fn end_membership(&mut self, client_id: &str, filter: &str, is_over: bool) {
-        let shares = &self.shared.shares;
-        let group = if is_over { shares.release(filter) } else { shares.id_of(filter) };
-        let Some(group) = group else { return };
-        self.put_member_row(group, client_id, false);
-        if is_over {
-            self.post.for_group(group, &client_id.into(), Notice::SessionEnded);
+    /// The rows of these shared subscriptions are to go with this turn's commit, or are gone.
+    pub(crate) fn leave_when_gone(&mut self, client_id: Arc<str>, filters: Vec<Box<str>>) {
+        if !filters.is_empty() {
+            self.turn.waiting.push(Waiting::Left(client_id, filters));
+        }
+    }
+
+    /// Rows of shared subscriptions were to be deleted. Where they are, the session has no part in
+    /// the group any more, nor anything for itself. A commit may have been refused: where they are
+    /// not, it has what it had.
+    pub(crate) fn leave_if_gone(&mut self, client_id: &Arc<str>, filters: &[Box<str>]) {
+        for filter in filters {
+            let key = subscription::key(client_id, filter);
+            match self.shared.store.get(Table::Subscriptions, &key) {
+                Ok(None) => {
+                    if let Some(group) = self.shared.shares.release(filter, client_id) {
+                        self.post.for_group(group, client_id, Notice::SessionEnded);
+                        self.end_turn_soon();
+                    }
+                }
+                Ok(Some(_)) => (),
+                Err(error) => tracing::error!(%error, "a subscription cannot be read"),
+            }
         }
     }
 }

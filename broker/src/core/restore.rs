@@ -130,7 +130,9 @@ impl Core {
         }
         let is_kept = lives && !claim.clean_start;
         self.count_in(&claim, old.is_some()).map_err(NotTaken::Full)?;
-        let left = if is_kept { vec![] } else { self.end_former(&client_id, has_large_will)? };
+        if !is_kept {
+            self.delete_session(&client_id)?;
+        }
         self.settle_claims(&client_id)?;
         let old_will = self.will_row(&client_id)?;
         let is_inside = self.conn(id).is_some_and(|conn| conn.peer == Peer::InProcess);
@@ -155,6 +157,11 @@ impl Core {
         self.change_will(&client_id, (old_will, old), is_kept, open.will.as_ref());
         let bytes = self.connack(version, &client_id, &open.terms, is_kept);
         let lost = self.hold_to_rules(&mut open);
+        let may_be_halved = !open.is_durable() && self.next_ticket != from;
+        let if_refused = match is_kept && !may_be_halved {
+            true => IfRefused::Resumed,
+            false => IfRefused::Over,
+        };
         open.is_changed = open.is_durable();
         self.counters.connections_accepted += 1;
         if let Some(conn) = self.conn(id) {
@@ -163,8 +170,7 @@ impl Core {
         }
         self.give_up_filters(id, &lost);
         self.mark_changed(id, true);
-        let if_refused = if is_kept { IfRefused::Resumed } else { IfRefused::Over };
-        let connack = Connack { bytes, from, if_refused, left, has_large_will };
+        let connack = Connack { bytes, from, if_refused, has_large_will };
         self.submit_taken_up(id, connack);
         Ok(())
     }
@@ -183,30 +189,6 @@ impl Core {
             true => self.submit(),
             false => self.end_turn_soon(),
         }
-    }
-
-    /// The session that the client had is over. If that may be refused it leaves its groups when
-    /// it is not: the answer is which.
-    fn end_former(&mut self, client_id: &str, may_fail: bool) -> Result<Vec<String>, ReadError> {
-        if !may_fail {
-            self.delete_session(client_id)?;
-            return Ok(Vec::new());
-        }
-        let shared = self.shared_filters(client_id)?;
-        if self.delete_rows(client_id, Members::Stay)? {
-            // What has its row still when this is answered is not free.
-            self.give_up_all(client_id, true);
-        }
-        Ok(shared)
-    }
-
-    fn shared_filters(&self, client_id: &str) -> Result<Vec<String>, ReadError> {
-        let mut shared = Vec::new();
-        self.rows_of(Table::Subscriptions, client_id, &mut |key, _| {
-            let filter = subscription::filter(client_id, key).ok();
-            shared.extend(filter.filter(|filter| is_shared(filter)).map(str::to_owned));
-        })?;
-        Ok(shared)
     }
 
     /// Counts in what the client has us keep; the error is the limit that is in the way. A session
@@ -310,13 +292,11 @@ impl Core {
     }
 
     fn restore_shares(&self, open: &mut Open) {
+        let groups_max = self.shared.share.groups_max as usize;
         let filters = open.subscriptions.iter().map(|(filter, _)| filter);
         for filter in filters.filter(|filter| is_shared(filter)) {
-            let acquire = || {
-                let groups_max = self.shared.share.groups_max as usize;
-                self.shared.shares.acquire(&filter.into(), groups_max)
-            };
-            if let Some(group) = self.shared.shares.id_of(filter).or_else(acquire) {
+            let acquired = self.shared.shares.acquire(&filter.into(), &open.client_id, groups_max);
+            if let Some(group) = acquired {
                 open.shares.insert(filter.into(), group);
             }
         }
@@ -342,11 +322,11 @@ impl Core {
 
     /// Puts the deletion of all rows of a session into this turn's commit, also of those that
     /// outlived its own because their deletion was refused. False, if there are none.
-    pub(crate) fn delete_session(&mut self, client_id: &str) -> Result<bool, ReadError> {
+    pub(crate) fn delete_session(&mut self, client_id: &Arc<str>) -> Result<bool, ReadError> {
         self.delete_rows(client_id, Members::Leave)
     }
 
-    fn delete_rows(&mut self, client_id: &str, members: Members) -> Result<bool, ReadError> {
+    fn delete_rows(&mut self, client_id: &Arc<str>, members: Members) -> Result<bool, ReadError> {
         let mut keys = Vec::new();
         for table in OF_SESSIONS {
             self.rows_of(table, client_id, &mut |key, _| keys.push((table, Box::from(key))))?;
@@ -359,22 +339,37 @@ impl Core {
         if keys.is_empty() {
             return Ok(false);
         }
-        for filter in self.shared_filters(client_id)? {
-            self.end_membership(client_id, &filter, members == Members::Leave);
-        }
         // It is over whatever a crash leaves of its rows.
         let over = SessionRow { expiry_s: 0, ended_ms: Some(0), user: None };
         if keys.len() > ROWS_AT_ONCE {
             self.put_session_row(client_id, over);
         }
+        let mut left = Vec::new();
         for (table, key) in keys {
+            left.extend(self.delete_member_row(client_id, table, &key));
             self.turn.put(table, key, None);
             self.submit_if_large();
         }
         if members == Members::Leave {
             self.give_up_all(client_id, true);
+            // Not before it is known which of them are gone.
+            self.leave_when_gone(Arc::clone(client_id), left);
         }
         Ok(true)
+    }
+
+    /// If the row is that of a shared subscription, that of its member goes with it, in the same
+    /// commit: without the first nobody would find the other. The answer is its filter.
+    fn delete_member_row(&mut self, client_id: &str, table: Table, key: &[u8]) -> Option<Box<str>> {
+        if table != Table::Subscriptions {
+            return None;
+        }
+        let filter = subscription::filter(client_id, key).ok();
+        let filter = filter.filter(|filter| is_shared(filter))?;
+        if let Some(group) = self.shared.shares.id_of(filter) {
+            self.put_member_row(group, client_id, false);
+        }
+        Some(filter.into())
     }
 
     pub(crate) fn put_session_row(&mut self, client_id: &str, row: SessionRow) {
@@ -393,6 +388,7 @@ mod tests {
 
     use crate::core::alone::Alone;
     use crate::core::timers::Due;
+    use crate::metrics::CloseReason;
 
     /// Messages at QoS 2 of a session whose client has not released them.
     const RECEIPTS: u16 = 200;
@@ -462,21 +458,28 @@ mod tests {
 
     #[test]
     fn a_connect_that_is_refused_while_it_deletes_a_session_leaves_none_to_take_up() {
-        let mut alone = Alone::new(|_| ());
-        leave(&alone, Some(SessionRow { expiry_s: 1, ended_ms: Some(0), user: None }));
-        alone.cut_turns_at(10_000);
-        let first = alone.core.next_ticket;
-        let id = alone.connect("client");
-        alone.core.submit();
-        assert!(alone.core.next_ticket > first + 2, "the deletions are cut");
-        alone.refuse(first);
-        alone.settle();
-        let connack = alone.heard(id);
-        assert_eq!((connack[0], connack[3] >= 0x80), (0x20, true), "refused");
-        alone.settle();
-        let row = alone.store.get(Table::Sessions, b"client").expect("readable");
-        let row = row.and_then(|row| SessionRow::decode(&row).ok());
-        assert!(row.is_none_or(|row| row.is_expired(alone.core.now_ms)));
+        for goes_before in [false, true] {
+            let mut alone = Alone::new(|_| ());
+            leave(&alone, Some(SessionRow { expiry_s: 1, ended_ms: Some(0), user: None }));
+            alone.cut_turns_at(10_000);
+            let first = alone.core.next_ticket;
+            let id = alone.connect("client");
+            alone.core.submit();
+            assert!(alone.core.next_ticket > first + 2, "the deletions are cut");
+            if goes_before {
+                alone.core.close(id, CloseReason::Lost, None);
+            }
+            alone.refuse(first);
+            alone.settle();
+            let connack = alone.heard(id);
+            let is_refused = (connack.first(), connack.get(3).is_some_and(|code| *code >= 0x80));
+            let expected = if goes_before { (None, false) } else { (Some(&0x20), true) };
+            assert_eq!(is_refused, expected);
+            alone.settle();
+            let row = alone.store.get(Table::Sessions, b"client").expect("readable");
+            let row = row.and_then(|row| SessionRow::decode(&row).ok());
+            assert!(row.is_none_or(|row| row.is_expired(alone.core.now_ms)), "{goes_before}");
+        }
     }
 
     #[test]

@@ -71,6 +71,9 @@ pub(crate) struct Core {
     pub(crate) paused: Vec<ConnId>,
     /// Sessions whose last rows are on their way, and who waits to take them up.
     pub(crate) ending: AHashMap<u64, Vec<oneshot::Sender<()>>>,
+    /// Sessions whose connection ended before their CONNECT was answered: they end when it is known
+    /// what became of it.
+    pub(crate) unheard: AHashMap<u64, Box<Open>>,
     /// What waits for its time.
     pub(crate) timers: Timers,
     pub(crate) scratch: Scratch,
@@ -167,6 +170,7 @@ impl Core {
             hungry: Vec::new(),
             paused: Vec::new(),
             ending: AHashMap::new(),
+            unheard: AHashMap::new(),
             timers: Timers::default(),
             scratch: Scratch { read: vec![0; READ_BYTES_MAX], templates: Templates::default() },
             turn_end: Arc::new(Notify::new()),

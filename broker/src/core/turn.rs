@@ -59,8 +59,6 @@ pub(crate) struct Connack {
     pub(crate) from: Ticket,
     /// What becomes of the session's rows if it is refused.
     pub(crate) if_refused: IfRefused,
-    /// Filters of share groups that the session before was in: it leaves when this is durable.
-    pub(crate) left: Vec<String>,
     /// Its will is refused where messages are.
     pub(crate) has_large_will: bool,
 }
@@ -95,6 +93,8 @@ pub(crate) enum Waiting {
     Letter(GroupId, Place),
     /// Filters that one session had for itself.
     Freed(Vec<GivenUp>),
+    /// Shared subscriptions of a client whose rows are gone, if they could be deleted.
+    Left(Arc<str>, Vec<Box<str>>),
     /// A message that is to be published later.
     DelayedTaken(DelayedTaken),
     /// It was published there, and takes so many bytes no longer.
@@ -121,6 +121,7 @@ impl Waiting {
             | Self::Joining(..)
             | Self::Member(..)
             | Self::Freed(_)
+            | Self::Left(..)
             | Self::Ended(..) => false,
         }
     }

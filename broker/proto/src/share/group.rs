@@ -183,10 +183,19 @@ impl Group {
         self.members.retain(|member| &*member.client_id != client_id);
     }
 
-    /// A session is over, and with it what only it could complete.
+    /// A session is over, and with it what only it could complete. One that is connected is another
+    /// session of the same client: its core may be faster than the one that ended the first.
     pub fn session_ended(&mut self, client_id: &str) {
-        self.leave(client_id);
-        self.forget(client_id);
+        let is_its = |member: &&Member| &*member.client_id == client_id;
+        match self.members.iter().find(is_its).and_then(|member| member.link) {
+            Some(link) => self.handed.retain(|_, handed| {
+                &*handed.client_id != client_id || handed.serial == link.serial
+            }),
+            None => {
+                self.leave(client_id);
+                self.forget(client_id);
+            }
+        }
     }
 
     fn take_back(&mut self, serial: u64, kept: &[Place]) {

@@ -101,6 +101,19 @@ fn what_only_an_ended_session_could_complete_is_over() {
 }
 
 #[test]
+fn the_end_of_a_session_that_is_heard_late_leaves_the_next_session_of_the_client() {
+    let mut group = joined(Strategy::RoundRobin, &[("a", 1, true)]);
+    hand_next(&mut group, 0, Qos::ExactlyOnce);
+    group.lost("a", 1, &[place(0)]);
+    group.join(Arc::from("a"), true, link(2));
+    assert_eq!(hand_next(&mut group, 1, Qos::ExactlyOnce), Some(2));
+    group.session_ended("a");
+    let handed: Vec<_> = group.handed().map(|(place, handed)| (*place, handed.serial)).collect();
+    assert_eq!(handed, [(place(1), 2)], "what the first had is over");
+    assert!(group.is_served());
+}
+
+#[test]
 fn a_member_without_room_gets_nothing_until_it_says_so() {
     let mut group = joined(Strategy::RoundRobin, &[("a", 1, false)]);
     hand_next(&mut group, 0, Qos::AtLeastOnce);
