@@ -10,7 +10,7 @@ use tidewire_proto::record::{Batch, BatchBuilder};
 use tidewire_store::{Append, Commit, CommitError, TableChange};
 
 use crate::context::Context;
-use crate::foreign::{Foreign, ForeignError, Sender};
+use crate::foreign::{Claimed, Foreign, ForeignError, Sender};
 use crate::held::{self, HeldBatch, Kept};
 use crate::placed::{NOWHERE, Placed};
 use crate::producers::Verdict;
@@ -36,6 +36,20 @@ pub(crate) struct Refused {
 impl Refused {
     fn new(error: ResponseError, message: impl Into<String>) -> Self {
         Self { error, message: message.into(), records: Vec::new() }
+    }
+}
+
+impl Refused {
+    /// Whether clients do not send the batch again, as it is.
+    fn is_final(&self) -> bool {
+        !matches!(
+            self.error,
+            ResponseError::CorruptMessage
+                | ResponseError::KafkaStorageError
+                | ResponseError::OutOfOrderSequenceNumber
+                | ResponseError::UnknownTopicId
+                | ResponseError::UnknownTopicOrPartition
+        )
     }
 }
 
@@ -91,38 +105,63 @@ pub(crate) fn append(
     let foreign = Foreign::open(records.unwrap_or(&Bytes::new()), room)?;
     let mut rewriting = Rewriting::default();
     rewriting.all(context, &foreign.batch, at_ms, room)?;
-    let bytes = rewriting.held_bytes();
     let is_transactional = foreign.is_transactional;
     match foreign.sender {
-        Some(sender) => context.transact.admits(sender, is_transactional, partition, bytes)?,
+        Some(sender) => context.transact.expects(sender, is_transactional, partition)?,
         None if is_transactional => return Err(ResponseError::InvalidTxnState.into()),
         None => (),
     }
-    let count = foreign.batch.record_count();
-    let (placed, changes) = match foreign.sender {
-        None => (Arc::new(Placed::default()), Vec::new()),
-        Some(sender) => match context.producers.judge(sender, partition, count, at_ms) {
-            Verdict::Append(placed, changes) => (placed, changes),
-            Verdict::Repeat(placed) => return Ok(placed),
-            Verdict::Refuse(error) => return Err(error.into()),
-        },
+    let Some(sender) = foreign.sender else {
+        let placed = Arc::new(Placed::default());
+        rewriting.retain(context, at_ms, room)?;
+        submit(context, (partition, None), rewriting, (Arc::clone(&placed), Vec::new()));
+        return Ok(placed);
     };
-    rewriting.retain(context, at_ms, room).inspect_err(|_| {
-        if let Some(sender) = foreign.sender {
-            context.producers.forget(sender.id, partition, &placed);
-        }
-    })?;
-    match foreign.sender.filter(|_| is_transactional) {
-        Some(sender) => {
-            context.transact.hold(sender, rewriting.held(partition, changes), bytes);
-            placed.tell(Ok(NOWHERE));
-        }
-        None => {
-            let from = (partition, foreign.sender);
-            submit(context, from, rewriting, (Arc::clone(&placed), changes));
-        }
+    let count = foreign.batch.record_count();
+    let (placed, changes) = match context.producers.judge(sender, partition, count, at_ms) {
+        Verdict::Append(placed, changes) => (placed, changes),
+        Verdict::Repeat(placed) => return Ok(placed),
+        // Clients abort then, and take the next epoch.
+        Verdict::Behind if is_transactional => return Err(ResponseError::UnknownProducerId.into()),
+        Verdict::Behind => return Err(ResponseError::OutOfOrderSequenceNumber.into()),
+        Verdict::Refuse(error) => return Err(error.into()),
+    };
+    let bytes = rewriting.held_bytes();
+    let admitted = match is_transactional {
+        true => context.transact.admits(sender, bytes).map_err(Refused::from),
+        false => Ok(()),
+    };
+    let ready = admitted.and_then(|()| rewriting.retain(context, at_ms, room));
+    ready.inspect_err(|_| context.producers.forget(sender.id, partition, &placed))?;
+    if is_transactional {
+        let held = rewriting.held((sender.id, partition), (Arc::clone(&placed), changes));
+        context.transact.hold(sender, held, bytes);
+        placed.tell(Ok(NOWHERE));
+    } else {
+        submit(context, (partition, Some(sender)), rewriting, (Arc::clone(&placed), changes));
     }
     Ok(placed)
+}
+
+/// What becomes of a transaction one of whose batches was refused: if the batch does not come
+/// again, nothing of the transaction may be there. Clients count on behind what they do not send
+/// again.
+pub(crate) fn spoil(
+    context: &Context,
+    partition: Option<PartitionId>,
+    records: Option<&Bytes>,
+    mut refused: Refused,
+) -> Refused {
+    let claimed = records.filter(|_| refused.is_final()).and_then(Claimed::of);
+    let (Some(partition), Some(claimed)) = (partition, claimed) else { return refused };
+    // Smaller pieces would not help: the first refusal was the last word.
+    if refused.error == ResponseError::MessageTooLarge {
+        refused.error = ResponseError::RecordListTooLarge;
+    }
+    if context.transact.doom(claimed.sender, partition, refused.error) {
+        context.producers.use_up(claimed.sender, partition, claimed.records);
+    }
+    refused
 }
 
 fn submit(
@@ -199,9 +238,14 @@ impl<'a> Rewriting<'a> {
     }
 
     /// It waits for the commit of its transaction.
-    fn held(mut self, partition: PartitionId, changes: Vec<TableChange>) -> HeldBatch {
+    fn held(
+        mut self,
+        (producer, partition): (i64, PartitionId),
+        (placed, changes): (Arc<Placed>, Vec<TableChange>),
+    ) -> HeldBatch {
         let batch = self.builder.finish();
-        HeldBatch { partition, batch, changes, kept: self.forms, claims: self.claims }
+        let (kept, claims) = (self.forms, self.claims);
+        HeldBatch { producer, placed, partition, batch, changes, kept, claims }
     }
 
     /// The forms of what is to be kept for later subscribers.

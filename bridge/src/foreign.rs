@@ -17,6 +17,7 @@ const ATTRIBUTES: usize = 21;
 const PRODUCER_ID: usize = 43;
 const PRODUCER_EPOCH: usize = 51;
 const BASE_SEQUENCE: usize = 53;
+const COUNT: usize = 57;
 
 const CODEC: u16 = 0b111;
 const GZIP: u16 = 1;
@@ -35,6 +36,13 @@ pub(crate) struct Foreign {
     /// Who sent it, if it says so.
     pub(crate) sender: Option<Sender>,
     pub(crate) is_transactional: bool,
+}
+
+/// What the head of a transaction's batch says, whatever is wrong with the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claimed {
+    pub(crate) sender: Sender,
+    pub(crate) records: u32,
 }
 
 /// An idempotent producer, and the place of a batch among all it sent to a partition.
@@ -88,13 +96,33 @@ impl Foreign {
             return Err(ForeignError::Control);
         }
         let attributes = u16::from_be_bytes(field(records, ATTRIBUTES));
+        let sender = Sender::of(records);
+        Ok(Self { batch, sender, is_transactional: attributes & TRANSACTIONAL != 0 })
+    }
+}
+
+impl Claimed {
+    /// If it is the undamaged head of such a batch.
+    pub(crate) fn of(records: &Bytes) -> Option<Self> {
+        let whole = records.get(..Batch::bytes_needed(records).ok()?)?;
+        let attributes = u16::from_be_bytes(field(whole, ATTRIBUTES));
+        let crc = crc_fast::crc32_iscsi(&whole[ATTRIBUTES..]);
+        if attributes & TRANSACTIONAL == 0 || crc != u32::from_be_bytes(field(whole, CRC)) {
+            return None;
+        }
+        let count = i32::from_be_bytes(field(whole, COUNT));
+        Some(Self { sender: Sender::of(whole)?, records: u32::try_from(count).ok()? })
+    }
+}
+
+impl Sender {
+    fn of(records: &[u8]) -> Option<Self> {
         let id = i64::from_be_bytes(field(records, PRODUCER_ID));
-        let sender = (id >= 0).then(|| Sender {
+        (id >= 0).then(|| Self {
             id,
             epoch: i16::from_be_bytes(field(records, PRODUCER_EPOCH)),
             sequence: i32::from_be_bytes(field(records, BASE_SEQUENCE)),
-        });
-        Ok(Self { batch, sender, is_transactional: attributes & TRANSACTIONAL != 0 })
+        })
     }
 }
 

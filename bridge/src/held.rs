@@ -1,11 +1,14 @@
 //! A batch of an open transaction: judged and written anew, and not in the log before the commit.
 //! Never commits itself.
 
+use std::sync::Arc;
+
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::Batch;
 use tidewire_store::rows::retained;
 use tidewire_store::{Append, Commit, OffsetOf, Table, TableChange};
 
+use crate::placed::Placed;
 use crate::retained::Settle;
 
 /// What is held for a message that is to be kept, besides its topic and itself.
@@ -39,6 +42,10 @@ impl Kept {
 
 /// One batch.
 pub(crate) struct HeldBatch {
+    /// Whose it is.
+    pub(crate) producer: i64,
+    /// As its producer's numbers know it.
+    pub(crate) placed: Arc<Placed>,
     pub(crate) partition: PartitionId,
     pub(crate) batch: Batch,
     /// What the producer appended last, as its rows say it.

@@ -28,6 +28,9 @@ pub(crate) struct Producers {
 
 struct Known {
     epoch: i16,
+    /// What the next batch has to begin with: behind all that was appended, and behind what clients
+    /// do not send again. Nobody knows of a producer that is not known: any number is taken.
+    next: Option<i32>,
     /// Oldest first.
     batches: VecDeque<Batch>,
     next_slot: u8,
@@ -37,7 +40,8 @@ struct Known {
 struct Batch {
     first: i32,
     last: i32,
-    placed: Arc<Placed>,
+    /// Nothing if its commit failed: it may come again.
+    placed: Option<Arc<Placed>>,
 }
 
 /// What is to be done with a batch.
@@ -47,6 +51,8 @@ pub(crate) enum Verdict {
     Append(Arc<Placed>, Vec<TableChange>),
     /// It was appended before, or is being appended.
     Repeat(Arc<Placed>),
+    /// Its sequence was used already, for what is not known any more, or never was in the log.
+    Behind,
     Refuse(ResponseError),
 }
 
@@ -89,18 +95,20 @@ impl Producers {
             return Verdict::Refuse(ResponseError::OutOfOrderSequenceNumber);
         }
         if is_new_epoch {
-            known.epoch = sender.epoch;
-            known.batches.clear();
+            known.begin(sender.epoch);
         }
         let last = later(sender.sequence, records.saturating_sub(1));
         let is_same = |batch: &&Batch| (batch.first, batch.last) == (sender.sequence, last);
-        if let Some(before) = known.batches.iter().find(is_same) {
-            return Verdict::Repeat(Arc::clone(&before.placed));
+        let before = known.batches.iter().filter(is_same).find_map(|it| it.placed.clone());
+        if let Some(placed) = before {
+            return Verdict::Repeat(placed);
         }
-        // Of a producer that is not known any more any number is taken, as by Kafka.
-        let expected = known.batches.back().map_or(sender.sequence, |batch| later(batch.last, 1));
-        if sender.sequence != expected {
-            return Verdict::Refuse(ResponseError::OutOfOrderSequenceNumber);
+        match known.next {
+            Some(next) if sender.sequence == next => (),
+            Some(next) if is_behind(sender.sequence, next) => return Verdict::Behind,
+            Some(_) => return Verdict::Refuse(ResponseError::OutOfOrderSequenceNumber),
+            // Of a producer that is not known any more any number is taken, as by Kafka.
+            None => (),
         }
         let (placed, change) = known.append(sender, partition, last, now_ms);
         let mut changes = vec![change];
@@ -131,15 +139,55 @@ impl Producers {
     /// The commit with this batch failed: it may come again.
     pub(crate) fn forget(&self, producer: i64, partition: PartitionId, placed: &Arc<Placed>) {
         let mut all = self.known.lock();
-        if let Some(known) = all.get_mut(&(producer, partition)) {
-            known.batches.retain(|batch| !Arc::ptr_eq(&batch.placed, placed));
+        let Some(known) = all.get_mut(&(producer, partition)) else { return };
+        if let Some(batch) = known.batches.iter_mut().find(|batch| batch.is_at(placed)) {
+            batch.placed = None;
+        }
+        // All that failed behind the last that did not comes again, oldest first.
+        while let Some(batch) = known.batches.pop_back_if(|batch| batch.placed.is_none()) {
+            known.next = Some(batch.first);
+        }
+    }
+
+    /// This batch will never be in the log, and does not come again: its transaction is gone.
+    /// Whoever sends its numbers once more sends something else.
+    pub(crate) fn give_up(&self, producer: i64, partition: PartitionId, placed: &Arc<Placed>) {
+        if let Some(known) = self.known.lock().get_mut(&(producer, partition)) {
+            known.batches.retain(|batch| !batch.is_at(placed));
+        }
+    }
+
+    /// A batch of so many records was refused, and its producer does not send it again, but counts
+    /// on behind it.
+    pub(crate) fn use_up(&self, sender: Sender, partition: PartitionId, records: u32) {
+        if sender.sequence < 0 || sender.epoch < 0 {
+            return;
+        }
+        let mut all = self.known.lock();
+        let known = all.entry((sender.id, partition)).or_insert_with(|| Known::new(sender.epoch));
+        if sender.epoch < known.epoch {
+            return;
+        }
+        if sender.epoch > known.epoch {
+            known.begin(sender.epoch);
+        }
+        let behind = later(sender.sequence, records);
+        if known.next.is_none_or(|next| is_behind(next, behind)) {
+            known.next = Some(behind);
         }
     }
 }
 
 impl Known {
     fn new(epoch: i16) -> Self {
-        Self { epoch, batches: VecDeque::new(), next_slot: 0, used_ms: 0 }
+        Self { epoch, next: None, batches: VecDeque::new(), next_slot: 0, used_ms: 0 }
+    }
+
+    /// Another epoch begins at 0.
+    fn begin(&mut self, epoch: i16) {
+        self.epoch = epoch;
+        self.next = None;
+        self.batches.clear();
     }
 
     /// Rows of the newest epoch, in the order in which they were appended.
@@ -150,11 +198,13 @@ impl Known {
         let batch = |(_, row): &(u8, ProducerRow)| Batch {
             first: row.first,
             last: row.last,
-            placed: Arc::new(Placed::known(row.base_offset)),
+            placed: Some(Arc::new(Placed::known(row.base_offset))),
         };
-        let batches = rows.iter().filter(|(_, row)| row.epoch == epoch).map(batch).collect();
+        let own = rows.iter().filter(|(_, row)| row.epoch == epoch);
+        let batches: VecDeque<Batch> = own.map(batch).collect();
+        let next = batches.back().map(|batch| later(batch.last, 1));
         let next_slot = (newest_slot + 1) % BATCHES_KEPT;
-        Some(Self { epoch, batches, next_slot, used_ms: newest.at_ms })
+        Some(Self { epoch, next, batches, next_slot, used_ms: newest.at_ms })
     }
 
     fn append(
@@ -166,7 +216,8 @@ impl Known {
     ) -> (Arc<Placed>, TableChange) {
         let placed = Arc::new(Placed::default());
         let first = sender.sequence;
-        self.batches.push_back(Batch { first, last, placed: Arc::clone(&placed) });
+        self.next = Some(later(last, 1));
+        self.batches.push_back(Batch { first, last, placed: Some(Arc::clone(&placed)) });
         if self.batches.len() > usize::from(BATCHES_KEPT) {
             self.batches.pop_front();
         }
@@ -177,6 +228,12 @@ impl Known {
         self.next_slot = (self.next_slot + 1) % BATCHES_KEPT;
         self.used_ms = now_ms;
         (placed, change)
+    }
+}
+
+impl Batch {
+    fn is_at(&self, placed: &Arc<Placed>) -> bool {
+        self.placed.as_ref().is_some_and(|own| Arc::ptr_eq(own, placed))
     }
 }
 
@@ -207,6 +264,12 @@ fn later(sequence: i32, by: u32) -> i32 {
     i32::try_from(sum % (i64::from(i32::MAX) + 1)).unwrap_or(0)
 }
 
+/// Is it one that came before, and not one that is still to come? They go round and round.
+fn is_behind(sequence: i32, next: i32) -> bool {
+    let ahead = (i64::from(sequence) - i64::from(next)).rem_euclid(i64::from(i32::MAX) + 1);
+    ahead > i64::from(i32::MAX) / 2
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -216,8 +279,9 @@ mod tests {
     use tidewire_proto::record::BatchBuilder;
     use tidewire_store::{Append, Commit, RealDisk, Store, StoreOptions};
 
-    use super::{Producers, Verdict, later};
+    use super::{Producers, Verdict, is_behind, later};
     use crate::foreign::Sender;
+    use crate::placed::Placed;
 
     const HERE: PartitionId = PartitionId(1);
 
@@ -227,6 +291,7 @@ mod tests {
         match producers.judge(sender, HERE, records, 1) {
             Verdict::Append(..) => "append".into(),
             Verdict::Repeat(_) => "repeat".into(),
+            Verdict::Behind => "behind".into(),
             Verdict::Refuse(error) => format!("{error:?}"),
         }
     }
@@ -261,7 +326,7 @@ mod tests {
             assert_eq!(judge(&producers, 0, sequence, 1), "append");
         }
         assert_eq!(judge(&producers, 0, 1, 1), "repeat");
-        assert_ne!(judge(&producers, 0, 0, 1), "repeat");
+        assert_eq!(judge(&producers, 0, 0, 1), "behind");
     }
 
     #[test]
@@ -272,7 +337,80 @@ mod tests {
             panic!("it is the first")
         };
         producers.forget(7, HERE, &placed);
+        assert_ne!(judge(&producers, 0, 1, 1), "append", "not before the one that failed");
         assert_eq!(judge(&producers, 0, 0, 1), "append");
+    }
+
+    fn appended(producers: &Producers, sequence: i32, records: u32) -> Arc<Placed> {
+        match producers.judge(Sender { id: 7, epoch: 0, sequence }, HERE, records, 1) {
+            Verdict::Append(placed, _) => placed,
+            _ => panic!("it is not appended"),
+        }
+    }
+
+    #[test]
+    fn batches_whose_commits_failed_come_again_in_their_order() {
+        for is_last_first in [false, true] {
+            let producers = Producers::default();
+            appended(&producers, 0, 2);
+            let mut failed = [(2, 2), (4, 1)].map(|(first, n)| appended(&producers, first, n));
+            if is_last_first {
+                failed.reverse();
+            }
+            failed.iter().for_each(|placed| producers.forget(7, HERE, placed));
+            assert_ne!(judge(&producers, 0, 4, 1), "append");
+            assert_eq!(judge(&producers, 0, 2, 2), "append");
+            assert_eq!(judge(&producers, 0, 4, 1), "append");
+        }
+    }
+
+    #[test]
+    fn what_was_refused_for_good_is_used_and_never_a_repeat() {
+        let producers = Producers::default();
+        let refused = |epoch, sequence, records| {
+            producers.use_up(Sender { id: 7, epoch, sequence }, HERE, records);
+        };
+        appended(&producers, 0, 4);
+        refused(0, 4, 2);
+        refused(0, 6, 1);
+        // One that comes late changes nothing.
+        refused(0, 4, 2);
+        assert_eq!(judge(&producers, 0, 4, 2), "behind");
+        assert_eq!(judge(&producers, 0, 0, 4), "repeat");
+        assert_eq!(judge(&producers, 0, 7, 1), "append");
+        // Of another epoch all are unused; of the one before nobody counts on.
+        refused(1, 0, 3);
+        refused(0, 8, 9);
+        assert_eq!(judge(&producers, 1, 0, 3), "behind");
+        assert_eq!(judge(&producers, 1, 3, 1), "append");
+    }
+
+    #[test]
+    fn what_was_given_up_is_used_and_never_a_repeat() {
+        let producers = Producers::default();
+        appended(&producers, 0, 2);
+        let given_up = appended(&producers, 2, 2);
+        producers.give_up(7, HERE, &given_up);
+        assert_eq!(judge(&producers, 0, 2, 2), "behind");
+        let retried = appended(&producers, 4, 1);
+        producers.forget(7, HERE, &retried);
+        assert_eq!(judge(&producers, 0, 4, 1), "append", "that one does come again");
+        assert_eq!(judge(&producers, 0, 0, 2), "repeat");
+    }
+
+    #[test]
+    fn behind_the_largest_number_the_smallest_is_not_behind() {
+        let last = i32::MAX;
+        for (sequence, next, expected) in [
+            (0, 5, true),
+            (5, 5, false),
+            (6, 5, false),
+            (last, 3, true),
+            (3, last, false),
+            (last - 1, last, true),
+        ] {
+            assert_eq!(is_behind(sequence, next), expected, "{sequence} {next}");
+        }
     }
 
     #[test]

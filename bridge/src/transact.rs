@@ -9,6 +9,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kafka_protocol::ResponseError;
 use parking_lot::Mutex;
 use tidewire_proto::id::PartitionId;
 use tidewire_store::{Commit, CommitError, Outcome, ReadError, Reply, Store, TableChange};
@@ -187,26 +188,46 @@ impl Transact {
         let mut state = self.state.lock();
         let held = state.transactions.hold_offsets(id, producer, group, wanted);
         state.numbers.refused(held.err());
-        state.show();
+        self.perform(&mut state);
         held
     }
 
-    /// Whether a batch of so many bytes may come from that producer now.
-    pub(crate) fn admits(
+    /// Whether a batch may come from that producer now.
+    pub(crate) fn expects(
         &self,
         sender: Sender,
         is_transactional: bool,
         partition: PartitionId,
-        bytes: usize,
     ) -> Result<(), Refusal> {
         let mut state = self.state.lock();
-        if !is_transactional {
-            let is_owned = state.transactions.has_number(sender.id);
-            return if is_owned { Err(Refusal::NotOpen) } else { Ok(()) };
+        if is_transactional {
+            return state.transactions.expects(producer(sender), partition);
         }
-        let admitted = state.transactions.admits(producer(sender), partition, bytes);
+        match state.transactions.has_number(sender.id) {
+            true => Err(Refusal::NotOpen),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a transaction may hold a batch of so many bytes.
+    pub(crate) fn admits(&self, sender: Sender, bytes: usize) -> Result<(), Refusal> {
+        let mut state = self.state.lock();
+        let admitted = state.transactions.admits(producer(sender), bytes);
         state.numbers.refused(admitted.err());
         admitted
+    }
+
+    /// A batch was refused that does not come again. Whether its transaction ends with that.
+    pub(crate) fn doom(
+        &self,
+        sender: Sender,
+        partition: PartitionId,
+        error: ResponseError,
+    ) -> bool {
+        let mut state = self.state.lock();
+        let is_doomed = state.transactions.doom(producer(sender), partition, error);
+        self.perform(&mut state);
+        is_doomed
     }
 
     /// Holds a batch that was admitted.
@@ -264,7 +285,13 @@ impl Transact {
                 Effect::Ended(end, batches) => {
                     state.numbers.ended(end);
                     let is_durable = end == End::Committed;
-                    batches.into_iter().for_each(|batch| batch.settle(is_durable));
+                    for batch in batches {
+                        if !is_durable {
+                            let HeldBatch { producer, partition, placed, .. } = &batch;
+                            self.producers.give_up(*producer, *partition, placed);
+                        }
+                        batch.settle(is_durable);
+                    }
                 }
             }
         }

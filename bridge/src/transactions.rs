@@ -15,6 +15,7 @@ mod tests;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use kafka_protocol::ResponseError;
 use tidewire_proto::id::PartitionId;
 use tidewire_store::rows::transaction::{Stage, TransactionRow};
 use tidewire_store::{Table, TableChange};
@@ -29,7 +30,7 @@ pub use request::{Answer, Part, Producer, Start, Ticket};
 
 use held::{Waiting, bytes_of};
 use out::Out;
-use owner::{Owner, State, Writing, stored};
+use owner::{Lost, Owner, State, Writing, stored};
 
 /// All transactional ids.
 #[derive(Debug)]
@@ -156,7 +157,10 @@ impl<B> Transactions<B> {
                 tickets.push(ticket);
             }
             (_, Some(_)) => self.refuse(ticket, Refusal::Busy),
-            (State::Lost, None) => self.refuse(ticket, Refusal::Lost),
+            (State::Lost(lost), None) => {
+                let why = lost.why;
+                self.refuse(ticket, why);
+            }
             (State::Idle(before), None) => {
                 let before = *before;
                 let mut held = Held::new(now.steady_ms, now.wall_ms);
@@ -171,35 +175,56 @@ impl<B> Transactions<B> {
         }
     }
 
+    /// Whether a producer has a transaction that writes there.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn expects(&mut self, producer: Producer, partition: PartitionId) -> Result<(), Refusal> {
+        match self.numbered(producer)?.open()?.partitions.contains(&partition) {
+            true => Ok(()),
+            false => Err(Refusal::NotOpen),
+        }
+    }
+
     /// Whether a batch of so many bytes may be held.
     ///
     /// # Errors
     /// When it has no transaction, or there is no room for it.
-    pub fn admits(
-        &mut self,
-        producer: Producer,
-        partition: PartitionId,
-        bytes: usize,
-    ) -> Result<(), Refusal> {
-        let Some(id) = self.numbers.get(&producer.id) else { return Err(Refusal::Unknown) };
+    pub fn admits(&mut self, producer: Producer, bytes: usize) -> Result<(), Refusal> {
         let room = self.limits.all_bytes_max.saturating_sub(self.held);
         let bytes_max = self.limits.bytes_max;
-        let owner = self.all.get_mut(id).ok_or(Refusal::Unknown)?;
-        owner.check(producer)?;
-        let held = owner.open()?;
-        if !held.partitions.contains(&partition) {
-            return Err(Refusal::NotOpen);
-        }
+        let held = self.numbered(producer)?.open()?;
         if held.bytes.saturating_add(bytes) > bytes_max {
             return Err(Refusal::TooLarge);
         }
         if bytes > room { Err(Refusal::NoRoom) } else { Ok(()) }
     }
 
+    /// A batch of the producer's transaction was refused, and clients do not send such a one again:
+    /// all of the transaction is gone, and what comes behind it is refused alike. Whether there was
+    /// one: the batch's sequence numbers are used then.
+    pub fn doom(
+        &mut self,
+        producer: Producer,
+        partition: PartitionId,
+        error: ResponseError,
+    ) -> bool {
+        let Ok(owner) = self.numbered(producer) else { return false };
+        if owner.writing.is_some() || matches!(owner.state, State::Idle(_)) {
+            return false;
+        }
+        let id = Arc::clone(&owner.id);
+        self.lose(&id, Refusal::Doomed(error));
+        let state = self.all.get_mut(&id).map(|owner| &mut owner.state);
+        if let Some(State::Lost(Lost { touched: Some(touched), .. })) = state {
+            touched.insert(partition);
+        }
+        true
+    }
+
     /// Holds a batch that was admitted.
     pub fn hold(&mut self, producer: Producer, batch: B, bytes: usize) {
-        let owner = self.numbers.get(&producer.id).and_then(|id| self.all.get_mut(id));
-        if let Some(Ok(held)) = owner.map(Owner::open) {
+        if let Ok(held) = self.numbered(producer).and_then(Owner::open) {
             held.batches.push(batch);
             held.bytes += bytes;
             self.held += bytes;
@@ -225,6 +250,7 @@ impl<B> Transactions<B> {
             return Err(Refusal::NotOpen);
         }
         if held.bytes.saturating_add(bytes) > bytes_max {
+            self.lose(id, Refusal::Doomed(Refusal::TooLarge.to_produce()));
             return Err(Refusal::TooLarge);
         }
         if bytes > room {
@@ -263,14 +289,17 @@ impl<B> Transactions<B> {
                 let write = self.out.commit(id, change);
                 self.writing(id, write, Writing::Commit(ticket));
             }
-            (State::Open(_) | State::Lost, false) => {
+            (State::Open(_) | State::Lost(_), false) => {
                 let unnumbered = Unnumbered { producer: producer.id, partitions: owner.touched() };
                 let change = owner.change(Stage::Aborted, now);
                 let write = self.out.store(change, Some(unnumbered));
                 self.writing(id, write, Writing::Abort(ticket));
                 self.drop_held(id, End::Aborted);
             }
-            (State::Lost, true) => self.refuse(ticket, Refusal::Lost),
+            (State::Lost(lost), true) => {
+                let why = lost.why;
+                self.refuse(ticket, why);
+            }
             // The answer was lost; or the beginning was never answered.
             (State::Idle(Stage::Committed), true) | (State::Idle(_), false) => {
                 self.out.answer(ticket, Answer::Done);
@@ -430,6 +459,13 @@ impl<B> Transactions<B> {
         Ok(owner)
     }
 
+    fn numbered(&mut self, producer: Producer) -> Result<&mut Owner<B>, Refusal> {
+        let id = self.numbers.get(&producer.id).ok_or(Refusal::Unknown)?;
+        let owner = self.all.get_mut(id).ok_or(Refusal::Unknown)?;
+        owner.check(producer)?;
+        Ok(owner)
+    }
+
     fn refuse(&mut self, ticket: Ticket, why: Refusal) {
         self.out.answer(ticket, Answer::Refused(why));
     }
@@ -449,11 +485,21 @@ impl<B> Transactions<B> {
 
     /// What the id's transaction holds is taken from it: it is in the log, or gone.
     fn drop_held(&mut self, id: &Arc<str>, end: End) {
+        self.take_held(id, end, Refusal::Lost);
+    }
+
+    /// It will never be in the log, and this is why.
+    fn lose(&mut self, id: &Arc<str>, why: Refusal) {
+        self.take_held(id, End::Doomed, why);
+    }
+
+    fn take_held(&mut self, id: &Arc<str>, end: End, why: Refusal) {
         let Some(owner) = self.all.get_mut(id) else { return };
         if !matches!(owner.state, State::Open(_)) {
             return;
         }
-        if let State::Open(held) = std::mem::replace(&mut owner.state, State::Lost) {
+        let lost = State::Lost(Lost { why, touched: owner.touched() });
+        if let State::Open(held) = std::mem::replace(&mut owner.state, lost) {
             self.held -= held.bytes;
             self.open -= 1;
             self.waiting.remove(&held.offsets);

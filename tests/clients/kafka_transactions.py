@@ -208,12 +208,20 @@ def a_second_one_ends_the_first(servers):
 
 
 def what_is_too_large_is_refused(servers):
-    producer = a_producer(servers, "claimant")
+    # One batch of it is refused, or several that are on their way at once.
+    for messages in (1, 3, 4):
+        for linger_ms in (0, 1, 100):
+            key = f"claims/c/{messages}/{linger_ms}"
+            producer = a_producer(servers, "claimant", batch_num_messages=messages, linger_ms=linger_ms)
+            one_that_is_too_large_is_refused(servers, producer, key)
+
+
+def one_that_is_too_large_is_refused(servers, producer, key):
     producer.begin_transaction()
     refused = []
     told = lambda error, _message: error and refused.append(error.code())
     for _ in range(6):
-        producer.produce(STREAM, key="claims/c", value=b"x" * 200_000, on_delivery=told)
+        producer.produce(STREAM, key=key, value=b"x" * 200_000, on_delivery=told)
     # Not all of them are told of before it is aborted: behind one that was refused nothing is sent.
     while KafkaError.RECORD_LIST_TOO_LARGE not in refused:
         producer.poll(0.1)
@@ -223,10 +231,13 @@ def what_is_too_large_is_refused(servers):
     except KafkaException as problem:
         assert problem.args[0].txn_requires_abort(), problem
     producer.abort_transaction(PATIENCE_S)
+    # Each is told of, and nothing is said to be out of order.
+    purged = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
+    assert set(refused) <= {KafkaError.RECORD_LIST_TOO_LARGE} | purged, refused
     producer.begin_transaction()
-    assert produce(producer, "claims/c", "small") == []
+    assert produce(producer, key, "small") == []
     producer.commit_transaction(PATIENCE_S)
-    assert values(servers, "claims/c") == ["small"]
+    assert values(servers, key) == ["small"]
 
 
 def whose_time_is_over_may_go_on(servers):

@@ -57,6 +57,8 @@ pub(crate) fn begin(context: &Context, call: &Call, request: &ProduceRequest) ->
             let outcome = found.map_err(Refused::from).and_then(|partition| {
                 append::append(context, partition, (records, at_ms), &mut room)
             });
+            let outcome =
+                outcome.map_err(|refused| append::spoil(context, found.ok(), records, refused));
             Part { index: data.index, id: found.ok(), outcome }
         });
         topics.push((topic.name.clone(), topic.topic_id, parts.collect()));

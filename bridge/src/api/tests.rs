@@ -120,23 +120,25 @@ impl Bench {
     fn transactional(&self) -> (i64, i16) {
         let start = InitProducerIdRequest::default()
             .with_transactional_id(Some(TransactionalId(spoken("line"))))
-            .with_transaction_timeout_ms(60_000)
-            .with_producer_id(ProducerId(-1))
-            .with_producer_epoch(-1);
+            .with_transaction_timeout_ms(60_000);
         let started: InitProducerIdResponse = self.call(&start, 4);
         assert_eq!(started.error_code, 0);
+        self.begin((started.producer_id.0, started.producer_epoch))
+    }
+
+    fn begin(&self, (id, epoch): (i64, i16)) -> (i64, i16) {
         let topic = AddPartitionsToTxnTopic::default()
             .with_name(TopicName(spoken("mqtt")))
             .with_partitions(vec![1]);
         let add = AddPartitionsToTxnRequest::default()
             .with_v3_and_below_transactional_id(TransactionalId(spoken("line")))
-            .with_v3_and_below_producer_id(started.producer_id)
-            .with_v3_and_below_producer_epoch(started.producer_epoch)
+            .with_v3_and_below_producer_id(ProducerId(id))
+            .with_v3_and_below_producer_epoch(epoch)
             .with_v3_and_below_topics(vec![topic]);
         let added: AddPartitionsToTxnResponse = self.call(&add, 3);
-        let results = &added.results_by_topic_v3_and_below[0].results_by_partition;
-        assert_eq!(results[0].partition_error_code, 0);
-        (started.producer_id.0, started.producer_epoch)
+        let topic = &added.results_by_topic_v3_and_below[0];
+        assert_eq!(topic.results_by_partition[0].partition_error_code, 0);
+        (id, epoch)
     }
 
     fn end(&self, (id, epoch): (i64, i16), committed: bool) -> i16 {
@@ -145,8 +147,7 @@ impl Bench {
             .with_producer_id(ProducerId(id))
             .with_producer_epoch(epoch)
             .with_committed(committed);
-        let ended: EndTxnResponse = self.call(&end, 3);
-        ended.error_code
+        self.call::<_, EndTxnResponse>(&end, 3).error_code
     }
 
     fn produce(&self, records: Bytes) -> PartitionProduceResponse {
@@ -267,18 +268,37 @@ fn what_a_transaction_holds_is_read_when_it_is_committed_and_not_before() {
 fn a_batch_without_its_transaction_is_refused() {
     let bench = Bench::new();
     let invalid = ResponseError::InvalidTxnState.code();
-    let stranger = in_transaction(&batch("a", 1, Some((5, 0, 0))));
-    assert_eq!(bench.produce(stranger).error_code, invalid);
-    assert_eq!(bench.produce(in_transaction(&batch("a", 1, None))).error_code, invalid);
+    let told = |sender| bench.produce(in_transaction(&batch("a", 1, sender))).error_code;
+    assert_eq!([Some((5, 0, 0)), None].map(told), [invalid; 2]);
     let (id, epoch) = bench.transactional();
     assert_eq!(bench.produce(batch("a", 1, Some((id, epoch, 0)))).error_code, invalid);
-    let fenced = in_transaction(&batch("a", 1, Some((id, epoch - 1, 0))));
-    let expected = ResponseError::InvalidProducerEpoch.code();
-    assert_eq!(bench.produce(fenced).error_code, expected);
+    assert_eq!(told(Some((id, epoch - 1, 0))), ResponseError::InvalidProducerEpoch.code());
     assert_eq!(bench.end((id, epoch), false), 0);
-    let late = in_transaction(&batch("a", 1, Some((id, epoch, 0))));
-    assert_eq!(bench.produce(late).error_code, invalid);
+    assert_eq!(told(Some((id, epoch, 0))), invalid, "too late");
     assert_eq!(bench.end((id, epoch), true), invalid);
+}
+
+#[test]
+fn what_comes_behind_a_batch_of_a_transaction_that_was_refused_is_refused_alike() {
+    let bench = Bench::new();
+    let who = bench.transactional();
+    let send = |topic, sequence| {
+        let records = in_transaction(&batch(topic, 2, Some((who.0, who.1, sequence))));
+        ResponseError::try_from_code(bench.produce(records).error_code)
+    };
+    assert_eq!(send("a", 0), None);
+    for (topic, sequence) in [("#", 2), ("a", 4), ("a", 8), ("a", 0)] {
+        assert_eq!(send(topic, sequence), Some(ResponseError::InvalidRecord));
+    }
+    assert_eq!(bench.end(who, true), ResponseError::UnknownProducerId.code());
+    let behind = Some(ResponseError::UnknownProducerId);
+    for (sequence, expected) in [(8, behind), (0, behind), (10, None)] {
+        assert_eq!(bench.end(who, false), 0);
+        bench.begin(who);
+        assert_eq!(send("a", sequence), expected, "no repeat");
+    }
+    assert_eq!(bench.end(who, true), 0);
+    assert_eq!(bench.context.store.bounds(bench.partition()).unwrap().1, 2);
 }
 
 #[test]

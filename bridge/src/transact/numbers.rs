@@ -21,7 +21,7 @@ const LIMITS: [(Refusal, &str); 4] = [
 pub(super) struct Numbers {
     open: Gauge,
     bytes: Gauge,
-    ended: [Counter; 4],
+    ended: [Counter; 5],
     refused: [Counter; 4],
 }
 

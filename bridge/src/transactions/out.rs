@@ -15,6 +15,8 @@ pub enum End {
     Committed,
     /// Its producer did not want it.
     Aborted,
+    /// Something of it was refused.
+    Doomed,
     /// It took too long.
     TimedOut,
     /// Another producer has its transactional id.
@@ -23,7 +25,8 @@ pub enum End {
 
 impl End {
     /// All there are.
-    pub const ALL: [Self; 4] = [Self::Committed, Self::Aborted, Self::TimedOut, Self::Fenced];
+    pub const ALL: [Self; 5] =
+        [Self::Committed, Self::Aborted, Self::Doomed, Self::TimedOut, Self::Fenced];
 
     /// For metrics.
     #[must_use]
@@ -31,6 +34,7 @@ impl End {
         match self {
             Self::Committed => "committed",
             Self::Aborted => "aborted",
+            Self::Doomed => "refused",
             Self::TimedOut => "timed_out",
             Self::Fenced => "fenced",
         }

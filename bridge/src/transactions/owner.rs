@@ -21,7 +21,16 @@ pub(super) enum State<B> {
     Open(Held<B>),
     /// There was one, and it is gone. Its row says that it is open: nobody takes its end for that
     /// of the one before.
-    Lost,
+    Lost(Lost),
+}
+
+/// What is left of a transaction that is gone.
+#[derive(Debug)]
+pub(super) struct Lost {
+    /// What whoever goes on with it hears.
+    pub(super) why: Refusal,
+    /// Where it may have written; `None` if nobody knows any more.
+    pub(super) touched: Option<BTreeSet<PartitionId>>,
 }
 
 /// What is on its way to the disk. There is never more than one thing of an id.
@@ -61,7 +70,7 @@ impl<B> Owner<B> {
     /// As it was stored. What was open then is lost.
     pub(super) fn restored(id: Arc<str>, row: TransactionRow) -> Self {
         let state = match row.stage {
-            Stage::Open => State::Lost,
+            Stage::Open => State::Lost(Lost { why: Refusal::Lost, touched: None }),
             ended => State::Idle(ended),
         };
         Self { id, row, state, writing: None, scheduled: None }
@@ -86,7 +95,7 @@ impl<B> Owner<B> {
     pub(super) fn open(&mut self) -> Result<&mut Held<B>, Refusal> {
         match (&mut self.state, &self.writing) {
             (State::Open(held), None) => Ok(held),
-            (State::Lost, None) => Err(Refusal::Lost),
+            (State::Lost(lost), None) => Err(lost.why),
             (_, Some(_)) => Err(Refusal::Busy),
             (State::Idle(_), None) => Err(Refusal::NotOpen),
         }
@@ -114,7 +123,8 @@ impl<B> Owner<B> {
     pub(super) fn touched(&self) -> Option<BTreeSet<PartitionId>> {
         match &self.state {
             State::Open(held) => Some(held.partitions.clone()),
-            _ => None,
+            State::Lost(lost) => lost.touched.clone(),
+            State::Idle(_) => None,
         }
     }
 

@@ -30,6 +30,10 @@ pub enum Refusal {
     /// The transaction is gone: its time is over, or the broker restarted.
     #[error("the transaction is gone: its time was over, or the broker was restarted")]
     Lost,
+    /// A batch of the transaction was refused with this before, and its producer does not send it
+    /// again: without it nothing of the transaction may be there.
+    #[error("something of the transaction was refused before, and all of it with that: {0}")]
+    Doomed(ResponseError),
     /// There is no transaction that this could belong to.
     #[error("there is no transaction, or it has nothing to do with that")]
     NotOpen,
@@ -63,8 +67,8 @@ impl Refusal {
             Self::Fenced => ResponseError::InvalidProducerEpoch,
             Self::Busy => ResponseError::ConcurrentTransactions,
             Self::NotStored | Self::NoRoom => ResponseError::CoordinatorNotAvailable,
-            Self::Lost if knows.abortable => ResponseError::TransactionAbortable,
-            Self::Lost => ResponseError::UnknownProducerId,
+            Self::Lost | Self::Doomed(_) if knows.abortable => ResponseError::TransactionAbortable,
+            Self::Lost | Self::Doomed(_) => ResponseError::UnknownProducerId,
             Self::NotOpen => ResponseError::InvalidTxnState,
             Self::TooLarge => ResponseError::RecordListTooLarge,
         }
@@ -77,6 +81,7 @@ impl Refusal {
             Self::Fenced => ResponseError::InvalidProducerEpoch,
             Self::TooLarge => ResponseError::RecordListTooLarge,
             Self::NoRoom => ResponseError::KafkaStorageError,
+            Self::Doomed(error) => error,
             _ => ResponseError::InvalidTxnState,
         }
     }
@@ -107,12 +112,16 @@ mod tests {
     fn who_lost_a_transaction_hears_what_lets_his_client_abort_and_go_on() {
         let old = Knows { fenced: false, abortable: false };
         let new = Knows { fenced: true, abortable: true };
-        let lost = Refusal::Lost;
-        assert_eq!(lost.to_coordinator(old), ResponseError::UnknownProducerId);
-        assert_eq!(lost.to_coordinator(new), ResponseError::TransactionAbortable);
-        assert_eq!(lost.to_produce(), ResponseError::InvalidTxnState);
-        assert_eq!(lost.to_offsets(old), ResponseError::UnknownMemberId);
-        assert_eq!(lost.to_offsets(new), ResponseError::TransactionAbortable);
+        let why = ResponseError::RecordListTooLarge;
+        for (lost, to_produce) in
+            [(Refusal::Lost, ResponseError::InvalidTxnState), (Refusal::Doomed(why), why)]
+        {
+            assert_eq!(lost.to_coordinator(old), ResponseError::UnknownProducerId);
+            assert_eq!(lost.to_coordinator(new), ResponseError::TransactionAbortable);
+            assert_eq!(lost.to_produce(), to_produce);
+            assert_eq!(lost.to_offsets(old), ResponseError::UnknownMemberId);
+            assert_eq!(lost.to_offsets(new), ResponseError::TransactionAbortable);
+        }
     }
 
     #[test]

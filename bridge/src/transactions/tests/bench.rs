@@ -3,16 +3,20 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use kafka_protocol::ResponseError;
 use tidewire_proto::id::PartitionId;
 use tidewire_store::TableChange;
 use tidewire_store::rows::transaction::TransactionRow;
 
 use crate::groups::{Moment, Spot, Wanted};
 use crate::transactions::{
-    Answer, Effect, End, Limits, Part, Producer, Start, Ticket, Transactions,
+    Answer, Effect, End, Limits, Part, Producer, Start, Ticket, Transactions, Unnumbered,
 };
 
 pub(super) const HERE: PartitionId = PartitionId(1);
+/// Where nothing was to be written.
+pub(super) const THERE: PartitionId = PartitionId(2);
+pub(super) const WHY: ResponseError = ResponseError::PolicyViolation;
 pub(super) const TIMEOUT_MS: i32 = 10_000;
 
 /// A commit on its way.
@@ -29,6 +33,8 @@ pub(super) struct Bench {
     pub(super) writes: VecDeque<Write>,
     pub(super) answers: HashMap<Ticket, Answer>,
     pub(super) ends: Vec<End>,
+    /// Whose numbers may be forgotten after a restart, in the order of the ends.
+    pub(super) unnumbered: Vec<Unnumbered>,
     /// The values of each batch in the log.
     pub(super) log: Vec<u64>,
     /// What the group committed.
@@ -63,6 +69,7 @@ impl Bench {
             writes: VecDeque::new(),
             answers: HashMap::new(),
             ends: Vec::new(),
+            unnumbered: Vec::new(),
             log: Vec::new(),
             offset: None,
             rows: BTreeMap::new(),
@@ -111,9 +118,17 @@ impl Bench {
         producer: Producer,
         value: u64,
     ) -> Result<(), crate::transactions::Refusal> {
-        self.transactions.admits(producer, HERE, 100)?;
+        self.transactions.expects(producer, HERE)?;
+        self.transactions.admits(producer, 100)?;
         self.transactions.hold(producer, value, 100);
         Ok(())
+    }
+
+    /// A batch is refused that does not come again. Whether its numbers are used.
+    pub(super) fn refuse(&mut self, producer: Producer) -> bool {
+        let is_doomed = self.transactions.doom(producer, THERE, WHY);
+        self.perform();
+        is_doomed
     }
 
     pub(super) fn read_up_to(
@@ -205,7 +220,8 @@ impl Bench {
         for effect in self.transactions.take_effects() {
             match effect {
                 Effect::Answer(ticket, answer) => drop(self.answers.insert(ticket, answer)),
-                Effect::Store { write, change, .. } => {
+                Effect::Store { write, change, unnumbered } => {
+                    self.unnumbered.extend(unnumbered);
                     let write = Write { number: write, change, batches: vec![], offset: None };
                     self.writes.push_back(write);
                 }

@@ -1,7 +1,9 @@
 //! Claims, one by one.
 
-use crate::transactions::tests::bench::{Bench, TIMEOUT_MS, group, id, spot};
-use crate::transactions::{Answer, End, Limits, Part, Producer, Refusal};
+use std::collections::BTreeSet;
+
+use crate::transactions::tests::bench::{Bench, HERE, THERE, TIMEOUT_MS, WHY, group, id, spot};
+use crate::transactions::{Answer, End, Limits, Part, Producer, Refusal, Unnumbered};
 
 fn refused(why: Refusal) -> Answer {
     Answer::Refused(why)
@@ -138,6 +140,82 @@ fn a_transaction_whose_time_is_over_is_gone_and_its_producer_may_go_on() {
 }
 
 #[test]
+fn a_transaction_of_which_something_was_refused_for_good_is_never_committed() {
+    let mut bench = Bench::new();
+    let producer = bench.started(None);
+    bench.begun(producer, &[1]);
+    let ticket = bench.add_part(producer, Part::Group(group()));
+    assert_eq!(bench.hear(ticket), Answer::Done);
+    assert_eq!(bench.read_up_to(producer, 7), Ok(()));
+    assert!(bench.refuse(producer));
+    assert!(bench.refuse(producer), "what comes behind it is as used");
+    let doomed = Refusal::Doomed(WHY);
+    assert_eq!((bench.produce(producer, 2), doomed.to_produce()), (Err(doomed), WHY));
+    assert_eq!(bench.read_up_to(producer, 8), Err(doomed));
+    assert!(!bench.transactions.is_waiting(&group(), &spot()), "nobody waits for its offsets");
+    assert_eq!((bench.transactions.open_count(), bench.transactions.held_bytes()), (0, 0));
+    for ticket in [bench.add(producer), bench.end(producer, true), bench.end(producer, true)] {
+        assert_eq!(bench.hear(ticket), refused(doomed));
+    }
+    bench.pass(u64::try_from(TIMEOUT_MS).unwrap());
+    assert_eq!(bench.produce(producer, 2), Err(doomed), "for as long as it is not aborted");
+    for _ in 0..2 {
+        let ticket = bench.end(producer, false);
+        assert_eq!(bench.hear(ticket), Answer::Done);
+    }
+    let partitions = Some(BTreeSet::from([HERE, THERE]));
+    assert_eq!(bench.unnumbered, [Unnumbered { producer: producer.id, partitions }]);
+    // The same producer goes on.
+    bench.begun(producer, &[3]);
+    let ticket = bench.end(producer, true);
+    assert_eq!(bench.hear(ticket), Answer::Done);
+    assert_eq!((&bench.log[..], bench.offset), (&[3][..], None));
+    assert_eq!(bench.ends, [End::Doomed, End::Committed]);
+}
+
+#[test]
+fn only_the_transaction_that_it_belongs_to_is_doomed() {
+    let mut bench = Bench::new();
+    let old = bench.started(None);
+    assert!(!bench.refuse(old), "there is none");
+    let producer = bench.started(None);
+    bench.begun(producer, &[1]);
+    assert!(!bench.refuse(old), "it is another producer's now");
+    let stranger = Producer { id: 5, epoch: 0 };
+    assert!(!bench.refuse(stranger));
+    let ticket = bench.end(producer, true);
+    assert!(!bench.refuse(producer), "its end is on its way");
+    assert_eq!(bench.hear(ticket), Answer::Done);
+    assert!(!bench.refuse(producer), "that one is over");
+    assert_eq!((&bench.log[..], &bench.ends[..]), (&[1][..], &[End::Committed][..]));
+}
+
+#[test]
+fn a_doomed_transaction_is_lost_after_a_restart() {
+    for known in [false, true] {
+        let mut bench = Bench::new();
+        let producer = bench.started(None);
+        bench.begun(producer, &[1]);
+        assert!(bench.refuse(producer));
+        bench.crash(0);
+        assert!(bench.refuse(producer), "what was sent before the crash is as used");
+        assert_eq!(bench.produce(producer, 2), Err(Refusal::Lost));
+        let ticket = bench.end(producer, true);
+        assert_eq!(bench.hear(ticket), refused(Refusal::Lost));
+        let ticket = bench.end(producer, false);
+        assert_eq!(bench.hear(ticket), Answer::Done);
+        // Nobody knows any more where it wrote.
+        let unnumbered = Unnumbered { producer: producer.id, partitions: None };
+        assert_eq!(bench.unnumbered, [unnumbered]);
+        let next = if known { bench.started(Some(producer)) } else { producer };
+        bench.begun(next, &[3]);
+        let ticket = bench.end(next, true);
+        assert_eq!(bench.hear(ticket), Answer::Done);
+        assert_eq!(bench.log, [3]);
+    }
+}
+
+#[test]
 fn what_the_store_refuses_can_be_asked_for_again() {
     let mut bench = Bench::new();
     let ticket = bench.start(None);
@@ -171,9 +249,14 @@ fn what_is_more_than_a_transaction_may_hold_is_refused() {
     assert_eq!(bench.read_up_to(producer, 1), Err(Refusal::NotOpen), "the group was not added");
     let ticket = bench.add_part(producer, Part::Group(group()));
     assert_eq!(bench.hear(ticket), Answer::Done);
-    assert_eq!(bench.read_up_to(producer, 1), Err(Refusal::TooLarge));
     bench.transactions.limits.bytes_max = 1000;
-    assert_eq!(bench.produce(producer, 3), Err(Refusal::NoRoom));
+    assert_eq!(bench.produce(producer, 3), Err(Refusal::NoRoom), "that is asked for again");
+    assert_eq!(bench.read_up_to(producer, 1), Err(Refusal::NoRoom));
+    bench.transactions.limits.bytes_max = 250;
+    assert_eq!(bench.read_up_to(producer, 1), Err(Refusal::TooLarge));
+    let doomed = Refusal::Doomed(Refusal::TooLarge.to_produce());
+    assert_eq!(bench.produce(producer, 3), Err(doomed), "without its offsets it is not whole");
+    bench.pass(0);
     let start = crate::transactions::Start { timeout_ms: 1, known: None, fresh: Some(9) };
     let ticket = crate::transactions::Ticket(99);
     bench.transactions.start(&"another".into(), ticket, start, bench.now);

@@ -16,6 +16,8 @@ enum Action {
     Step(usize),
     /// It would rather abort.
     Abort(usize),
+    /// Something of its transaction is refused for good, and it does not mind.
+    Refuse(usize),
     /// Its program ends without a word and starts again.
     Restart(usize),
     /// The answer that it waits for is lost; it asks again.
@@ -29,7 +31,8 @@ fn action() -> impl Strategy<Value = Action> {
     let dice = (0_u32..100, 0_usize..2, 0_u64..4_000, any::<bool>());
     dice.prop_map(|(dice, at, ms, is_stored)| match dice {
         0..45 => Action::Step(at),
-        45..50 => Action::Abort(at),
+        45..48 => Action::Abort(at),
+        48..50 => Action::Refuse(at),
         50..54 => Action::Restart(at),
         54..60 => Action::Deaf(at),
         60..66 => Action::Pass(ms),
@@ -66,10 +69,13 @@ enum Fate {
     Open,
     /// The commit was asked for.
     Asked,
+    /// Something of it was refused.
+    Doomed,
     Committed,
     Aborted,
 }
 
+#[derive(Clone, Copy)]
 struct Client {
     who: Producer,
     life: Life,
@@ -113,6 +119,7 @@ impl World {
                     client.life = Life::Broken;
                 }
             }
+            Action::Refuse(at) => self.refuse(at),
             Action::Restart(at) => {
                 self.clients[at].life = Life::Out(None);
                 self.clients[at].waits = None;
@@ -135,6 +142,14 @@ impl World {
         }
         self.listen();
         self.check();
+    }
+
+    fn refuse(&mut self, at: usize) {
+        let Client { who, life, waits, at, .. } = self.clients[at];
+        let is_open = matches!(life, Life::In(..)) && waits.is_none();
+        if is_open && self.bench.refuse(who) {
+            self.fates[at] = Fate::Doomed;
+        }
     }
 
     fn step(&mut self, at: usize) {
@@ -160,6 +175,8 @@ impl World {
             Life::In(_, false) => self.ask(at, Ask::AddGroup),
             Life::In(_, true) => match self.bench.read_up_to(who, client.at as u64) {
                 Ok(()) => {
+                    let fate = &self.fates[self.clients[at].at];
+                    assert_ne!(*fate, Fate::Doomed, "nothing more is taken");
                     self.fates[self.clients[at].at] = Fate::Asked;
                     self.ask(at, Ask::End(true));
                 }
@@ -213,21 +230,24 @@ impl World {
                 client.is_open = false;
                 Life::Ready
             }
-            (Ask::End(true), Answer::Refused(Refusal::Lost)) => {
+            (Ask::End(true), Answer::Refused(Refusal::Lost | Refusal::Doomed(_))) => {
                 self.fates[client.at] = Fate::Aborted;
                 Life::Broken
             }
             (Ask::End(false), Answer::Done) => {
                 if client.is_open {
                     let fate = &mut self.fates[client.at];
-                    assert!(matches!(fate, Fate::Open | Fate::Aborted), "{fate:?}");
+                    let may_be = matches!(fate, Fate::Open | Fate::Aborted | Fate::Doomed);
+                    assert!(may_be, "{fate:?}");
                     *fate = Fate::Aborted;
                 }
                 client.is_open = false;
                 // Some begin a new epoch, some do not.
                 if client.at.is_multiple_of(2) { Life::Ready } else { Life::Out(Some(client.who)) }
             }
-            (Ask::Add | Ask::AddGroup, Answer::Refused(Refusal::Lost)) => Life::Broken,
+            (Ask::Add | Ask::AddGroup, Answer::Refused(Refusal::Lost | Refusal::Doomed(_))) => {
+                Life::Broken
+            }
             other => panic!("nobody reckons with {other:?}"),
         };
     }
