@@ -61,6 +61,8 @@ use reply::{decode, reply};
 pub(crate) struct Ends {
     pub(crate) local: SocketAddr,
     pub(crate) peer: SocketAddr,
+    /// The listener, by its place among them.
+    pub(crate) door: usize,
 }
 
 /// A request that passed the guard.
@@ -98,8 +100,8 @@ pub(crate) fn admit(frame: &Bytes, ends: Ends) -> Result<Incoming, Refusal> {
         tracing::debug!(?api.key, version, %error, "a request that the guard refuses");
         return Err(Refusal::Malformed);
     }
-    let Ends { local, peer } = ends;
-    let call = Call { version, correlation, client_id, local, peer };
+    let Ends { local, peer, door } = ends;
+    let call = Call { version, correlation, client_id, local, peer, door };
     Ok(Incoming::Request(Admitted { api, call, body }))
 }
 

@@ -9,6 +9,7 @@ use tidewire_store::{Commit, CommitError, Offsets, ReadError, Store};
 
 use crate::commits::Commits;
 use crate::coordinator::Coordinator;
+use crate::door::Door;
 use crate::fetch_sessions::FetchSessions;
 use crate::limits::PortLimits;
 use crate::names::Topics;
@@ -30,6 +31,7 @@ pub(crate) const LEADER_EPOCH: i32 = 0;
 pub(crate) struct Context {
     pub(crate) store: Store,
     pub(crate) options: PortOptions,
+    pub(crate) doors: Vec<Door>,
     pub(crate) cluster_id: String,
     /// As they were when somebody asked last.
     known_topics: Mutex<Option<Topics>>,
@@ -55,6 +57,8 @@ pub(crate) struct Call {
     pub(crate) local: SocketAddr,
     /// Where it comes from.
     pub(crate) peer: SocketAddr,
+    /// The listener where it came in, by its place among them.
+    pub(crate) door: usize,
 }
 
 impl Context {
@@ -62,6 +66,7 @@ impl Context {
     pub(crate) fn new(
         store: Store,
         options: PortOptions,
+        doors: Vec<Door>,
         cluster_id: String,
     ) -> Result<Self, ReadError> {
         let tail = Arc::new(Tail::default());
@@ -76,6 +81,7 @@ impl Context {
             fetch_sessions: FetchSessions::new(options.limits.fetch_session_partitions_max),
             coordinator,
             options,
+            doors,
             cluster_id,
             known_topics: Mutex::default(),
             commits: Arc::default(),
@@ -96,7 +102,7 @@ impl Context {
 
     /// Where a client that made this call is to connect to.
     pub(crate) fn address(&self, call: &Call) -> (String, u16) {
-        match &self.options.advertised {
+        match self.doors.get(call.door).and_then(|door| door.advertised.as_ref()) {
             Some(address) => address.clone(),
             None => (call.local.ip().to_canonical().to_string(), call.local.port()),
         }

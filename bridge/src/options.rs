@@ -9,8 +9,6 @@ use crate::retained::RetainedLimit;
 
 /// What a Kafka port is to be.
 pub struct PortOptions {
-    /// Where clients are told to connect to; without, where each came in.
-    pub advertised: Option<(String, u16)>,
     /// What clients may make us hold.
     pub limits: PortLimits,
     /// The same of consumer groups.

@@ -5,24 +5,32 @@ mod connection;
 mod error;
 mod identity;
 mod patience;
+mod socket;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tidewire_store::Store;
-use tokio::sync::oneshot;
+use tokio::net::{TcpListener as Listener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
+use crate::api::Ends;
 use crate::context::Context;
+use crate::door::Door;
 use crate::options::PortOptions;
+use crate::secret::Greeter;
 use crate::wire::Refusal;
 
 pub use error::PortError;
+
+use socket::Socket as Link;
 
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: i32 = 1024;
@@ -30,12 +38,24 @@ const BACKLOG: i32 = 1024;
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// Threads that read files for connections, so that no other connection waits for a disk.
 const READERS_MAX: usize = 16;
+/// Connections that were accepted and not taken up yet.
+const ACCEPTED_MAX: usize = 16;
 
 /// A port that is taken, and serves nobody yet.
 #[derive(Debug)]
 pub struct BoundPort {
     socket: TcpListener,
     address: SocketAddr,
+}
+
+/// A port that is taken, and what holds for who comes there.
+pub struct Listening {
+    /// The port.
+    pub bound: BoundPort,
+    /// What holds there.
+    pub door: Door,
+    /// Who does the handshakes, where TLS is spoken.
+    pub greeter: Option<Arc<dyn Greeter>>,
 }
 
 /// An open port. Dropped, it closes all the same, a little later.
@@ -67,14 +87,21 @@ impl BoundPort {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
 
-    /// Serves Kafka clients from this store.
+impl Port {
+    /// Serves Kafka clients from this store, wherever they come in.
     ///
     /// # Errors
     /// When the store does not say who we are, or the system refuses a thread.
-    pub fn open(self, store: Store, options: PortOptions) -> Result<Port, PortError> {
+    pub fn open(
+        listening: Vec<Listening>,
+        store: Store,
+        options: PortOptions,
+    ) -> Result<Self, PortError> {
         let cluster_id = identity::cluster_id(&store)?;
-        let context = Context::new(store, options, cluster_id).map_err(PortError::Tables)?;
+        let doors = listening.iter().map(|listening| listening.door.clone()).collect();
+        let context = Context::new(store, options, doors, cluster_id).map_err(PortError::Tables)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .thread_name("kafka-read")
@@ -83,16 +110,13 @@ impl BoundPort {
             .map_err(|error| PortError::System("a runtime", error))?;
         let (stop, stopped) = oneshot::channel();
         let live = move || {
-            let accept = accept(self.socket, Rc::new(context), stopped);
-            LocalSet::new().block_on(&runtime, accept);
+            LocalSet::new().block_on(&runtime, run(listening, Rc::new(context), stopped));
         };
         let thread = std::thread::Builder::new().name("kafka".into()).spawn(live);
         let thread = thread.map_err(|error| PortError::System("a thread", error))?;
-        Ok(Port { stop, thread })
+        Ok(Self { stop, thread })
     }
-}
 
-impl Port {
     /// Closes the port and every connection, at once: what was answered is durable, and clients
     /// ask again for what was not.
     pub fn close(self) {
@@ -104,12 +128,22 @@ impl Port {
     }
 }
 
+/// A client that was accepted, and where.
+struct Arrival {
+    stream: TcpStream,
+    peer: SocketAddr,
+    door: usize,
+    greeter: Option<Arc<dyn Greeter>>,
+}
+
 /// Until it is told to stop; the connections end with it.
-async fn accept(socket: TcpListener, context: Rc<Context>, mut stopped: oneshot::Receiver<()>) {
-    let socket = match tokio::net::TcpListener::from_std(socket) {
-        Ok(socket) => socket,
-        Err(error) => return tracing::error!(%error, "the Kafka port cannot be listened on"),
-    };
+async fn run(listening: Vec<Listening>, context: Rc<Context>, mut stopped: oneshot::Receiver<()>) {
+    let (arrives, mut arrivals) = mpsc::channel(ACCEPTED_MAX);
+    let mut doors = tokio::task::JoinSet::new();
+    for (door, listening) in listening.into_iter().enumerate() {
+        let Listening { bound, greeter, .. } = listening;
+        doors.spawn_local(accept(bound.socket, door, greeter, arrives.clone()));
+    }
     let mut connections = tokio::task::JoinSet::new();
     let coordinated = Rc::clone(&context);
     let mut coordinator = pin!(coordinated.run());
@@ -124,21 +158,74 @@ async fn accept(socket: TcpListener, context: Rc<Context>, mut stopped: oneshot:
                 }
                 context.numbers().connections.decrement(1);
             }
-            accepted = socket.accept() => match accepted {
-                Ok((socket, peer)) if connections.len() < context.limits().connections_max => {
+            Some(arrival) = arrivals.recv() => {
+                if connections.len() < context.limits().connections_max {
                     context.numbers().connections.increment(1);
-                    let connection = connection::serve(Rc::clone(&context), socket, peer);
-                    connections.spawn_local(connection);
-                }
-                Ok((_, peer)) => {
+                    connections.spawn_local(take_in(Rc::clone(&context), arrival));
+                } else {
+                    let peer = arrival.peer;
                     tracing::debug!(%peer, "there are too many Kafka connections");
                     context.numbers().closed(Refusal::TooMany);
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "no Kafka connection can be accepted");
-                    tokio::time::sleep(BACK_OFF).await;
-                }
-            },
+            }
         }
     }
+}
+
+/// Accepts for ever.
+async fn accept(
+    socket: TcpListener,
+    door: usize,
+    greeter: Option<Arc<dyn Greeter>>,
+    arrives: mpsc::Sender<Arrival>,
+) {
+    let socket = match Listener::from_std(socket) {
+        Ok(socket) => socket,
+        Err(error) => return tracing::error!(%error, "the Kafka port cannot be listened on"),
+    };
+    loop {
+        match socket.accept().await {
+            Ok((stream, peer)) => {
+                let greeter = greeter.clone();
+                // Without a receiver the port is closed.
+                if arrives.send(Arrival { stream, peer, door, greeter }).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no Kafka connection can be accepted");
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+/// Has the handshake done, if there is to be one, and serves.
+async fn take_in(context: Rc<Context>, arrival: Arrival) {
+    let Arrival { stream, peer, door, greeter } = arrival;
+    // Answers are whole when they are written: nothing is gained by waiting for more.
+    let _ = stream.set_nodelay(true);
+    let Ok(local) = stream.local_addr() else { return };
+    let ends = Ends { local, peer, door };
+    let socket = match greeter {
+        None => Link::Plain(stream),
+        Some(greeter) => match greet(&*greeter, stream, peer).await {
+            Some(socket) => socket,
+            None => return,
+        },
+    };
+    connection::serve(context, socket, ends).await;
+}
+
+/// `None`: it failed, and whoever did it has said why.
+async fn greet(greeter: &dyn Greeter, stream: TcpStream, peer: SocketAddr) -> Option<Link> {
+    let (done, greeted) = oneshot::channel();
+    let stream = stream.into_std().ok()?;
+    let tell = move |greeted| {
+        // Without a receiver the port is closed.
+        let _ = done.send(greeted);
+    };
+    greeter.greet(stream, peer, Box::new(tell));
+    let greeted = greeted.await.ok()?;
+    (greeted.bind)().ok().map(Link::Secret)
 }

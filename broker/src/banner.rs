@@ -49,6 +49,8 @@ pub enum Protocol {
     Wss,
     /// The Kafka protocol.
     Kafka,
+    /// The Kafka protocol over TLS.
+    Kafkas,
 }
 
 impl Protocol {
@@ -59,6 +61,7 @@ impl Protocol {
             Self::WebSocket => "ws",
             Self::Wss => "wss",
             Self::Kafka => "kafka",
+            Self::Kafkas => "kafkas",
         }
     }
 
@@ -70,6 +73,7 @@ impl Protocol {
             Self::WebSocket => "websocket",
             Self::Wss => "wss",
             Self::Kafka => "kafka",
+            Self::Kafkas => "kafkas",
         }
     }
 
@@ -81,6 +85,7 @@ impl Protocol {
             Self::WebSocket => "WebSocket",
             Self::Wss => "WebSocket over TLS",
             Self::Kafka => "Kafka",
+            Self::Kafkas => "Kafka over TLS",
         }
     }
 
@@ -92,6 +97,7 @@ impl Protocol {
             Self::WebSocket => "listener.websocket.bind",
             Self::Wss => "listener.wss.bind",
             Self::Kafka => "--kafka",
+            Self::Kafkas => "listener.kafkas.bind",
         }
     }
 
@@ -102,6 +108,7 @@ impl Protocol {
             Self::WebSocket => "the same over WebSocket, any path",
             Self::Wss => "the same over WebSocket and TLS, any path",
             Self::Kafka => "streams as topics",
+            Self::Kafkas => "streams as topics, over TLS",
         }
     }
 }

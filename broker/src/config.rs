@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use access::{AccessConfig, UnauthorizedPublish, WideFilters};
 pub use auth::{Anonymous, AuthConfig};
 pub use consumer_groups::ConsumerGroupsConfig;
-pub use kafka::KafkaListener;
+pub use kafka::{KafkaListener, KafkasListener};
 pub use layers::{Flag, Sources};
 pub use listeners::{ListenerConfig, MqttListener, MqttsListener, WebSocketListener, WssListener};
 pub use problem::ConfigErrors;

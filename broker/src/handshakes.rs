@@ -17,10 +17,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::LocalSet;
 
 use crate::core::shared::Shared;
-use crate::link::{Accepted, Door, Peer, Seat, Unbound};
 use crate::metrics::TlsResult;
 use crate::tls::{Failure, Shaken, Slot, shake};
-use crate::wire::UnboundWire;
 
 /// Sockets that may wait for one thread to look at them; who comes beyond is closed.
 const WAITING_MAX: usize = 16_384;
@@ -31,13 +29,13 @@ const TOLD_PER_S_MAX: u32 = 20;
 pub(crate) struct Arrival {
     pub(crate) stream: StdTcpStream,
     pub(crate) peer: SocketAddr,
-    pub(crate) door: Door,
-    pub(crate) seat: Seat,
-    pub(crate) allowance: Option<crate::pace::Shared>,
-    /// Of WebSocket: whose pages may connect.
-    pub(crate) origins: Option<Arc<[String]>>,
     pub(crate) tls: Arc<Entrance>,
+    /// Where the client goes when it is done; dropped when it fails.
+    pub(crate) next: Next,
 }
+
+/// Takes in a client whose handshake is done.
+pub(crate) type Next = Box<dyn FnOnce(&Shared, Shaken) + Send>;
 
 /// What holds for handshakes of one listener.
 pub(crate) struct Entrance {
@@ -138,18 +136,12 @@ async fn run(shared: Arc<Shared>, mut arrivals: Receiver<Box<Arrival>>) {
 }
 
 async fn greet(shared: &Shared, teller: &Teller, arrival: Arrival) {
-    let Arrival { stream, peer, door, seat, allowance, origins, tls } = arrival;
+    let Arrival { stream, peer, tls, next } = arrival;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     match shake(stream, peer, &tls.slot).await {
-        Ok(Shaken { stream, identity }) => {
+        Ok(shaken) => {
             shared.metrics.tls_handshakes.add(TlsResult::Done, 1);
-            let wire = UnboundWire::Tls(stream);
-            let link = match origins {
-                None => Unbound::Wire(wire),
-                Some(origins) => Unbound::Web(wire, origins),
-            };
-            let peer = Peer::Net(peer);
-            shared.seat(Accepted { link, peer, door, seat, allowance, identity });
+            next(shared, shaken);
         }
         Err(failure) => {
             shared.metrics.tls_handshakes.add(failure.result, 1);

@@ -1,37 +1,130 @@
 //! The Kafka port of this broker: from its settings to an open port. Speaks no Kafka itself.
 
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use tidewire_bridge::{BoundPort, Port, PortNumbers, PortOptions, RetainedLimit, Settle};
+use tidewire_bridge::{
+    BoundPort, Door, Greeter, Listening, OnGreeted, Port, PortNumbers, PortOptions, RetainedLimit,
+    Settle,
+};
 use tidewire_proto::record::Batch;
 
+use crate::banner::{BoundListener, Protocol};
 use crate::config::Config;
 use crate::core::shared::Shared;
 use crate::error::StartError;
+use crate::handshakes::{Arrival, Entrance, Handshakes};
+use crate::kafka_socket::greeted;
+use crate::metrics::{TlsListener, TlsResult};
+use crate::ports;
 use crate::retained::Footprint;
+use crate::tls::{Shaken, Slot};
 
-/// Takes the port, if there is to be one.
-pub(crate) fn bind(config: &Config) -> Result<Option<BoundPort>, StartError> {
-    let Some(address) = config.listener.kafka.bind else { return Ok(None) };
-    let bound = BoundPort::bind(address);
-    bound.map(Some).map_err(|error| StartError::Bind(address, "Kafka", "--kafka", error))
+/// The ports that are bound; nobody is accepted yet.
+pub(crate) struct KafkaPorts {
+    bound: Vec<(Protocol, BoundPort)>,
+    slot: Option<Arc<Slot>>,
 }
 
-/// Serves Kafka clients there.
-pub(crate) fn open(
-    bound: BoundPort,
-    shared: &Arc<Shared>,
-    config: &Config,
-    numbers: PortNumbers,
-) -> Result<Port, StartError> {
-    let settings = &config.listener.kafka;
-    let limits = settings.limits(config.mqtt.topic_levels_max);
-    let retained = Arc::new(Retained(Arc::clone(shared)));
-    let advertised = settings.advertised();
-    let groups = config.consumer_groups.limits();
-    let transactions = config.transactions.limits(config.store.wal_file_bytes);
-    let options = PortOptions { advertised, limits, groups, transactions, numbers, retained };
-    bound.open(shared.store.clone(), options).map_err(StartError::Kafka)
+/// Takes the ports that there are to be.
+pub(crate) fn bind(config: &Config) -> Result<KafkaPorts, StartError> {
+    let (plain, secret) = (&config.listener.kafka, &config.listener.kafkas);
+    let slot = secret.bind.map(|_| {
+        let listener = TlsListener::Kafkas;
+        let slot = ports::slot(listener, &secret.tls).map(Arc::new);
+        slot.map_err(|error| StartError::Tls(listener.word(), error))
+    });
+    let slot = slot.transpose()?;
+    let wanted = [(Protocol::Kafka, plain.bind), (Protocol::Kafkas, secret.bind)];
+    let mut bound = Vec::new();
+    for (protocol, address) in wanted {
+        let Some(address) = address else { continue };
+        let (title, setting) = (protocol.title(), protocol.setting());
+        let port = BoundPort::bind(address)
+            .map_err(|error| StartError::Bind(address, title, setting, error))?;
+        bound.push((protocol, port));
+    }
+    Ok(KafkaPorts { bound, slot })
+}
+
+impl KafkaPorts {
+    /// The certificates that are shown there.
+    pub(crate) fn slot(&self) -> Option<Arc<Slot>> {
+        self.slot.clone()
+    }
+
+    /// What is bound, as the system gave it.
+    pub(crate) fn listeners(&self) -> Vec<BoundListener> {
+        let asks = self.slot.as_ref().is_some_and(|slot| slot.asks_everybody());
+        let listener = |(protocol, port): &(Protocol, BoundPort)| BoundListener {
+            protocol: *protocol,
+            address: port.address(),
+            asks_certificate: asks && *protocol == Protocol::Kafkas,
+        };
+        self.bound.iter().map(listener).collect()
+    }
+
+    /// Serves Kafka clients there, if anywhere.
+    pub(crate) fn open(
+        self,
+        shared: &Arc<Shared>,
+        config: &Config,
+        (numbers, handshakes): (PortNumbers, Option<Arc<Handshakes>>),
+    ) -> Result<Option<Port>, StartError> {
+        let Self { bound, slot } = self;
+        if bound.is_empty() {
+            return Ok(None);
+        }
+        let greeter = slot.zip(handshakes).map(|(slot, handshakes)| {
+            let (entrance, shared) = (Arc::new(Entrance::new(slot)), Arc::clone(shared));
+            Arc::new(TlsGreeter { entrance, handshakes, shared }) as Arc<dyn Greeter>
+        });
+        let listening = |(protocol, bound)| Listening {
+            bound,
+            door: door(protocol, config),
+            greeter: greeter.clone().filter(|_| protocol == Protocol::Kafkas),
+        };
+        let listening = bound.into_iter().map(listening).collect();
+        let options = options(shared, config, numbers);
+        let port = Port::open(listening, shared.store.clone(), options);
+        port.map(Some).map_err(StartError::Kafka)
+    }
+}
+
+fn door(protocol: Protocol, config: &Config) -> Door {
+    let (plain, secret) = (&config.listener.kafka, &config.listener.kafkas);
+    let advertised = match protocol {
+        Protocol::Kafkas => secret.advertised(),
+        _ => plain.advertised(),
+    };
+    Door { listener: protocol.section(), advertised }
+}
+
+fn options(shared: &Arc<Shared>, config: &Config, numbers: PortNumbers) -> PortOptions {
+    PortOptions {
+        limits: config.listener.kafka.limits(config.mqtt.topic_levels_max),
+        groups: config.consumer_groups.limits(),
+        transactions: config.transactions.limits(config.store.wal_file_bytes),
+        numbers,
+        retained: Arc::new(Retained(Arc::clone(shared))),
+    }
+}
+
+/// The threads that do handshakes for MQTT do them for Kafka too.
+struct TlsGreeter {
+    entrance: Arc<Entrance>,
+    handshakes: Arc<Handshakes>,
+    shared: Arc<Shared>,
+}
+
+impl Greeter for TlsGreeter {
+    fn greet(&self, stream: TcpStream, peer: SocketAddr, done: OnGreeted) {
+        let next = Box::new(move |_: &Shared, shaken: Shaken| done(greeted(shaken)));
+        let arrival = Arrival { stream, peer, tls: Arc::clone(&self.entrance), next };
+        if !self.handshakes.take(arrival) {
+            self.shared.metrics.tls_handshakes.add(TlsResult::Limit, 1);
+        }
+    }
 }
 
 /// Stands for the port where cores are numbered.

@@ -17,6 +17,7 @@ mod exclusive;
 mod file_watch;
 mod handshakes;
 mod kafka;
+mod kafka_socket;
 mod ledger;
 mod link;
 mod listener;

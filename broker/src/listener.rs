@@ -16,6 +16,7 @@ use crate::handshakes::{Arrival, Entrance, Handshakes};
 use crate::link::{Accepted, Addresses, Door, Peer, Seat, Unbound};
 use crate::metrics::{RefuseReason, Throttled, TlsResult};
 use crate::pace::{self, Allowance, Bucket};
+use crate::tls::Shaken;
 use crate::wire::UnboundWire;
 
 /// Connections that the kernel keeps for us while we are busy.
@@ -108,20 +109,21 @@ impl Listener {
 
     fn hand_on(&self, shared: &Shared, stream: TcpStream, peer: SocketAddr, seat: Seat) {
         let (allowance, origins, door) = (self.allowance.clone(), self.origins.clone(), self.door);
+        let net = Peer::Net(peer);
         if let Some((tls, handshakes)) = &self.tls {
             let tls = Arc::clone(tls);
-            if !handshakes.take(Arrival { stream, peer, door, seat, allowance, origins, tls }) {
+            let next = Box::new(move |shared: &Shared, shaken: Shaken| {
+                let (link, identity) =
+                    (link(UnboundWire::Tls(shaken.stream), origins), shaken.identity);
+                shared.seat(Accepted { link, peer: net, door, seat, allowance, identity });
+            });
+            if !handshakes.take(Arrival { stream, peer, tls, next }) {
                 shared.metrics.tls_handshakes.add(TlsResult::Limit, 1);
             }
             return;
         }
-        let wire = UnboundWire::Tcp(stream);
-        let link = match origins {
-            None => Unbound::Wire(wire),
-            Some(origins) => Unbound::Web(wire, origins),
-        };
-        let peer = Peer::Net(peer);
-        shared.seat(Accepted { link, peer, door, seat, allowance, identity: None });
+        let link = link(UnboundWire::Tcp(stream), origins);
+        shared.seat(Accepted { link, peer: net, door, seat, allowance, identity: None });
     }
 
     /// Too many in too short a time wait where the kernel keeps them.
@@ -146,5 +148,12 @@ impl Listener {
             return Err(RefuseReason::Address);
         }
         Ok(seat)
+    }
+}
+
+fn link(wire: UnboundWire, origins: Option<Arc<[String]>>) -> Unbound {
+    match origins {
+        None => Unbound::Wire(wire),
+        Some(origins) => Unbound::Web(wire, origins),
     }
 }

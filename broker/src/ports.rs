@@ -65,14 +65,16 @@ impl Ports {
         Ok(Self { bound })
     }
 
-    /// Takes clients from now on.
+    /// Takes clients from now on. The certificates of Kafka's listener are watched with the others.
     pub(crate) fn open(
         self,
         shared: &Arc<Shared>,
         config: &Config,
+        of_kafka: Option<Arc<Slot>>,
     ) -> Result<OpenPorts, StartError> {
         let failed = |error| StartError::System("a thread", error);
-        let slots: Vec<_> = self.bound.iter().filter_map(|bound| bound.slot.clone()).collect();
+        let slots = self.bound.iter().filter_map(|bound| bound.slot.clone());
+        let slots: Vec<_> = slots.chain(of_kafka).collect();
         let tls = match slots.is_empty() {
             true => None,
             false => {
@@ -99,6 +101,11 @@ impl OpenPorts {
     /// Who reads certificates anew, if any are in use.
     pub(crate) fn cert_watch(&self) -> Option<Arc<CertWatch>> {
         self.tls.as_ref().map(|tls| Arc::clone(&tls.watch))
+    }
+
+    /// Who does handshakes, if any listener speaks TLS.
+    pub(crate) fn handshakes(&self) -> Option<Arc<Handshakes>> {
+        self.tls.as_ref().map(|tls| Arc::clone(&tls.handshakes))
     }
 
     /// Takes nobody more.
@@ -144,7 +151,8 @@ impl OpenPorts {
 /// The TLS listeners that cannot be opened, and why. Binds nothing.
 pub(crate) fn unusable(config: &ListenerConfig) -> Vec<(&'static str, TlsError)> {
     let open = plans(config).into_iter().filter(|plan| plan.common.bind.is_some());
-    let secret = open.filter_map(|plan| plan.tls);
+    let kafkas = config.kafkas.bind.map(|_| (TlsListener::Kafkas, &config.kafkas.tls));
+    let secret = open.filter_map(|plan| plan.tls).chain(kafkas);
     let error = |(listener, tls): (TlsListener, &TlsConfig)| {
         let error = slot(listener, tls).err()?;
         Some((listener.word(), error))
@@ -153,7 +161,7 @@ pub(crate) fn unusable(config: &ListenerConfig) -> Vec<(&'static str, TlsError)>
 }
 
 fn plans(config: &ListenerConfig) -> Vec<Plan<'_>> {
-    let ListenerConfig { mqtt, mqtts, websocket, wss, kafka: _ } = config;
+    let ListenerConfig { mqtt, mqtts, websocket, wss, .. } = config;
     vec![
         Plan { protocol: Protocol::Mqtt, common: mqtt.clone(), origins: None, tls: None },
         Plan {
@@ -196,10 +204,12 @@ fn bind(plan: Plan<'_>, address: SocketAddr) -> Result<Bound, StartError> {
     Ok(Bound { protocol, address, socket, common, origins, slot: slot.map(Arc::new) })
 }
 
-fn slot(listener: TlsListener, tls: &TlsConfig) -> Result<Slot, TlsError> {
+/// Reads the certificates of a listener.
+pub(crate) fn slot(listener: TlsListener, tls: &TlsConfig) -> Result<Slot, TlsError> {
     let alpn = match listener {
-        TlsListener::Mqtts => ALPN_MQTT,
-        TlsListener::Wss => ALPN_WEB,
+        TlsListener::Mqtts => Some(ALPN_MQTT),
+        TlsListener::Wss => Some(ALPN_WEB),
+        TlsListener::Kafkas => None,
     };
     Slot::new(Settings { listener, config: tls.clone(), alpn })
 }

@@ -13,7 +13,7 @@ use tidewire_store::{Disk, Store};
 use tokio::sync::oneshot;
 
 use crate::access_file::AccessFile;
-use crate::banner::{BoundListener, Protocol};
+use crate::banner::BoundListener;
 use crate::cert_watch::CertWatch;
 use crate::config::{Config, StreamConfig};
 use crate::core::inbox::{Event, Inbox};
@@ -79,14 +79,10 @@ impl Server {
         }
         let upkeep = Upkeep::start(Arc::clone(&shared))
             .map_err(|error| StartError::System("a thread", error))?;
-        let ports = ports.open(&shared, config)?;
+        let ports = ports.open(&shared, config, kafka.slot())?;
         let mut listeners = ports.listeners().to_vec();
-        let kafka = kafka.map(|bound| {
-            let (protocol, address) = (Protocol::Kafka, bound.address());
-            listeners.push(BoundListener { protocol, address, asks_certificate: false });
-            kafka::open(bound, &shared, config, numbers)
-        });
-        let kafka = kafka.transpose()?;
+        listeners.extend(kafka.listeners());
+        let kafka = kafka.open(&shared, config, (numbers, ports.handshakes()))?;
         Ok(Self { shared, cores, ports, listeners, kafka, upkeep, is_new })
     }
 

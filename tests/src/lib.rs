@@ -10,6 +10,7 @@ pub mod configured;
 pub mod conformance;
 pub mod fuzz;
 pub mod hex;
+pub mod kafka_orders;
 pub mod malformed;
 pub mod members;
 pub mod over;

@@ -40,7 +40,7 @@ use crate::guard::sample;
 use crate::text::spoken;
 use crate::versions::{APIS, Api};
 use crate::wire::{Answer, Refusal};
-use crate::{PortLimits, PortNumbers, PortOptions, RetainedLimit, Settle};
+use crate::{Door, PortLimits, PortNumbers, PortOptions, RetainedLimit, Settle};
 
 struct NoLimit;
 
@@ -74,9 +74,9 @@ impl Bench {
         let (groups, retained) = (Limits::default(), Arc::new(NoLimit));
         let numbers = PortNumbers::register();
         let transactions = crate::transactions::Limits::default();
-        let options =
-            PortOptions { advertised: None, limits, groups, transactions, numbers, retained };
-        let context = Rc::new(Context::new(store, options, "test".into()).unwrap());
+        let options = PortOptions { limits, groups, transactions, numbers, retained };
+        let doors = vec![Door { listener: "kafka", advertised: None }];
+        let context = Rc::new(Context::new(store, options, doors, "test".into()).unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { context, runtime, _folder: folder }
     }
@@ -87,7 +87,7 @@ impl Bench {
 
     fn answer(&self, frame: &Bytes) -> Answer {
         let here = "127.0.0.1:9092".parse().unwrap();
-        let admitted = admit(frame, Ends { local: here, peer: here });
+        let admitted = admit(frame, Ends { local: here, peer: here, door: 0 });
         let Ok(Incoming::Request(request)) = admitted else { panic!("it is not admitted") };
         let answered = self.runtime.block_on(async {
             tokio::select! {

@@ -3,25 +3,18 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::api::{self, Answering, Ends, Incoming};
 use crate::context::Context;
 use crate::port::patience::Patience;
+use crate::port::socket::Socket;
 use crate::wire::{Answer, LENGTH_BYTES, Refusal};
 
-/// What is read at once; also what a buffer is grown by, so that a length alone reserves little.
-const READ_BYTES: usize = 64 << 10;
-/// The least room that is made before reading.
-const READ_BYTES_MIN: usize = 512;
-/// Pieces of an answer that are written at once.
-const SLICES_MAX: usize = 64;
 /// Requests of a connection that wait for their answers, as many as Kafka's producers send ahead.
 const AHEAD_MAX: usize = 5;
 /// How long a producer waits before we look again whether the store can take more.
@@ -48,22 +41,20 @@ impl From<Refusal> for End {
 }
 
 /// Serves a connection until its end.
-pub(super) async fn serve(context: Rc<Context>, socket: TcpStream, peer: SocketAddr) {
-    // Answers are whole when they are written: nothing is gained by waiting for more.
-    let _ = socket.set_nodelay(true);
-    let Ok(local) = socket.local_addr() else { return };
-    let mut connection =
-        Connection { context, socket, ends: Ends { local, peer }, input: BytesMut::new() };
+pub(super) async fn serve(context: Rc<Context>, socket: Socket, ends: Ends) {
+    let Ends { local, peer, .. } = ends;
+    let mut connection = Connection { context, socket, ends, input: BytesMut::new() };
     if let Err(End::Refused(refusal)) = connection.run().await {
         tracing::debug!(%peer, reason = refusal.label(), "a Kafka connection is closed");
         connection.context.numbers().closed(refusal);
     }
+    connection.socket.say_goodbye();
     connection.context.fetch_sessions.end((peer, local));
 }
 
 struct Connection {
     context: Rc<Context>,
-    socket: TcpStream,
+    socket: Socket,
     ends: Ends,
     input: BytesMut,
 }
@@ -137,11 +128,10 @@ impl Connection {
     async fn fill(&mut self, wanted: usize) -> Result<(), End> {
         loop {
             self.socket.readable().await?;
-            self.input.reserve((wanted - self.input.len()).clamp(READ_BYTES_MIN, READ_BYTES));
-            match self.socket.try_read_buf(&mut self.input) {
+            match self.socket.try_read(&mut self.input, wanted) {
                 Ok(0) => return Err(End::Gone),
                 Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => (),
+                Err(error) if is_passing(&error) => (),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -152,22 +142,24 @@ impl Connection {
         self.context.numbers().requests.increment(1);
         let mut patience = Patience::new(self.context.limits().send, Instant::now());
         let mut chunks = VecDeque::from(answer.chunks);
-        while !chunks.is_empty() {
+        while !chunks.is_empty() || self.socket.has_pending() {
             let writable = timeout_at(patience.until(), self.socket.writable()).await;
             writable.map_err(|_| Refusal::SlowReader)??;
-            let slices: Vec<_> =
-                chunks.iter().take(SLICES_MAX).map(|chunk| io::IoSlice::new(chunk)).collect();
-            match self.socket.try_write_vectored(&slices) {
+            match self.socket.try_write(&chunks) {
                 Ok(written) => {
                     advance(&mut chunks, written);
                     patience.took(written, Instant::now());
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => (),
+                Err(error) if is_passing(&error) => (),
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
     }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 /// Takes what was written off the front.

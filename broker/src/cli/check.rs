@@ -62,14 +62,15 @@ pub(super) fn summary(config: &Config) -> String {
 }
 
 /// Each by its name, where it listens, and whether it asks every client for a certificate.
-fn listeners(config: &ListenerConfig) -> [(&'static str, Option<SocketAddr>, bool); 5] {
-    let ListenerConfig { mqtt, mqtts, websocket, wss, kafka } = config;
+fn listeners(config: &ListenerConfig) -> [(&'static str, Option<SocketAddr>, bool); 6] {
+    let ListenerConfig { mqtt, mqtts, websocket, wss, kafka, kafkas } = config;
     [
         ("mqtt", mqtt.bind, false),
         ("mqtts", mqtts.bind, mqtts.tls.client_auth == ClientAuth::Required),
         ("websocket", websocket.bind, false),
         ("wss", wss.bind, wss.tls.client_auth == ClientAuth::Required),
         ("kafka", kafka.bind, false),
+        ("kafkas", kafkas.bind, kafkas.tls.client_auth == ClientAuth::Required),
     ]
 }
 
@@ -119,7 +120,8 @@ fn look_at_tls(config: &ListenerConfig) -> Vec<String> {
 
 /// A key is its owner's secret, or that of a group that was given it.
 fn look_at_keys(config: &ListenerConfig) -> Vec<String> {
-    let open = [(config.mqtts.bind, &config.mqtts.tls), (config.wss.bind, &config.wss.tls)];
+    let ListenerConfig { mqtts, wss, kafkas, .. } = config;
+    let open = [(mqtts.bind, &mqtts.tls), (wss.bind, &wss.tls), (kafkas.bind, &kafkas.tls)];
     let open = open.into_iter().filter(|(bind, _)| bind.is_some()).map(|(_, tls)| tls);
     let keys =
         open.flat_map(|tls| tls.key_file.iter().chain(tls.more.iter().map(|pair| &pair.key_file)));
@@ -145,7 +147,7 @@ fn nearest_existing(dir: &Path) -> PathBuf {
 }
 
 fn look_at_reach(config: &Config) -> Vec<String> {
-    let ListenerConfig { mqtt, mqtts, websocket, wss, kafka } = &config.listener;
+    let ListenerConfig { mqtt, mqtts, websocket, wss, kafka, kafkas } = &config.listener;
     let of_mqtt = [
         ("mqtt", mqtt.clone(), ClientAuth::None),
         ("mqtts", mqtts.common(), mqtts.tls.client_auth),
@@ -168,9 +170,12 @@ fn look_at_reach(config: &Config) -> Vec<String> {
             )
         })
     });
-    let kafka = kafka.bind.filter(is_open).map(|address| {
-        let begin = format!("listener.kafka.bind = {address} is open to the network");
-        format!("{begin}, and no password is asked: keep it behind a firewall")
+    let is_asked = kafkas.tls.client_auth == ClientAuth::Required;
+    let of_kafka = [("kafka", kafka.bind), ("kafkas", kafkas.bind.filter(|_| !is_asked))];
+    let kafka = of_kafka.into_iter().filter_map(|(name, bind)| {
+        let address = bind.filter(is_open)?;
+        let begin = format!("listener.{name}.bind = {address} is open to the network");
+        Some(format!("{begin}, and no password is asked: keep it behind a firewall"))
     });
     told.chain(kafka).collect()
 }

@@ -9,6 +9,7 @@ use super::defaults::{GIB, KIB, MIB};
 use super::place::split_place;
 use super::quantity::{bytes, count, seconds};
 use super::text::{address_or_off, address_or_off_out, place_or_off, topic_or_off_out};
+use super::tls::TlsConfig;
 
 /// `[listener.kafka]`: streams as Kafka topics, for any Kafka client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +71,28 @@ impl KafkaListener {
         }
     }
 
+    /// The host and the port that clients are told.
+    #[must_use]
+    pub fn advertised(&self) -> Option<(String, u16)> {
+        split_place(self.advertised.as_deref()?)
+    }
+}
+
+/// `[listener.kafkas]`: the Kafka port over TLS. The limits of `[listener.kafka]` hold for both.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkasListener {
+    /// Address and port, or `off` (`None`).
+    #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
+    pub bind: Option<SocketAddr>,
+    /// Where clients are told to connect to, or `off` (`None`): where they came in.
+    #[serde(deserialize_with = "place_or_off", serialize_with = "topic_or_off_out")]
+    pub advertised: Option<String>,
+    /// Certificates, and who may come.
+    pub tls: TlsConfig,
+}
+
+impl KafkasListener {
     /// The host and the port that clients are told.
     #[must_use]
     pub fn advertised(&self) -> Option<(String, u16)> {

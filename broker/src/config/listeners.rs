@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::{Anonymous, AuthConfig};
 use super::defaults;
-use super::kafka::KafkaListener;
+use super::kafka::{KafkaListener, KafkasListener};
 use super::quantity::count;
 use super::rate::RateConfig;
 use super::rules::Breach;
@@ -27,6 +27,8 @@ pub struct ListenerConfig {
     pub wss: WssListener,
     /// The streams, for Kafka clients.
     pub kafka: KafkaListener,
+    /// The same over TLS.
+    pub kafkas: KafkasListener,
 }
 
 /// `[listener.websocket]`: MQTT over WebSocket, for pages and for networks that let nothing else
@@ -205,8 +207,12 @@ impl WssListener {
 
 /// What listeners need when they are to speak TLS.
 pub(super) fn check_listeners(listeners: &ListenerConfig) -> Vec<Breach> {
-    let ListenerConfig { mqtts, wss, .. } = listeners;
-    let rows = [("mqtts", mqtts.bind, &mqtts.tls), ("wss", wss.bind, &wss.tls)];
+    let ListenerConfig { mqtts, wss, kafkas, .. } = listeners;
+    let rows = [
+        ("mqtts", mqtts.bind, &mqtts.tls),
+        ("wss", wss.bind, &wss.tls),
+        ("kafkas", kafkas.bind, &kafkas.tls),
+    ];
     let open = rows.into_iter().filter(|(_, bind, _)| bind.is_some());
     open.flat_map(|(name, _, tls)| check_tls(name, tls)).collect()
 }

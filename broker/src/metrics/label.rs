@@ -282,6 +282,8 @@ labels! {
         Mqtts = "mqtts",
         /// WebSocket.
         Wss = "wss",
+        /// Kafka.
+        Kafkas = "kafkas",
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 
 /// Reads all files and puts them together. Keys of tickets are new each time: who was let in by
 /// what the files said before is looked at again.
-pub(super) fn load(config: &TlsConfig, alpn: &[u8]) -> Result<Loaded, TlsError> {
+pub(super) fn load(config: &TlsConfig, alpn: Option<&[u8]>) -> Result<Loaded, TlsError> {
     let provider = provider();
     let mut expiries = Vec::new();
     let mut chest = Vec::new();
@@ -73,7 +73,7 @@ pub(super) fn load(config: &TlsConfig, alpn: &[u8]) -> Result<Loaded, TlsError> 
         .map_err(refused)?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(Chest(chest)));
-    server.alpn_protocols = vec![alpn.to_vec()];
+    server.alpn_protocols = alpn.map(<[u8]>::to_vec).into_iter().collect();
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.send_tls13_tickets = 0;
     if config.resumption {

@@ -19,8 +19,8 @@ use crate::metrics::{TlsFile, TlsListener};
 pub(crate) struct Settings {
     pub(crate) listener: TlsListener,
     pub(crate) config: TlsConfig,
-    /// The protocol that is spoken within (ALPN).
-    pub(crate) alpn: &'static [u8],
+    /// The protocol that is spoken within (ALPN), if it has a name.
+    pub(crate) alpn: Option<&'static [u8]>,
 }
 
 /// What its handshakes use.

@@ -11,10 +11,10 @@ use crate::places::Places;
 
 /// Copies the jars that a pom names; of this version wherever it is installed.
 const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
-const PROGRAMS: [&str; 2] = ["KafkaGroupMember.java", "KafkaTransactions.java"];
+const PROGRAMS: [&str; 3] = ["KafkaGroupMember.java", "KafkaOrders.java", "KafkaTransactions.java"];
 
 pub(super) fn pins(places: &Places) -> Result<String, String> {
-    pins::read(&places.java_sources(), &["pom.xml", PROGRAMS[0], PROGRAMS[1]])
+    pins::read(&places.java_sources(), &["pom.xml", PROGRAMS[0], PROGRAMS[1], PROGRAMS[2]])
 }
 
 pub(super) fn install(places: &Places) -> Result<(), String> {
