@@ -5,6 +5,7 @@ mod check;
 mod compare;
 mod conformance;
 mod fuzz;
+mod kafka_speed;
 mod output;
 mod places;
 mod setup;
@@ -36,6 +37,9 @@ The commands of this workspace:
   cargo xtask scale        many idle connections, offline sessions and retained messages
   cargo xtask compare [WORKLOAD...] [--rounds N]
                            the same load on this broker, Mosquitto and rumqttd by turns
+  cargo xtask kafka-speed [throughput|server-cpu|latency] [--rounds N] [--messages N] [--sealed]
+                           how fast Kafka clients read, beside a bare loop from file to socket;
+                           what that costs, beside Apache Kafka; how late they are
   cargo xtask conformance  writes docs/conformance.md from the tables of statements
   cargo xtask help         this text
 ";
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
         ["kill", words @ ..] => ended(trials::kill(&Places::find(), words)),
         ["scale"] => ended(trials::scale(&Places::find())),
         ["compare", words @ ..] => ended(compare::all(&Places::find(), words)),
+        ["kafka-speed", words @ ..] => ended(kafka_speed::all(&Places::find(), words)),
         ["fuzz", words @ ..] => ended(fuzz::all(&Places::find(), words)),
         ["simulate", words @ ..] => ended(simulate::all(&Places::find(), words)),
         [] | ["help" | "--help" | "-h"] => {
