@@ -104,8 +104,12 @@ fn publish(out: &mut Vec<u8>, (publisher, number): (usize, usize), payload: &[u8
     let topic = format!("plant/{publisher}/sensor/{}", number % TOPICS);
     let length = 2 + topic.len() + 2 + payload.len();
     out.push(0x32);
-    // Two bytes of length are enough for what is sent here, and one is not.
-    out.extend([length & 0x7f | 0x80, length >> 7].map(low_byte));
+    let mut rest = length;
+    while rest > 0x7f {
+        out.push(low_byte(rest & 0x7f | 0x80));
+        rest >>= 7;
+    }
+    out.push(low_byte(rest));
     text(out, topic.as_bytes());
     let id = number % WINDOW.max(1000) + 1;
     out.extend([id >> 8, id & 0xff].map(low_byte));
@@ -127,12 +131,12 @@ mod tests {
 
     #[test]
     fn a_publish_is_as_long_as_it_says() {
-        for bytes in [110, 200] {
+        for (bytes, head) in [(106, [0x32, 127, 0]), (107, [0x32, 128, 1]), (200, [0x32, 221, 1])] {
             let mut packet = Vec::new();
             publish(&mut packet, (3, 42), &vec![0; bytes]);
-            let length = usize::from(packet[1] & 0x7f) + (usize::from(packet[2]) << 7);
-            assert_eq!(length, packet.len() - 3);
-            assert_eq!(packet[..5], [0x32, packet[1], packet[2], 0, 17]);
+            assert_eq!(packet[..3], head);
+            let head_bytes = if head[1] < 128 { 2 } else { 3 };
+            assert_eq!(packet.len() - head_bytes, 2 + 17 + 2 + bytes);
         }
     }
 }

@@ -11,11 +11,12 @@ use super::reading::{Reader, walk};
 use super::servers::Server;
 use crate::output::{announce, note};
 
-const READERS: [Reader; 3] =
-    [Reader::Lean { connections: 1 }, Reader::Lean { connections: 4 }, Reader::Kcat];
-
-/// One turn reads at least so much, so that the kernel's ticks do not count.
-const BYTES_MIN: u64 = 2 << 30;
+/// And how much one turn reads at least, so that the kernel's ticks do not count.
+const READERS: [(Reader, u64); 3] = [
+    (Reader::Lean { connections: 1 }, 2 << 30),
+    (Reader::Lean { connections: 4 }, 2 << 30),
+    (Reader::Kcat, 500 << 20),
+];
 
 /// Prints a table for every reader.
 pub(super) fn measure(server: &Server, folder: &Path, rounds: usize) -> Result<(), String> {
@@ -35,8 +36,8 @@ pub(super) fn measure(server: &Server, folder: &Path, rounds: usize) -> Result<(
         topic.bytes / 1_000_000,
         topic.answer_bytes / 1000,
     ));
-    let times = BYTES_MIN.div_ceil(topic.bytes);
-    for reader in READERS {
+    for (reader, bytes_min) in READERS {
+        let times = bytes_min.div_ceil(topic.bytes);
         let mut all = Vec::new();
         for round in 0..=rounds {
             let theirs = bare::read(&file, &topic, times)?;
