@@ -72,6 +72,7 @@ impl Groups {
     /// A group as it was stored. Before anything else happens.
     pub fn restore(&mut self, name: &str, row: GroupRow, now: Moment) {
         let group = self.found_or_made(&name.into(), now);
+        group.restored_at = Some(now.steady_ms);
         group.restore(row, now);
         self.reschedule(name, now);
     }
@@ -79,6 +80,7 @@ impl Groups {
     /// An offset as it was stored. Before anything else happens.
     pub fn restore_offset(&mut self, name: &str, spot: Spot, row: OffsetRow, now: Moment) {
         let group = self.found_or_made(&name.into(), now);
+        group.restored_at = Some(now.steady_ms);
         group.note(spot, Committed::from_row(row));
         self.reschedule(name, now);
     }
@@ -280,7 +282,10 @@ impl Groups {
                 self.ended(&name, is_stored);
                 ticket.into_iter().for_each(|it| self.out.answer(it, outcome(Answer::Done)));
             }
-            Then::Nothing => (),
+            Then::Readers if !is_stored => {
+                self.with(&name, now, |group, _| group.epochs_until = 0);
+            }
+            Then::Readers | Then::Nothing => (),
         }
     }
 

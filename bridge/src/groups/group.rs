@@ -17,6 +17,9 @@ use crate::groups::readers::Readers;
 use crate::groups::refusal::Refusal;
 use crate::groups::request::{Answer, Beat, Caller, Joined, Listed, Pulse, Spot};
 
+/// So many epochs of members of the newer kind are set aside with one row.
+const EPOCHS_AHEAD: i32 = 1_000;
+
 /// How far the members are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -72,6 +75,11 @@ pub(super) struct Group {
     pub(super) counted: usize,
     /// How many commits of a spot are on their way to the disk.
     pub(super) unsettled: BTreeMap<Spot, u32>,
+    /// Up to here no epoch of members of the newer kind is used again after a crash; 0 before there
+    /// is a row that says so.
+    pub(super) epochs_until: i32,
+    /// When it was read from the disk, on the clock that only rises.
+    pub(super) restored_at: Option<u64>,
     /// It is being deleted.
     pub(super) is_ending: bool,
     /// When it is to be looked at next, as the agenda of all groups has it.
@@ -97,6 +105,8 @@ impl Group {
             offset_bytes: 0,
             counted: 0,
             unsettled: BTreeMap::new(),
+            epochs_until: 0,
+            restored_at: None,
             is_ending: false,
             scheduled: None,
         }
@@ -105,7 +115,7 @@ impl Group {
     /// As it was stored; its members have their whole time to be heard of.
     pub(super) fn restore(&mut self, row: GroupRow, now: Moment) {
         self.generation = i32::try_from(row.generation).unwrap_or(i32::MAX);
-        self.since_ms = row.since_ms;
+        self.since_ms = row.since_ms.max(now.wall_ms);
         self.protocol_type = row.protocol_type.into();
         self.protocol = row.protocol.into();
         self.leader = row.leader.into();
@@ -113,14 +123,22 @@ impl Group {
             self.admit(Member::from_row(row, now.steady_ms));
         }
         self.state = if self.members.is_empty() { State::Empty } else { State::Stable };
+        if self.members.is_empty() {
+            // Readers that share nothing out among themselves are not in the row.
+            self.protocol = "".into();
+        }
     }
 
     /// The change that stores it, with what each member is to read.
     pub(super) fn stored(&self, assignments: &HashMap<Arc<str>, Bytes>) -> TableChange {
         let none = Bytes::new();
         let assigned = |member: &Member| member.row(assignments.get(&member.id).unwrap_or(&none));
+        let generation = match self.readers.all.is_empty() {
+            true => self.generation,
+            false => self.epochs_until,
+        };
         let row = GroupRow {
-            generation: u32::try_from(self.generation).unwrap_or(0),
+            generation: u32::try_from(generation).unwrap_or(0),
             since_ms: self.since_ms,
             protocol_type: (*self.protocol_type).to_owned(),
             protocol: (*self.protocol).to_owned(),
@@ -316,6 +334,7 @@ impl Group {
         self.leader = "".into();
         if self.generation > 0 {
             self.count_generation();
+            self.epochs_until = 0;
             let row = self.stored(&HashMap::new());
             out.store(&self.name, vec![row], Then::Nothing);
         }
@@ -360,6 +379,19 @@ impl Group {
         self.generation = self.readers.epoch;
         self.protocol_type = "consumer".into();
         self.protocol = "uniform".into();
+        self.set_epochs_aside(now, out);
+    }
+
+    /// A row, so that after a restart it is known that there were members, and no epoch is used
+    /// twice. All that they commit comes to the disk after it.
+    pub(super) fn set_epochs_aside(&mut self, now: Moment, out: &mut Out) {
+        if self.readers.all.is_empty() || self.generation < self.epochs_until {
+            return;
+        }
+        self.since_ms = now.wall_ms;
+        self.epochs_until = self.generation.saturating_add(EPOCHS_AHEAD);
+        let row = self.stored(&HashMap::new());
+        out.store(&self.name, vec![row], Then::Readers);
     }
 
     /// Bytes that clients make it hold.

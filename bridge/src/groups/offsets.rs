@@ -37,6 +37,7 @@ impl Group {
             return out.refuse(ticket, why);
         }
         self.hear(&caller.member, now);
+        self.set_epochs_aside(now, out);
         let (changes, offsets) = self.take_offsets(wanted, now);
         if changes.is_empty() {
             return out.answer(ticket, Answer::Done);
@@ -57,14 +58,27 @@ impl Group {
         (changes, offsets)
     }
 
-    /// Whoever would commit offsets may, and lives.
+    /// Whoever would commit offsets with a transaction may, and lives. As by Kafka: members that
+    /// wait for their leader may, and one that is behind hears so in older words, because newer
+    /// ones are the end of a transactional producer.
     pub(super) fn check_alive(&mut self, caller: &Caller, now: Moment) -> Result<(), Refusal> {
-        self.check_commit(caller)?;
+        self.check_caller(caller).map_err(|why| match why {
+            Refusal::StaleEpoch => Refusal::IllegalGeneration,
+            other => other,
+        })?;
         self.hear(&caller.member, now);
         Ok(())
     }
 
     fn check_commit(&self, caller: &Caller) -> Result<(), Refusal> {
+        self.check_caller(caller)?;
+        match self.state {
+            State::Completing { .. } => Err(Refusal::Rebalancing),
+            State::Empty | State::Preparing { .. } | State::Stable => Ok(()),
+        }
+    }
+
+    fn check_caller(&self, caller: &Caller) -> Result<(), Refusal> {
         // A reader that was assigned its partitions by hand is nobody's member.
         let is_alone = self.members.is_empty() && self.readers.all.is_empty();
         if caller.generation < 0 && is_alone {
@@ -74,11 +88,7 @@ impl Group {
             let Caller { member, instance, generation } = caller;
             return self.readers.check_commit(member, instance.as_ref(), *generation);
         }
-        self.check(caller)?;
-        match self.state {
-            State::Completing { .. } => Err(Refusal::Rebalancing),
-            State::Empty | State::Preparing { .. } | State::Stable => Ok(()),
-        }
+        self.check(caller)
     }
 
     /// Offsets are durable, or are not.
@@ -150,7 +160,13 @@ impl Group {
     pub(super) fn expire(&mut self, now: Moment, limits: &Limits, out: &mut Out) -> bool {
         let retention_ms = i64::try_from(limits.retention_ms).unwrap_or(i64::MAX);
         let is_over = |from: i64, ms: i64| from.saturating_add(ms) <= now.wall_ms;
+        // Whoever read before a restart has as long again to come back, whatever the clock says.
+        let is_new = |at: u64| now.steady_ms < at.saturating_add(limits.retention_ms);
+        let is_kept = self.restored_at.is_some_and(is_new);
         if self.state == State::Stable {
+            if is_kept {
+                return true;
+            }
             let unread = self.unread(|committed_ms| is_over(committed_ms, retention_ms));
             self.remove(None, unread, out);
             return true;
@@ -163,7 +179,7 @@ impl Group {
         let expired: Vec<Spot> = self
             .offsets
             .iter()
-            .filter(|(_, it)| is_over(unused_since.max(it.committed_ms), retention_ms))
+            .filter(|(_, it)| !is_kept && is_over(unused_since.max(it.committed_ms), retention_ms))
             .map(|(spot, _)| spot.clone())
             .collect();
         let idle_over = is_over(self.since_ms, IDLE_MS);
@@ -180,6 +196,10 @@ impl Group {
 
     /// Offsets of topics that no member wants to read, and that were committed so long ago.
     fn unread(&self, is_over: impl Fn(i64) -> bool) -> Vec<Spot> {
+        // What members say may be long: it is looked at when something could go.
+        if !self.offsets.values().any(|it| is_over(it.committed_ms)) {
+            return Vec::new();
+        }
         let Some(topics) = self.topics() else { return Vec::new() };
         let is_unread = |(spot, it): &(&Spot, &Committed)| {
             is_over(it.committed_ms)

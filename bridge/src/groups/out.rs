@@ -37,6 +37,8 @@ pub(super) enum Then {
     Forget { ticket: Option<Ticket>, spots: Vec<Spot> },
     /// The group is gone.
     End { ticket: Option<Ticket> },
+    /// If not, it is tried again with whatever its members of the newer kind do next.
+    Readers,
     /// Nobody waits for it.
     Nothing,
 }

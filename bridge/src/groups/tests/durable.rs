@@ -1,6 +1,6 @@
 //! What is answered is on disk, and what is on disk comes back.
 
-use crate::groups::tests::bench::{Bench, Who, again, anew, caller, limits, spot, wanted};
+use crate::groups::tests::bench::{Bench, GROUP, Who, again, anew, caller, limits, spot, wanted};
 use crate::groups::{Answer, Limits, Phase, Refusal, Spot, Wanted};
 
 #[test]
@@ -107,6 +107,49 @@ fn members_commit_while_they_are_called_together_and_not_while_they_wait_for_the
     bench.joined(second);
     let ticket = bench.commit(&caller(&one.member, 2), vec![wanted(0, 6)]);
     assert_eq!(bench.refused(ticket), Refusal::Rebalancing);
+}
+
+#[test]
+fn a_transaction_takes_offsets_also_while_members_wait_for_the_leader() {
+    let mut bench = Bench::new();
+    let one = bench.with_one();
+    let second = bench.join(&anew());
+    let first = bench.join(&again(&one.member));
+    bench.joined(first);
+    bench.joined(second);
+    let me = caller(&one.member, 2);
+    let offsets = [wanted(0, 6)];
+    let checked = bench.groups.check_offsets(&GROUP.into(), &me, &offsets, bench.now);
+    assert_eq!(checked, Ok(()));
+    let ticket = bench.commit(&me, offsets.to_vec());
+    assert_eq!(bench.refused(ticket), Refusal::Rebalancing, "outside of one they are not taken");
+}
+
+#[test]
+fn offsets_that_are_older_than_may_be_have_their_whole_time_again_after_a_restart() {
+    let check = |has_members: bool| {
+        let mut bench = Bench::with(Limits { retention_ms: 60_000, ..limits() });
+        let (nobody, offsets) = (caller(&"".into(), -1), vec![wanted(0, 5)]);
+        if has_members {
+            let one = bench.with_one();
+            bench.commit(&caller(&one.member, 1), offsets);
+            bench.leave(&one.member).expect("it was there");
+        } else {
+            bench.commit(&nobody, offsets);
+        }
+        bench.now.wall_ms += 1_000_000;
+        bench.crash();
+        // A clock that is set after the start ends nothing either.
+        bench.now.wall_ms += 1_000_000;
+        for (ms, offset) in [(0, Some(5)), (59_999, Some(5)), (1, None)] {
+            bench.pass(ms);
+            bench.groups.expire(bench.now);
+            bench.work();
+            assert_eq!(bench.offset(0), offset, "{has_members} {ms}");
+        }
+    };
+    check(true);
+    check(false);
 }
 
 #[test]

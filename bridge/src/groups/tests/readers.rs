@@ -167,6 +167,84 @@ fn offsets_of_topics_that_no_member_of_the_newer_kind_wants_go_with_age() {
 }
 
 #[test]
+fn offsets_outlast_a_restart_until_members_of_the_newer_kind_had_time_to_come_back() {
+    let mut bench = Bench::with(Limits { retention_ms: 60_000, ..limits() });
+    let pulse = bench.beat(&beat("a", 0)).expect("it joins");
+    bench.commit(&caller(&"a".into(), pulse.epoch), vec![wanted(0, 7)]);
+    for _ in 0..10 {
+        bench.pass(10_000);
+        bench.beat(&beat("a", pulse.epoch)).expect("it lives");
+    }
+    bench.crash();
+    for (ms, offset) in [(0, Some(7)), (59_999, Some(7)), (1, None)] {
+        bench.pass(ms);
+        bench.groups.expire(bench.now);
+        bench.work();
+        assert_eq!(bench.offset(0), offset, "{ms}");
+    }
+    assert!(bench.rows.is_empty(), "the group went with them");
+}
+
+#[test]
+fn who_is_back_first_after_a_restart_does_not_end_the_offsets_of_those_who_are_not() {
+    let mut bench = Bench::with(Limits { retention_ms: 60_000, ..limits() });
+    let old = Spot { topic: "old".into(), partition: 0 };
+    let one = bench.beat(&beat("a", 0)).expect("it joins");
+    let offsets = vec![Wanted { spot: old.clone(), ..wanted(0, 8) }];
+    bench.commit(&caller(&"a".into(), one.epoch), offsets);
+    bench.now.wall_ms += 60_000;
+    bench.crash();
+    bench.beat(&beat("b", 0)).expect("it joins");
+    bench.groups.expire(bench.now);
+    bench.work();
+    assert!(bench.groups.offset(GROUP, &old.topic, 0).is_some());
+}
+
+#[test]
+fn no_epoch_is_used_twice_however_often_members_came_before_a_crash() {
+    let mut bench = Bench::new();
+    let mut newest = 0;
+    for round in 0..3 {
+        for _ in 0..700 {
+            let epoch = bench.beat(&beat("a", 0)).expect("it joins").epoch;
+            assert!(epoch > newest, "{round}: {epoch} after {newest}");
+            newest = epoch;
+        }
+        bench.crash();
+    }
+    bench.beat(&beat("a", 0)).expect("it joins");
+    bench.beat(&beat("a", -1)).expect("it leaves");
+    bench.crash();
+    let joined = bench.with_one();
+    assert!(joined.generation > newest, "{joined:?}");
+}
+
+#[test]
+fn the_row_of_a_group_is_written_again_when_the_disk_refused_it() {
+    let mut bench = Bench::new();
+    bench.is_quick = false;
+    let pulse = bench.beat(&beat("a", 0)).expect("it joins");
+    bench.store(false);
+    bench.beat(&beat("a", pulse.epoch)).expect("it lives");
+    bench.store(true);
+    bench.beat(&beat("a", pulse.epoch)).expect("it lives");
+    assert_eq!((bench.writes.len(), bench.rows.len()), (0, 1));
+}
+
+#[test]
+fn a_transaction_hears_of_an_old_epoch_in_words_that_do_not_end_its_producer() {
+    let mut bench = Bench::new();
+    let pulse = bench.beat(&beat("a", 0)).expect("it joins");
+    let mut check = |member: &str, epoch| {
+        let who = caller(&member.into(), epoch);
+        bench.groups.check_offsets(&GROUP.into(), &who, &[wanted(0, 7)], bench.now)
+    };
+    assert_eq!(check("a", pulse.epoch), Ok(()));
+    assert_eq!(check("a", pulse.epoch + 1), Err(Refusal::IllegalGeneration));
+    assert_eq!(check("b", pulse.epoch), Err(Refusal::UnknownMember));
+}
+
+#[test]
 fn the_two_kinds_are_not_in_one_group_at_one_time() {
     let mut bench = Bench::new();
     bench.beat(&beat("a", 0)).expect("it joins");
