@@ -5,11 +5,12 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch, Outline};
 
 use crate::disk::{Disk, File, OpenMode};
-use crate::partition::Segment;
-use crate::segment::segment_name;
+use crate::partition::{Partition, Segment};
+use crate::segment::{Archive, Chain, Located, Place, known_places, segment_name};
 
 /// Read at once.
 const CHUNK_BYTES: u64 = 1 << 20;
@@ -46,9 +47,12 @@ pub(super) fn walk(
 ) -> io::Result<()> {
     let file = disk.open(&segment_name(folder, segment), OpenMode::Read)?;
     let length = file.len()?;
+    let end = length.min(segment.bytes);
     let mut walker = Walker {
-        source: Source { file, end: length.min(segment.bytes), start: 0, chunk: Bytes::new() },
-        last: segment.next,
+        source: Source::new(&file, end),
+        ahead: Source::new(&file, end),
+        segment: *segment,
+        known: known(disk, folder, segment),
     };
     let (mut position, mut expected) = (0, segment.base);
     while position < segment.bytes || expected < segment.next {
@@ -76,10 +80,18 @@ pub(super) fn walk(
     Ok(())
 }
 
+/// Where batches begin, as the files beside the segment say.
+fn known(disk: &dyn Disk, folder: &str, segment: &Segment) -> Vec<Place> {
+    let (archive, partition) = (Archive::default(), Partition::new(PartitionId(0), folder.into()));
+    known_places(Located { disk, archive: &archive, partition: &partition, segment })
+}
+
 struct Walker {
     source: Source,
-    /// The offset behind the segment's last record.
-    last: u64,
+    /// Where it looks ahead.
+    ahead: Source,
+    segment: Segment,
+    known: Vec<Place>,
 }
 
 impl Walker {
@@ -90,7 +102,7 @@ impl Walker {
         if outline.base_offset != expected {
             return Err(format!("offset {} where {expected} should be", outline.base_offset));
         }
-        if outline.next_offset > self.last {
+        if outline.next_offset > self.segment.next {
             return Err(format!("a batch goes up to offset {}", outline.next_offset - 1));
         }
         let bytes = self.source.read(position, outline.bytes as u64)?;
@@ -100,63 +112,82 @@ impl Walker {
         Ok(batch)
     }
 
-    /// The next place from which the rest can be read: position and offset.
+    /// The next place from which the rest can be read: position and offset. One that is known and
+    /// damaged as well ends no damage: whoever mends it must not stop in the middle of a sector.
     fn resume(&mut self, position: u64, expected: u64) -> Option<(u64, u64)> {
-        if let Some(found) = self.behind(position, expected) {
+        let mut found = self.next_place(position, expected)?;
+        while self.known.iter().any(|known| known.position == found.0)
+            && self.batch(found.0, found.1).is_err()
+        {
+            found = self.next_place(found.0, found.1)?;
+        }
+        Some(found)
+    }
+
+    fn next_place(&mut self, position: u64, expected: u64) -> Option<(u64, u64)> {
+        let end = self.source.end;
+        let mut chain = Chain::new(self.segment, end, self.known.clone());
+        if let Some(found) = self.behind(position, expected, &mut chain) {
             return Some(found);
         }
+        let aim = chain.known_from(position + 1).filter(|aim| aim.base > expected);
+        let stop = aim.map_or(end, |aim| aim.position);
         let mut at = position + 1;
-        while at + BATCH_HEADER_BYTES as u64 <= self.source.end {
+        while at < stop && at + BATCH_HEADER_BYTES as u64 <= end && !chain.is_spent() {
             let Ok(window) = self.source.window(at) else {
                 at = (at + 1).next_multiple_of(SECTOR_BYTES);
                 continue;
             };
             let starts = window.len().saturating_sub(BATCH_HEADER_BYTES) + 1;
+            let starts = starts.min(usize::try_from(stop - at).unwrap_or(usize::MAX));
             for start in (0..starts).filter(|start| is_candidate(&window[*start..])) {
                 let place = at + start as u64;
                 let base = Batch::base_offset_in(&window[start..])?;
-                if base > expected && base < self.last && self.leads_on(place, base) {
+                if base > expected && self.leads_on(place, base, &mut chain) {
                     return Some((place, base));
                 }
             }
             at += starts as u64;
         }
-        None
+        aim.map(|aim| (aim.position, aim.base))
     }
 
     /// Where the header of a damaged batch still says how long it is, nothing inside it is looked
     /// at.
-    fn behind(&mut self, position: u64, expected: u64) -> Option<(u64, u64)> {
+    fn behind(&mut self, position: u64, expected: u64, chain: &mut Chain) -> Option<(u64, u64)> {
         let damaged = self.outline(position)?;
         let behind = position + damaged.bytes as u64;
+        let aim = chain.known_from(position + 1).filter(|aim| aim.base > expected);
+        if let Some(aim) = aim.filter(|aim| aim.position <= behind) {
+            return (aim.position == behind).then_some((behind, aim.base));
+        }
         let base = self.outline(behind)?.base_offset;
         let said = damaged.base_offset == expected && damaged.next_offset == base;
-        let is_later = base > expected && base < self.last;
-        (is_later && (said || self.leads_on(behind, base))).then_some((behind, base))
+        let is_later = base > expected && base < self.segment.next;
+        (is_later && (said || self.leads_on(behind, base, chain))).then_some((behind, base))
     }
 
-    /// A payload may hold a batch of its own: the right one has its successor behind it. If that
-    /// is damaged, the one behind it says so.
-    fn leads_on(&mut self, position: u64, base: u64) -> bool {
-        let Ok(batch) = self.batch(position, base) else { return false };
-        let behind = position + batch.bytes().len() as u64;
-        let next = base + u64::from(batch.last_offset_delta()) + 1;
-        if next == self.last {
-            return behind == self.source.end;
+    /// A payload may hold batches of its own: the right one leads to where the segment goes on.
+    fn leads_on(&mut self, position: u64, base: u64, chain: &mut Chain) -> bool {
+        let last = self.segment.next;
+        let outline = self.outline(position);
+        let Some(first) = outline.filter(|first| base < last && first.next_offset <= last) else {
+            return false;
+        };
+        let ahead = &mut self.ahead;
+        let mut outline_at = |position| Ok(ahead.outline(position));
+        if !chain.reaches(position, &first, &mut outline_at).unwrap_or(false) {
+            return false;
         }
-        let Some(found) = self.outline(behind) else { return false };
-        if found.base_offset == next {
-            return true;
+        let is_whole = self.batch(position, base).is_ok();
+        if !is_whole {
+            chain.count(first.bytes as u64);
         }
-        let behind = behind + found.bytes as u64;
-        let last = self.last;
-        let later = |found: Outline| (next + 1..last).contains(&found.base_offset);
-        behind == self.source.end || self.outline(behind).is_some_and(later)
+        is_whole
     }
 
     fn outline(&mut self, position: u64) -> Option<Outline> {
-        let header = self.source.read(position, BATCH_HEADER_BYTES as u64).ok()?;
-        Batch::outline(&header)
+        self.source.outline(position)
     }
 }
 
@@ -175,6 +206,16 @@ struct Source {
 }
 
 impl Source {
+    fn new(file: &Arc<dyn File>, end: u64) -> Self {
+        Self { file: Arc::clone(file), end, start: 0, chunk: Bytes::new() }
+    }
+
+    /// The header at a position.
+    fn outline(&mut self, position: u64) -> Option<Outline> {
+        let header = self.read(position, BATCH_HEADER_BYTES as u64).ok()?;
+        Batch::outline(&header)
+    }
+
     fn read(&mut self, position: u64, bytes: u64) -> Result<Bytes, String> {
         let end = position.checked_add(bytes).filter(|end| *end <= self.end);
         let end = end.ok_or("the segment ends in the middle of a batch")?;

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 
 use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch, Outline};
 
+use super::chain::Place;
 use super::meter::Meter;
 use super::name::{INDEX, file_name};
 use crate::disk::{Disk, File, OpenMode, salvage};
@@ -68,6 +69,12 @@ impl SparseIndex {
         let index = self.entries.partition_point(|entry| entry.base <= offset);
         let entry = index.checked_sub(1).map(|index| self.entries[index]);
         entry.map_or((base, 0), |entry| (entry.base, entry.position))
+    }
+
+    /// Where the batches begin that it names.
+    pub(super) fn places(&self) -> Vec<Place> {
+        let place = |entry: &Entry| Place { position: entry.position, base: entry.base };
+        self.entries.iter().map(place).collect()
     }
 
     /// The last place before which all is older than this.

@@ -8,13 +8,16 @@ use bytes::Bytes;
 use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch, Outline};
 
 use super::archive::Located;
+use super::chain::Chain;
 use super::name::{BATCHES, file_name};
+use super::places::known_places;
 use crate::disk::{File, OpenMode};
-use crate::partition::Segment;
 use crate::read::{Quarantined, StoredBatch};
 
 /// Read ahead when it is not known what is wanted.
 pub(super) const AHEAD_BYTES: u64 = 64 << 10;
+/// Read at once where headers alone are looked at.
+const PEEK_BYTES: u64 = 4 << 10;
 
 /// The part of the file that is in memory, and where the walk is.
 pub(super) struct Window<'a> {
@@ -199,35 +202,49 @@ impl<'a> Window<'a> {
 
     /// Go to the next place from which the rest can be read; answers its offset.
     fn resume(&mut self, from: u64) -> io::Result<u64> {
-        if let Some(next) = self.step_over(from)? {
+        let known = known_places(self.located);
+        let mut chain = Chain::new(*self.located.segment, self.end, known);
+        if let Some(next) = self.step_over(from, &mut chain)? {
             return Ok(next);
         }
+        let aim = chain.known_from(self.position + 1).filter(|aim| aim.base > from);
+        let (stop, behind) = match aim {
+            Some(aim) => (aim.position, aim.base),
+            None => (self.end, self.located.segment.next),
+        };
         // A batch here would have the wrong offset, which its checksum does not cover.
-        while self.position < self.end {
-            self.step(1);
+        self.step(1);
+        while self.position < stop && !chain.is_spent() {
             self.search(BATCH_HEADER_BYTES)?;
-            if let Some(next) = self.leads_on(from)? {
+            if let Some(next) = self.leads_on(from, &mut chain)? {
                 return Ok(next);
             }
+            self.step(1);
         }
-        Ok(self.located.segment.next)
+        (self.position, self.bytes) = (stop, Bytes::new());
+        Ok(behind)
     }
 
     /// Where the header of a damaged batch still says how long it is, nothing inside it is looked
     /// at.
-    fn step_over(&mut self, from: u64) -> io::Result<Option<u64>> {
+    fn step_over(&mut self, from: u64, chain: &mut Chain) -> io::Result<Option<u64>> {
         self.search(BATCH_HEADER_BYTES)?;
-        let within = |batch: &Outline| self.position + batch.bytes as u64 <= self.end;
+        let aim = chain.known_from(self.position + 1).filter(|aim| aim.base > from);
+        let end = aim.map_or(self.end, |aim| aim.position);
+        let within = |batch: &Outline| self.position + batch.bytes as u64 <= end;
         let Some(damaged) = Batch::outline(&self.bytes).filter(within) else { return Ok(None) };
         let (position, bytes) = (self.position, self.bytes.clone());
         self.step(damaged.bytes);
+        if let Some(aim) = aim.filter(|aim| aim.position == self.position) {
+            return Ok(Some(aim.base));
+        }
         self.search(BATCH_HEADER_BYTES)?;
         let said = Some(damaged.next_offset).filter(|_| damaged.base_offset == from);
         let is_last = self.position == self.end && said == Some(self.located.segment.next);
         if is_last || (said.is_some() && Batch::base_offset_in(&self.bytes) == said) {
             return Ok(said);
         }
-        let found = self.leads_on(from)?;
+        let found = self.leads_on(from, chain)?;
         if found.is_none() {
             (self.position, self.bytes) = (position, bytes);
         }
@@ -235,47 +252,46 @@ impl<'a> Window<'a> {
     }
 
     /// The offset of the batch here, if it is whole and the rest of the segment follows: a payload
-    /// may hold a batch of its own.
-    fn leads_on(&mut self, from: u64) -> io::Result<Option<u64>> {
+    /// may hold batches of its own.
+    fn leads_on(&mut self, from: u64, chain: &mut Chain) -> io::Result<Option<u64>> {
         let end = self.located.segment.next;
         let later = |batch: &Outline| {
             batch.base_offset > from && batch.base_offset < end && self.fits(batch)
         };
         let Some(batch) = Batch::outline(&self.bytes).filter(later) else { return Ok(None) };
-        let is_it = self.is_followed(&batch)? && self.parsed(&batch)?.is_ok();
-        Ok(is_it.then_some(batch.base_offset))
+        let mut ahead = (self.position, self.bytes.clone());
+        let mut outline_at = |position| self.outline_at(position, &mut ahead);
+        if !chain.reaches(self.position, &batch, &mut outline_at)? {
+            return Ok(None);
+        }
+        let is_whole = self.parsed(&batch)?.is_ok();
+        if !is_whole {
+            chain.count(batch.bytes as u64);
+        }
+        Ok(is_whole.then_some(batch.base_offset))
     }
 
-    /// Is what follows a batch here the one that should, or the end? If that one is damaged, the
-    /// one behind it says so.
-    fn is_followed(&mut self, batch: &Outline) -> io::Result<bool> {
-        let Segment { next: last, bytes: end, .. } = *self.located.segment;
-        if batch.next_offset == last {
-            return Ok(self.position + batch.bytes as u64 == end);
-        }
-        let behind = self.position + batch.bytes as u64;
-        let Some(next) = self.outline_at(behind)? else { return Ok(false) };
-        if next.base_offset == batch.next_offset {
-            return Ok(true);
-        }
-        let behind = behind + next.bytes as u64;
-        let later = |found: Outline| (batch.next_offset + 1..last).contains(&found.base_offset);
-        Ok(behind == end || self.outline_at(behind)?.is_some_and(later))
-    }
-
-    /// The header at a position that need not be in memory.
-    fn outline_at(&self, position: u64) -> io::Result<Option<Outline>> {
+    /// The header at a position, from bytes of the file that are in memory or are then.
+    fn outline_at(
+        &self,
+        position: u64,
+        (start, bytes): &mut (u64, Bytes),
+    ) -> io::Result<Option<Outline>> {
         if position + BATCH_HEADER_BYTES as u64 > self.end {
             return Ok(None);
         }
-        let place = usize::try_from(position - self.position).ok();
-        let known = place.and_then(|place| self.bytes.get(place..place + BATCH_HEADER_BYTES));
-        if let Some(header) = known {
-            return Ok(Batch::outline(header));
+        let header = |start: u64, bytes: &Bytes| {
+            let place = usize::try_from(position.checked_sub(start)?).ok()?;
+            bytes.get(place..place.checked_add(BATCH_HEADER_BYTES)?).map(Batch::outline)
+        };
+        if let Some(outline) = header(*start, bytes) {
+            return Ok(outline);
         }
+        let length = usize::try_from(PEEK_BYTES.min(self.end - position)).unwrap_or(usize::MAX);
         let meter = &self.located.archive.meter;
-        let (header, _) = meter.read_around(&*self.file, BATCH_HEADER_BYTES, position)?;
-        Ok(Batch::outline(&header))
+        let (read, _) = meter.read_around(&*self.file, length, position)?;
+        (*start, *bytes) = (position, Bytes::from(read));
+        Ok(Batch::outline(bytes))
     }
 
     /// As [`have`](Self::have), for a search that goes on from here step by step.

@@ -85,6 +85,14 @@ impl Sieves {
         }
     }
 
+    /// Where blocks begin and end: position and offset.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.runs.iter().flat_map(|run| {
+            let ends = run.blocks.iter().map(|block| (block.end, block.next));
+            std::iter::once((run.position, run.base)).chain(ends)
+        })
+    }
+
     /// The block with this offset.
     pub(crate) fn block_at(&self, offset: u64) -> Option<Block> {
         let run = self.runs.get(self.run_at(offset)?)?;

@@ -215,12 +215,15 @@ fn a_segment_that_is_cut_short_serves_what_is_left() {
 fn a_batch_inside_the_payload_of_a_damaged_one_is_not_served_and_hides_nothing() {
     // Payload, magic, length, base offset.
     for at in [300, 16, 11, 7] {
-        for forged in [22, 45, 49] {
+        for (forged, links) in [(22, 1), (45, 1), (49, 1), (22, 2), (21, 5), (40, 9)] {
             let disk = SimDisk::new(5);
             let (store, _) = open(disk.clone()).expect("opens");
             for n in 0..50 {
-                let inner = batch("forged");
-                let inner = [&inner.prefix(forged)[..], &inner.tail()].concat();
+                let link = |n: u64| {
+                    let inner = batch("forged");
+                    [&inner.prefix(forged + n)[..], &inner.tail()].concat()
+                };
+                let inner = (0..links).flat_map(link).collect::<Vec<_>>();
                 let mut builder = BatchBuilder::new();
                 let value = [&inner[..], &[b'x'; 300]].concat();
                 builder.push(1_000, Some(b"a/b"), Some(&value), &[]);
@@ -236,7 +239,7 @@ fn a_batch_inside_the_payload_of_a_damaged_one_is_not_served_and_hides_nothing()
             let (store, _) = open(disk.clone()).expect("opens");
             let offsets: Vec<_> = served(&store).iter().map(|(offset, _)| *offset).collect();
             let expected: Vec<_> = (0..50).filter(|n| *n != 20).collect();
-            assert_eq!(offsets, expected, "a bit of byte {at}, forged: {forged}");
+            assert_eq!(offsets, expected, "a bit of byte {at}, forged: {links} from {forged}");
             let (count, named) = store.quarantined();
             assert_eq!((count, named[0].from, named[0].to), (1, 20, 21));
             drop(store);
@@ -272,6 +275,27 @@ fn a_good_batch_between_two_damaged_ones_is_served_and_outlives_a_repair() {
             Repair::begin(disk.restart(KEEP, 1)).and_then(|repair| repair.plan()).expect("planned");
         assert_eq!(lost(&plan), [(5, 6), (7, 8)], "{first}, {second}");
     }
+}
+
+#[test]
+fn two_lost_headers_cost_no_more_than_lies_between_two_places_that_are_known() {
+    let wide = || crate::StoreOptions { segment_bytes_max: 64 << 10, ..options() };
+    let disk = SimDisk::new(5);
+    let (store, _) = Store::open(disk.clone(), wide()).expect("opens");
+    for n in 0..300 {
+        put(&store, 0, &format!("record {:02}", n % 100)).expect("committed");
+    }
+    drop(store);
+    let disk = disk.restart(KEEP, 1);
+    // Sieves name a place every 16 KiB at least, which is 204 batches.
+    [5, 290].iter().for_each(|n| disk.flip(FIRST_SEGMENT, n * BATCH_BYTES + 16, 8));
+    let (store, _) = Store::open(disk.clone(), wide()).expect("opens");
+    let offsets: Vec<_> = served(&store).iter().map(|(offset, _)| *offset).collect();
+    assert_eq!(offsets, (0..300).filter(|n| ![5, 290].contains(n)).collect::<Vec<_>>());
+    drop(store);
+    let plan =
+        Repair::begin(disk.restart(KEEP, 1)).and_then(|repair| repair.plan()).expect("planned");
+    assert_eq!(lost(&plan), [(5, 6), (290, 291)]);
 }
 
 #[test]

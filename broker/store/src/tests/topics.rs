@@ -172,7 +172,9 @@ fn a_filter_finds_behind_a_damaged_batch_what_a_reader_of_everything_finds() {
         assert!(sealed.len() > 5, "{sealed:?}");
         for name in sealed {
             let places = batches(&disk, name);
-            [2, 9].iter().for_each(|batch| disk.flip(name, places[*batch] + at, 2));
+            [(2, at), (9, 63)]
+                .iter()
+                .for_each(|(batch, at)| disk.flip(name, places[*batch] + at, 2));
         }
         let (store, _) = Store::open(disk, options.clone()).expect("opens");
         let served = served(&store);
