@@ -44,7 +44,7 @@ pub(super) async fn answer(
             reply(call, body, async |request| create_topics::answer(context, &request)).await
         }
         ApiKey::DeleteRecords => {
-            reply(call, body, async |request| delete_records::answer(context, &request)).await
+            reply(call, body, async |request| delete_records::answer(context, &request).await).await
         }
         ApiKey::DeleteTopics => {
             reply(call, body, async |request| delete_topics::answer(context, call, &request)).await

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use tidewire_proto::id::PartitionId;
 
 use crate::partition::Partition;
-use crate::stream::{LayoutEnd, RowKey, Stream, StreamRow, name_is_legal};
+use crate::stream::{Edge, RowKey, Stream, StreamRow, name_is_legal};
 
 /// More partitions than this are a mistake, or a row that nobody wrote.
 pub(crate) const PARTITIONS_MAX: usize = 1 << 20;
@@ -25,6 +25,8 @@ struct State {
     rows: BTreeMap<String, StreamRow>,
     /// By stream, number of the layout, index of the partition.
     ends: BTreeMap<(String, u32, u32), u64>,
+    /// By stream and index of the partition; may be known before the partition is.
+    starts: BTreeMap<(String, u32), u64>,
     /// By number.
     partitions: Vec<Option<Arc<Partition>>>,
 }
@@ -65,17 +67,39 @@ impl Catalog {
             (RowKey::Stream(name), Some(value)) if name_is_legal(name) => {
                 let row = StreamRow::decode(value).ok_or_else(unknown)?;
                 state.register(name, &row)?;
+                let indexes = 0..u32::try_from(row.partitions.len()).unwrap_or(u32::MAX);
                 state.rows.insert(name.to_owned(), row);
+                indexes.for_each(|index| state.begin(name, index));
                 state.publish(name);
             }
             (RowKey::End { name, layout, index }, Some(value)) => {
-                let LayoutEnd(end) = LayoutEnd::decode(value).ok_or_else(unknown)?;
+                let Edge(end) = Edge::decode(value).ok_or_else(unknown)?;
                 state.ends.insert((name.to_owned(), layout, index), end);
                 state.publish(name);
+            }
+            (RowKey::Start { name, index }, Some(value)) => {
+                let Edge(start) = Edge::decode(value).ok_or_else(unknown)?;
+                state.starts.insert((name.to_owned(), index), start);
+                state.begin(name, index);
             }
             _ => return Err(unknown()),
         }
         Ok(())
+    }
+
+    /// Partitions that begin behind their end: their records are not where they should be.
+    pub(crate) fn unreached(&self) -> Option<PartitionId> {
+        let mut partitions = self.partitions().into_iter();
+        partitions.find(|partition| !partition.reaches_its_start()).map(|it| it.id)
+    }
+
+    /// The stream that has this partition, and the partition's index there.
+    pub(crate) fn place_of(&self, id: PartitionId) -> Option<(Stream, u32)> {
+        let streams = self.streams();
+        streams.iter().find_map(|stream| {
+            let index = stream.partitions.iter().position(|known| *known == id)?;
+            Some((stream.clone(), u32::try_from(index).ok()?))
+        })
     }
 
     /// A stream of which rows are missing.
@@ -101,6 +125,16 @@ impl State {
             partition.set_durability(row.config.durability);
         }
         Ok(())
+    }
+
+    /// Have a partition begin where its row says, if both are known.
+    fn begin(&self, name: &str, index: u32) {
+        let Some(start) = self.starts.get(&(name.to_owned(), index)) else { return };
+        let Some(row) = self.rows.get(name) else { return };
+        let place = row.partitions.get(index as usize).map(|id| id.0 as usize);
+        if let Some(Some(partition)) = place.and_then(|place| self.partitions.get(place)) {
+            partition.delete_below(*start);
+        }
     }
 
     /// Show the stream as its rows say, if all of them are there.

@@ -96,7 +96,7 @@ fn checkpoint(engine: &Engine, full: &FullFile) -> Result<(), Stop> {
             sift,
         };
         let grown = segment::append(sources, &partition, &placed)?;
-        let (id, (start, _)) = (partition.id, partition.bounds());
+        let (id, start) = (partition.id, partition.segments_start());
         manifest.partitions.push(PartitionRow { id, start, end: last.next });
         manifest.segments.extend(grown.iter().map(|grown| row(id, &grown.segment)));
         moved.push((partition, grown));

@@ -25,6 +25,7 @@ pub(crate) fn find(
     limit: usize,
 ) -> Result<Found, ReadError> {
     let partition = engine.catalog.partition(id).ok_or(ReadError::UnknownPartition)?;
+    partition.check(from)?;
     let filter = filter.without_share();
     let topic = only_topic(filter);
     let mut found = Found { offsets: Vec::new(), next: from };
@@ -65,6 +66,7 @@ pub(crate) fn read_matching(
     bytes_max: usize,
 ) -> Result<Slice, ReadError> {
     let partition = engine.catalog.partition(id).ok_or(ReadError::UnknownPartition)?;
+    partition.check(from)?;
     let filter = filter.without_share();
     let topic = only_topic(filter);
     let mut from = from;

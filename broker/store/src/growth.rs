@@ -7,7 +7,7 @@ use tidewire_proto::record::BatchBuilder;
 use crate::catalog::{Catalog, PARTITIONS_MAX};
 use crate::commit::{Append, Commit, CommitError, OffsetOf, TableChange};
 use crate::options::StreamOptions;
-use crate::stream::{KeyRule, LayoutEnd, RowKey, StreamConfig, StreamRow, name_is_legal};
+use crate::stream::{Edge, KeyRule, RowKey, StreamConfig, StreamRow, name_is_legal};
 use crate::table::Table;
 
 /// A stream grows at most this often.
@@ -99,9 +99,9 @@ pub(crate) fn growth(
         let mut mark = BatchBuilder::new();
         mark.push(now_ms, Some(&MARK_KEY), Some(&layout.to_be_bytes()), &[]);
         let key = RowKey::End { name, layout, index }.encode();
-        let value = Some(LayoutEnd(0).encode());
+        let value = Some(Edge(0).encode());
         let append = commit.appends.len();
-        let offset_of = Some(OffsetOf { append, at: LayoutEnd::AT });
+        let offset_of = Some(OffsetOf { append, at: Edge::AT });
         commit.changes.push(TableChange {
             table: Table::Streams,
             key,

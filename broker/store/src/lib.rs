@@ -11,6 +11,7 @@ mod checkpoint;
 mod clock;
 mod commit;
 mod compact;
+mod deletion;
 pub mod disk;
 mod engine;
 mod error;

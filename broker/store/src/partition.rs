@@ -97,7 +97,10 @@ pub(crate) struct Partition {
 
 #[derive(Debug, Default)]
 struct State {
+    /// The first offset of the segments there are, or could be.
     start: u64,
+    /// What lies before is no more, whether or not it is in a segment yet.
+    deleted_below: u64,
     end: u64,
     recent: VecDeque<StoredBatch>,
     placed: VecDeque<Placed>,
@@ -127,13 +130,32 @@ impl Partition {
         if let Some((_, before)) = segments.split_last_mut() {
             before.iter_mut().for_each(|segment| segment.sealed = true);
         }
-        *self.state.write() = State { start, end, segments, ..State::default() };
+        let mut state = self.state.write();
+        let deleted_below = state.deleted_below;
+        *state = State { start, deleted_below, end, segments, ..State::default() };
     }
 
     /// First offset, and the offset behind the last record.
     pub(crate) fn bounds(&self) -> (u64, u64) {
         let state = self.state.read();
-        (state.start, state.end)
+        (state.first(), state.end)
+    }
+
+    /// Where its segments begin: what lies between that and its first offset is still to go.
+    pub(crate) fn segments_start(&self) -> u64 {
+        self.state.read().start
+    }
+
+    /// From now on nobody reads what lies before this offset; for ever.
+    pub(crate) fn delete_below(&self, offset: u64) {
+        let mut state = self.state.write();
+        state.deleted_below = state.deleted_below.max(offset);
+    }
+
+    /// Does it end behind what was deleted? While the log is read anew it may not.
+    pub(crate) fn reaches_its_start(&self) -> bool {
+        let state = self.state.read();
+        state.deleted_below <= state.end
     }
 
     /// A batch became durable at the end, and stays in memory for a while if it is given.
@@ -270,13 +292,15 @@ impl Partition {
         self.state.read().recent_slice(from, bytes_max)
     }
 
+    /// Is there, or will be, a record with this offset?
+    pub(crate) fn check(&self, offset: u64) -> Result<(), ReadError> {
+        self.state.read().check(offset)
+    }
+
     /// Where the batches from `from` on are, up to about `bytes_max`.
     pub(crate) fn locate(&self, from: u64, bytes_max: usize) -> Result<Place, ReadError> {
         let state = self.state.read();
-        if from < state.start || from > state.end {
-            let (start, end) = (state.start, state.end);
-            return Err(ReadError::OutOfRange { offset: from, start, end });
-        }
+        state.check(from)?;
         if let Some(slice) = state.recent_slice(from, bytes_max) {
             return Ok(Place::Here(slice));
         }
@@ -298,7 +322,7 @@ impl Partition {
     /// Where the first record at or behind `from` that is not older than this can be.
     pub(crate) fn locate_time(&self, from: u64, timestamp_ms: i64) -> TimePlace {
         let state = self.state.read();
-        let from = from.max(state.start);
+        let from = from.max(state.first());
         let index = state.segments.partition_point(|segment| segment.next <= from);
         let young = |max_timestamp: i64| max_timestamp >= timestamp_ms;
         let mut segments = state.segments[index..].iter();
@@ -315,6 +339,19 @@ impl Partition {
 }
 
 impl State {
+    /// The first offset that is there.
+    fn first(&self) -> u64 {
+        self.start.max(self.deleted_below.min(self.end))
+    }
+
+    fn check(&self, offset: u64) -> Result<(), ReadError> {
+        let (start, end) = (self.first(), self.end);
+        match (start..=end).contains(&offset) {
+            true => Ok(()),
+            false => Err(ReadError::OutOfRange { offset, start, end }),
+        }
+    }
+
     fn sieves_at(&self, offset: u64) -> Option<(Segment, Arc<Sieves>)> {
         let index = self.segments.partition_point(|segment| segment.next <= offset);
         let segment = self.segments.get(index).filter(|segment| segment.base <= offset)?;
@@ -336,7 +373,8 @@ impl State {
         if from == self.end {
             return Some(self.slice(Vec::new(), from));
         }
-        if from > self.end || self.recent.front()?.base_offset > from {
+        let is_here = (self.first()..=self.end).contains(&from);
+        if !is_here || self.recent.front()?.base_offset > from {
             return None;
         }
         let index = self.recent.partition_point(|stored| stored.next_offset() <= from);
@@ -365,6 +403,6 @@ impl State {
 
     fn slice(&self, batches: Vec<StoredBatch>, from: u64) -> Slice {
         let next = batches.last().map_or(from, StoredBatch::next_offset);
-        Slice { batches, next, start: self.start, end: self.end }
+        Slice { batches, next, start: self.first(), end: self.end }
     }
 }

@@ -169,7 +169,12 @@ pub(crate) fn load_streams(engine: &Engine) -> Result<(), OpenError> {
 /// those that one commit wrote: ask only when the log has been read.
 pub(crate) fn check_streams(engine: &Engine) -> Result<(), OpenError> {
     let lacks = |name| Err(damaged_tables(format!("a row of stream {name} is missing")));
-    engine.catalog.incomplete().map_or(Ok(()), lacks)
+    engine.catalog.incomplete().map_or(Ok(()), lacks)?;
+    let falls_short = |id: PartitionId| {
+        let what = format!("partition {} ends before what was deleted of it", id.0);
+        Err(damaged_tables(what))
+    };
+    engine.catalog.unreached().map_or(Ok(()), falls_short)
 }
 
 pub(crate) fn restore_partitions(engine: &Engine, manifest: Manifest) -> Result<(), OpenError> {

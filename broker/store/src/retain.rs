@@ -93,6 +93,38 @@ fn bytes_of(engine: &Engine, stream: &Stream) -> u64 {
     partitions.map(|partition| partition.bytes()).sum()
 }
 
+/// Remove the segments of these partitions that lie wholly before what is to stay. What cannot be
+/// removed now goes when the rule is applied the next time.
+pub(crate) fn clear(engine: &Engine, ids: &[PartitionId]) {
+    let mut gone = Vec::new();
+    let deleted = {
+        let _alone = engine.sealer.arranging();
+        let mut holdings = Vec::new();
+        let mut verdict = Verdict::default();
+        for stream in engine.catalog.streams().iter() {
+            holdings.extend(self::holdings(engine, stream));
+        }
+        holdings.retain(|holding| ids.contains(&holding.id));
+        for holding in &holdings {
+            let before = holding.segments.iter().take_while(|it| it.next <= holding.start);
+            verdict.delete.push(before.count());
+        }
+        delete(engine, &holdings, &verdict, &mut gone)
+    };
+    remove_files(engine, gone);
+    for Deleted { partition, from, to, bytes, .. } in deleted {
+        tracing::info!(partition = partition.0, from, to, bytes, "segments of deleted records");
+    }
+}
+
+fn remove_files(engine: &Engine, gone: Vec<(PartitionId, Segment)>) {
+    for (id, segment) in gone {
+        if let Some(partition) = engine.catalog.partition(id) {
+            segment::remove(&*engine.disk, &partition, &segment);
+        }
+    }
+}
+
 fn retain_stream(engine: &Engine, stream: &Stream, now_ms: i64) -> RetentionReport {
     let mut gone = Vec::new();
     let (mut deleted, forecast, verdict) = {
@@ -108,11 +140,7 @@ fn retain_stream(engine: &Engine, stream: &Stream, now_ms: i64) -> RetentionRepo
     // Perhaps not all went that should have.
     let bytes = bytes_of(engine, stream);
     engine.holds.looked_at(&stream.name, bytes);
-    for (id, segment) in gone {
-        if let Some(partition) = engine.catalog.partition(id) {
-            segment::remove(&*engine.disk, &partition, &segment);
-        }
-    }
+    remove_files(engine, gone);
     for one in &mut deleted {
         one.lost_to = engine.holds.behind(one.partition, one.to);
         let Deleted { partition, from, to, bytes, lost_to } = one;
@@ -135,9 +163,9 @@ fn holdings(engine: &Engine, stream: &Stream) -> Vec<Holding> {
     let partitions = ids.filter_map(|id| engine.catalog.partition(*id));
     let holding = |partition: std::sync::Arc<crate::partition::Partition>| {
         let (segments, open_bytes) = partition.holding();
-        let held_from = lowest.get(&partition.id).copied();
-        let (_, end) = partition.bounds();
-        Holding { id: partition.id, segments, open_bytes, end, held_from }
+        let (start, end) = partition.bounds();
+        let held_from = lowest.get(&partition.id).map(|held| start.max(*held));
+        Holding { id: partition.id, segments, open_bytes, start, end, held_from }
     };
     partitions.map(holding).collect()
 }

@@ -13,6 +13,8 @@ pub(crate) struct Holding {
     pub(crate) segments: Vec<Segment>,
     /// Bytes that are in no segment yet.
     pub(crate) open_bytes: u64,
+    /// The first offset that is to stay, if it were for those who delete by order.
+    pub(crate) start: u64,
     /// The offset behind the last record.
     pub(crate) end: u64,
     /// The first offset that some reader has not read.
@@ -95,7 +97,11 @@ impl Deciding<'_> {
 
     fn is_due(&self, index: usize) -> bool {
         let over = self.rule.bytes.is_some_and(|limit| self.bytes > limit);
-        self.front(index).is_some_and(|segment| self.is_old(segment) || (over && segment.sealed))
+        let start = self.stream[index].start;
+        let is_due = |segment: &Segment| {
+            segment.next <= start || self.is_old(segment) || (over && segment.sealed)
+        };
+        self.front(index).is_some_and(is_due)
     }
 
     fn is_old(&self, segment: &Segment) -> bool {
@@ -164,7 +170,7 @@ mod tests {
         };
         let segments: Vec<_> = (0..).zip(timestamps).map(segment).collect();
         let end = segments.len() as u64 * 10 + 5;
-        Holding { id: PartitionId(0), segments, open_bytes: 50, end, held_from }
+        Holding { id: PartitionId(0), segments, open_bytes: 50, start: 0, end, held_from }
     }
 
     fn rule(
@@ -215,6 +221,15 @@ mod tests {
         assert_eq!((verdict.held_bytes, verdict.loses_in_ms), (200, None));
         let stream = [holding(&[1, 2, 3], Some(30))];
         check(&rule(Some(10), None, MAX, OnLimit::Refuse), &stream, &[3]);
+    }
+
+    #[test]
+    fn what_was_deleted_by_order_goes_whatever_its_age() {
+        let deleted = |start| [Holding { start, ..holding(&[1, 2, 3], Some(start)) }];
+        let endless = Retention::default();
+        check(&endless, &deleted(9), &[0]);
+        check(&endless, &deleted(10), &[1]);
+        check(&endless, &deleted(35), &[3]);
     }
 
     #[test]

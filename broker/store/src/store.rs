@@ -11,6 +11,7 @@ use tidewire_proto::topic::TopicFilter;
 
 use crate::checkpoint;
 use crate::commit::{Commit, CommitError, Follower, Offsets, Outcome, Reply, ReplyTo};
+use crate::deletion;
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::error::{CloseError, OpenError};
@@ -41,6 +42,8 @@ pub(crate) struct Inner {
     threads: Mutex<Option<Threads>>,
     /// Counts changes to streams; held while one is made.
     layouts: RwLock<u64>,
+    /// Held while records are deleted by order: a row may not say less than the one before it.
+    deleting: Mutex<()>,
 }
 
 struct Threads {
@@ -58,12 +61,13 @@ impl Store {
     ) -> Result<(Self, RecoveryReport), OpenError> {
         let threaded = options.threads;
         let (engine, writer, report) = recover(disk, options)?;
+        let (layouts, deleting) = (RwLock::new(0), Mutex::new(()));
         let inner = if threaded {
             let threads = Mutex::new(Some(start(&engine, writer)?));
-            Inner { engine, inline: None, threads, layouts: RwLock::new(0) }
+            Inner { engine, inline: None, threads, layouts, deleting }
         } else {
             let (inline, threads) = (Some(Mutex::new(writer)), Mutex::new(None));
-            Inner { engine, inline, threads, layouts: RwLock::new(0) }
+            Inner { engine, inline, threads, layouts, deleting }
         };
         let store = Self { inner: Arc::new(inner) };
         // Without threads nobody else makes room in the write-ahead log for the first commit.
@@ -81,7 +85,8 @@ impl Store {
         let is_new = engine.options.streams.iter().any(is_missing);
         let inline = is_new.then(|| Mutex::new(writer));
         let (threads, layouts) = (Mutex::new(None), RwLock::new(0));
-        let store = Self { inner: Arc::new(Inner { engine, inline, threads, layouts }) };
+        let inner = Inner { engine, inline, threads, layouts, deleting: Mutex::new(()) };
+        let store = Self { inner: Arc::new(inner) };
         store.turn();
         store.create_missing_streams().map_err(OpenError::Streams)?;
         Ok(store)
@@ -304,6 +309,21 @@ impl Store {
         let mut version = self.inner.layouts.write();
         let commit = growth::growth(&self.inner.engine.catalog, name, count, now_ms)?;
         self.change_streams(commit, &mut version)
+    }
+
+    /// Delete what lies before these offsets, and never show it again: durable when this returns.
+    /// Offsets behind the end mean the end; those before the first mean nothing. Readers that have
+    /// not read it are not waited for. Waits for a commit, and works on disk.
+    pub fn delete_below(&self, offsets: &[(PartitionId, u64)]) -> Result<(), CommitError> {
+        let _alone = self.inner.deleting.lock();
+        let commit = deletion::deletion(&self.inner.engine.catalog, offsets)?;
+        if commit.changes.is_empty() {
+            return Ok(());
+        }
+        self.commit_internal(commit)?;
+        let ids: Vec<PartitionId> = offsets.iter().map(|(id, _)| *id).collect();
+        retain::clear(&self.inner.engine, &ids);
+        Ok(())
     }
 
     /// Changes with every change to a stream. Ask for it before [`streams`](Self::streams).

@@ -7,7 +7,7 @@ use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::Layout;
 
 pub use config::{Compression, Durability, KeyRule, OnLimit, Retention, StreamConfig};
-pub(crate) use row::{LayoutEnd, RowKey, StreamRow};
+pub(crate) use row::{Edge, RowKey, StreamRow};
 
 /// A named, partitioned part of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ mod bounds;
 mod compact;
 mod crash;
 mod damage;
+mod deletion;
 mod growth;
 mod harness;
 mod log;

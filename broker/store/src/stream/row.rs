@@ -6,6 +6,9 @@
 //!
 //! Key `name 0 layout u32 partition u32` (big-endian): `version u8 = 1 | end u64`, where an older
 //! layout ended in one of its partitions.
+//!
+//! Key `name 0 partition u32` (big-endian): `version u8 = 1 | start u64`, the first offset of one
+//! of its partitions, where records before it were deleted by order.
 
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::Layout;
@@ -15,7 +18,7 @@ use super::config::{Compression, Durability, KeyRule, OnLimit, Retention, Stream
 const VERSION: u8 = 2;
 /// Written by the first builds: durability and partitions.
 const VERSION_FIRST: u8 = 1;
-const END_VERSION: u8 = 1;
+const EDGE_VERSION: u8 = 1;
 
 /// What a key of the table names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,11 @@ pub(crate) enum RowKey<'a> {
         layout: u32,
         index: u32,
     },
+    /// Where the partition of that index begins, because somebody deleted what lay before.
+    Start {
+        name: &'a str,
+        index: u32,
+    },
 }
 
 impl<'a> RowKey<'a> {
@@ -36,6 +44,9 @@ impl<'a> RowKey<'a> {
             return Some(Self::Stream(str::from_utf8(key).ok()?));
         };
         let name = str::from_utf8(&key[..at]).ok()?;
+        if let Ok(index) = <[u8; 4]>::try_from(&key[at + 1..]) {
+            return Some(Self::Start { name, index: u32::from_be_bytes(index) });
+        }
         let (layout, rest) = key[at + 1..].split_first_chunk()?;
         let index: &[u8; 4] = rest.try_into().ok()?;
         let (layout, index) = (u32::from_be_bytes(*layout), u32::from_be_bytes(*index));
@@ -45,27 +56,29 @@ impl<'a> RowKey<'a> {
     pub(crate) fn encode(self) -> Box<[u8]> {
         match self {
             Self::Stream(name) => name.as_bytes().into(),
-            Self::End { name, layout, index } => {
-                let mut key = name.as_bytes().to_vec();
-                key.push(0);
-                key.extend_from_slice(&layout.to_be_bytes());
-                key.extend_from_slice(&index.to_be_bytes());
-                key.into()
-            }
+            Self::End { name, layout, index } => key(name, &[layout, index]),
+            Self::Start { name, index } => key(name, &[index]),
         }
     }
 }
 
-/// The row of an end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LayoutEnd(pub(crate) u64);
+fn key(name: &str, numbers: &[u32]) -> Box<[u8]> {
+    let mut key = name.as_bytes().to_vec();
+    key.push(0);
+    numbers.iter().for_each(|number| key.extend_from_slice(&number.to_be_bytes()));
+    key.into()
+}
 
-impl LayoutEnd {
+/// The row of an end, or of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Edge(pub(crate) u64);
+
+impl Edge {
     /// Where in the row the number lies.
     pub(crate) const AT: usize = 1;
 
     pub(crate) fn encode(self) -> Box<[u8]> {
-        let mut row = vec![END_VERSION];
+        let mut row = vec![EDGE_VERSION];
         row.extend_from_slice(&self.0.to_le_bytes());
         row.into()
     }
@@ -73,7 +86,7 @@ impl LayoutEnd {
     pub(crate) fn decode(row: &[u8]) -> Option<Self> {
         let (&[version], end) = row.split_first_chunk()?;
         let end = u64::from_le_bytes(end.try_into().ok()?);
-        (version == END_VERSION).then_some(Self(end))
+        (version == EDGE_VERSION).then_some(Self(end))
     }
 }
 
@@ -244,7 +257,7 @@ impl<'a> Rest<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LayoutEnd, RowKey, StreamRow};
+    use super::{Edge, RowKey, StreamRow};
     use tidewire_proto::id::PartitionId;
 
     use super::super::config::{
@@ -306,7 +319,9 @@ mod tests {
         assert_eq!(RowKey::parse(b"plant"), Some(RowKey::Stream("plant")));
         assert_eq!(RowKey::parse(b"plant\0\0"), None);
         assert!(*end.encode() > b"plant"[..]);
-        assert_eq!(LayoutEnd::decode(&LayoutEnd(8).encode()), Some(LayoutEnd(8)));
-        assert_eq!(LayoutEnd::decode(&[2; 9]), None);
+        let start = RowKey::Start { name: "plant", index: 7 };
+        assert_eq!(RowKey::parse(&start.encode()), Some(start));
+        assert_eq!(Edge::decode(&Edge(8).encode()), Some(Edge(8)));
+        assert_eq!(Edge::decode(&[2; 9]), None);
     }
 }
