@@ -14,6 +14,7 @@ mod out;
 mod readers;
 mod refusal;
 mod request;
+mod shares;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use request::{
 
 use group::{Group, State};
 use member::bytes_of;
+use offsets::all_bytes;
 use out::{Out, Then};
 use readers::Readers;
 
@@ -87,7 +89,7 @@ impl Groups {
 
     /// Somebody joins. The answer comes when the members agree.
     pub fn join(&mut self, name: &Arc<str>, ticket: Ticket, join: &Join, now: Moment) {
-        if let Err(why) = self.check_join(name, join) {
+        if let Err(why) = self.check_join(name, join, now) {
             return self.out.refuse(ticket, why);
         }
         let limits = self.limits;
@@ -98,6 +100,10 @@ impl Groups {
     /// A member asks what it reads. The answer comes when the leader has said it.
     pub fn sync(&mut self, name: &Arc<str>, ticket: Ticket, sync: &Sync, now: Moment) {
         let limits = self.limits;
+        let more = self.all.get(name).map_or(0, |group| group.assigned_more(sync));
+        if more > 0 && !self.has_room(more) {
+            return self.out.refuse(ticket, Refusal::Full);
+        }
         let asked =
             self.with(name, now, |group, out| group.sync((ticket, sync), now, &limits, out));
         if asked.is_none() {
@@ -144,8 +150,8 @@ impl Groups {
         if is_larger && (after > limits.group_bytes_max || !self.has_room(more)) {
             return Err(Refusal::Full);
         }
-        if is_new && self.all.len() >= limits.groups_max {
-            return Err(Refusal::Full);
+        if is_new {
+            self.make_place(now)?;
         }
         if self.found_or_made(name, now).is_ending {
             return Err(Refusal::NotStored);
@@ -177,11 +183,13 @@ impl Groups {
         wanted: Vec<Wanted>,
         now: Moment,
     ) {
-        let written: usize = wanted.iter().map(|one| one.metadata.len()).sum();
-        let room = written == 0 || self.has_room(written);
-        let checked = if room { Ok(()) } else { Err(Refusal::MetadataTooLarge) };
-        if let Err(why) = checked.and_then(|()| self.check_commit(name, caller)) {
+        let checked = self.check_room(name, &wanted);
+        if let Err(why) = checked.and_then(|()| self.check_commit(name, caller, now)) {
             return self.out.refuse(ticket, why);
+        }
+        if wanted.is_empty() && !self.all.contains_key(name) {
+            // No group is made for nothing.
+            return self.out.answer(ticket, Answer::Done);
         }
         self.found_or_made(name, now);
         self.with(name, now, |group, out| group.commit((ticket, caller), wanted, now, out));
@@ -198,13 +206,10 @@ impl Groups {
         wanted: &[Wanted],
         now: Moment,
     ) -> Result<(), Refusal> {
-        let written: usize = wanted.iter().map(|one| one.metadata.len()).sum();
-        if written > 0 && !self.has_room(written) {
-            return Err(Refusal::MetadataTooLarge);
-        }
+        self.check_room(name, wanted)?;
         // Older clients do not say which member they are.
         let is_nobody = caller.generation < 0 && caller.member.is_empty();
-        match self.check_commit(name, caller) {
+        match self.check_commit(name, caller, now) {
             Ok(()) if is_nobody && caller.instance.is_none() => Ok(()),
             Ok(()) => {
                 let checked = self.with(name, now, |group, _| group.check_alive(caller, now));
@@ -397,7 +402,7 @@ impl Groups {
         })
     }
 
-    fn check_join(&self, name: &Arc<str>, join: &Join) -> Result<(), Refusal> {
+    fn check_join(&mut self, name: &str, join: &Join, now: Moment) -> Result<(), Refusal> {
         let Limits { session_ms_min, session_ms_max, id_bytes_max, .. } = self.limits;
         self.check_name(name)?;
         let ids = [&join.client_id, &join.member, &join.protocol_type];
@@ -411,27 +416,71 @@ impl Groups {
             return Err(Refusal::InvalidSessionTimeout);
         }
         let group = self.all.get(name);
-        let is_member = group.is_some_and(|group| group.known(join).is_some());
-        if !is_member && !self.has_room(bytes_of(&join.protocols)) {
+        let known = group.and_then(|group| group.known(join));
+        let own = known.map_or(0, |member| bytes_of(&member.protocols));
+        // Who says no more than before stays.
+        let more = bytes_of(&join.protocols).saturating_sub(own);
+        if (known.is_none() || more > 0) && !self.has_room(more) {
             return Err(Refusal::Full);
         }
         match group {
             Some(group) if group.is_ending => Err(Refusal::NotStored),
             Some(_) => Ok(()),
             None if !join.member.is_empty() => Err(Refusal::UnknownMember),
-            None if self.all.len() >= self.limits.groups_max => Err(Refusal::Full),
-            None => Ok(()),
+            None => self.make_place(now),
         }
     }
 
-    fn check_commit(&self, name: &Arc<str>, caller: &Caller) -> Result<(), Refusal> {
+    fn check_commit(&mut self, name: &str, caller: &Caller, now: Moment) -> Result<(), Refusal> {
         self.check_name(name)?;
         match self.all.get(name) {
             Some(group) if group.is_ending => Err(Refusal::NotStored),
             Some(_) => Ok(()),
             None if caller.generation >= 0 => Err(Refusal::IllegalGeneration),
-            None if self.all.len() >= self.limits.groups_max => Err(Refusal::Full),
-            None => Ok(()),
+            None => self.make_place(now),
+        }
+    }
+
+    /// Place for one group more: those that hold nothing make room, or begin to.
+    fn make_place(&mut self, now: Moment) -> Result<(), Refusal> {
+        if self.all.len() < self.limits.groups_max {
+            return Ok(());
+        }
+        let nothing = self.all.values().filter(|group| group.is_nothing());
+        let nothing: Vec<_> = nothing.map(|group| Arc::clone(&group.name)).collect();
+        nothing.iter().for_each(|name| self.drop_group(name));
+        if self.all.len() < self.limits.groups_max {
+            return Ok(());
+        }
+        if self.all.values().any(|group| group.is_ending) {
+            return Err(Refusal::NotStored);
+        }
+        let unused = self.all.values().filter(|group| group.is_unused());
+        let oldest = unused.min_by_key(|group| group.since_ms).map(|group| Arc::clone(&group.name));
+        let Some(oldest) = oldest else { return Err(Refusal::Full) };
+        self.with(&oldest, now, |group, out| group.end(None, out));
+        // Once that is stored there is place.
+        Err(Refusal::NotStored)
+    }
+
+    fn drop_group(&mut self, name: &Arc<str>) {
+        let Some(group) = self.all.remove(name) else { return };
+        if let Some(at) = group.scheduled {
+            self.agenda.remove(&(at, Arc::clone(name)));
+        }
+        self.held = self.held.saturating_sub(group.counted);
+    }
+
+    /// Whether these offsets fit. Whoever has an offset of a place can always move it.
+    fn check_room(&self, name: &str, wanted: &[Wanted]) -> Result<(), Refusal> {
+        let group = self.all.get(name);
+        let more = group.map_or_else(|| all_bytes(wanted), |it| it.offsets_more(wanted));
+        if more == 0 || self.has_room(more) {
+            return Ok(());
+        }
+        match wanted.iter().any(|one| !one.metadata.is_empty()) {
+            true => Err(Refusal::MetadataTooLarge),
+            false => Err(Refusal::NoRoom),
         }
     }
 
@@ -440,7 +489,11 @@ impl Groups {
         self.held.saturating_add(bytes) <= self.limits.bytes_max
     }
 
-    fn check_name(&self, name: &str) -> Result<(), Refusal> {
+    /// Whether a group may have that name.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn check_name(&self, name: &str) -> Result<(), Refusal> {
         let is_legal =
             !name.is_empty() && name.len() <= self.limits.id_bytes_max && !name.starts_with(SHARED);
         if is_legal { Ok(()) } else { Err(Refusal::InvalidGroupId) }
@@ -456,11 +509,7 @@ impl Groups {
         let Some(group) = self.all.get_mut(name).filter(|group| group.is_ending) else { return };
         group.is_ending = false;
         if is_stored {
-            if let Some(at) = group.scheduled.take() {
-                self.agenda.remove(&(at, Arc::clone(name)));
-            }
-            self.held = self.held.saturating_sub(group.counted);
-            self.all.remove(name);
+            self.drop_group(name);
         }
     }
 

@@ -86,6 +86,10 @@ impl<B> Transactions<B> {
         if let Err(why) = self.check_start(id, start) {
             return self.refuse(ticket, why);
         }
+        if !self.all.contains_key(id) && self.all.len() >= self.limits.ids_max {
+            // There is one, or it would have been refused.
+            self.idle_longest().into_iter().for_each(|idle| self.begin_to_forget(&idle));
+        }
         let owner = self.all.get(id);
         // Who asks again because the answer was lost is told once more.
         let is_repeat = |owner: &Owner<B>, known: Producer| {
@@ -129,9 +133,19 @@ impl<B> Transactions<B> {
         }
         match self.all.get(id) {
             Some(owner) if owner.writing.is_some() => Err(Refusal::Busy),
-            None if self.all.len() >= self.limits.ids_max => Err(Refusal::Full),
+            None if self.all.len() >= self.limits.ids_max && self.idle_longest().is_none() => {
+                Err(Refusal::Full)
+            }
             _ => Ok(()),
         }
+    }
+
+    /// The id without a transaction that nobody used for longest; one whose producer is still to
+    /// hear that its transaction is gone only if there is no other.
+    fn idle_longest(&self) -> Option<Arc<str>> {
+        let idle = self.all.values().filter(|owner| owner.is_idle());
+        let rank = |owner: &&Owner<B>| (matches!(owner.state, State::Lost(_)), owner.row.at_ms);
+        idle.min_by_key(rank).map(|owner| Arc::clone(&owner.id))
     }
 
     /// A transaction is to write there too; with the first such thing it begins. The answer comes
@@ -143,17 +157,17 @@ impl<B> Transactions<B> {
         part: Part,
         now: Moment,
     ) {
-        let owner = match self.owner(id, producer) {
-            Ok(owner) => owner,
-            Err(why) => return self.refuse(ticket, why),
-        };
+        if let Err(why) = self.check_part(id, producer, &part) {
+            return self.refuse(ticket, why);
+        }
+        let Some(owner) = self.all.get_mut(id) else { return };
         match (&mut owner.state, &mut owner.writing) {
             (State::Open(held), None) => {
-                held.admit(part);
+                self.held += held.admit(part);
                 self.out.answer(ticket, Answer::Done);
             }
             (State::Open(held), Some((_, Writing::Begin { tickets, .. }))) => {
-                held.admit(part);
+                self.held += held.admit(part);
                 tickets.push(ticket);
             }
             (_, Some(_)) => self.refuse(ticket, Refusal::Busy),
@@ -164,7 +178,7 @@ impl<B> Transactions<B> {
             (State::Idle(before), None) => {
                 let before = *before;
                 let mut held = Held::new(now.steady_ms, now.wall_ms);
-                held.admit(part);
+                self.held += held.admit(part);
                 owner.state = State::Open(held);
                 owner.row.at_ms = now.wall_ms;
                 let change = owner.change(Stage::Open, now);
@@ -173,6 +187,21 @@ impl<B> Transactions<B> {
                 self.writing(id, write, Writing::Begin { before, tickets: vec![ticket] });
             }
         }
+    }
+
+    fn check_part(&mut self, id: &str, producer: Producer, part: &Part) -> Result<(), Refusal> {
+        let room = self.limits.all_bytes_max.saturating_sub(self.held);
+        let bytes_max = self.limits.bytes_max;
+        let owner = self.owner(id, producer)?;
+        let (held, more) = match &owner.state {
+            State::Open(held) => (held.bytes, held.bytes_with(part)),
+            State::Idle(_) => (0, Held::<B>::new(0, 0).bytes_with(part)),
+            State::Lost(_) => (0, 0),
+        };
+        if held.saturating_add(more) > bytes_max {
+            return Err(Refusal::TooLarge);
+        }
+        if more > room { Err(Refusal::NoRoom) } else { Ok(()) }
     }
 
     /// Whether a producer has a transaction that writes there.
@@ -348,6 +377,9 @@ impl<B> Transactions<B> {
 
     fn begun(&mut self, id: &Arc<str>, before: Stage, (tickets, is_stored): (Vec<Ticket>, bool)) {
         if !is_stored && let Some(owner) = self.all.get_mut(id) {
+            if let State::Open(held) = &owner.state {
+                self.held -= held.bytes;
+            }
             owner.state = State::Idle(before);
             self.open -= 1;
         }
@@ -401,17 +433,18 @@ impl<B> Transactions<B> {
     pub fn expire(&mut self, now: Moment) {
         let retention_ms = i64::try_from(self.limits.retention_ms).unwrap_or(i64::MAX);
         let is_over = |owner: &&Owner<B>| {
-            let is_open = matches!(owner.state, State::Open(_));
             let until = owner.row.at_ms.saturating_add(retention_ms);
-            !is_open && owner.writing.is_none() && until <= now.wall_ms
+            owner.is_idle() && until <= now.wall_ms
         };
         let over: Vec<_> =
             self.all.values().filter(is_over).map(|owner| Arc::clone(&owner.id)).collect();
-        for id in over {
-            let change = TableChange::new(Table::Transactions, id.as_bytes().into(), None);
-            let write = self.out.store(change, None);
-            self.writing(&id, write, Writing::Forget);
-        }
+        over.iter().for_each(|id| self.begin_to_forget(id));
+    }
+
+    fn begin_to_forget(&mut self, id: &Arc<str>) {
+        let change = TableChange::new(Table::Transactions, id.as_bytes().into(), None);
+        let write = self.out.store(change, None);
+        self.writing(id, write, Writing::Forget);
     }
 
     /// What is to be done, in this order.

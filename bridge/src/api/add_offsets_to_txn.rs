@@ -19,6 +19,9 @@ pub(super) async fn answer(
 ) -> AddOffsetsToTxnResponse {
     let producer = Producer { id: request.producer_id.0, epoch: request.producer_epoch };
     let id = shared(&request.transactional_id);
+    if let Err(why) = context.coordinator.look(|groups| groups.check_name(&request.group_id)) {
+        return AddOffsetsToTxnResponse::default().with_error_code(why.code());
+    }
     let group = Part::Group(shared(&request.group_id));
     let error = match context.transact.add(&id, producer, group).await {
         Answer::Done => 0,

@@ -69,7 +69,7 @@ pub(super) struct Group {
     /// Members of the newer kind; never beside the others.
     pub(super) readers: Readers,
     pub(super) offsets: BTreeMap<Spot, Committed>,
-    /// Bytes of what is written beside them.
+    /// Bytes that they take.
     pub(super) offset_bytes: usize,
     /// Bytes that it holds, as the sum of all groups has it.
     pub(super) counted: usize,
@@ -397,8 +397,24 @@ impl Group {
     /// Bytes that clients make it hold.
     pub(super) fn bytes(&self) -> usize {
         let invited: usize = self.invited.keys().map(|id| id.len()).sum();
-        let assigned: usize = self.members.values().map(|member| member.assignment.len()).sum();
+        let assigned = self.assigned_bytes();
         self.member_bytes() + invited + assigned + self.readers.bytes() + self.offset_bytes
+    }
+
+    /// Bytes of what its members are assigned.
+    pub(super) fn assigned_bytes(&self) -> usize {
+        self.members.values().map(|member| member.assignment.len()).sum()
+    }
+
+    /// It never had members that agreed, and holds nothing that anybody would miss.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.generation == 0 && self.is_unused() && self.members.is_empty()
+    }
+
+    /// It has a row, and neither members nor offsets.
+    pub(super) fn is_unused(&self) -> bool {
+        let has_offsets = !self.offsets.is_empty() || !self.unsettled.is_empty();
+        self.state == State::Empty && !has_offsets && !self.is_ending
     }
 
     /// Bytes that its members make it hold.

@@ -48,6 +48,16 @@ impl Group {
         }
     }
 
+    /// How many bytes more the group would hold with what the leader says.
+    pub(super) fn assigned_more(&self, sync: &Sync) -> usize {
+        let is_awaited = matches!(self.state, State::Completing { is_writing: false, .. });
+        if !is_awaited || sync.caller.member != self.leader || self.check(&sync.caller).is_err() {
+            return 0;
+        }
+        let said: usize = sync.assignments.iter().map(|(_, assigned)| assigned.len()).sum();
+        said.saturating_sub(self.assigned_bytes())
+    }
+
     fn check_sync(&self, sync: &Sync, limits: &Limits) -> Result<(), Refusal> {
         self.check(&sync.caller)?;
         let differs =

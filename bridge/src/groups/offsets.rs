@@ -21,6 +21,9 @@ const IDLE_MS: i64 = 600_000;
 /// What members are to each other that say in Kafka's own form what they want to read.
 const CONSUMERS: &str = "consumer";
 
+/// What an offset takes besides its texts.
+const SPOT_BYTES: usize = 192;
+
 /// Rows, and what is the group's when they are durable.
 type Taken = (Vec<TableChange>, Vec<(Spot, Committed)>);
 
@@ -108,10 +111,21 @@ impl Group {
 
     /// The offset of a place from now on.
     pub(super) fn note(&mut self, spot: Spot, committed: Committed) {
-        self.offset_bytes += committed.metadata.len();
+        self.offset_bytes += bytes_of(&spot, &committed.metadata);
+        let topic = spot.topic.len();
         if let Some(before) = self.offsets.insert(spot, committed) {
-            self.offset_bytes -= before.metadata.len();
+            self.offset_bytes -= SPOT_BYTES + topic + before.metadata.len();
         }
+    }
+
+    /// How many bytes more the group would hold with these.
+    pub(super) fn offsets_more(&self, wanted: &[Wanted]) -> usize {
+        let more = |it: &Wanted| {
+            let before = self.offsets.get(&it.spot);
+            let before = before.map_or(0, |before| bytes_of(&it.spot, &before.metadata));
+            bytes_of(&it.spot, &it.metadata).saturating_sub(before)
+        };
+        wanted.iter().map(more).sum()
     }
 
     /// Offsets are to go. What was never committed has none.
@@ -134,7 +148,7 @@ impl Group {
     pub(super) fn forgotten(&mut self, spots: &[Spot]) {
         for spot in spots {
             if let Some(gone) = self.offsets.remove(spot) {
-                self.offset_bytes -= gone.metadata.len();
+                self.offset_bytes -= bytes_of(spot, &gone.metadata);
             }
         }
     }
@@ -231,4 +245,13 @@ impl Group {
     pub(super) fn offset(&self, topic: &Arc<str>, partition: u32) -> Option<&Committed> {
         self.offsets.get(&Spot { topic: Arc::clone(topic), partition })
     }
+}
+
+/// Bytes that offsets take that a group has nothing of yet.
+pub(super) fn all_bytes(wanted: &[Wanted]) -> usize {
+    wanted.iter().map(|it| bytes_of(&it.spot, &it.metadata)).sum()
+}
+
+fn bytes_of(spot: &Spot, metadata: &str) -> usize {
+    SPOT_BYTES + spot.topic.len() + metadata.len()
 }

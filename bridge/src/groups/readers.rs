@@ -8,6 +8,7 @@ use crate::groups::limits::Limits;
 use crate::groups::moment::Moment;
 use crate::groups::refusal::Refusal;
 use crate::groups::request::{Beat, Pulse, Spot};
+use crate::groups::shares::{Reader as Share, Topic, share};
 
 /// In the place of an epoch: a member joins.
 const JOINS: i32 = 0;
@@ -209,17 +210,33 @@ impl Readers {
     /// Who is to read what: as even as can be, and with as little change as can be.
     fn share_out(&mut self) {
         self.epoch = self.epoch.checked_add(1).unwrap_or(1);
-        let mut shares: BTreeMap<Arc<str>, BTreeSet<Spot>> = BTreeMap::new();
-        for (topic, count) in &self.counts {
-            let readers = self.all.iter().filter(|(_, reader)| reader.topics.contains(topic));
-            let readers: Vec<(&Arc<str>, &Reader)> = readers.collect();
-            share_topic((topic, *count), &readers, &mut shares);
+        let names: Vec<Arc<str>> = self.counts.keys().cloned().collect();
+        let topics = self.counts.iter().map(|(topic, count)| self.asked(topic, *count));
+        let mut topics: Vec<Topic> = topics.collect();
+        let shares = share(&mut topics, self.all.len());
+        let mut targets = vec![BTreeSet::new(); self.all.len()];
+        for ((name, topic), shares) in names.iter().zip(&topics).zip(shares) {
+            for (reader, share) in topic.readers.iter().zip(shares) {
+                let spot = |partition| Spot { topic: Arc::clone(name), partition };
+                targets[reader.place].extend(share.into_iter().map(spot));
+            }
         }
-        for (id, reader) in &mut self.all {
-            reader.target = shares.remove(id).unwrap_or_default();
+        for (reader, target) in self.all.values_mut().zip(targets) {
+            reader.target = target;
         }
         let read = |topic: &Arc<str>| self.all.values().any(|one| one.topics.contains(topic));
         self.counts.retain(|topic, _| read(topic));
+    }
+
+    /// A topic, with who wants to read it and what they read of it.
+    fn asked(&self, name: &Arc<str>, count: u32) -> Topic {
+        let edge = |partition| Spot { topic: Arc::clone(name), partition };
+        let readers = self.all.values().enumerate().filter(|(_, it)| it.topics.contains(name));
+        let reader = |(place, reader): (usize, &Reader)| {
+            let had = reader.target.range(edge(0)..edge(count));
+            Share::new(place, had.map(|spot| spot.partition).collect())
+        };
+        Topic { count, readers: readers.map(reader).collect() }
     }
 
     /// Members that were silent, or did not let go, are out. Whether there were any.
@@ -256,42 +273,6 @@ impl Readers {
     /// When one of them is out next.
     pub(super) fn next_due(&self) -> Option<u64> {
         self.all.values().map(Reader::lost_at).min()
-    }
-}
-
-/// Each of a topic's readers keeps what it has, up to its share; the rest goes to who has less.
-fn share_topic(
-    (topic, count): (&Arc<str>, u32),
-    readers: &[(&Arc<str>, &Reader)],
-    shares: &mut BTreeMap<Arc<str>, BTreeSet<Spot>>,
-) {
-    let Some(least) = (count as usize).checked_div(readers.len()) else { return };
-    let mut larger = count as usize % readers.len();
-    let mut free: BTreeSet<u32> = (0..count).collect();
-    let mut wants = Vec::new();
-    for (id, reader) in readers {
-        let had = reader.target.iter().filter(|spot| spot.topic == *topic);
-        let had: Vec<Spot> = had.filter(|spot| free.contains(&spot.partition)).cloned().collect();
-        let is_larger = larger > 0 && had.len() > least;
-        larger -= usize::from(is_larger);
-        let share = shares.entry(Arc::clone(id)).or_default();
-        let kept = had.into_iter().take(least + usize::from(is_larger));
-        let mut count = 0;
-        for spot in kept {
-            free.remove(&spot.partition);
-            share.insert(spot);
-            count += 1;
-        }
-        wants.push((Arc::clone(id), least.saturating_sub(count), is_larger));
-    }
-    for (id, missing, is_larger) in wants {
-        let more = usize::from(!is_larger && larger > 0);
-        larger -= more;
-        for _ in 0..missing + more {
-            let Some(partition) = free.pop_first() else { return };
-            let spot = Spot { topic: Arc::clone(topic), partition };
-            shares.entry(Arc::clone(&id)).or_default().insert(spot);
-        }
     }
 }
 

@@ -9,6 +9,9 @@ pub enum Refusal {
     /// What the client writes beside an offset is too long.
     #[error("the metadata of the offset is too long")]
     MetadataTooLarge,
+    /// All groups together hold as much as they may.
+    #[error("all groups together hold as much as they may")]
+    NoRoom,
     /// What was to be stored is not: ask again.
     #[error("the group cannot store anything now")]
     NotStored,
@@ -73,6 +76,7 @@ impl Refusal {
             Self::UnknownMember => 25,
             Self::InvalidSessionTimeout => 26,
             Self::Rebalancing => 27,
+            Self::NoRoom => 28,
             Self::InvalidRequest => 42,
             Self::NotEmpty => 68,
             Self::UnknownGroup => 69,

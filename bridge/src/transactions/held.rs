@@ -46,13 +46,22 @@ impl<B> Held<B> {
         }
     }
 
-    /// It is to write there too.
-    pub(super) fn admit(&mut self, part: Part) {
+    /// It is to write there too. Gives how many bytes it holds more.
+    pub(super) fn admit(&mut self, part: Part) -> usize {
+        let more = self.bytes_with(&part);
         match part {
             Part::Partitions(partitions) => self.partitions.extend(partitions),
-            Part::Group(group) => {
-                self.groups.insert(group);
-            }
+            Part::Group(group) => drop(self.groups.insert(group)),
+        }
+        self.bytes += more;
+        more
+    }
+
+    /// How many bytes more it would hold.
+    pub(super) fn bytes_with(&self, part: &Part) -> usize {
+        match part {
+            Part::Group(group) if !self.groups.contains(group) => OFFSET_BYTES + group.len(),
+            _ => 0,
         }
     }
 }

@@ -91,6 +91,11 @@ impl<B> Owner<B> {
         }
     }
 
+    /// It has no transaction, and nothing of it is on its way to the disk.
+    pub(super) fn is_idle(&self) -> bool {
+        !matches!(self.state, State::Open(_)) && self.writing.is_none()
+    }
+
     /// The transaction, if one is open and nothing of it is on its way to the disk.
     pub(super) fn open(&mut self) -> Result<&mut Held<B>, Refusal> {
         match (&mut self.state, &self.writing) {

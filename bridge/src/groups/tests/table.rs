@@ -92,19 +92,26 @@ fn there_are_no_more_groups_than_allowed() {
 
 #[test]
 fn all_groups_together_hold_no_more_than_allowed_and_members_stay() {
-    let mut bench = Bench::with(Limits { bytes_max: 140, ..limits() });
+    let mut bench = Bench::with(Limits { bytes_max: 340, ..limits() });
     let one = bench.with_one();
-    let large = anew().with_metadata(&[0; 100]);
+    let large = anew().with_metadata(&[0; 200]);
     let ticket = bench.join(&large);
     assert_eq!(bench.refused(ticket), Refusal::Full);
     let me = caller(&one.member, 1);
     let noted = |bytes: usize| Wanted { metadata: "n".repeat(bytes).into(), ..wanted(0, 1) };
-    let ticket = bench.commit(&me, vec![noted(100)]);
+    let ticket = bench.commit(&me, vec![noted(200)]);
     assert_eq!(bench.refused(ticket), Refusal::MetadataTooLarge);
-    let ticket = bench.commit(&me, vec![wanted(0, 7)]);
-    assert_eq!(bench.answer(ticket), Answer::Done, "offsets alone are always taken");
+    for (partition, answer) in [
+        (0, Answer::Done),
+        (1, Answer::Refused(Refusal::NoRoom)),
+        // Who has an offset there can always move it.
+        (0, Answer::Done),
+    ] {
+        let ticket = bench.commit(&me, vec![wanted(partition, 7)]);
+        assert_eq!(bench.answer(ticket), answer, "{partition}");
+    }
     bench.leave(&one.member).expect("it was there");
-    for (bytes, fits) in [(100, true), (5, true), (100, true), (100, false)] {
+    for (bytes, fits) in [(144, true), (5, true), (100, true), (145, false)] {
         let ticket = bench.commit(&caller(&"".into(), -1), vec![noted(bytes)]);
         assert_eq!(bench.answer(ticket) == Answer::Done, fits, "{bytes}");
     }
@@ -112,6 +119,61 @@ fn all_groups_together_hold_no_more_than_allowed_and_members_stay() {
     assert_eq!(bench.answer(ticket), Answer::Done);
     let ticket = bench.join(&anew());
     bench.joined(ticket);
+}
+
+#[test]
+fn members_say_and_are_assigned_no_more_than_all_groups_may_hold() {
+    let mut bench = Bench::with(Limits { bytes_max: 200, ..limits() });
+    let one = bench.with_one();
+    let ticket = bench.join(&again(&one.member).with_metadata(&[0; 200]));
+    assert_eq!(bench.refused(ticket), Refusal::Full);
+    let me = caller(&one.member, 1);
+    assert_eq!(bench.heartbeat(&me), Ok(()), "what it said before holds");
+    // It leads, and shares out anew.
+    let ticket = bench.join(&again(&one.member));
+    let me = caller(&one.member, bench.joined(ticket).generation);
+    let ticket = bench.sync(me.clone(), &[(&one.member, &"p".repeat(200))]);
+    assert_eq!(bench.refused(ticket), Refusal::Full);
+    let ticket = bench.sync(me, &[(&one.member, &"p".repeat(100))]);
+    assert_eq!(bench.assigned(ticket).len(), 100);
+}
+
+#[test]
+fn nobody_uses_up_the_groups_with_what_holds_nothing() {
+    let mut bench = Bench::with(Limits { groups_max: 2, ..limits() });
+    let nobody = caller(&"".into(), -1);
+    let named = |name: &str, bench: &mut Bench, wanted: Vec<Wanted>| {
+        let ticket = bench.ticket();
+        bench.groups.commit(&name.into(), (ticket, &nobody), wanted, bench.now);
+        bench.work();
+        bench.answer(ticket)
+    };
+    for name in ["one", "two", "three"] {
+        assert_eq!(named(name, &mut bench, vec![]), Answer::Done);
+    }
+    assert_eq!(bench.groups.names().count(), 0, "no group is made for nothing");
+    assert_eq!(named("reads", &mut bench, vec![wanted(0, 1)]), Answer::Done);
+    // Somebody is invited, and does not come.
+    bench.join(&Who { comes_back: true, ..anew() });
+    assert_eq!(named("reads too", &mut bench, vec![wanted(0, 1)]), Answer::Done);
+    let full = Answer::Refused(Refusal::Full);
+    assert_eq!(named("reads also", &mut bench, vec![wanted(0, 1)]), full);
+    assert_eq!(bench.offset(0), None);
+}
+
+#[test]
+fn a_group_without_members_and_offsets_makes_place_for_another() {
+    let mut bench = Bench::with(Limits { groups_max: 1, ..limits() });
+    let one = bench.with_one();
+    bench.leave(&one.member).expect("it was there");
+    let nobody = caller(&"".into(), -1);
+    for expected in [Answer::Refused(Refusal::NotStored), Answer::Done] {
+        let ticket = bench.ticket();
+        bench.groups.commit(&"other".into(), (ticket, &nobody), vec![wanted(0, 1)], bench.now);
+        bench.work();
+        assert_eq!(bench.answer(ticket), expected);
+    }
+    assert_eq!(bench.groups.names().count(), 1);
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::transactions::tests::bench::{Bench, HERE, THERE, TIMEOUT_MS, WHY, group, id, spot};
-use crate::transactions::{Answer, End, Limits, Part, Producer, Refusal, Unnumbered};
+use crate::transactions::{
+    Answer, End, Limits, Part, Producer, Refusal, Start, Ticket, Unnumbered,
+};
 
 fn refused(why: Refusal) -> Answer {
     Answer::Refused(why)
@@ -248,7 +250,15 @@ fn what_is_more_than_a_transaction_may_hold_is_refused() {
     assert_eq!(bench.produce(producer, 3), Err(Refusal::TooLarge));
     assert_eq!(bench.read_up_to(producer, 1), Err(Refusal::NotOpen), "the group was not added");
     let ticket = bench.add_part(producer, Part::Group(group()));
+    assert_eq!(bench.hear(ticket), refused(Refusal::TooLarge));
+    bench.transactions.limits = Limits { bytes_max: 400, all_bytes_max: 400, ..limits };
+    let ticket = bench.add_part(producer, Part::Group(group()));
     assert_eq!(bench.hear(ticket), Answer::Done);
+    let start = Start { timeout_ms: 1, known: None, fresh: Some(9) };
+    let ticket = Ticket(99);
+    bench.transactions.start(&"another".into(), ticket, start, bench.now);
+    let effects = bench.transactions.take_effects();
+    assert_eq!(effects.len(), 1, "{effects:?}");
     bench.transactions.limits.bytes_max = 1000;
     assert_eq!(bench.produce(producer, 3), Err(Refusal::NoRoom), "that is asked for again");
     assert_eq!(bench.read_up_to(producer, 1), Err(Refusal::NoRoom));
@@ -256,12 +266,55 @@ fn what_is_more_than_a_transaction_may_hold_is_refused() {
     assert_eq!(bench.read_up_to(producer, 1), Err(Refusal::TooLarge));
     let doomed = Refusal::Doomed(Refusal::TooLarge.to_produce());
     assert_eq!(bench.produce(producer, 3), Err(doomed), "without its offsets it is not whole");
-    bench.pass(0);
-    let start = crate::transactions::Start { timeout_ms: 1, known: None, fresh: Some(9) };
-    let ticket = crate::transactions::Ticket(99);
-    bench.transactions.start(&"another".into(), ticket, start, bench.now);
-    let effects = bench.transactions.take_effects();
-    assert_eq!(effects.len(), 1, "{effects:?}");
+}
+
+#[test]
+fn the_groups_of_a_transaction_are_counted_whether_it_began_or_not() {
+    let limits = Limits { bytes_max: 500, all_bytes_max: 300, ..Limits::default() };
+    let mut bench = Bench::with(limits);
+    let producer = bench.started(None);
+    let part = |bytes: usize| Part::Group("g".repeat(bytes).into());
+    let ticket = bench.add_part(producer, part(400));
+    assert_eq!(bench.hear(ticket), refused(Refusal::TooLarge), "nothing begins");
+    let ticket = bench.add_part(producer, part(200));
+    assert_eq!(bench.hear(ticket), refused(Refusal::NoRoom));
+    // The beginning is refused by the disk: nothing is held.
+    let ticket = bench.add_part(producer, part(100));
+    let beside = bench.add_part(producer, part(10));
+    bench.store(false);
+    assert_eq!(bench.hear(ticket), refused(Refusal::NotStored));
+    assert_eq!(bench.hear(beside), refused(Refusal::NoRoom));
+    assert_eq!(bench.transactions.held_bytes(), 0);
+    for (bytes, answer) in
+        [(20, Answer::Done), (20, Answer::Done), (21, Answer::Done), (22, refused(Refusal::NoRoom))]
+    {
+        let ticket = bench.add_part(producer, part(bytes));
+        assert_eq!(bench.hear(ticket), answer, "{bytes}");
+    }
+    assert_eq!(bench.transactions.held_bytes(), 2 * 128 + 41);
+    let ticket = bench.end(producer, false);
+    assert_eq!(bench.hear(ticket), Answer::Done);
+    assert_eq!(bench.transactions.held_bytes(), 0);
+}
+
+#[test]
+fn where_there_are_as_many_ids_as_may_be_the_one_used_longest_ago_goes() {
+    let mut bench = Bench::with(Limits { ids_max: 1, ..Limits::default() });
+    let producer = bench.started(None);
+    let start = Start { timeout_ms: 1, known: None, fresh: Some(9) };
+    let other = |bench: &mut Bench, number| {
+        let ticket = Ticket(number);
+        bench.transactions.start(&"another".into(), ticket, start, bench.now);
+        bench.pass(0);
+        bench.hear(ticket)
+    };
+    bench.begun(producer, &[1]);
+    assert_eq!(other(&mut bench, 98), refused(Refusal::Full), "it is in use");
+    let ticket = bench.end(producer, true);
+    assert_eq!(bench.hear(ticket), Answer::Done);
+    let next = Producer { id: 9, epoch: 0 };
+    assert_eq!(other(&mut bench, 99), Answer::Producer(next));
+    assert!(!bench.transactions.has_number(producer.id) && bench.transactions.has_number(9));
 }
 
 #[test]
