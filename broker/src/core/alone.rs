@@ -126,6 +126,16 @@ impl Alone {
         self.faults.set_full(false);
     }
 
+    /// What is not in memory cannot be read from now on.
+    pub(crate) fn hide_the_log(&self) {
+        self.faults.set_unreadable(true);
+    }
+
+    /// How often that was tried.
+    pub(crate) fn hidden_reads(&self) -> usize {
+        self.faults.refused_reads()
+    }
+
     /// Turns, until nothing more comes of what was said.
     pub(crate) fn rest(&mut self) {
         for _ in 0..8 {

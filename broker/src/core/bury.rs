@@ -11,6 +11,7 @@ use tidewire_proto::session::window::Place;
 use tidewire_proto::share::group::Doomed;
 use tidewire_store::ReadError;
 
+use crate::core::inbox::Event;
 use crate::core::send::quality;
 use crate::core::state::Core;
 use crate::core::stored::stored_at;
@@ -62,38 +63,55 @@ impl Core {
             let (topic, why) = (message.topic, words(reason));
             tracing::info!(filter = &*filter, topic, attempts, why, "message given up");
         }
-        if is_wanted {
-            self.write_letter(id, place);
+        if is_wanted && matches!(self.write_letter(id, place), Attempt::NoRoom | Attempt::Unread) {
+            self.bury_later(id);
         }
     }
 
-    /// The time of dead letters that found no room has come.
+    /// The time of dead letters that wait has come, or that of those behind the last tried.
     pub(crate) fn bury_again(&mut self, id: GroupId) {
         let Some(group) = self.groups.of_id(id) else { return };
         group.letters.is_set = false;
+        let after = group.letters.after.take();
+        let is_next = |place: &Place| after.is_none_or(|after| *place > after);
         let waiting = group.group.doomed().filter(|(_, doomed)| !doomed.is_underway);
-        let places: Vec<Place> = waiting.map(|(place, _)| *place).collect();
-        let mut left = LETTERS_AT_A_TIME;
-        for place in places {
-            match self.write_letter(id, place) {
-                Attempt::NoRoom => return,
+        let mut next = waiting.map(|(place, _)| *place).filter(is_next);
+        let places: Vec<Place> = next.by_ref().take(LETTERS_AT_A_TIME).collect();
+        let has_more = next.next().is_some();
+        drop(next);
+        for place in &places {
+            match self.write_letter(id, *place) {
+                Attempt::NoRoom => return self.bury_later(id),
                 // Those behind it may be written.
-                Attempt::Unread => (),
-                Attempt::Made | Attempt::Never => left -= 1,
-            }
-            if left == 0 {
-                break;
+                Attempt::Unread => self.set_unread(id),
+                Attempt::Made | Attempt::Never => (),
             }
         }
+        let Some(group) = self.groups.of_id(id) else { return };
+        group.letters.after = places.last().copied().filter(|_| has_more);
         self.go_on_burying(id);
     }
 
-    /// Letters that wait are looked at with the next that is written; is none on its way, later.
+    fn set_unread(&mut self, id: GroupId) {
+        if let Some(group) = self.groups.of_id(id) {
+            group.letters.has_unread = true;
+        }
+    }
+
+    /// Letters that wait are looked at with the next that is written. Is none on its way, those
+    /// behind the last tried come when others had their turn; the rest comes later.
     fn go_on_burying(&mut self, id: GroupId) {
         let Some(group) = self.groups.of_id(id) else { return };
+        let is_waited_for = group.group.doomed().any(|(_, doomed)| doomed.is_underway);
         let waiting = group.group.doomed().len();
-        if waiting > 0 && !group.group.doomed().any(|(_, doomed)| doomed.is_underway) {
-            self.bury_later(id);
+        if group.letters.after.is_none() {
+            // What could not be read is not tried again with each that is written.
+            let has_unread = std::mem::take(&mut group.letters.has_unread);
+            if waiting > 0 && (has_unread || !is_waited_for) {
+                self.bury_later(id);
+            }
+        } else if !is_waited_for && !std::mem::replace(&mut group.letters.is_set, true) {
+            self.inbox.push(Event::Due(vec![Due::Letters(id)]));
         }
     }
 
@@ -151,7 +169,7 @@ impl Core {
                 self.turn.waiting.push(Waiting::Letter(id, place));
                 self.end_turn_soon();
             }
-            Attempt::NoRoom | Attempt::Unread => self.bury_later(id),
+            Attempt::NoRoom | Attempt::Unread => (),
             Attempt::Never => {
                 group.group.buried(place);
                 self.groups.mark_changed(id, false);
@@ -259,7 +277,9 @@ impl Letter<'_> {
 #[cfg(test)]
 mod tests {
     use tidewire_proto::id::{GroupId, PartitionId};
+    use tidewire_proto::record::BatchBuilder;
     use tidewire_proto::session::window::Place;
+    use tidewire_store::{Append, Commit, ReadError};
 
     use super::LETTERS_AT_A_TIME;
     use crate::core::alone::Alone;
@@ -292,13 +312,53 @@ mod tests {
         alone.core.bury_again(id);
         let group = alone.core.groups.of_id(id).expect("it is there");
         assert!(group.is_hungry, "there is room for more");
-        let mut rounds = 1;
-        while let Some((_, due)) = alone.core.timers.pop(i64::MAX) {
-            assert_eq!(due, Due::Letters(id));
-            alone.core.bury_again(id);
-            rounds += 1;
+        assert_eq!(waiting(&mut alone, id), LETTERS_AT_A_TIME + 1);
+        for left in [1, 0] {
+            alone.settle();
+            assert_eq!(waiting(&mut alone, id), left, "the rest has its turn after others");
         }
-        let group = alone.core.groups.of_id(id).expect("it is there");
-        assert_eq!((group.group.doomed().len(), rounds), (0, 3));
+        assert_eq!(alone.core.timers.pop(i64::MAX), None);
+    }
+
+    fn waiting(alone: &mut Alone, id: GroupId) -> usize {
+        alone.core.groups.of_id(id).expect("it is there").group.doomed().len()
+    }
+
+    #[test]
+    fn dead_letters_that_cannot_be_read_now_are_tried_some_at_a_time_and_those_behind_them_too() {
+        let mut alone = Alone::new(|config| {
+            config.share.dead_letter_topic = Some("dead".into());
+            config.store.recent_bytes_max = 1;
+        });
+        let id = group(&mut alone);
+        let partition = alone.store.streams()[0].partitions[0];
+        let mut messages = BatchBuilder::new();
+        messages.push(7, Some(b"b"), Some(b"x"), &[]);
+        let messages = messages.finish();
+        let unreadable = 2 * LETTERS_AT_A_TIME as u64;
+        // The last stays in memory.
+        for _ in 0..=unreadable {
+            let appends = vec![Append::new(partition, messages.clone())];
+            alone.store.commit(Commit { appends, changes: vec![] }).expect("committed");
+        }
+        alone.hide_the_log();
+        assert!(matches!(alone.store.read(partition, 0, 1), Err(ReadError::Io(_))));
+        // The log has no such message: its letter can never be written.
+        for offset in (0..unreadable).chain([unreadable + 1_000]) {
+            let group = alone.core.groups.of_id(id).expect("it is there");
+            group.group.doom(Place { partition, offset }, 1, None);
+        }
+        let before = alone.hidden_reads();
+        alone.core.bury_again(id);
+        assert_eq!(alone.hidden_reads() - before, LETTERS_AT_A_TIME);
+        assert_eq!(waiting(&mut alone, id), 2 * LETTERS_AT_A_TIME + 1);
+        alone.settle();
+        assert_eq!(waiting(&mut alone, id), 2 * LETTERS_AT_A_TIME + 1);
+        alone.settle();
+        assert_eq!(waiting(&mut alone, id), 2 * LETTERS_AT_A_TIME, "the last has had its turn");
+        alone.settle();
+        assert_eq!(alone.hidden_reads() - before, 2 * LETTERS_AT_A_TIME, "each was tried once");
+        assert_eq!(alone.core.timers.pop(i64::MAX).map(|(_, due)| due), Some(Due::Letters(id)));
+        assert_eq!(alone.core.timers.pop(i64::MAX), None);
     }
 }

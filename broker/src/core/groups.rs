@@ -64,6 +64,10 @@ pub(crate) struct Letters {
     pub(crate) is_set: bool,
     /// How long the last wait was.
     pub(crate) waited_ms: i64,
+    /// The last that was tried, when there are more behind it: they have their turn next.
+    pub(crate) after: Option<Place>,
+    /// A message could not be read since the first of them was tried.
+    pub(crate) has_unread: bool,
 }
 
 /// A message that a group may hand out.

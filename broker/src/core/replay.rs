@@ -15,6 +15,8 @@ use crate::metrics::{CloseReason, DropReason, Quality};
 const SEEKS_MAX: usize = 16;
 /// How long the end of a replay waits for what is on its way to the log.
 const LEFT_MS_MAX: i64 = 1_000;
+/// Live messages at QoS 0 that were to come from the log, and are not in it.
+const SLOW: (DropReason, Quality) = (DropReason::Slow, Quality::AtMostOnce);
 
 impl Core {
     /// Whether earlier SUBSCRIBEs with replays are not answered, as many as may be.
@@ -28,6 +30,13 @@ impl Core {
         let Phase::Open(open) = &mut conn.phase else { return };
         open.cursor.fall_behind(&self.positions);
         open.seeking += 1;
+        if !open.subscriptions.has_replays() {
+            // Of one that was given up. Other subscriptions may have matched it.
+            let missed = std::mem::take(&mut open.left.count);
+            if open.subscriptions.has_beginnings() {
+                self.counters.messages_dropped.add(SLOW, missed);
+            }
+        }
         open.left.since = self.positions.clone();
         open.left.since_ms = self.now_ms;
         open.left.until_ms = None;
@@ -81,7 +90,14 @@ impl Core {
     /// meanwhile is read too.
     pub(crate) fn on_caught_up(&mut self, id: ConnId) {
         let Some(open) = self.open(id) else { return };
-        if !open.subscriptions.has_beginnings() || self.is_owed_more(id) {
+        if !open.subscriptions.has_beginnings() {
+            if !open.subscriptions.has_replays() {
+                // They were given up, and with them what was left to the log.
+                open.left.count = 0;
+            }
+            return;
+        }
+        if self.is_owed_more(id) {
             return;
         }
         let Some(open) = self.open(id) else { return };
@@ -89,9 +105,7 @@ impl Core {
         open.left.until_ms = None;
         let missed = std::mem::take(&mut open.left.count);
         if missed > 0 {
-            // Live messages at QoS 0 that were to come from the log, and are not in it.
-            let slow = (DropReason::Slow, Quality::AtMostOnce);
-            self.counters.messages_dropped.add(slow, missed);
+            self.counters.messages_dropped.add(SLOW, missed);
         }
         for filter in replayed {
             self.write_subscription(id, &filter);
@@ -158,6 +172,7 @@ mod tests {
     use crate::core::state::Deferred;
 
     const SUBSCRIBE: &[u8] = b"\x00\x01\x00\x00\x0d$s/earliest/a\x01";
+    const UNSUBSCRIBE: &[u8] = b"\x00\x02\x00\x00\x0d$s/earliest/a";
     const PUBLISH: [u8; 7] = *b"\x30\x05\x00\x01a\x00x";
 
     /// A replay that came to the end of the log, when a message was handed out and is not in it.
@@ -194,6 +209,30 @@ mod tests {
         alone.core.on_left_to_log(reader);
         assert_eq!(alone.heard(reader), PUBLISH);
         assert!(!is_replaying(&mut alone, reader));
+    }
+
+    #[test]
+    fn what_was_left_to_the_log_by_a_replay_that_was_given_up_is_not_awaited_by_the_next() {
+        for is_at_once in [false, true] {
+            let mut alone = Alone::new(|_| ());
+            let reader = at_the_end(&mut alone);
+            alone.say(reader, 0xa2, UNSUBSCRIBE);
+            alone.settle();
+            if !is_at_once {
+                alone.core.on_left_to_log(reader);
+                let open = alone.core.open(reader).expect("it is connected");
+                assert_eq!(open.left.count, 0, "nobody wants it");
+            }
+            alone.say(reader, 0x82, SUBSCRIBE);
+            alone.settle();
+            let seek = alone.core.deferred.drain(..).find_map(|deferred| match deferred {
+                Deferred::Seek(seek) => Some(seek),
+                _ => None,
+            });
+            alone.core.on_sought(seek.expect("it begins anew"), Ok(Positions::default()));
+            alone.settle();
+            assert!(!is_replaying(&mut alone, reader), "it waits for nothing: {is_at_once}");
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! A real disk that says, when it is told to, that it is full. Loses nothing.
+//! A real disk that says, when it is told to, that it is full or cannot be read. Loses nothing.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tidewire_store::disk::{File, OpenMode};
 use tidewire_store::{Disk, RealDisk};
@@ -12,11 +12,21 @@ use tidewire_store::{Disk, RealDisk};
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     is_full: AtomicBool,
+    is_unreadable: AtomicBool,
+    refused_reads: AtomicUsize,
 }
 
 impl Faults {
     pub(super) fn set_full(&self, is_full: bool) {
         self.is_full.store(is_full, Ordering::SeqCst);
+    }
+
+    pub(super) fn set_unreadable(&self, is_unreadable: bool) {
+        self.is_unreadable.store(is_unreadable, Ordering::SeqCst);
+    }
+
+    pub(super) fn refused_reads(&self) -> usize {
+        self.refused_reads.load(Ordering::SeqCst)
     }
 
     fn check_room(&self) -> io::Result<()> {
@@ -95,6 +105,10 @@ impl File for TightFile {
     }
 
     fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
+        if self.faults.is_unreadable.load(Ordering::SeqCst) {
+            self.faults.refused_reads.fetch_add(1, Ordering::SeqCst);
+            return Err(ErrorKind::TimedOut.into());
+        }
         self.real.read_exact_at(out, offset)
     }
 
