@@ -34,6 +34,8 @@ mod server;
 mod shares;
 mod store_options;
 pub mod telemetry;
+#[cfg(test)]
+mod tight_disk;
 mod tls;
 mod topic_rules;
 mod upkeep;

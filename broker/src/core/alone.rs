@@ -1,8 +1,6 @@
 //! A core without a thread on a store without threads, for tests of what belongs to one turn:
 //! nothing happens before the test says so. Never reads or writes a socket.
 
-mod tight;
-
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::rc::Rc;
@@ -17,7 +15,6 @@ use tidewire_store::{Commit, CommitError, Outcome, Store, StoreOptions, Table, T
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Config;
-use crate::core::alone::tight::{Faults, Tight};
 use crate::core::inbox::Event;
 use crate::core::open::{Conn, ConnId, Phase};
 use crate::core::shared::Shared;
@@ -28,6 +25,7 @@ use crate::link::{Door, Peer, Seat, Unbound};
 use crate::metrics::Metrics;
 use crate::shares::Shares;
 use crate::store_options::from_config;
+use crate::tight_disk::{Faults, TightDisk};
 
 /// The core, and what it stands on.
 pub(crate) struct Alone {
@@ -48,7 +46,7 @@ impl Alone {
         let folder = tempfile::tempdir().expect("a folder");
         let options = StoreOptions { threads: false, ..from_config(&config) };
         let faults = Arc::<Faults>::default();
-        let disk = Arc::new(Tight::new(folder.path(), Arc::clone(&faults)));
+        let disk = Arc::new(TightDisk::new(folder.path(), Arc::clone(&faults)));
         let (store, _) = Store::open(disk, options).expect("it opens");
         let partitions = store.streams()[0].partitions.clone();
         let shelf = Shelf { filters: vec![], partitions, log_qos0: true, key: KeyRule::Topic };

@@ -1,110 +1,21 @@
 //! A broker on a disk that can be full. Tests nothing itself.
 
-use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tempfile::TempDir;
-use tidewire_store::disk::{File, OpenMode};
-use tidewire_store::{Disk, RealDisk};
 
 use crate::broker::door::Door;
 use crate::broker::{Broker, Builder, Message};
 use crate::error::PublishError;
+use crate::tight_disk::{Faults, TightDisk};
 use crate::{Qos, ReasonCode};
 
 /// How long sessions wait for their clients.
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
-
-/// A real disk on which no file grows while it is full.
-#[derive(Debug)]
-pub(super) struct SmallDisk {
-    disk: RealDisk,
-    is_full: Arc<AtomicBool>,
-}
-
-#[derive(Debug)]
-struct SmallFile {
-    file: Arc<dyn File>,
-    is_full: Arc<AtomicBool>,
-}
-
-impl SmallFile {
-    fn check(&self, bytes: u64) -> io::Result<()> {
-        match self.is_full.load(Ordering::Relaxed) && bytes > self.file.len()? {
-            true => Err(io::ErrorKind::StorageFull.into()),
-            false => Ok(()),
-        }
-    }
-}
-
-impl Disk for SmallDisk {
-    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        let file = self.disk.open(name, mode)?;
-        Ok(Arc::new(SmallFile { file, is_full: Arc::clone(&self.is_full) }))
-    }
-
-    fn create_dir(&self, name: &str) -> io::Result<()> {
-        self.disk.create_dir(name)
-    }
-
-    fn list(&self, name: &str) -> io::Result<Vec<String>> {
-        self.disk.list(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn sync_dir(&self, name: &str) -> io::Result<()> {
-        self.disk.sync_dir(name)
-    }
-
-    fn lock(&self, name: &str) -> io::Result<()> {
-        self.disk.lock(name)
-    }
-
-    fn random(&self) -> u64 {
-        self.disk.random()
-    }
-}
-
-impl File for SmallFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(out, offset)
-    }
-
-    fn write_all_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
-        let bytes: usize = parts.iter().map(|part| part.len()).sum();
-        self.check(offset + bytes as u64)?;
-        self.file.write_all_at(parts, offset)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.check(bytes)?;
-        self.file.set_len(bytes)
-    }
-
-    fn allocate(&self, bytes: u64) -> io::Result<()> {
-        self.check(bytes)?;
-        self.file.allocate(bytes)
-    }
-}
 
 /// A builder of brokers whose log has small files.
 pub(super) fn builder(folder: &TempDir) -> Builder {
@@ -119,8 +30,8 @@ pub(super) fn builder(folder: &TempDir) -> Builder {
 /// A broker on a disk that is full when told so.
 pub(super) async fn start(builder: Builder, is_full: &Arc<AtomicBool>) -> Broker {
     let mut plan = builder.plan().expect("a plan");
-    let disk = RealDisk::new(&plan.config.data.dir);
-    plan.disk = Arc::new(SmallDisk { disk, is_full: Arc::clone(is_full) });
+    let faults = Arc::new(Faults::full_when(is_full));
+    plan.disk = Arc::new(TightDisk::new(&plan.config.data.dir, faults));
     let door = Door::open(plan).await.expect("it starts");
     Broker { door, publisher: Mutex::new(None) }
 }

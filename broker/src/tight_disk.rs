@@ -10,22 +10,27 @@ use tidewire_store::{Disk, RealDisk};
 
 /// What is wrong with it.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
-    is_full: AtomicBool,
+pub(crate) struct Faults {
+    is_full: Arc<AtomicBool>,
     is_unreadable: AtomicBool,
     refused_reads: AtomicUsize,
 }
 
 impl Faults {
-    pub(super) fn set_full(&self, is_full: bool) {
+    /// It is full when this says so.
+    pub(crate) fn full_when(is_full: &Arc<AtomicBool>) -> Self {
+        Self { is_full: Arc::clone(is_full), ..Self::default() }
+    }
+
+    pub(crate) fn set_full(&self, is_full: bool) {
         self.is_full.store(is_full, Ordering::SeqCst);
     }
 
-    pub(super) fn set_unreadable(&self, is_unreadable: bool) {
+    pub(crate) fn set_unreadable(&self, is_unreadable: bool) {
         self.is_unreadable.store(is_unreadable, Ordering::SeqCst);
     }
 
-    pub(super) fn refused_reads(&self) -> usize {
+    pub(crate) fn refused_reads(&self) -> usize {
         self.refused_reads.load(Ordering::SeqCst)
     }
 
@@ -38,22 +43,19 @@ impl Faults {
 }
 
 #[derive(Debug)]
-pub(super) struct Tight {
+pub(crate) struct TightDisk {
     real: RealDisk,
     faults: Arc<Faults>,
 }
 
-impl Tight {
-    pub(super) fn new(folder: &Path, faults: Arc<Faults>) -> Self {
+impl TightDisk {
+    pub(crate) fn new(folder: &Path, faults: Arc<Faults>) -> Self {
         Self { real: RealDisk::new(folder), faults }
     }
 }
 
-impl Disk for Tight {
+impl Disk for TightDisk {
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        if mode == OpenMode::Create {
-            self.faults.check_room()?;
-        }
         let real = self.real.open(name, mode)?;
         Ok(Arc::new(TightFile { real, faults: Arc::clone(&self.faults) }))
     }
