@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use tidewire_proto::access::{Action, Place, Subject};
+use tidewire_proto::access::{self, Action, Subject};
 use tidewire_proto::message::Message;
 use tidewire_proto::record::Batch;
 use tidewire_proto::routing::grant::SessionKey;
+use tidewire_proto::session::window::Place;
 
 use crate::core::granted::Granted;
 use crate::core::inbox::Event;
@@ -35,7 +36,10 @@ impl Core {
             client_id: Arc::clone(client_id),
             user: identity.map(|identity| identity.user.clone()),
             certificate: certificate.map(|identity| identity.user.clone()),
-            place: Some(Place { address: Some(address.ip()), listener: conn.door.listener }),
+            place: Some(access::Place {
+                address: Some(address.ip()),
+                listener: conn.door.listener,
+            }),
         };
         let rules = access.rules();
         Some(Box::new(Granted::new(rules.rights(subject), rules.wide())))
@@ -94,8 +98,11 @@ impl Core {
 
     /// A session is taken up: its filters are held to the rules, and what it has lost is gone.
     pub(crate) fn hold_to_rules(&mut self, open: &mut Open) -> Vec<Box<str>> {
-        let Some(granted) = &mut open.granted else { return Vec::new() };
-        granted.take_over(open.subscriptions.iter().map(|(filter, _)| filter))
+        if open.subscriptions.has_replays() {
+            // Where it was when they began is not kept.
+            open.left.since = self.positions.clone();
+        }
+        take_over(open)
     }
 
     /// Other rules hold: sessions get their rights anew, some of them; the rest after others had
@@ -130,17 +137,40 @@ impl Core {
         let granted = self.granted(conn, &open.client_id, open.identity.as_ref());
         let Some(open) = self.open(id) else { return Vec::new() };
         open.granted = granted;
-        let Some(granted) = &mut open.granted else { return Vec::new() };
-        granted.take_over(open.subscriptions.iter().map(|(filter, _)| filter))
+        take_over(open)
     }
+}
+
+fn take_over(open: &mut Open) -> Vec<Box<str>> {
+    let Some(granted) = &mut open.granted else { return Vec::new() };
+    let all = open.subscriptions.iter();
+    granted.take_over(all.map(|(filter, subscription)| (filter, subscription.is_replay)))
 }
 
 impl Open {
     /// Whether a message that its subscriptions match may not be sent to it.
-    pub(crate) fn is_kept_from(&mut self, topic: &str) -> bool {
-        match &mut self.granted {
-            Some(granted) if granted.is_sieved => !granted.may(Action::Subscribe, topic),
-            _ => false,
-        }
+    pub(crate) fn is_kept_from(&mut self, topic: &str, place: Option<Place>) -> bool {
+        self.granted.as_ref().is_some_and(|granted| granted.is_sieved)
+            && self.is_denied(topic, place)
+    }
+
+    /// The same, whatever it subscribes now.
+    pub(crate) fn is_denied(&mut self, topic: &str, place: Option<Place>) -> bool {
+        let is_past = place.is_some_and(|place| self.is_of_the_past(topic, place));
+        let Some(granted) = &mut self.granted else { return false };
+        !granted.may(Action::Subscribe, topic) || (is_past && !granted.may(Action::Replay, topic))
+    }
+
+    /// Whether it may not have a message as a member of a share group.
+    pub(crate) fn is_no_member_for(&mut self, topic: &str) -> bool {
+        self.granted.as_mut().is_some_and(|granted| !granted.may(Action::Shared, topic))
+    }
+
+    /// Whether a message in the log is there for a replay alone.
+    fn is_of_the_past(&self, topic: &str, place: Place) -> bool {
+        let at = (place.partition, place.offset);
+        self.subscriptions.has_replays()
+            && at.1 < self.left.since.get(at.0)
+            && !self.subscriptions.has_come_to(topic, at)
     }
 }

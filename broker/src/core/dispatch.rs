@@ -160,7 +160,7 @@ impl Core {
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return Sent::Skipped };
         if let Phase::Open(open) = &mut conn.phase
             && !matches!(way, Way::Group(_))
-            && open.is_kept_from(message.topic)
+            && open.is_kept_from(message.topic, place)
         {
             let quality = quality(target.qos.min(message.qos));
             self.counters.messages_dropped.add((DropReason::NotAuthorized, quality), 1);

@@ -2,6 +2,7 @@
 //! did not finish, then retained messages, then the log from its cursor on.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use tidewire_proto::delivery::{Shape, Template};
 use tidewire_proto::id::{PacketId, PartitionId};
@@ -15,7 +16,7 @@ use tidewire_proto::topic::TopicFilter;
 use tidewire_store::Slice;
 
 use crate::core::dispatch::{Sent, Way};
-use crate::core::letters::Fate;
+use crate::core::letters::{Fate, Notice};
 use crate::core::open::{ConnId, Phase};
 use crate::core::send::quality;
 use crate::core::state::{Core, Deferred};
@@ -32,6 +33,17 @@ pub(crate) enum Need {
     Nothing,
     /// Part of the log that is not in memory.
     Disk(Reading),
+}
+
+/// What came of writing a message once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    Written,
+    /// Retention took it, the disk cannot give it back, or the client takes only smaller packets
+    /// now.
+    Lost,
+    /// The client lost its right to it.
+    Forbidden,
 }
 
 impl Core {
@@ -207,30 +219,48 @@ impl Core {
             *last = slice.ok().map(|slice| (partition, slice));
         }
         let mut template = std::mem::take(&mut self.scratch.templates.own);
-        let is_written = match last {
+        let again = match last {
             Some((_, slice)) => self.write_again(id, &mut template, slice, exchange),
-            None => false,
+            None => Again::Lost,
         };
-        match self.conn(id).filter(|_| is_written) {
+        match self.conn(id).filter(|_| again == Again::Written) {
             Some(conn) => {
                 template.append_to(&mut conn.out, Some(packet_id));
                 self.mark_dirty(id);
             }
-            None => {
-                // Retention took the message, the disk cannot give it back, or the client takes
-                // only smaller packets now.
-                let qos = quality(exchange.qos);
-                self.counters.messages_dropped.add((DropReason::Retention, qos), 1);
-                if let Some(group) = exchange.group {
-                    self.tell_ended(id, group, exchange.place, (Fate::Done, None));
-                }
-                if let Some(open) = self.open(id) {
-                    open.window.give_up(packet_id);
-                }
-                self.mark_changed(id, false);
-            }
+            None => self.give_up_resend(id, packet_id, exchange, again),
         }
         self.scratch.templates.own = template;
+    }
+
+    fn give_up_resend(
+        &mut self,
+        id: ConnId,
+        packet_id: PacketId,
+        exchange: &Exchange,
+        again: Again,
+    ) {
+        let reason = match again {
+            Again::Forbidden => DropReason::NotAuthorized,
+            Again::Lost | Again::Written => DropReason::Retention,
+        };
+        let Some(open) = self.open(id) else { return };
+        open.window.give_up(packet_id);
+        let member = Arc::clone(&open.client_id);
+        match exchange.group {
+            // Others of its group may have it.
+            Some(group) if again == Again::Forbidden => {
+                self.post.for_group(group, &member, Notice::Returned(exchange.place, false));
+                self.end_turn_soon();
+            }
+            group => {
+                self.counters.messages_dropped.add((reason, quality(exchange.qos)), 1);
+                if let Some(group) = group {
+                    self.tell_ended(id, group, exchange.place, (Fate::Done, None));
+                }
+            }
+        }
+        self.mark_changed(id, false);
     }
 
     fn write_again(
@@ -239,14 +269,18 @@ impl Core {
         template: &mut Template,
         slice: &Slice,
         exchange: &Exchange,
-    ) -> bool {
-        let Some(message) = message_at(slice, exchange.place.offset) else { return false };
+    ) -> Again {
+        let Some(message) = message_at(slice, exchange.place.offset) else { return Again::Lost };
         let route = self.routes.find(&self.trie, message.topic);
         let own = Routes::part_of(&route, SessionKey(id.key));
         let now_ms = self.now_ms;
-        let Some(open) = self.open(id) else { return false };
-        if exchange.group.is_none() && open.is_kept_from(message.topic) {
-            return false;
+        let Some(open) = self.open(id) else { return Again::Lost };
+        let is_denied = match exchange.group {
+            Some(_) => open.is_no_member_for(message.topic),
+            None => open.is_denied(message.topic, Some(exchange.place)),
+        };
+        if is_denied {
+            return Again::Forbidden;
         }
         let shared = exchange.group.and_then(|group| open.shared_target(group, SessionKey(id.key)));
         let target = if exchange.group.is_some() { shared.as_ref() } else { own };
@@ -254,13 +288,17 @@ impl Core {
             Shape { version: open.version, qos: exchange.qos, retain: exchange.retain, dup: true };
         let ids = target.into_iter().flat_map(Target::ids);
         let written = template.write(&message, shape, ids, now_ms);
-        written.is_ok() && template.len() <= open.terms.packet_bytes_max as usize
+        match written.is_ok() && template.len() <= open.terms.packet_bytes_max as usize {
+            true => Again::Written,
+            false => Again::Lost,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tidewire_proto::id::PartitionId;
+    use tidewire_proto::access::{Rules, Subject, Wide, parse_rules};
+    use tidewire_proto::id::{GroupId, PartitionId};
     use tidewire_proto::message::Published;
     use tidewire_proto::mqtt::Properties;
     use tidewire_proto::qos::Qos;
@@ -273,6 +311,8 @@ mod tests {
 
     use super::RESENDS_AT_A_TIME;
     use crate::core::alone::Alone;
+    use crate::core::granted::Granted;
+    use crate::core::letters::Notice;
 
     /// As many as may be in flight to the reader.
     const UNANSWERED: u16 = 10_000;
@@ -280,23 +320,23 @@ mod tests {
     const PINGRESP: [u8; 2] = [0xd0, 0];
 
     /// Messages in the log, and a session that has them in flight since an earlier connection.
-    fn leave_unanswered(alone: &Alone, client_id: &str) {
+    fn leave_unanswered(alone: &Alone, client_id: &str, count: u16, of: (Qos, Option<GroupId>)) {
+        let (qos, group) = of;
         let partition: PartitionId = alone.store.streams()[0].partitions[0];
         let mut batch = BatchBuilder::new();
         let mut window = Window::new(UNANSWERED);
-        for number in 0..u64::from(UNANSWERED) {
+        for number in 0..u64::from(count) {
             let published = Published {
                 topic: "a",
                 payload: b"b",
-                qos: Qos::AtLeastOnce,
+                qos,
                 retain: false,
                 properties: Properties::EMPTY,
                 origin: None,
             };
             published.push_to(&mut batch, 0);
             let place = Place { partition, offset: number };
-            let (qos, step) = (Qos::AtLeastOnce, Step::Published);
-            window.begin(Exchange { place, qos, step, retain: false, group: None });
+            window.begin(Exchange { place, qos, step: Step::Published, retain: false, group });
         }
         let row = |table, row| TableChange::new(table, client_id.as_bytes().into(), Some(row));
         let session = SessionRow { expiry_s: 3600, ended_ms: None, user: None };
@@ -321,7 +361,7 @@ mod tests {
     #[test]
     fn a_client_with_very_much_to_be_sent_again_leaves_others_their_turns() {
         let mut alone = Alone::new(|config| config.mqtt.inflight_max = UNANSWERED);
-        leave_unanswered(&alone, "reader");
+        leave_unanswered(&alone, "reader", UNANSWERED, (Qos::AtLeastOnce, None));
         let other = alone.connect("other");
         alone.settle();
         alone.heard(other);
@@ -337,5 +377,33 @@ mod tests {
             alone.core.end_turn();
         }
         assert_eq!((all, resent(&alone.heard(reader))), (usize::from(UNANSWERED), 0));
+    }
+
+    /// Whether a message in flight since an earlier connection is sent again under these rules, and
+    /// whether it goes back to its group.
+    fn resent_under(rules: &str, group: Option<GroupId>) -> (bool, bool) {
+        let mut alone = Alone::new(|_| ());
+        leave_unanswered(&alone, "reader", 1, (Qos::ExactlyOnce, group));
+        let reader = alone.connect("reader");
+        let rules = Rules::new(vec![parse_rules(rules).expect("good rules")], Wide::Refuse);
+        let granted = Granted::new(rules.rights(Subject::default()), Wide::Refuse);
+        alone.core.open(reader).expect("it is here").granted = Some(Box::new(granted));
+        alone.core.post.take().for_each(drop);
+        alone.core.feed_resends(reader);
+        let is_sent = alone.heard(reader).first() == Some(&0x3c);
+        let mut letters = alone.core.post.take().flat_map(|(_, to_groups, _)| to_groups);
+        let is_back = letters.any(|letter| matches!(letter.what, Notice::Returned(_, false)));
+        (is_sent, is_back)
+    }
+
+    #[test]
+    fn what_a_client_may_not_have_any_more_is_not_sent_again_and_others_of_its_group_get_it() {
+        let group = Some(GroupId(7));
+        assert_eq!(resent_under("allow everyone subscribe a", None), (true, false));
+        assert_eq!(resent_under("allow everyone subscribe a", group), (true, false));
+        assert_eq!(resent_under("allow everyone subscribe b", None), (false, false));
+        let no_member = "allow everyone subscribe a\ndeny everyone shared a";
+        assert_eq!(resent_under(no_member, group), (false, true));
+        assert_eq!(resent_under(no_member, None), (true, false));
     }
 }

@@ -57,17 +57,14 @@ impl Granted {
         self.may(if is_retained { Action::Retained } else { Action::Publish }, topic)
     }
 
-    /// Whether it may subscribe. What counts is the filter behind `$share/` and `$exclusive/`.
+    /// Whether it may subscribe. What counts is the filter behind `$share/` and `$exclusive/`. Who
+    /// replays gets first what lies in the past, then what comes.
     pub(crate) fn permit(&mut self, filter: &str, is_replay: bool) -> Result<(), Denial> {
         let (filter, _) = without_exclusive(filter);
         // What is no filter is refused as such.
         let Ok(share) = topic::split_share(filter) else { return Ok(()) };
-        let (action, plain) = match share {
-            Some((_, plain)) => (Action::Shared, plain),
-            None if is_replay => (Action::Replay, filter),
-            None => (Action::Subscribe, filter),
-        };
-        match self.rights.admits(action, plain) {
+        let plain = share.map_or(filter, |(_, plain)| plain);
+        match self.admits(share.is_some(), is_replay, plain) {
             Admits::All => Ok(()),
             // What one member of a group may not have, another may: nothing can be left out.
             Admits::Some if self.wide == Wide::Sieve && share.is_none() => {
@@ -78,21 +75,33 @@ impl Granted {
         }
     }
 
-    /// Under these rights the session has these filters: what is to be left out is, and the answer
-    /// is which shared ones it may not have any more.
+    fn admits(&self, is_shared: bool, is_replay: bool, plain: &str) -> Admits {
+        let live = if is_shared { Action::Shared } else { Action::Subscribe };
+        let past = is_replay && !is_shared;
+        match (self.rights.admits(live, plain), past) {
+            (Admits::All, true) => self.rights.admits(Action::Replay, plain),
+            (Admits::Some, true) if self.rights.admits(Action::Replay, plain) == Admits::None => {
+                Admits::None
+            }
+            (admits, _) => admits,
+        }
+    }
+
+    /// Under these rights the session has these filters, and is replaying some: what is to be left
+    /// out is, and the answer is which shared ones it may not have any more.
     pub(crate) fn take_over<'a>(
         &mut self,
-        filters: impl Iterator<Item = &'a str>,
+        filters: impl Iterator<Item = (&'a str, bool)>,
     ) -> Vec<Box<str>> {
         let mut lost = Vec::new();
-        for filter in filters {
-            let (action, plain) = match topic::split_share(filter) {
-                Ok(Some((_, plain))) => (Action::Shared, plain),
-                _ => (Action::Subscribe, filter),
+        for (filter, is_replay) in filters {
+            let (is_shared, plain) = match topic::split_share(filter) {
+                Ok(Some((_, plain))) => (true, plain),
+                _ => (false, filter),
             };
-            match self.rights.admits(action, plain) {
+            match self.admits(is_shared, is_replay, plain) {
                 Admits::All => (),
-                _ if action == Action::Shared => lost.push(filter.into()),
+                _ if is_shared => lost.push(filter.into()),
                 _ => self.is_sieved = true,
             }
         }
@@ -127,7 +136,8 @@ mod tests {
 
     #[test]
     fn what_counts_is_the_filter_behind_its_prefixes() {
-        let rules = "allow everyone subscribe a/#\ndeny everyone replay a/past";
+        let rules = "allow everyone subscribe a/#\ndeny everyone replay a/past\n\
+                     allow everyone replay only/past\nallow everyone subscribe part/+";
         for (filter, is_replay, wide, is_allowed, is_sieved) in [
             ("a/b", false, Wide::Refuse, true, false),
             ("$share/g/a/b", false, Wide::Refuse, true, false),
@@ -136,6 +146,11 @@ mod tests {
             ("$exclusive/b", false, Wide::Refuse, false, false),
             ("a/past", false, Wide::Refuse, true, false),
             ("a/past", true, Wide::Sieve, false, false),
+            ("a/b", true, Wide::Refuse, true, false),
+            ("a/#", true, Wide::Refuse, false, false),
+            ("a/#", true, Wide::Sieve, true, true),
+            ("part/#", true, Wide::Sieve, true, true),
+            ("only/past", true, Wide::Sieve, false, false),
             ("#", false, Wide::Refuse, false, false),
             ("#", false, Wide::Sieve, true, true),
             ("$share/g/#", false, Wide::Sieve, false, false),
@@ -150,10 +165,21 @@ mod tests {
     #[test]
     fn filters_of_before_stay_and_are_sieved_but_shared_ones_are_lost() {
         let mut granted = granted("allow everyone subscribe a/#", Wide::Refuse);
-        assert!(granted.take_over(["a/b", "$share/g/a/b"].into_iter()).is_empty());
+        let live = |filter: &'static str| (filter, false);
+        assert!(granted.take_over(["a/b", "$share/g/a/b"].map(live).into_iter()).is_empty());
         assert!(!granted.is_sieved);
-        let lost = granted.take_over(["b", "$share/g/b", "$share/g/#"].into_iter());
+        let lost = granted.take_over(["b", "$share/g/b", "$share/g/#"].map(live).into_iter());
         assert_eq!(lost, ["$share/g/b".into(), "$share/g/#".into()] as [Box<str>; 2]);
         assert!(granted.is_sieved);
+    }
+
+    #[test]
+    fn what_is_replayed_is_sieved_when_the_past_may_not_be_had_any_more() {
+        for (is_replay, is_sieved) in [(false, false), (true, true)] {
+            let rules = "allow everyone subscribe a/#\ndeny everyone replay a/#";
+            let mut granted = granted(rules, Wide::Refuse);
+            assert!(granted.take_over([("a/b", is_replay)].into_iter()).is_empty());
+            assert_eq!(granted.is_sieved, is_sieved);
+        }
     }
 }

@@ -164,10 +164,13 @@ pub(crate) fn find_start(store: &Store, start: Start) -> Result<Positions, ReadE
 mod tests {
     use std::sync::Arc;
 
+    use tidewire_proto::access::{Rules, Subject, Wide, parse_rules};
     use tidewire_proto::session::cursor::Positions;
     use tidewire_store::Follower;
 
+    use super::{Start, find_start};
     use crate::core::alone::Alone;
+    use crate::core::granted::Granted;
     use crate::core::open::ConnId;
     use crate::core::state::Deferred;
 
@@ -243,5 +246,56 @@ mod tests {
         alone.core.open(reader).expect("it is connected").left.until_ms = Some(0);
         alone.core.on_left_to_log(reader);
         assert!(!is_replaying(&mut alone, reader));
+    }
+
+    /// How many PUBLISH at QoS 1 there are among these short packets.
+    fn published(bytes: &[u8]) -> usize {
+        let (mut rest, mut count) = (bytes, 0);
+        while let [first, length, behind @ ..] = rest {
+            count += usize::from(*first == 0x32);
+            rest = &behind[usize::from(*length)..];
+        }
+        count
+    }
+
+    /// How much of the past a replay brings when these rules hold before it begins, and how much
+    /// of what comes after it.
+    fn replayed_under(rules: &str) -> (usize, usize) {
+        const PAST: &[u8] = b"\x00\x01a\x00\x01\x00x";
+        let mut alone = Alone::new(|_| ());
+        alone.store.follow(Arc::clone(&alone.core.inbox) as Arc<dyn Follower>);
+        let [reader, writer] = ["reader", "writer"].map(|name| alone.connect(name));
+        alone.settle();
+        alone.say(writer, 0x32, PAST);
+        alone.settle();
+        alone.heard(reader);
+        alone.say(reader, 0x82, SUBSCRIBE);
+        alone.settle();
+        let Some(Deferred::Seek(seek)) = alone.core.deferred.pop() else {
+            panic!("it is looked up where the subscription begins");
+        };
+        let rules = Rules::new(vec![parse_rules(rules).expect("good rules")], Wide::Refuse);
+        let mut granted = Granted::new(rules.rights(Subject::default()), Wide::Refuse);
+        let open = alone.core.open(reader).expect("it is here");
+        let all = open.subscriptions.iter().map(|(filter, one)| (filter, one.is_replay));
+        assert!(granted.take_over(all).is_empty());
+        open.granted = Some(Box::new(granted));
+        let found = find_start(&alone.store, Start::Earliest);
+        alone.core.on_sought(seek, found);
+        alone.settle();
+        alone.settle();
+        let past = published(&alone.heard(reader));
+        alone.say(writer, 0x32, PAST);
+        alone.settle();
+        alone.settle();
+        (past, published(&alone.heard(reader)))
+    }
+
+    #[test]
+    fn who_lost_the_right_to_replay_gets_no_more_of_the_past_and_all_that_comes() {
+        assert_eq!(replayed_under("allow everyone subscribe a"), (1, 1));
+        let no_past = "allow everyone subscribe a\ndeny everyone replay a";
+        assert_eq!(replayed_under(no_past), (0, 1));
+        assert_eq!(replayed_under("allow everyone replay a"), (0, 0));
     }
 }

@@ -88,8 +88,16 @@ impl RewriteRule {
                 },
             }
         }
-        (!written.is_empty() && written.len() <= TOPIC_BYTES_MAX).then_some(written)
+        let is_one = !written.is_empty() && written.len() <= TOPIC_BYTES_MAX;
+        (is_one && !leads_apart(text, &written)).then_some(written)
     }
+}
+
+/// Whether a rule led into topics that begin with `$` from outside of them. Those have meanings and
+/// speakers of their own, and what is taken over from a topic is what a client says.
+fn leads_apart(text: &str, written: &str) -> bool {
+    let tree = |text: &str| text.split('/').next().map(str::to_owned);
+    written.starts_with('$') && tree(written) != tree(text)
 }
 
 fn parts(to: &str, captures: usize) -> Result<Vec<Part>, RewriteError> {
@@ -236,6 +244,19 @@ mod tests {
         check("#", "all/$1", "$SYS/a", None);
         check("+/a", "all/$1", "$SYS/a", None);
         check("$SYS/#", "sys/$1", "$SYS/a", Some("sys/a"));
+    }
+
+    #[test]
+    fn no_rule_leads_into_dollar_topics_from_outside() {
+        check("a/#", "$1", "a/$SYS/x", None);
+        check("a/+/b", "$1/b", "a/$SYS/b", None);
+        check("a/#", "$1", "a/$delayed/5/x", None);
+        check("a/#", "$SYS/$1", "a/x", None);
+        check("$a/#", "$SYS/$1", "$a/x", None);
+        check("$a/x/#", "$a/$1", "$a/x/y", Some("$a/y"));
+        check("a/#", "b/$1", "a/$SYS/x", Some("b/$SYS/x"));
+        let rule = RewriteRule::parse("a/#", "$1").expect("a rule");
+        assert_eq!(Rewriter::new([rule].into()).topic("a/$SYS/x"), "a/$SYS/x");
     }
 
     #[test]

@@ -217,6 +217,12 @@ impl Subscriptions {
         self.target_of(session, topic, at, |subscription| subscription.is_replay)
     }
 
+    /// Whether a message is for a subscription that is not being replayed.
+    #[must_use]
+    pub fn has_come_to(&self, topic: &str, at: (PartitionId, u64)) -> bool {
+        self.target_of(SessionKey(0), topic, at, |subscription| !subscription.is_replay).is_some()
+    }
+
     fn target_of(
         &self,
         session: SessionKey,
@@ -291,6 +297,8 @@ mod tests {
         let target = |topic, offset| subscriptions.target(SessionKey(0), topic, (P, offset));
         assert!(target("b", 2).is_none() && target("b", 3).is_some());
         assert!(target("a", 9).is_none() && target("a", 10).is_some());
+        assert!(!subscriptions.has_come_to("b", (P, 10)), "it is replayed");
+        assert!(!subscriptions.has_come_to("a", (P, 9)) && subscriptions.has_come_to("a", (P, 10)));
         assert!(subscriptions.is_replaying("b") && !subscriptions.is_replaying("a"));
         assert_eq!(subscriptions.only_one_at(P, 3), Some(("b", 10)));
         assert_eq!(subscriptions.only_one_at(P, 10), None);
