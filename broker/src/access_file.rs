@@ -57,14 +57,13 @@ impl AccessFile {
     /// then. True when other rules hold from now on.
     #[must_use]
     pub(crate) fn look(&self) -> bool {
-        self.watch.is_settled() && self.read()
+        self.watch.look(|| self.read()).unwrap_or(false)
     }
 
     /// Reads the files anew now. True when the rules were taken.
     #[must_use]
     pub(crate) fn reload(&self) -> bool {
-        self.watch.note();
-        self.read()
+        self.watch.reload(|| self.read())
     }
 
     /// Of rules that are wrong nothing is taken.

@@ -4,6 +4,7 @@ mod acl;
 mod bench;
 mod certs;
 mod check;
+mod edit_file;
 mod flags;
 mod log;
 mod passwd;

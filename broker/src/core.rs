@@ -4,7 +4,7 @@
 
 mod allowed;
 #[cfg(test)]
-mod alone;
+pub(crate) mod alone;
 mod auth;
 mod automatic;
 mod bury;

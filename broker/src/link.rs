@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ahash::AHashMap;
 use parking_lot::Mutex;
+use tidewire_proto::websocket::Origins;
 use tokio::io::{Interest, Ready};
 use tokio::net::UnixStream;
 
+use crate::network::network_of;
 use crate::web_link::WebLink;
 use crate::wire::{UnboundWire, Wire};
 
@@ -26,6 +28,16 @@ pub(crate) enum Peer {
     Net(SocketAddr),
     /// A part of the program that the broker lives in.
     InProcess,
+}
+
+impl Peer {
+    /// Its address, if it has one.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Net(address) => Some(address.ip()),
+            Self::InProcess => None,
+        }
+    }
 }
 
 impl fmt::Display for Peer {
@@ -66,8 +78,8 @@ impl Door {
 /// A socket that belongs to no runtime yet.
 pub(crate) enum Unbound {
     Wire(UnboundWire),
-    /// WebSocket, for pages of these origins; none: of any.
-    Web(UnboundWire, Arc<[String]>),
+    /// WebSocket, for pages of these origins.
+    Web(UnboundWire, Arc<Origins>),
     Pair(StdUnixStream),
 }
 
@@ -180,7 +192,7 @@ impl Seat {
 
     /// False when as many as may come from this address are open.
     pub(crate) fn count_address(&mut self, all: &Addresses, address: IpAddr, max: u32) -> bool {
-        let address = address.to_canonical();
+        let address = network_of(address);
         let mut open = all.lock();
         let count = open.entry(address).or_default();
         if *count >= max {
@@ -229,6 +241,7 @@ mod tests {
     #[test]
     fn an_address_has_so_many_seats_and_is_forgotten_with_the_last() {
         let (all, address) = (Addresses::default(), IpAddr::from(Ipv4Addr::LOCALHOST));
+        let network = |last: u16| IpAddr::from([0x2001, 0xdb8, 1, 2, last, 0, 0, last]);
         let seat = || {
             let mut seat = Seat::uncounted();
             seat.count_address(&all, address, 2).then_some(seat)
@@ -239,5 +252,8 @@ mod tests {
         let again = seat().expect("one left");
         drop((two, again));
         assert!(all.lock().is_empty());
+        let mut both = [Seat::uncounted(), Seat::uncounted()];
+        assert!(both[0].count_address(&all, network(1), 1));
+        assert!(!both[1].count_address(&all, network(2), 1), "it is of the same network");
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
+use tidewire_proto::websocket::Origins;
 use tokio::net::TcpListener;
 
 use crate::config::MqttListener;
@@ -44,7 +45,7 @@ pub(crate) struct Listener {
     rate: Option<Bucket>,
     allowance: Option<pace::Shared>,
     /// Of WebSocket: whose pages may connect.
-    origins: Option<Arc<[String]>>,
+    origins: Option<Arc<Origins>>,
     /// Of TLS: what holds for its handshakes, and who does them.
     tls: Option<(Arc<Entrance>, Arc<Handshakes>)>,
 }
@@ -76,9 +77,9 @@ impl Listener {
         Self { tls: Some((Arc::new(entrance), handshakes)), ..self }
     }
 
-    /// Speaks WebSocket, to pages of these origins; none: of any.
-    pub(crate) fn web(self, origins: &[String]) -> Self {
-        Self { origins: Some(origins.into()), ..self }
+    /// Speaks WebSocket, to pages of these origins.
+    pub(crate) fn web(self, origins: Origins) -> Self {
+        Self { origins: Some(Arc::new(origins)), ..self }
     }
 
     /// Accepts for ever.
@@ -151,7 +152,7 @@ impl Listener {
     }
 }
 
-fn link(wire: UnboundWire, origins: Option<Arc<[String]>>) -> Unbound {
+fn link(wire: UnboundWire, origins: Option<Arc<Origins>>) -> Unbound {
     match origins {
         None => Unbound::Wire(wire),
         Some(origins) => Unbound::Web(wire, origins),

@@ -7,9 +7,13 @@ mod desk;
 mod edit;
 mod guesses;
 mod hash;
+mod question;
+mod queue;
 
 pub(crate) use book::load;
 pub use book::{BookError, PasswordFileError};
-pub(crate) use desk::{DeskLimits, PasswordDesk, Question, Verdict};
+pub(crate) use desk::{DeskLimits, PasswordDesk};
 pub(crate) use edit::{check_name, with_line, without_user};
+pub(crate) use guesses::{Guesses, Standing};
 pub(crate) use hash::PasswordHash;
+pub(crate) use question::{Question, Verdict};

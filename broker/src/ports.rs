@@ -139,7 +139,7 @@ impl OpenPorts {
         }
         let mut listener = Listener::new(socket, door, &common, &shared.clock);
         if let Some(origins) = origins {
-            listener = listener.web(&origins);
+            listener = listener.web(common.pages(origins, auth));
         }
         if let (Some(slot), Some(tls)) = (slot, &self.tls) {
             listener = listener.secret(Entrance::new(slot), Arc::clone(&tls.handshakes));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tidewire_bridge::Port;
 use tidewire_proto::routing::placement::{Placement, Shelf};
 use tidewire_proto::session::cursor::Positions;
@@ -20,8 +21,10 @@ use crate::core::inbox::{Event, Inbox};
 use crate::core::shared::{Shared, wall_clock_ms};
 use crate::error::{StartError, StopError};
 use crate::metrics::Counted;
-use crate::passwords::{DeskLimits, PasswordDesk};
+use crate::mock_secret::mock_secret;
+use crate::passwords::{DeskLimits, Guesses, PasswordDesk};
 use crate::ports::{OpenPorts, Ports};
+use crate::trust_watch::TrustWatch;
 use crate::upkeep::Upkeep;
 use crate::users::UsersFile;
 use crate::{core, kafka, restart, store_options};
@@ -37,6 +40,7 @@ pub(crate) struct Server {
     listeners: Vec<BoundListener>,
     kafka: Option<Port>,
     upkeep: Upkeep,
+    trust_watch: TrustWatch,
     is_new: bool,
 }
 
@@ -51,7 +55,8 @@ impl Server {
         let Counted { metrics, kafka: numbers } = counted;
         let users = config.auth.scram_file.as_ref().map(|file| UsersFile::open(file)).transpose();
         let users = users.map_err(StartError::Users)?;
-        let passwords = passwords(config)?;
+        let guesses = Guesses::of(&config.auth);
+        let passwords = passwords(config, Arc::clone(&guesses))?;
         let access = AccessFile::open(&config.access).map_err(StartError::Access)?;
         let dir = &config.data.dir;
         let is_new = !dir.exists();
@@ -60,6 +65,12 @@ impl Server {
         let (store, report) = Store::open(disk, options).map_err(failed)?;
         tracing::info!(%report, "The data folder is open.");
         fit_streams(&store, config)?;
+        if let Some(users) = &users {
+            match mock_secret(&store).map_err(StartError::Tables)? {
+                Some(secret) => users.keep_secret(secret),
+                None => tracing::error!("the system gives no random bytes"),
+            }
+        }
 
         let ports = Ports::bind(&config.listener)?;
         let kafka = kafka::bind(config)?;
@@ -68,6 +79,7 @@ impl Server {
         let shares = core::stored_shares(&store).map_err(StartError::Tables)?;
         let mut shared = Shared::new(store, shares, inboxes, config, metrics);
         (shared.users, shared.passwords, shared.access) = (users, passwords, access);
+        shared.guesses = guesses;
         let shared = Arc::new(shared);
         shared.retained.load(&shared.store).map_err(StartError::Tables)?;
         shared.exclusives.load(&shared.store).map_err(StartError::Tables)?;
@@ -79,11 +91,13 @@ impl Server {
         }
         let upkeep = Upkeep::start(Arc::clone(&shared))
             .map_err(|error| StartError::System("a thread", error))?;
+        let trust_watch = TrustWatch::start(Arc::clone(&shared))
+            .map_err(|error| StartError::System("a thread", error))?;
         let ports = ports.open(&shared, config, kafka.slot())?;
         let mut listeners = ports.listeners().to_vec();
         listeners.extend(kafka.listeners());
         let kafka = kafka.open(&shared, config, (numbers, ports.handshakes()))?;
-        Ok(Self { shared, cores, ports, listeners, kafka, upkeep, is_new })
+        Ok(Self { shared, cores, ports, listeners, kafka, upkeep, trust_watch, is_new })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -144,6 +158,7 @@ impl Server {
             desk.stop();
         }
         self.upkeep.stop();
+        self.trust_watch.stop();
         if let Some(kafka) = self.kafka {
             kafka.close();
         }
@@ -178,7 +193,10 @@ fn fit_streams(store: &Store, config: &Config) -> Result<(), StartError> {
 }
 
 /// The desk where passwords are checked, open.
-fn passwords(config: &Config) -> Result<Option<PasswordDesk>, StartError> {
+fn passwords(
+    config: &Config,
+    guesses: Arc<Mutex<Guesses>>,
+) -> Result<Option<PasswordDesk>, StartError> {
     let Some(file) = &config.auth.password_file else { return Ok(None) };
     let auth = &config.auth;
     let threads = match config.threads.passwords {
@@ -189,10 +207,8 @@ fn passwords(config: &Config) -> Result<Option<PasswordDesk>, StartError> {
         threads,
         queue_max: auth.password_queue_max as usize,
         checked_max: auth.passwords_remembered_max as usize,
-        wrong_per_address_max: auth.wrong_passwords_per_address_max,
-        wrong_per_user_max: auth.wrong_passwords_per_user_max,
     };
-    let desk = PasswordDesk::open(file, limits).map_err(StartError::Passwords)?;
+    let desk = PasswordDesk::open(file, limits, guesses).map_err(StartError::Passwords)?;
     desk.start().map_err(|error| StartError::System("a thread", error))?;
     Ok(Some(desk))
 }

@@ -1,6 +1,5 @@
 //! What the broker does now and then: has expired sessions dropped, says what the others still have
-//! to read, lets retention take the rest, looks whether files of users and rules changed. Decides
-//! nothing.
+//! to read, lets retention take the rest. Decides nothing.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
@@ -16,13 +15,12 @@ use tidewire_store::rows::session::SessionRow;
 use tidewire_store::rows::{bounds_of, cursor, share, subscription};
 use tidewire_store::{ReadError, RetentionReport, Store, Table};
 
-use crate::access_file::AccessFile;
 use crate::core::inbox::Event;
 use crate::core::shared::{Shared, wall_clock_ms};
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// How often within an interval the files of users are looked at.
+/// How often within an interval it is looked whether retention is urgent.
 const LOOKS: u32 = 30;
 /// Streams that grow past their limits are looked after at every so manieth look at most.
 const LOOKS_APART: u32 = 3;
@@ -73,23 +71,14 @@ impl Upkeep {
     }
 }
 
-/// Until the next time, with an eye on the files of users and on streams that grow past their
-/// limits, which retention looks after meanwhile; or until we are to stop.
+/// Until the next time, with an eye on streams that grow past their limits, which retention looks
+/// after meanwhile; or until we are to stop.
 fn rest(shared: &Shared, stopped: &Receiver<()>) -> ControlFlow<()> {
     let mut between = Between::default();
     for _ in 0..LOOKS {
         match stopped.recv_timeout(INTERVAL / LOOKS) {
             Err(RecvTimeoutError::Timeout) => (),
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return ControlFlow::Break(()),
-        }
-        if let Some(users) = &shared.users {
-            users.look();
-        }
-        if let Some(passwords) = &shared.passwords {
-            passwords.look();
-        }
-        if shared.access.as_ref().is_some_and(AccessFile::look) {
-            shared.tell_rules();
         }
         if between.is_due(shared.store.is_retention_urgent()) {
             run(&shared.store, wall_clock_ms());

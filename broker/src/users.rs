@@ -2,13 +2,14 @@
 //! Checks no proof.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 use sha2::Sha256;
 use tidewire_proto::scram::{Credentials, Users, UsersError};
 
 use crate::file_watch::FileWatch;
+use crate::mock_secret::SECRET_BYTES;
 
 /// Iterations of new credentials: what a small device can do in a moment.
 pub(crate) const ITERATIONS: u32 = 16_384;
@@ -48,6 +49,7 @@ pub(crate) enum LineError {
 pub(crate) struct UsersFile {
     watch: FileWatch,
     users: RwLock<Arc<Users>>,
+    secret: OnceLock<[u8; SECRET_BYTES]>,
 }
 
 impl UsersFile {
@@ -58,7 +60,15 @@ impl UsersFile {
     pub(crate) fn open(path: &Path) -> Result<Self, UsersFileError> {
         let watch = FileWatch::new(vec![path.into()]);
         let users = RwLock::new(Arc::new(load(path)?));
-        Ok(Self { watch, users })
+        Ok(Self { watch, users, secret: OnceLock::new() })
+    }
+
+    /// What users who do not exist are made up of; to be told before anybody asks.
+    pub(crate) fn keep_secret(&self, secret: [u8; SECRET_BYTES]) {
+        let secret = *self.secret.get_or_init(|| secret);
+        if let Some(users) = Arc::get_mut(&mut *self.users.write()) {
+            users.keep_secret(secret);
+        }
     }
 
     /// Those who may sign in now.
@@ -69,21 +79,21 @@ impl UsersFile {
     /// Reads the file anew when it has changed, and not since the last look: it is written by then.
     /// Of a file that is wrong nothing is taken.
     pub(crate) fn look(&self) {
-        if self.watch.is_settled() {
-            self.read();
-        }
+        self.watch.look(|| self.read());
     }
 
     /// Reads the file anew now.
     pub(crate) fn reload(&self) {
-        self.watch.note();
-        self.read();
+        self.watch.reload(|| self.read());
     }
 
     fn read(&self) {
         let Some(path) = self.watch.paths().first() else { return };
         match load(path) {
-            Ok(users) => {
+            Ok(mut users) => {
+                if let Some(secret) = self.secret.get() {
+                    users.keep_secret(*secret);
+                }
                 tracing::info!(users = users.len(), "the file of users is read anew");
                 *self.users.write() = Arc::new(users);
             }

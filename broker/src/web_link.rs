@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::wire::Wire;
 use tidewire_proto::websocket::{
-    Decoder, FRAME_HEAD_BYTES_MAX, put_close, put_frame_head, read_upgrade,
+    Decoder, FRAME_HEAD_BYTES_MAX, Origins, put_close, put_frame_head, read_upgrade,
 };
 
 /// Payload of one frame of ours.
@@ -20,7 +20,7 @@ const NORMAL: u16 = 1000;
 /// One connection.
 pub(crate) struct WebLink {
     pub(crate) wire: Wire,
-    origins: Arc<[String]>,
+    origins: Arc<Origins>,
     state: RefCell<State>,
 }
 
@@ -34,7 +34,7 @@ struct State {
 }
 
 impl WebLink {
-    pub(crate) fn new(wire: Wire, origins: Arc<[String]>) -> Self {
+    pub(crate) fn new(wire: Wire, origins: Arc<Origins>) -> Self {
         let state = State { request: Some(Vec::new()), ..State::default() };
         Self { wire, origins, state: RefCell::new(state) }
     }

@@ -15,7 +15,10 @@ const REQUEST: &str = "GET /any/path HTTP/1.1\r\nHost: here\r\nUpgrade: websocke
 const MQTT: &str = "Sec-WebSocket-Protocol: mqtt\r\n\r\n";
 
 fn start(more: &str) -> Broker {
-    Configured::new(&format!("[listener.websocket]\nbind = \"127.0.0.1:0\"\n{more}")).start()
+    let named =
+        if more.contains("origins") { "" } else { "origins = [\"https://good.example\"]\n" };
+    let section = "[listener.websocket]\nbind = \"127.0.0.1:0\"\n";
+    Configured::new(&format!("{section}{named}{more}")).start()
 }
 
 /// A socket on which the request was sent, and the head of the answer.
@@ -153,6 +156,18 @@ fn other_protocols_and_other_origins_are_refused() {
     let strict = start("origins = [\"https://other.example\"]\n");
     let (_, foreign) = asked(&strict, MQTT);
     assert!(foreign.starts_with("HTTP/1.1 403 "), "{foreign}");
+}
+
+#[test]
+fn a_page_from_elsewhere_is_let_in_by_default_only_where_clients_show_who_they_are() {
+    let by_default = start("origins = []\n");
+    let (_, foreign) = asked(&by_default, MQTT);
+    assert!(foreign.starts_with("HTTP/1.1 403 "), "{foreign}");
+    for anonymous in ["refuse", "allow"] {
+        let broker = start(&format!("origins = []\nanonymous = \"{anonymous}\"\n"));
+        let (_, granted) = asked(&broker, MQTT);
+        assert!(granted.starts_with("HTTP/1.1 101 "), "{anonymous}: {granted}");
+    }
 }
 
 #[test]

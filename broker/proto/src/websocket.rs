@@ -5,4 +5,4 @@ mod frames;
 mod handshake;
 
 pub use frames::{Decoder, FRAME_HEAD_BYTES_MAX, FrameError, put_close, put_frame_head};
-pub use handshake::{HANDSHAKE_BYTES_MAX, Refusal, Upgrade, read_upgrade};
+pub use handshake::{HANDSHAKE_BYTES_MAX, Origins, Refusal, Upgrade, read_upgrade};

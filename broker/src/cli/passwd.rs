@@ -1,18 +1,15 @@
 //! `tidewire passwd`: the file of users and their hashes, edited; and a line for the file of SCRAM.
 //! Prints no password.
 
-use std::io::{self, BufRead, Write as _};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use tidewire_proto::scram::{ITERATIONS_MAX, ITERATIONS_MIN};
 
+use super::edit_file::edit_file;
 use crate::passwords::{self, PasswordHash, check_name, with_line, without_user};
 use crate::users::{self, ITERATIONS};
-
-/// Only its owner may read a new file.
-const MODE: u32 = 0o600;
 
 #[derive(Clone, Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
@@ -77,9 +74,11 @@ fn carry_out(order: &Order) -> Result<(String, bool), String> {
         Order::Add { file, user: Some(user), .. } => add(file, &[(user.clone(), read_password()?)]),
         Order::Add { file, user: None, .. } => add(file, &read_batch()?),
         Order::Delete { file, user } => {
-            let left = without_user(&read(file)?, user);
-            let left = left.ok_or_else(|| format!("{user:?} is not in {}", file.display()))?;
-            write(file, &left)?;
+            let shown = file.display();
+            edit_file(file, |text| {
+                let text = text.ok_or_else(|| format!("{shown} is not there"))?;
+                without_user(text, user).ok_or_else(|| format!("{user:?} is not in {shown}"))
+            })?;
             Ok((format!("{user:?} is removed from {}", file.display()), true))
         }
         Order::Check { file, user } => check(file, user.as_deref()),
@@ -87,7 +86,7 @@ fn carry_out(order: &Order) -> Result<(String, bool), String> {
 }
 
 fn add(file: &Path, new: &[(String, String)]) -> Result<(String, bool), String> {
-    let mut text = if file.exists() { read(file)? } else { String::new() };
+    let mut hashes = Vec::new();
     for (user, password) in new {
         check_name(user).map_err(|words| format!("{user:?}: {words}"))?;
         if password.is_empty() {
@@ -95,9 +94,12 @@ fn add(file: &Path, new: &[(String, String)]) -> Result<(String, bool), String> 
         }
         let hash = PasswordHash::make(password.as_bytes());
         let hash = hash.ok_or("the system gives no random bytes, or no memory")?;
-        text = with_line(&text, user, &hash.to_string());
+        hashes.push((user, hash.to_string()));
     }
-    write(file, &text)?;
+    edit_file(file, |text| {
+        let text = text.unwrap_or_default().to_owned();
+        Ok(hashes.iter().fold(text, |text, (user, hash)| with_line(&text, user, hash)))
+    })?;
     let count = new.len();
     let users = if count == 1 { "user is" } else { "users are" };
     Ok((format!("{count} {users} set in {}", file.display()), true))
@@ -140,27 +142,4 @@ fn read_batch() -> Result<Vec<(String, String)>, String> {
         all.push((user.to_owned(), password.to_owned()));
     }
     Ok(all)
-}
-
-fn read(file: &Path) -> Result<String, String> {
-    std::fs::read_to_string(file)
-        .map_err(|error| format!("cannot read {}: {error}", file.display()))
-}
-
-/// Whole or not at all: a broker that looks at it meanwhile sees the old one or the new one.
-fn write(file: &Path, text: &str) -> Result<(), String> {
-    let mode = std::fs::metadata(file).map_or(MODE, |data| data.permissions().mode() & 0o7777);
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    let written = || {
-        let mut options = std::fs::OpenOptions::new();
-        let options = options.write(true).create(true).truncate(true).mode(MODE);
-        let mut new = options.open(&beside)?;
-        new.set_permissions(std::fs::Permissions::from_mode(mode))?;
-        new.write_all(text.as_bytes())?;
-        new.sync_all()?;
-        std::fs::rename(&beside, file)
-    };
-    written().map_err(|error: io::Error| format!("cannot write {}: {error}", file.display()))
 }

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
+use tidewire_proto::websocket::Origins;
 
 use super::auth::{Anonymous, AuthConfig};
 use super::defaults;
@@ -42,7 +43,8 @@ pub struct WebSocketListener {
     /// Whether clients may come that do not show who they are.
     #[serde(deserialize_with = "word")]
     pub anonymous: Anonymous,
-    /// Origins whose pages may connect; none named: any.
+    /// Origins whose pages may connect; none named: any, but where `anonymous = "auto"` lets
+    /// anonymous clients in only those of this machine.
     pub origins: Vec<String>,
     /// New connections per second; 0: any number. Beyond it they wait to be accepted.
     #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
@@ -121,6 +123,19 @@ impl MqttListener {
             }
         }
     }
+
+    /// Whose pages may connect by WebSocket, where these origins are named. Where nobody is asked
+    /// who he is because only this machine can come, pages from elsewhere that a browser on it
+    /// shows may not, unless they are named.
+    #[must_use]
+    pub fn pages(&self, origins: Vec<String>, auth: &AuthConfig) -> Origins {
+        let is_open = self.anonymous == Anonymous::Auto && self.takes_anonymous(auth);
+        match origins.is_empty() {
+            true if is_open => Origins::Local,
+            true => Origins::Any,
+            false => Origins::Named(origins),
+        }
+    }
 }
 
 /// `[listener.mqtts]`: MQTT over TLS.
@@ -173,7 +188,8 @@ pub struct WssListener {
     /// Whether clients may come that do not show who they are.
     #[serde(deserialize_with = "word")]
     pub anonymous: Anonymous,
-    /// Origins whose pages may connect; none named: any.
+    /// Origins whose pages may connect; none named: any, but where `anonymous = "auto"` lets
+    /// anonymous clients in only those of this machine.
     pub origins: Vec<String>,
     /// New connections per second; 0: any number. Beyond it they wait to be accepted.
     #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]

@@ -62,6 +62,7 @@ impl Core {
             user: certified.clone().or_else(|| connect.user_name.map(Into::into)),
             will: connect.will.as_ref().map(|will| Will::of(will, self.now_ms)),
             identity: certified.map(|user| Identity { user, method: CERTIFICATE }),
+            asker: None,
             releases: Vec::new(),
             is_abandoned: false,
         };

@@ -13,6 +13,9 @@ use crate::link::Peer;
 use crate::metrics::RefuseReason;
 use crate::passwords::{PasswordDesk, Question, Verdict};
 
+/// To whom has no more guesses for now.
+pub(crate) const TOO_OFTEN: &str = "too many wrong passwords came: try again in a minute";
+
 impl Core {
     /// A CONNECT without an Authentication Method.
     pub(crate) fn identify(&mut self, id: ConnId, claim: Claim, password: Option<&[u8]>) {
@@ -34,16 +37,16 @@ impl Core {
         }
     }
 
-    fn ask(&mut self, id: ConnId, claim: Claim, password: &[u8], desk: &PasswordDesk) {
+    fn ask(&mut self, id: ConnId, mut claim: Claim, password: &[u8], desk: &PasswordDesk) {
         let Some(conn) = self.conn(id) else { return };
-        let address = match conn.peer {
-            Peer::Net(address) => Some(address.ip()),
-            Peer::InProcess => None,
-        };
+        let address = conn.peer.ip();
         let user = claim.user.clone().unwrap_or_default();
-        let question = Question { user, password: password.into(), address };
+        let asker = Arc::new(());
+        let waits = Arc::downgrade(&asker);
+        let question = Question { user, password: password.into(), address, asker: waits };
+        claim.asker = Some(asker);
+        // It is read from meanwhile: a client that goes away is to be noticed, and forgotten.
         conn.phase = Phase::Checking(Box::new(claim));
-        conn.socket.pause(true);
         let inbox = Arc::clone(&self.inbox);
         let answer = Box::new(move |verdict| inbox.push(Event::Checked(id, verdict)));
         let now_ms = self.shared.clock.elapsed_ms();
@@ -59,6 +62,7 @@ impl Core {
             return;
         };
         let mut claim = *claim;
+        claim.asker = None;
         let (reason, counted, words) = match verdict {
             Verdict::Right => {
                 let user = claim.user.clone().unwrap_or_default();
@@ -70,11 +74,9 @@ impl Core {
                 RefuseReason::NotAuthorized,
                 "user name or password is wrong",
             ),
-            Verdict::TooOften => (
-                ReasonCode::CONNECTION_RATE_EXCEEDED,
-                RefuseReason::Guessing,
-                "too many wrong passwords came: try again in a minute",
-            ),
+            Verdict::TooOften => {
+                (ReasonCode::CONNECTION_RATE_EXCEEDED, RefuseReason::Guessing, TOO_OFTEN)
+            }
             Verdict::Busy => (
                 ReasonCode::SERVER_BUSY,
                 RefuseReason::Busy,

@@ -111,6 +111,8 @@ pub(crate) struct Claim {
     pub(crate) will: Option<Will>,
     /// `None`: it did not say who it is.
     pub(crate) identity: Option<Identity>,
+    /// Held while its password is being checked: without it nobody waits for the answer.
+    pub(crate) asker: Option<Arc<()>>,
     /// Others that claimed the client id meanwhile and wait for us to let go.
     pub(crate) releases: Vec<oneshot::Sender<()>>,
     /// The socket was lost meanwhile.

@@ -13,6 +13,9 @@ use crate::core::send::packet_type;
 use crate::core::state::Core;
 use crate::metrics::{CloseReason, Direction, RefuseReason};
 
+/// So much is kept of a client whose password is being checked before it is not read from.
+const CHECKING_BYTES_MAX: usize = 4 * 1024;
+
 /// What a read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadEnd {
@@ -94,7 +97,13 @@ impl Core {
                 // No answer may come before CONNACK.
                 Phase::Open(open) if !open.is_announced => return used,
                 Phase::Open(open) => (open.version, self.shared.limits.packet_bytes_max),
-                Phase::Checking(_) | Phase::Claiming(_) => return used,
+                Phase::Checking(_) => {
+                    if bytes.len() - used > CHECKING_BYTES_MAX {
+                        conn.socket.pause(true);
+                    }
+                    return used;
+                }
+                Phase::Claiming(_) => return used,
                 Phase::Closing => return bytes.len(),
             };
             let packet = match frame(&bytes[used..], bytes_max) {

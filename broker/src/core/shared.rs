@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use tidewire_store::Store;
 use tokio::sync::watch;
 
@@ -17,7 +18,7 @@ use crate::exclusive::Exclusives;
 use crate::ledger::{Ledger, LedgerLimits};
 use crate::link::Accepted;
 use crate::metrics::Metrics;
-use crate::passwords::PasswordDesk;
+use crate::passwords::{Guesses, PasswordDesk};
 use crate::registry::Registry;
 use crate::retained::{RetainedIndex, RetainedLimits};
 use crate::shares::Shares;
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) users: Option<UsersFile>,
     /// Who may use a password, if anybody may.
     pub(crate) passwords: Option<PasswordDesk>,
+    /// How often wrong passwords came, of either kind.
+    pub(crate) guesses: Arc<Mutex<Guesses>>,
     /// Who may do what; `None`: everybody everything.
     pub(crate) access: Option<AccessFile>,
     pub(crate) share: ShareConfig,
@@ -87,6 +90,7 @@ impl Shared {
             turn_bytes_max: turn_bytes_max(config.store.wal_file_bytes),
             users: None,
             passwords: None,
+            guesses: Guesses::of(&config.auth),
             access: None,
             notes_publisher: share.asks_for_publisher(),
             share,

@@ -15,6 +15,9 @@ pub enum BookError {
     /// No user name before a colon.
     #[error("line {0}: not of the form user:hash")]
     Form(usize),
+    /// A name that no client says: blanks that were meant for the eye are part of it.
+    #[error("line {0}: there are blanks before or behind the user name")]
+    Blanks(usize),
     /// Not a hash that we know.
     #[error(
         "line {0}: no hash that is known ($argon2id$, $7$ or $6$); \
@@ -60,6 +63,9 @@ impl Book {
             let (user, hash) = line.trim_end().split_once(':').ok_or(BookError::Form(number))?;
             if user.is_empty() {
                 return Err(BookError::Form(number));
+            }
+            if user.trim() != user {
+                return Err(BookError::Blanks(number));
             }
             let hash = PasswordHash::parse(hash).ok_or(BookError::Hash(number))?;
             like.get_or_insert_with(|| hash.clone());
@@ -132,6 +138,9 @@ mod tests {
             (format!("a:{CHEAP}\na:{CHEAP}"), BookError::Repeated(2)),
             ("\nnobody".into(), BookError::Form(2)),
             (format!(":{CHEAP}"), BookError::Form(1)),
+            (format!("ann :{CHEAP}"), BookError::Blanks(1)),
+            (format!("# ours\n  ann:{CHEAP}"), BookError::Blanks(2)),
+            (format!("\tann:{CHEAP}"), BookError::Blanks(1)),
             ("a:pencil".into(), BookError::Hash(1)),
         ] {
             assert_eq!(Book::parse(&text, 10).err(), Some(error), "{text}");

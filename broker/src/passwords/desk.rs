@@ -1,19 +1,20 @@
 //! Where passwords are checked: what is known at once, the rest by threads of its own, behind a
 //! bounded queue. Never decides what a client hears.
 
-use std::collections::VecDeque;
 use std::error::Error;
 use std::io;
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::book::{Book, PasswordFileError, load};
-use super::guesses::Guesses;
+use super::guesses::{Guesses, Standing};
+use super::question::{Answer, Question, Verdict};
+use super::queue::{Job, Next, Queue};
 use crate::file_watch::FileWatch;
 
 /// What may wait, and be remembered.
@@ -25,36 +26,7 @@ pub(crate) struct DeskLimits {
     pub(crate) queue_max: usize,
     /// Right answers that are remembered.
     pub(crate) checked_max: usize,
-    /// Wrong passwords in a minute.
-    pub(crate) wrong_per_address_max: u32,
-    pub(crate) wrong_per_user_max: u32,
 }
-
-/// Is this the user's password?
-pub(crate) struct Question {
-    pub(crate) user: Box<str>,
-    pub(crate) password: Box<[u8]>,
-    /// Where it comes from.
-    pub(crate) address: Option<IpAddr>,
-}
-
-/// The answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It is.
-    Right,
-    /// It is not, or there is no such user.
-    Wrong,
-    /// Too many wrong ones came, from there or for that user: it was not looked at.
-    TooOften,
-    /// Too many wait: it was not looked at.
-    Busy,
-    /// It could not be looked at.
-    Unavailable,
-}
-
-/// What is called with the answer, from another thread.
-pub(crate) type Answer = Box<dyn FnOnce(Verdict) + Send>;
 
 /// The desk.
 pub(crate) struct PasswordDesk {
@@ -66,16 +38,13 @@ struct Inner {
     limits: DeskLimits,
     book: RwLock<Arc<Book>>,
     watch: FileWatch,
-    guesses: Mutex<Guesses>,
+    /// Taken after the queue, where both are.
+    guesses: Arc<Mutex<Guesses>>,
     queue: Mutex<Queue>,
     /// Something is in the queue, or it is over.
     due: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<(Question, Answer)>,
-    is_over: bool,
+    /// The last time that was handed in.
+    now_ms: AtomicI64,
 }
 
 impl PasswordDesk {
@@ -83,17 +52,21 @@ impl PasswordDesk {
     ///
     /// # Errors
     /// When it cannot be read, or a line of it is wrong.
-    pub(crate) fn open(path: &Path, limits: DeskLimits) -> Result<Self, PasswordFileError> {
+    pub(crate) fn open(
+        path: &Path,
+        limits: DeskLimits,
+        guesses: Arc<Mutex<Guesses>>,
+    ) -> Result<Self, PasswordFileError> {
         let watch = FileWatch::new(vec![path.into()]);
         let book = RwLock::new(Arc::new(load(path, limits.checked_max)?));
-        let guesses = Guesses::new(limits.wrong_per_address_max, limits.wrong_per_user_max);
         let inner = Inner {
             limits,
             book,
             watch,
-            guesses: Mutex::new(guesses),
-            queue: Mutex::default(),
+            guesses,
+            queue: Mutex::new(Queue::new(limits.queue_max)),
             due: Condvar::new(),
+            now_ms: AtomicI64::new(i64::MIN),
         };
         Ok(Self { inner: Arc::new(inner), threads: Mutex::default() })
     }
@@ -121,43 +94,37 @@ impl PasswordDesk {
         if self.threads.lock().is_empty() {
             return Some(Verdict::Unavailable);
         }
-        if !inner.guesses.lock().take(address, user, now_ms) {
+        inner.now_ms.fetch_max(now_ms, Ordering::Relaxed);
+        if inner.guesses.lock().standing(address, user, now_ms) == Standing::Spent {
             return Some(Verdict::TooOften);
         }
         let mut queue = inner.queue.lock();
-        if queue.jobs.len() >= inner.limits.queue_max {
-            drop(queue);
-            inner.guesses.lock().give_back(address, user);
+        if queue.is_over {
+            return Some(Verdict::Unavailable);
+        }
+        if !queue.push(Job { question, answer }) {
             return Some(Verdict::Busy);
         }
-        queue.jobs.push_back((question, answer));
         inner.due.notify_one();
         None
     }
 
     /// Reads the file anew when it has changed, and not since the last look: it is written by then.
     pub(crate) fn look(&self) {
-        if self.inner.watch.is_settled() {
-            self.inner.read();
-        }
+        self.inner.watch.look(|| self.inner.read());
     }
 
     /// Reads the file anew now.
     pub(crate) fn reload(&self) {
-        self.inner.watch.note();
-        self.inner.read();
+        self.inner.watch.reload(|| self.inner.read());
     }
 
     /// Waits for what is being hashed; what waits is answered with "unavailable".
     pub(crate) fn stop(&self) {
-        let left = {
-            let mut queue = self.inner.queue.lock();
-            queue.is_over = true;
-            std::mem::take(&mut queue.jobs)
-        };
+        let left = self.inner.queue.lock().end();
         self.inner.due.notify_all();
-        for (_, answer) in left {
-            answer(Verdict::Unavailable);
+        for job in left {
+            (job.answer)(Verdict::Unavailable);
         }
         for thread in self.threads.lock().drain(..) {
             if thread.join().is_err() {
@@ -170,31 +137,53 @@ impl PasswordDesk {
 impl Inner {
     fn run(&self) {
         step_back();
-        while let Some((question, answer)) = self.next() {
-            // A panic must not leave its client without an answer, nor others.
-            let checked = catch_unwind(AssertUnwindSafe(|| self.check(&question)));
-            answer(checked.unwrap_or(Verdict::Unavailable));
+        while let Some(next) = self.next() {
+            let (job, verdict) = match next {
+                Next::Refuse(job) => (job, Verdict::TooOften),
+                Next::Look(job) => {
+                    // A panic must not leave its client without an answer, nor others.
+                    let checked = catch_unwind(AssertUnwindSafe(|| self.check(&job.question)));
+                    let verdict = checked.unwrap_or(Verdict::Unavailable);
+                    self.count(&job.question, verdict);
+                    // One that was behind it is next for this thread; there may be more.
+                    self.due.notify_one();
+                    (job, verdict)
+                }
+            };
+            (job.answer)(verdict);
         }
     }
 
-    fn next(&self) -> Option<(Question, Answer)> {
+    fn next(&self) -> Option<Next> {
         let mut queue = self.queue.lock();
         loop {
             if queue.is_over {
                 return None;
             }
-            if let Some(job) = queue.jobs.pop_front() {
-                return Some(job);
+            let now_ms = self.now_ms.load(Ordering::Relaxed);
+            let next = queue.next(&mut self.guesses.lock(), now_ms);
+            if next.is_some() {
+                return next;
             }
+            // What is behind others is looked for again by the thread that looks at these.
             self.due.wait(&mut queue);
         }
     }
 
+    fn count(&self, question: &Question, verdict: Verdict) {
+        let Question { user, address, .. } = question;
+        let mut guesses = self.guesses.lock();
+        guesses.end(*address, user);
+        if verdict == Verdict::Wrong {
+            guesses.spend(*address, user, self.now_ms.load(Ordering::Relaxed));
+        }
+    }
+
     fn check(&self, question: &Question) -> Verdict {
-        let Question { user, password, address } = question;
+        let Question { user, password, .. } = question;
         let book = Arc::clone(&self.book.read());
         // Another connection may have asked the same meanwhile.
-        let verdict = match book.recall(user, password) {
+        match book.recall(user, password) {
             Ok(()) => Verdict::Right,
             Err(trace) => match book.check(user, password) {
                 Some(true) => {
@@ -204,11 +193,7 @@ impl Inner {
                 Some(false) => Verdict::Wrong,
                 None => Verdict::Unavailable,
             },
-        };
-        if verdict != Verdict::Wrong {
-            self.guesses.lock().give_back(*address, user);
         }
-        verdict
     }
 
     /// Of a file that is wrong nothing is taken.
@@ -242,18 +227,17 @@ fn step_back() {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::sync::Arc;
+    use std::sync::mpsc::{Receiver, channel};
 
-    use super::{DeskLimits, PasswordDesk, Question, Verdict};
+    use parking_lot::Mutex;
+
+    use super::{DeskLimits, Guesses, PasswordDesk, Question, Verdict};
     use crate::passwords::PasswordHash;
 
-    const LIMITS: DeskLimits = DeskLimits {
-        threads: 1,
-        queue_max: 2,
-        checked_max: 10,
-        wrong_per_address_max: 3,
-        wrong_per_user_max: 0,
-    };
+    const LIMITS: DeskLimits = DeskLimits { threads: 1, queue_max: 40, checked_max: 10 };
+    /// Wrong passwords from one address.
+    const WRONG_MAX: u32 = 3;
 
     struct Trial {
         desk: PasswordDesk,
@@ -265,24 +249,34 @@ mod tests {
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join("passwords");
             write(&path, "ann", "pencil");
-            Self { desk: PasswordDesk::open(&path, limits).expect("a good file"), folder }
+            let guesses = Arc::new(Mutex::new(Guesses::new(WRONG_MAX, 0)));
+            Self { desk: PasswordDesk::open(&path, limits, guesses).expect("a good file"), folder }
         }
 
         /// The answer, and whether it came at once.
         fn ask(&self, user: &str, password: &str) -> (Verdict, bool) {
+            let (verdict, from) = self.begin(user, password);
+            match verdict {
+                Some(verdict) => (verdict, true),
+                None => (from.recv().expect("an answer"), false),
+            }
+        }
+
+        /// The answer if it came at once, and where it comes from if not.
+        fn begin(&self, user: &str, password: &str) -> (Option<Verdict>, Receiver<Verdict>) {
             let (to, from) = channel();
+            let asker = Arc::new(());
             let question = Question {
                 user: user.into(),
                 password: password.as_bytes().into(),
                 address: Some([192, 0, 2, 1].into()),
+                asker: Arc::downgrade(&asker),
             };
             let answer = Box::new(move |verdict| {
+                drop(asker);
                 let _ = to.send(verdict);
             });
-            match self.desk.ask(question, 0, answer) {
-                Some(verdict) => (verdict, true),
-                None => (from.recv().expect("an answer"), false),
-            }
+            (self.desk.ask(question, 0, answer), from)
         }
     }
 
@@ -318,6 +312,31 @@ mod tests {
         }
         assert_eq!(trial.ask("ann", "d"), (Verdict::TooOften, true));
         assert_eq!(trial.ask("ann", "pencil"), (Verdict::Right, true));
+        trial.desk.stop();
+    }
+
+    #[test]
+    fn right_passwords_that_come_together_are_no_guesses() {
+        let trial = Trial::new(DeskLimits { threads: 2, ..LIMITS });
+        let users = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let hash = PasswordHash::make(b"pencil").expect("randomness");
+        let lines = users.map(|user| format!("{user}:{hash}\n"));
+        std::fs::write(trial.folder.path().join("passwords"), lines.concat()).expect("written");
+        trial.desk.reload();
+        trial.desk.start().expect("threads");
+        let asked = users.map(|user| trial.begin(user, "pencil"));
+        for (at_once, from) in asked {
+            assert_eq!(at_once, None);
+            assert_eq!(from.recv().expect("an answer"), Verdict::Right);
+        }
+        // Of wrong ones that come together no more are looked at than of others.
+        let asked = users.map(|user| trial.begin(user, "rubber"));
+        let verdict = |(at_once, from): (Option<Verdict>, Receiver<Verdict>)| {
+            at_once.unwrap_or_else(|| from.recv().expect("an answer"))
+        };
+        let verdicts = asked.map(verdict);
+        let count = |of| verdicts.iter().filter(|verdict| **verdict == of).count();
+        assert_eq!((count(Verdict::Wrong), count(Verdict::TooOften)), (3, 5), "{verdicts:?}");
         trial.desk.stop();
     }
 

@@ -96,6 +96,12 @@ impl Exchange {
         Ok((Self { user, credentials, header, nonce, signed }, challenge))
     }
 
+    /// Whose password it is about.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
     /// Takes the client's last message.
     ///
     /// # Errors

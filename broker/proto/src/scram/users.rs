@@ -67,6 +67,12 @@ impl Users {
         self.known.get(user).cloned().unwrap_or_else(mock)
     }
 
+    /// From now on the credentials of who does not exist are made of this: it outlasts changes of
+    /// the file, after which they would be others, and those of who exists the same.
+    pub fn keep_secret(&mut self, secret: [u8; 32]) {
+        self.secret = secret;
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

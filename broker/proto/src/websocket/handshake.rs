@@ -1,5 +1,7 @@
 //! The HTTP request that asks for WebSocket, and what it is answered.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
@@ -11,6 +13,40 @@ pub const HANDSHAKE_BYTES_MAX: usize = 8 * 1024;
 const MAGIC: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// The name of MQTT over WebSocket, and that of MQTT 3.1.
 const PROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
+
+/// Whose pages may connect. A client that names no origin is no page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// Those of any origin.
+    Any,
+    /// Those of these origins.
+    Named(Vec<String>),
+    /// Those that this machine serves itself.
+    Local,
+}
+
+impl Origins {
+    fn has(&self, origin: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Named(names) => names.iter().any(|name| name == origin),
+            Self::Local => is_local(origin),
+        }
+    }
+}
+
+/// Whether an origin is of this machine, whatever its port is.
+fn is_local(origin: &str) -> bool {
+    let Some((_, authority)) = origin.split_once("://") else { return false };
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split_once(']').map_or(v6, |(host, _)| host),
+        None => authority.split_once(':').map_or(authority, |(host, _)| host),
+    };
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
 
 /// A request that is granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,11 +93,11 @@ impl Refusal {
     }
 }
 
-/// Reads a request once it is whole. `origins` are those whose pages may connect; empty: any.
+/// Reads a request once it is whole. `origins` are those whose pages may connect.
 ///
 /// # Errors
 /// When it is refused.
-pub fn read_upgrade(bytes: &[u8], origins: &[String]) -> Result<Option<Upgrade>, Refusal> {
+pub fn read_upgrade(bytes: &[u8], origins: &Origins) -> Result<Option<Upgrade>, Refusal> {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         let is_too_large = bytes.len() > HANDSHAKE_BYTES_MAX;
         return if is_too_large { Err(Refusal::TooLarge) } else { Ok(None) };
@@ -71,8 +107,7 @@ pub fn read_upgrade(bytes: &[u8], origins: &[String]) -> Result<Option<Upgrade>,
     }
     let text = std::str::from_utf8(&bytes[..end]).map_err(|_| Refusal::NotWebSocket)?;
     let request = Request::of(text).ok_or(Refusal::NotWebSocket)?;
-    let may_come = |origin: &str| origins.is_empty() || origins.iter().any(|one| one == origin);
-    if !request.origin.is_none_or(may_come) {
+    if !request.origin.is_none_or(|origin| origins.has(origin)) {
         return Err(Refusal::Origin);
     }
     let protocol = request.protocol.ok_or(Refusal::NotMqtt)?;
@@ -137,7 +172,7 @@ fn words(value: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HANDSHAKE_BYTES_MAX, Refusal, read_upgrade};
+    use super::{HANDSHAKE_BYTES_MAX, Origins, Refusal, read_upgrade};
 
     const REQUEST: &str = "GET /mqtt HTTP/1.1\r\nHost: a\r\nupgrade: WebSocket\r\nConnection: \
         keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: \
@@ -145,12 +180,13 @@ mod tests {
         13\r\n\r\n";
 
     fn refusal(request: &str) -> Option<Refusal> {
-        read_upgrade(request.as_bytes(), &["https://a.example".into()]).err()
+        let named = Origins::Named(vec!["https://a.example".into()]);
+        read_upgrade(request.as_bytes(), &named).err()
     }
 
     #[test]
     fn a_request_for_mqtt_is_granted_with_the_hash_of_its_key() {
-        let upgrade = read_upgrade(format!("{REQUEST}rest").as_bytes(), &[]);
+        let upgrade = read_upgrade(format!("{REQUEST}rest").as_bytes(), &Origins::Any);
         let upgrade = upgrade.expect("granted").expect("whole");
         assert_eq!(upgrade.used, REQUEST.len());
         let answer = String::from_utf8(upgrade.answer).expect("text");
@@ -158,7 +194,8 @@ mod tests {
         assert!(answer.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
         assert!(answer.contains("Sec-WebSocket-Protocol: mqtt\r\n"), "{answer}");
         for cut in 0..REQUEST.len() {
-            assert_eq!(read_upgrade(&REQUEST.as_bytes()[..cut], &[]), Ok(None), "cut at {cut}");
+            let part = read_upgrade(&REQUEST.as_bytes()[..cut], &Origins::Any);
+            assert_eq!(part, Ok(None), "cut at {cut}");
         }
     }
 
@@ -178,5 +215,32 @@ mod tests {
             assert_eq!(refusal(&wrong), Some(refused), "{}", &wrong[..40]);
         }
         assert_eq!(refusal(&REQUEST.replace("Origin: https://a.example\r\n", "")), None);
+    }
+
+    #[test]
+    fn pages_of_this_machine_are_told_from_others_by_their_host() {
+        for (origin, is_local) in [
+            ("http://localhost", true),
+            ("http://localhost:8080", true),
+            ("https://app.localhost:3000", true),
+            ("http://127.0.0.1:5000", true),
+            ("http://127.9.9.9", true),
+            ("http://[::1]:8080", true),
+            ("http://[::1]", true),
+            ("https://evil.example", false),
+            ("http://localhost.evil.example", false),
+            ("http://evil-localhost", false),
+            ("http://127.0.0.1.evil.example", false),
+            ("http://192.0.2.1", false),
+            ("http://[2001:db8::1]", false),
+            ("null", false),
+            ("", false),
+        ] {
+            let request = REQUEST.replace("https://a.example", origin);
+            let granted = read_upgrade(request.as_bytes(), &Origins::Local);
+            assert_eq!(granted.is_ok(), is_local, "{origin:?}");
+        }
+        let no_page = REQUEST.replace("Origin: https://a.example\r\n", "");
+        assert!(read_upgrade(no_page.as_bytes(), &Origins::Local).is_ok());
     }
 }
