@@ -70,8 +70,9 @@ impl AccessFile {
     fn read(&self) -> bool {
         match load(&self.config) {
             Ok(rules) => {
-                tracing::info!(rules = rules.len(), "access rules are read anew");
+                let count = rules.len();
                 *self.rules.write() = Arc::new(rules);
+                tracing::info!(rules = count, "access rules are read anew");
                 true
             }
             Err(error) => {

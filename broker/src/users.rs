@@ -94,8 +94,9 @@ impl UsersFile {
                 if let Some(secret) = self.secret.get() {
                     users.keep_secret(*secret);
                 }
-                tracing::info!(users = users.len(), "the file of users is read anew");
+                let count = users.len();
                 *self.users.write() = Arc::new(users);
+                tracing::info!(users = count, "the file of users is read anew");
             }
             Err(error) => {
                 let cause = std::error::Error::source(&error);

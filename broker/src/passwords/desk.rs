@@ -201,8 +201,9 @@ impl Inner {
         for path in self.watch.paths() {
             match load(path, self.limits.checked_max) {
                 Ok(book) => {
-                    tracing::info!(users = book.len(), "the password file is read anew");
+                    let users = book.len();
                     *self.book.write() = Arc::new(book);
+                    tracing::info!(users, "the password file is read anew");
                 }
                 Err(error) => {
                     let cause = error.source().map(|cause| format!(": {cause}"));
