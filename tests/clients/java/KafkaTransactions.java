@@ -5,6 +5,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Future;
 import org.apache.kafka.clients.consumer.ConsumerGroupMetadata;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -12,9 +14,11 @@ import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.PartitionInfo;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.ProducerFencedException;
+import org.apache.kafka.common.errors.RecordBatchTooLargeException;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
@@ -52,6 +56,7 @@ public final class KafkaTransactions {
             producer.commitTransaction();
         }
         fence(producer, settings);
+        outgrow(settings);
         show(settings);
     }
 
@@ -109,6 +114,36 @@ public final class KafkaTransactions {
         send(second, "of the second");
         second.commitTransaction();
         second.close();
+    }
+
+    /** More than a transaction may hold, several batches at once: it is refused, and the next is not. */
+    private static void outgrow(Properties settings) throws Exception {
+        try (KafkaProducer<String, String> producer = begin(settings)) {
+            producer.beginTransaction();
+            String large = "x".repeat(900_000);
+            List<Future<RecordMetadata>> sent = new ArrayList<>();
+            try {
+                for (int n = 0; n < 20; n++) {
+                    sent.add(producer.send(new ProducerRecord<>(STREAM, "java/1", large)));
+                }
+                producer.commitTransaction();
+                check(false, "it is too large");
+            } catch (KafkaException expected) {
+                producer.abortTransaction();
+            }
+            List<Throwable> why = new ArrayList<>();
+            for (Future<RecordMetadata> it : sent) {
+                try {
+                    it.get();
+                } catch (ExecutionException error) {
+                    why.add(error.getCause());
+                }
+            }
+            check(why.stream().anyMatch(it -> it instanceof RecordBatchTooLargeException), "" + why);
+            producer.beginTransaction();
+            send(producer, "behind what was too large");
+            producer.commitTransaction();
+        }
     }
 
     private static void show(Properties settings) {
