@@ -17,26 +17,26 @@ def refused(futures, word):
     """Every one of them fails, with an error that says this."""
     for future in futures.values():
         try:
-            future.result(20)
+            future.result(100)
         except KafkaException as error:
             assert word in str(error), error
         else:
             raise AssertionError(f"{word} was expected")
 
 
-cluster = admin.describe_cluster(request_timeout=20).result(20)
+cluster = admin.describe_cluster(request_timeout=100).result(100)
 assert [node.id for node in cluster.nodes] == [1], cluster.nodes
 stream = ConfigResource(ConfigResource.Type.TOPIC, "mqtt")
-settings = admin.describe_configs([stream], request_timeout=20)[stream].result(20)
+settings = admin.describe_configs([stream], request_timeout=100)[stream].result(100)
 assert settings["cleanup.policy"].value == "delete", settings
 assert settings["retention.ms"].value == "604800000", settings
 node = ConfigResource(ConfigResource.Type.BROKER, "1")
-assert "message.max.bytes" in admin.describe_configs([node], request_timeout=20)[node].result(20)
+assert "message.max.bytes" in admin.describe_configs([node], request_timeout=100)[node].result(100)
 
-refused(admin.create_topics([NewTopic("mqtt", 1, 1)], request_timeout=20), "TOPIC_ALREADY_EXISTS")
-refused(admin.create_topics([NewTopic("new", 1, 1)], request_timeout=20), "POLICY_VIOLATION")
-refused(admin.create_partitions([NewPartitions("mqtt", 9)], request_timeout=20), "POLICY_VIOLATION")
-refused(admin.delete_topics(["mqtt"], request_timeout=20), "TOPIC_DELETION_DISABLED")
+refused(admin.create_topics([NewTopic("mqtt", 1, 1)], request_timeout=100), "TOPIC_ALREADY_EXISTS")
+refused(admin.create_topics([NewTopic("new", 1, 1)], request_timeout=100), "POLICY_VIOLATION")
+refused(admin.create_partitions([NewPartitions("mqtt", 9)], request_timeout=100), "POLICY_VIOLATION")
+refused(admin.delete_topics(["mqtt"], request_timeout=100), "TOPIC_DELETION_DISABLED")
 
 python = KafkaAdminClient(bootstrap_servers=servers)
 assert "mqtt" in python.list_topics()

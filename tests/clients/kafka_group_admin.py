@@ -10,7 +10,7 @@ import time
 from confluent_kafka import Consumer, ConsumerGroupState, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-PATIENCE_S = 15
+PATIENCE_S = 100
 OFFSETS = {0: 5, 1: 7}
 
 

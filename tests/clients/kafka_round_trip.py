@@ -18,7 +18,7 @@ def with_librdkafka():
     consumer = confluent_kafka.Consumer(
         {"bootstrap.servers": servers, "group.id": "unused", "enable.auto.commit": False}
     )
-    topic = consumer.list_topics("mqtt", timeout=20).topics["mqtt"]
+    topic = consumer.list_topics("mqtt", timeout=100).topics["mqtt"]
     consumer.assign([confluent_kafka.TopicPartition("mqtt", p, 0) for p in topic.partitions])
     found = {}
     while len(found) < count:
@@ -30,14 +30,14 @@ def with_librdkafka():
     assert found == wanted
     low, high = consumer.get_watermark_offsets(confluent_kafka.TopicPartition("mqtt", 0))
     assert low == 0 and high > 0, (low, high)
-    at = consumer.offsets_for_times([confluent_kafka.TopicPartition("mqtt", 0, 1)], timeout=20)
+    at = consumer.offsets_for_times([confluent_kafka.TopicPartition("mqtt", 0, 1)], timeout=100)
     assert at[0].offset == 0, at
     consumer.close()
 
 
 def with_kafka_python():
     consumer = kafka.KafkaConsumer(
-        bootstrap_servers=servers, enable_auto_commit=False, consumer_timeout_ms=20000
+        bootstrap_servers=servers, enable_auto_commit=False, consumer_timeout_ms=100000
     )
     partitions = [kafka.TopicPartition("mqtt", p) for p in consumer.partitions_for_topic("mqtt")]
     consumer.assign(partitions)
@@ -61,10 +61,10 @@ def write():
         assert producer.flush(20) == 0
     producer = kafka.KafkaProducer(bootstrap_servers=servers)
     sent = producer.send("mqtt", key=b"written/python", value=b"1", headers=[("a", b"b")])
-    assert sent.get(timeout=20).offset >= 0
+    assert sent.get(timeout=100).offset >= 0
     refused = producer.send("mqtt", key=b"no/+/topic", value=b"1")
     try:
-        refused.get(timeout=20)
+        refused.get(timeout=100)
     except kafka.errors.KafkaError as error:
         print(f"refused as it should be: {error!r}")
     else:

@@ -10,8 +10,8 @@ import time
 
 import paho.mqtt.client as mqtt
 
-PATIENCE_S = 30
-SUBACK_S = 10
+PATIENCE_S = 100
+SUBACK_S = 60
 
 
 def main(host, port, filter_count, kept_count):

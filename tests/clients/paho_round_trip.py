@@ -8,7 +8,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-PATIENCE_S = 15
+PATIENCE_S = 100
 
 
 def main(host, port, version, transport="tcp", authority=None):

@@ -6,7 +6,7 @@ import sys
 
 import paho.mqtt.client as mqtt
 
-PATIENCE_S = 15
+PATIENCE_S = 100
 
 
 def main(host, port, first, behind, root="plant"):

@@ -38,7 +38,7 @@ def auth(reason, data):
 
 class Connection:
     def __init__(self, host, port):
-        self.socket = socket.create_connection((host, port), timeout=15)
+        self.socket = socket.create_connection((host, port), timeout=100)
 
     def exactly(self, count):
         got = b""

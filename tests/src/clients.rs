@@ -65,14 +65,14 @@ impl Mosquitto {
     /// Asks on one topic, and prints what is answered on the other.
     #[must_use]
     pub fn request(&self, topic: &str, answer: &str, payload: &str) -> Program {
-        let flags = ["-e", answer, "-m", payload, "-q", "1", "-W", "20"];
+        let flags = ["-e", answer, "-m", payload, "-q", "1", "-W", "120"];
         Program::start(&mut self.command("mosquitto_rr", topic, &flags))
     }
 
     fn subscriber(&self, filter: &str, format: &str, flags: &[&str]) -> Subscriber {
         let mut command = self.command("mosquitto_sub", filter, flags);
         // -W: no message in time is an end with an error, not a hang.
-        command.args(["-d", "-W", "20", "-F", format]);
+        command.args(["-d", "-W", "120", "-F", format]);
         Subscriber { program: Program::start(&mut command) }
     }
 

@@ -54,7 +54,7 @@ impl Wire {
     #[must_use]
     pub fn clean(address: SocketAddr, version: Version, client_id: &str) -> Self {
         let mut wire = Self::open(address, version);
-        wire.send(&connect(version, client_id, true, 60, None));
+        wire.send(&connect(version, client_id, true, 600, None));
         assert!(!wire.connected(), "a clean session is never present");
         wire
     }
@@ -66,7 +66,7 @@ impl Wire {
     #[must_use]
     pub fn resume(address: SocketAddr, version: Version, client_id: &str) -> (Self, bool) {
         let mut wire = Self::open(address, version);
-        wire.send(&connect(version, client_id, false, 60, None));
+        wire.send(&connect(version, client_id, false, 600, None));
         let present = wire.connected();
         (wire, present)
     }

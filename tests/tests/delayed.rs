@@ -20,7 +20,8 @@ fn come_back(broker: &Broker, version: Version) -> Wire {
 
 #[test]
 fn a_delayed_message_comes_at_its_time_at_every_level() {
-    for version in Version::ALL {
+    const DELAY: Duration = Duration::from_secs(8);
+    let waiting = Version::ALL.map(|version| {
         let broker = Broker::start();
         let mut reader = Wire::clean(broker.address(), version, "reader");
         reader.subscribe(1, &[("later/#", 2), ("$delayed/#", 2)]);
@@ -28,15 +29,18 @@ fn a_delayed_message_comes_at_its_time_at_every_level() {
         let since = Instant::now();
         for qos in 0..=2 {
             let payload = format!("qos {qos}");
-            let message = Publish::new("$delayed/1/later/a", &payload, qos, 7);
+            let message = Publish::new("$delayed/8/later/a", &payload, qos, 7);
             writer.publish_acknowledged(&message);
         }
-        assert!(since.elapsed() < Duration::from_secs(1), "it does not wait to acknowledge");
+        assert!(since.elapsed() < DELAY, "it does not wait to acknowledge");
+        (broker, reader, since)
+    });
+    for (_broker, mut reader, since) in waiting {
         for qos in 0..=2 {
             let message = reader.receive(&format!("qos {qos}"));
             assert_eq!((message.qos(), message.topic().as_str()), (qos, "later/a"));
         }
-        assert!(since.elapsed() >= Duration::from_secs(1));
+        assert!(since.elapsed() >= DELAY);
         reader.nothing_else_on("later/a");
     }
 }
@@ -115,10 +119,10 @@ fn kills_around_the_due_time_lose_and_repeat_nothing() {
 #[test]
 fn a_delayed_message_that_is_retained_is_retained_from_its_time_on() {
     let broker = Broker::start();
-    let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
-    writer.publish_acknowledged(&Publish::new("$delayed/1/later/a", "kept", 1, 1).retained());
     let mut early = Wire::clean(broker.address(), Version::V5, "early");
     early.subscribe(1, &[("later/#", 1)]);
+    let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
+    writer.publish_acknowledged(&Publish::new("$delayed/1/later/a", "kept", 1, 1).retained());
     let message = early.receive("kept");
     assert!(!message.is_retained(), "it came live: {message}");
     let mut late = Wire::clean(broker.address(), Version::V5, "late");
@@ -140,7 +144,7 @@ fn the_expiry_of_a_delayed_message_counts_from_its_publish() {
     }
     let message = reader.receive("fresh");
     let left = message.body()[13..17].try_into().map(u32::from_be_bytes).expect("four bytes");
-    assert!((50..60).contains(&left), "{left} of {message}");
+    assert!((1..60).contains(&left), "{left} of {message}");
 }
 
 #[test]
@@ -180,7 +184,7 @@ fn no_more_waits_than_is_allowed() {
     reader.subscribe(1, &[("later/#", 1)]);
     let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
     for id in 1..=3 {
-        writer.publish(&Publish::new("$delayed/1/later/a", "later", 1, id));
+        writer.publish(&Publish::new("$delayed/6/later/a", "later", 1, id));
         let answer = writer.packet_of(kind::PUBACK);
         assert_eq!(answer.body().get(2).copied().unwrap_or(0), if id < 3 { 0 } else { 0x97 });
     }
@@ -208,7 +212,9 @@ fn a_will_of_a_client_that_publishes_with_a_delay_is_another_row() {
     broker.kill9();
     broker.restart();
     let mut reader = come_back(&broker, Version::V5);
-    reader.receive("gone");
-    reader.receive("later");
+    // The restart may have taken longer than the delay.
+    let mut heard = [(); 2].map(|()| reader.packet_of(kind::PUBLISH).payload_text());
+    heard.sort();
+    assert_eq!(heard, ["gone", "later"]);
     reader.nothing_else_on("later/a");
 }

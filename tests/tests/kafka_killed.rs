@@ -22,7 +22,7 @@ const KILLS: u32 = 4;
 /// Each with two members.
 const LIBRARIES: [&str; 3] = ["confluent", "franz-go", "java"];
 /// How long a group may take to read anything more.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Where a record lies: partition and offset.
 type Spot = (u32, u64);

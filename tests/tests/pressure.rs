@@ -245,9 +245,16 @@ fn others_are_served_while_the_retained_messages_of_a_wildcard_are_looked_for() 
     writer.publish_acknowledged(&last);
     let mut other = Wire::clean(broker.address(), Version::V5, "other");
     let mut reader = Wire::clean(broker.address(), Version::V5, "reader");
+    // Of a few looks, for the system may leave the client alone too little to ask.
+    let most = (0..20).map(|_| answered_meanwhile(&mut other, &mut reader)).find(|it| *it > 3);
+    assert!(most.is_some(), "others wait until all are looked through");
+}
+
+/// How many PINGREQ of one are answered until the other is told what it looks for.
+fn answered_meanwhile(other: &mut Wire, reader: &mut Wire) -> usize {
     let found = Over::default();
     reader.subscribe(1, &[("+/there", 0)]);
-    let answered = thread::scope(|scope| {
+    thread::scope(|scope| {
         let pinger = scope.spawn(|| {
             let mut answered = 0;
             while !found.is_told() {
@@ -260,6 +267,5 @@ fn others_are_served_while_the_retained_messages_of_a_wildcard_are_looked_for() 
         assert_eq!(reader.packet_of(kind::PUBLISH).payload_text(), "found");
         drop(at_last);
         pinger.join().expect("each PINGREQ is answered")
-    });
-    assert!(answered > 3, "{answered} PINGREQ were answered meanwhile");
+    })
 }

@@ -16,6 +16,7 @@ use tidewire_tests::authority::{Authority, Pair, Use};
 use tidewire_tests::broker::Broker;
 use tidewire_tests::configured::Configured;
 use tidewire_tests::over::Over;
+use tidewire_tests::program::PATIENCE;
 use tidewire_tests::secure::{Secure, Trust};
 use tidewire_tests::wire::{Publish, Version, connect, publish};
 
@@ -154,7 +155,7 @@ fn await_shown(setup: &Setup, cert: &Path) {
     let (trust, expected) = (setup.trust(&client), der(cert));
     let began = Instant::now();
     while Secure::open(setup.address(), &trust).expect("let in").shown() != expected {
-        assert!(began.elapsed() < Duration::from_secs(20), "the new one is never shown");
+        assert!(began.elapsed() < PATIENCE, "the new one is never shown");
     }
 }
 

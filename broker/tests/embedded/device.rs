@@ -72,7 +72,7 @@ impl Device {
 
     fn socket(broker: SocketAddr) -> Self {
         let stream = TcpStream::connect(broker).expect("the broker listens");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout above zero");
+        stream.set_read_timeout(Some(Duration::from_secs(120))).expect("a timeout above zero");
         Self(stream)
     }
 

@@ -18,7 +18,7 @@ use crate::counts::Counts;
 use crate::device::Device;
 
 /// Long enough for what is on its way.
-const SOON: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_secs(10);
 const HOUR: Duration = Duration::from_secs(3600);
 
 async fn broker() -> Broker {

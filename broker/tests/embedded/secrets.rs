@@ -78,7 +78,7 @@ async fn await_count(counts: &Counts, name: &str, result: &str) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+    let waited = tokio::time::timeout(Duration::from_secs(120), waiting).await;
     assert!(waited.is_ok(), "{name} never counted {result}");
 }
 

@@ -18,7 +18,7 @@ const failed = (error) => {
   console.error(error)
   process.exit(1)
 }
-const tooLate = setTimeout(() => failed(new Error('not all in time')), 30000)
+const tooLate = setTimeout(() => failed(new Error('not all in time')), 120000)
 process.on('uncaughtException', failed)
 client.on('error', failed)
 

@@ -19,7 +19,7 @@ const failed = (error) => {
   console.error(error)
   process.exit(1)
 }
-const tooLate = setTimeout(() => failed(new Error('no answer in time')), 15000)
+const tooLate = setTimeout(() => failed(new Error('no answer in time')), 120000)
 process.on('uncaughtException', failed)
 client.on('error', failed)
 

@@ -26,8 +26,9 @@ pub struct Subscriber {
     received: Received,
     /// QoS 2 exchanges that are not released.
     open: BTreeSet<u16>,
-    /// Hears of each message that was taken.
-    taken: Sender<()>,
+    /// Hears of each message that was taken: by whom, its topic and its number.
+    taken: Sender<(String, String, u32)>,
+    client_id: String,
 }
 
 impl Subscriber {
@@ -37,7 +38,7 @@ impl Subscriber {
         place: Place,
         version: Version,
         (client_id, filter): (&str, &str),
-        taken: Sender<()>,
+        taken: Sender<(String, String, u32)>,
     ) -> Self {
         Self {
             link: Link::new(place, version, client_id.into()),
@@ -45,6 +46,7 @@ impl Subscriber {
             received: Received::default(),
             open: BTreeSet::new(),
             taken,
+            client_id: client_id.into(),
         }
     }
 
@@ -110,9 +112,9 @@ impl Subscriber {
             let payload = &packet.body[topic_end + 2 + no_properties..];
             let number = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
             let number = number.expect("a number was published");
-            self.received.by_topic.entry(topic).or_default().push(number);
             // Nobody may be waiting.
-            let _ = self.taken.send(());
+            let _ = self.taken.send((self.client_id.clone(), topic.clone(), number));
+            self.received.by_topic.entry(topic).or_default().push(number);
         }
         let answer = if packet.first & 0x04 == 0 { kind::PUBACK } else { kind::PUBREC };
         self.link.acknowledge(answer, id);

@@ -10,7 +10,7 @@ use crate::hex;
 
 /// How many inputs are shown when the port fails: the last one may not be the guilty one.
 const REMEMBERED: usize = 20;
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// More of an answer is read, but not told apart.
 const ANSWER_BYTES_MARKED: usize = 24;
 /// ApiVersions 0, which is answered at once.

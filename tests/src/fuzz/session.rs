@@ -13,7 +13,7 @@ use crate::wire::{Packet, Version, Wire, connect, kind};
 const REMEMBERED: usize = 20;
 /// More answers than these are read, but not told apart.
 const ANSWERS_MARKED: usize = 24;
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Longer than a sync.
 const LINGER: Duration = Duration::from_millis(8);
 

@@ -9,7 +9,7 @@ use crate::hex;
 use crate::wire::{Version, Wire, kind, spelled};
 
 /// Long enough for a busy machine, short enough for a table of cases that all fail.
-const PATIENCE_PER_CASE: Duration = Duration::from_secs(5);
+const PATIENCE_PER_CASE: Duration = Duration::from_secs(60);
 
 /// A version of MQTT, as CONNECT names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

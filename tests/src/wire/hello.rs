@@ -39,7 +39,7 @@ impl<'a> Hello<'a> {
         Self { client_id, clean: true, properties: &[], will: None, login: None }
     }
 
-    /// The packet. It asks for a minute of keep-alive.
+    /// The packet. It asks for ten minutes of keep-alive.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         let mut body = b"\x00\x04MQTT\x05".to_vec();
@@ -47,7 +47,7 @@ impl<'a> Hello<'a> {
             self.will.map_or(0, |will| 0x04 | (will.qos << 3) | if will.retain { 0x20 } else { 0 });
         let login = if self.login.is_some() { 0xc0 } else { 0 };
         body.push(will | login | if self.clean { 0x02 } else { 0 });
-        body.extend_from_slice(&[0, 60]);
+        body.extend_from_slice(&600_u16.to_be_bytes());
         block(&mut body, self.properties);
         text(&mut body, self.client_id);
         if let Some(will) = &self.will {

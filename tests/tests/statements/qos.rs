@@ -91,7 +91,7 @@ fn expiry_does_not_stop_what_was_sent() {
     let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
     let mut ids = Vec::new();
     for first in [0x32, 0x34, 0x34] {
-        writer.say(first, "$'stale' 00 01 [02 00 00 00 01] 'briefly'");
+        writer.say(first, "$'stale' 00 01 [02 00 00 00 06] 'briefly'");
         writer.packet();
         if first == 0x34 {
             writer.acknowledge(kind::PUBREL, 1);
@@ -103,7 +103,7 @@ fn expiry_does_not_stop_what_was_sent() {
     reader.acknowledge(kind::PUBREC, ids[2]);
     reader.answered(kind::PUBREL, ids[2]);
     reader.vanish();
-    writer.silent_for(Duration::from_millis(2_200));
+    writer.silent_for(Duration::from_millis(7_200));
     let (mut reader, _) = Wire::resume(broker.address(), Version::V5, "late");
     for id in &ids[..2] {
         let again = reader.packet_of(kind::PUBLISH);
