@@ -42,8 +42,8 @@ fn setup(more: &str) -> Setup {
     Setup { broker: Broker::start_configured(&config), file, _folder: folder }
 }
 
-/// The broker has read the file that has so many users. It looks by itself too, and may tell late of
-/// what was there before.
+/// The broker has read the file that has so many users. It looks by itself too, and may tell late
+/// of what was there before.
 fn reread(setup: &Setup, users: usize) {
     setup.broker.hang_up();
     setup.broker.await_output(&format!("the password file is read anew\",\"users\":{users},"));
