@@ -56,7 +56,36 @@ pub(crate) enum Verdict {
     Refuse(ResponseError),
 }
 
+/// A producer in one partition, as tools are told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Described {
+    pub(crate) id: i64,
+    pub(crate) epoch: i16,
+    /// -1 if nothing of this epoch is known.
+    pub(crate) last_sequence: i32,
+    pub(crate) used_ms: i64,
+}
+
 impl Producers {
+    /// Who is known in these partitions, by number.
+    pub(crate) fn describe(
+        &self,
+        partitions: &BTreeSet<PartitionId>,
+    ) -> BTreeMap<PartitionId, Vec<Described>> {
+        let mut described: BTreeMap<PartitionId, Vec<Described>> = BTreeMap::new();
+        for ((id, partition), known) in self.known.lock().iter() {
+            if !partitions.contains(partition) {
+                continue;
+            }
+            let last_sequence = known.batches.back().map_or(-1, |batch| batch.last);
+            let (epoch, used_ms) = (known.epoch, known.used_ms);
+            let one = Described { id: *id, epoch, last_sequence, used_ms };
+            described.entry(*partition).or_default().push(one);
+        }
+        described.values_mut().for_each(|all| all.sort_unstable_by_key(|one| one.id));
+        described
+    }
+
     /// What the store knows.
     pub(crate) fn load(store: &Store) -> Result<Self, ReadError> {
         let mut rows: BTreeMap<(i64, PartitionId), Vec<(u8, ProducerRow)>> = BTreeMap::new();

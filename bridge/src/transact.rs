@@ -22,7 +22,8 @@ use crate::held::HeldBatch;
 use crate::producers::Producers;
 use crate::time::{now_ms, ticks};
 use crate::transactions::{
-    Answer, Effect, End, Limits, Part, Producer, Refusal, Start, Ticket, Transactions, Unnumbered,
+    Answer, Described, Effect, End, Limits, Part, Producer, Refusal, Start, Ticket, Transactions,
+    Unnumbered,
 };
 
 use numbers::Numbers;
@@ -138,6 +139,16 @@ impl Transact {
             }
             transactions.tick(now);
         });
+    }
+
+    /// What an id is doing.
+    pub(crate) fn describe(&self, id: &str) -> Option<Described> {
+        self.state.lock().transactions.describe(id)
+    }
+
+    /// What every id is doing.
+    pub(crate) fn list(&self) -> Vec<(Arc<str>, Described)> {
+        self.state.lock().transactions.list()
     }
 
     /// Whether whoever starts with this id needs a number that nobody has.

@@ -2,6 +2,7 @@
 //! Never waits, never reads a clock, never looks into a batch.
 //! docs/decisions/0013-transactions.md says how and why.
 
+mod described;
 mod held;
 mod limits;
 mod out;
@@ -22,6 +23,7 @@ use tidewire_store::{Table, TableChange};
 
 use crate::groups::{Moment, Spot, Wanted};
 
+pub use described::Described;
 pub use held::{Held, Offsets};
 pub use limits::Limits;
 pub use out::{Effect, End, Unnumbered};
@@ -65,6 +67,18 @@ impl<B> Transactions<B> {
             open: 0,
             out: Out::default(),
         }
+    }
+
+    /// What an id is doing.
+    #[must_use]
+    pub fn describe(&self, id: &str) -> Option<Described> {
+        self.all.get(id).map(Described::of)
+    }
+
+    /// What every id is doing.
+    #[must_use]
+    pub fn list(&self) -> Vec<(Arc<str>, Described)> {
+        self.all.iter().map(|(id, owner)| (Arc::clone(id), Described::of(owner))).collect()
     }
 
     /// An id as it was stored. Before anything else happens.

@@ -67,6 +67,10 @@ pub(crate) static APIS: &[Api] = &[
     Api::new(ApiKey::IncrementalAlterConfigs, 0, 1, &admin::INCREMENTAL_ALTER_CONFIGS),
     Api::new(ApiKey::OffsetDelete, 0, 0, &groups::OFFSET_DELETE),
     Api::new(ApiKey::DescribeCluster, 0, 2, &admin::DESCRIBE_CLUSTER),
+    Api::new(ApiKey::DescribeProducers, 0, 0, &admin::DESCRIBE_PRODUCERS),
+    Api::new(ApiKey::DescribeTransactions, 0, 0, &admin::DESCRIBE_TRANSACTIONS),
+    // Their version 2 asks for ids by a pattern.
+    Api::new(ApiKey::ListTransactions, 0, 1, &admin::LIST_TRANSACTIONS),
     Api::new(ApiKey::ConsumerGroupHeartbeat, 0, 1, &groups::CONSUMER_GROUP_HEARTBEAT),
     Api::new(ApiKey::ConsumerGroupDescribe, 0, 1, &groups::CONSUMER_GROUP_DESCRIBE),
     Api::new(ApiKey::DescribeTopicPartitions, 0, 0, &admin::DESCRIBE_TOPIC_PARTITIONS),

@@ -54,3 +54,11 @@ fn what_a_kafka_client_deletes_is_gone_for_all_readers_and_after_kill_9() {
     let mut retained = mosquitto.subscribe("plant/1", &["-q", "1", "-C", "1"]);
     assert_eq!(retained.messages(), ["1 1 plant/1 0"]);
 }
+
+#[test]
+fn all_that_uis_ask_is_answered_and_loses_no_connection() {
+    let broker = Broker::start();
+    let mosquitto = Mosquitto::new(broker.address(), "mqttv5");
+    mosquitto.publish("plant/1", "0", &["-q", "1"]);
+    paho("kafka_tools.py", broker.kafka_address(), &[]);
+}

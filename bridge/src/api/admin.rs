@@ -6,8 +6,8 @@ use kafka_protocol::messages::{ApiKey, DescribeAclsRequest, DescribeClusterReque
 use super::reply::reply;
 use super::{
     create_partitions, create_topics, delete_records, delete_topics, describe_acls,
-    describe_cluster, describe_configs, describe_log_dirs, describe_topic_partitions,
-    incremental_alter_configs,
+    describe_cluster, describe_configs, describe_log_dirs, describe_producers,
+    describe_topic_partitions, describe_transactions, incremental_alter_configs, list_transactions,
 };
 use crate::context::{Call, Context};
 use crate::wire::{Answer, Refusal};
@@ -24,8 +24,11 @@ pub(super) fn serves(key: ApiKey) -> bool {
             | ApiKey::DescribeCluster
             | ApiKey::DescribeConfigs
             | ApiKey::DescribeLogDirs
+            | ApiKey::DescribeProducers
             | ApiKey::DescribeTopicPartitions
+            | ApiKey::DescribeTransactions
             | ApiKey::IncrementalAlterConfigs
+            | ApiKey::ListTransactions
     )
 }
 
@@ -63,6 +66,16 @@ pub(super) async fn answer(
         ApiKey::DescribeLogDirs => {
             let answer = async |request| describe_log_dirs::answer(context, call, &request);
             reply(call, body, answer).await
+        }
+        ApiKey::DescribeProducers => {
+            reply(call, body, async |request| describe_producers::answer(context, &request)).await
+        }
+        ApiKey::DescribeTransactions => {
+            let answer = async |request| describe_transactions::answer(context, &request);
+            reply(call, body, answer).await
+        }
+        ApiKey::ListTransactions => {
+            reply(call, body, async |request| list_transactions::answer(context, &request)).await
         }
         ApiKey::DescribeTopicPartitions => {
             let answer = async |request| describe_topic_partitions::answer(context, &request);

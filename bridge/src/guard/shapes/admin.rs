@@ -28,6 +28,18 @@ pub(crate) static CREATE_TOPICS: Shape = Shape::new(
     ],
 );
 
+pub(crate) static DESCRIBE_TRANSACTIONS: Shape =
+    Shape::new(0, &[field("transactional_ids", array(&TEXT))]);
+
+pub(crate) static LIST_TRANSACTIONS: Shape = Shape::new(
+    0,
+    &[
+        field("state_filters", array(&TEXT)),
+        field("producer_id_filters", array(&INT64)),
+        field("duration_filter", INT64).since(1),
+    ],
+);
+
 pub(crate) static DELETE_TOPICS: Shape = Shape::new(
     4,
     &[

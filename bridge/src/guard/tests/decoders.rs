@@ -6,12 +6,12 @@ use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
     CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
     DescribeAclsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
-    DescribeLogDirsRequest, DescribeTopicPartitionsRequest, EndTxnRequest, FetchRequest,
-    FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
-    ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
-    OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
-    TxnOffsetCommitRequest,
+    DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest,
+    DescribeTransactionsRequest, EndTxnRequest, FetchRequest, FindCoordinatorRequest,
+    HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
+    LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, ListTransactionsRequest,
+    MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest, TxnOffsetCommitRequest,
 };
 use kafka_protocol::protocol::Decodable;
 
@@ -52,6 +52,9 @@ pub(super) fn decode(key: ApiKey, version: i16, body: Bytes) -> Result<usize, St
         ApiKey::AddPartitionsToTxn => left::<AddPartitionsToTxnRequest>(version, body),
         ApiKey::EndTxn => left::<EndTxnRequest>(version, body),
         ApiKey::TxnOffsetCommit => left::<TxnOffsetCommitRequest>(version, body),
+        ApiKey::DescribeProducers => left::<DescribeProducersRequest>(version, body),
+        ApiKey::DescribeTransactions => left::<DescribeTransactionsRequest>(version, body),
+        ApiKey::ListTransactions => left::<ListTransactionsRequest>(version, body),
         other => Err(format!("name the decoder of {other:?} here")),
     }
 }

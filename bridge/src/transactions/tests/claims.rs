@@ -337,3 +337,30 @@ fn an_id_that_nobody_uses_is_forgotten() {
     bench.crash(0);
     assert!(bench.transactions.needs_number(&id()));
 }
+
+#[test]
+fn tools_are_told_how_far_an_id_is_and_where_it_writes() {
+    let mut bench = Bench::new();
+    let told = |bench: &Bench| bench.transactions.describe(&id()).expect("it is known");
+    assert!(bench.transactions.describe(&id()).is_none());
+    let producer = bench.started(None);
+    assert_eq!((told(&bench).state, told(&bench).producer), ("Empty", producer));
+    bench.begun(producer, &[1]);
+    let open = told(&bench);
+    assert_eq!((open.state, &open.partitions[..]), ("Ongoing", &[HERE][..]));
+    assert_eq!((open.since_ms, open.timeout_ms.try_into()), (Some(1), Ok(TIMEOUT_MS)));
+    let ticket = bench.end(producer, true);
+    assert_eq!(told(&bench).state, "PrepareCommit");
+    assert_eq!(bench.hear(ticket), Answer::Done);
+    let committed = told(&bench);
+    assert_eq!((committed.state, committed.since_ms), ("CompleteCommit", None));
+    assert!(committed.partitions.is_empty());
+    bench.begun(producer, &[2]);
+    let ticket = bench.end(producer, false);
+    assert_eq!(bench.hear(ticket), Answer::Done);
+    assert_eq!(told(&bench).state, "CompleteAbort");
+    bench.begun(producer, &[3]);
+    bench.crash(0);
+    assert_eq!(told(&bench).state, "CompleteAbort", "what was open then is gone");
+    assert_eq!(bench.transactions.list(), [(id(), told(&bench))]);
+}

@@ -1,0 +1,58 @@
+//! DescribeTransactions: what a transactional id is doing, and where. Changes nothing.
+
+use std::collections::BTreeMap;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::describe_transactions_response::{TopicData, TransactionState};
+use kafka_protocol::messages::{
+    DescribeTransactionsRequest, DescribeTransactionsResponse, ProducerId, TopicName,
+    TransactionalId,
+};
+use kafka_protocol::protocol::StrBytes;
+use tidewire_store::Stream;
+
+use crate::context::Context;
+use crate::text::spoken;
+use crate::transactions::Described;
+
+/// Answers id by id.
+pub(super) fn answer(
+    context: &Context,
+    request: &DescribeTransactionsRequest,
+) -> DescribeTransactionsResponse {
+    let streams = context.store.streams();
+    let one = |id: &TransactionalId| {
+        let state = TransactionState::default().with_transactional_id(id.clone());
+        match context.transact.describe(id) {
+            Some(described) => tell(state, &streams, &described),
+            None => state
+                .with_error_code(ResponseError::TransactionalIdNotFound.code())
+                .with_producer_id(ProducerId(-1))
+                .with_producer_epoch(-1)
+                .with_transaction_start_time_ms(-1),
+        }
+    };
+    let states = request.transactional_ids.iter().map(one).collect();
+    DescribeTransactionsResponse::default().with_transaction_states(states)
+}
+
+fn tell(state: TransactionState, streams: &[Stream], described: &Described) -> TransactionState {
+    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+    for stream in streams {
+        for (index, id) in (0..).zip(&stream.partitions) {
+            if described.partitions.contains(id) {
+                topics.entry(&stream.name).or_default().push(index);
+            }
+        }
+    }
+    let topic = |(name, partitions): (&str, Vec<i32>)| {
+        TopicData::default().with_topic(TopicName(spoken(name))).with_partitions(partitions)
+    };
+    state
+        .with_transaction_state(StrBytes::from_static_str(described.state))
+        .with_transaction_timeout_ms(i32::try_from(described.timeout_ms).unwrap_or(i32::MAX))
+        .with_transaction_start_time_ms(described.since_ms.unwrap_or(-1))
+        .with_producer_id(ProducerId(described.producer.id))
+        .with_producer_epoch(described.producer.epoch)
+        .with_topics(topics.into_iter().map(topic).collect())
+}
