@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::fields::{batches, fetched};
 use super::figures::Rounds;
 use super::load;
+use super::processor;
 use super::reading::{TOPIC, pinned};
 use super::servers::Server;
 use super::stamps::Stamps;
@@ -33,6 +34,8 @@ const READERS: [(&str, Receive); 3] =
 /// Prints a line for every reader.
 pub(super) fn measure(server: &Server, rounds: usize) -> Result<(), String> {
     announce(&format!("latency from the due time, {PER_SECOND} messages a second at QoS 1"));
+    // Publishers and readers, whoever wakes them.
+    processor::stay_on(processor::CLIENT)?;
     let mut found: Vec<Vec<Rounds>> = READERS.iter().map(|_| Vec::new()).collect();
     for round in 0..=rounds {
         for ((name, receive), found) in READERS.iter().zip(&mut found) {
