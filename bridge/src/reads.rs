@@ -31,7 +31,8 @@ pub(crate) async fn gather(store: &Store, wants: &[Want], bytes_max: usize) -> V
     }
     let (from_files, wants) = (store.clone(), wants.to_vec());
     let read = move || {
-        let read = |want: &Want, room| Some(from_files.read(want.partition, want.from, room));
+        let read =
+            |want: &Want, room| Some(from_files.read_packed(want.partition, want.from, room));
         gathered(&wants, bytes_max, read, |want| self::unread(&from_files, want))
             .unwrap_or_default()
     };

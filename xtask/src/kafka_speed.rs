@@ -9,6 +9,7 @@ mod latency;
 mod load;
 mod processor;
 mod reading;
+mod segments;
 mod server_cpu;
 mod servers;
 mod stamps;
@@ -22,6 +23,7 @@ use std::process::Command;
 use crate::output::{announce, note, run};
 use crate::places::Places;
 
+use segments::Segments;
 use servers::Server;
 
 /// What is measured, and how.
@@ -31,16 +33,15 @@ struct Asked<'a> {
     parts: Vec<&'a str>,
     rounds: usize,
     messages: usize,
-    /// Segments are so short that nearly all of what is read lies in sealed ones.
-    sealed: bool,
+    segments: Segments<'a>,
 }
 
 const PARTS: [&str; 3] = ["throughput", "server-cpu", "latency"];
 const ROUNDS: usize = 5;
 const MESSAGES: usize = 2_000_000;
-const SHORT_SEGMENT_BYTES: u64 = 16 << 20;
 
-/// Reads `[PART…] [--rounds N] [--messages N] [--sealed]`, and prints a table for each part.
+/// Reads `[PART…] [--rounds N] [--messages N] [--sealed]
+/// [--compression CODEC]`, and prints a table for each part.
 pub(crate) fn all(places: &Places, words: &[&str]) -> Result<(), String> {
     let asked = asked(words)?;
     announce("build the broker as it is released");
@@ -53,7 +54,12 @@ pub(crate) fn all(places: &Places, words: &[&str]) -> Result<(), String> {
 }
 
 fn asked<'a>(words: &[&'a str]) -> Result<Asked<'a>, String> {
-    let mut asked = Asked { parts: Vec::new(), rounds: ROUNDS, messages: MESSAGES, sealed: false };
+    let mut asked = Asked {
+        parts: Vec::new(),
+        rounds: ROUNDS,
+        messages: MESSAGES,
+        segments: Segments::default(),
+    };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let mut number = || {
@@ -63,7 +69,11 @@ fn asked<'a>(words: &[&'a str]) -> Result<Asked<'a>, String> {
         match *word {
             "--rounds" => asked.rounds = number()?,
             "--messages" => asked.messages = number()?,
-            "--sealed" => asked.sealed = true,
+            "--sealed" => asked.segments.are_short = true,
+            "--compression" => {
+                let codec = words.next().ok_or("--compression needs a codec")?;
+                asked.segments = Segments { are_short: true, compression: Some(codec) };
+            }
             part if PARTS.contains(&part) => asked.parts.push(part),
             unknown => return Err(format!("{unknown}: there are {}", PARTS.join(", "))),
         }
@@ -82,8 +92,7 @@ fn empty_folder(places: &Places) -> Result<PathBuf, String> {
 }
 
 fn measure(places: &Places, folder: &Path, asked: &Asked<'_>) -> Result<(), String> {
-    let segment_bytes = asked.sealed.then_some(SHORT_SEGMENT_BYTES);
-    let start = || Server::tidewire(places, folder, segment_bytes);
+    let start = || Server::tidewire(places, folder, asked.segments);
     let wants = |part| asked.parts.contains(&part);
     if wants("throughput") || wants("server-cpu") {
         announce(&format!("publish {} messages over MQTT", asked.messages));
@@ -93,6 +102,7 @@ fn measure(places: &Places, folder: &Path, asked: &Asked<'_>) -> Result<(), Stri
         server.stop()?;
     }
     let server = start()?;
+    reading::settle(server.kafka)?;
     if wants("throughput") {
         throughput::measure(&server, folder, asked.rounds)?;
     }
@@ -110,15 +120,17 @@ fn measure(places: &Places, folder: &Path, asked: &Asked<'_>) -> Result<(), Stri
 
 #[cfg(test)]
 mod tests {
-    use super::{Asked, MESSAGES, PARTS, ROUNDS, asked};
+    use super::{Asked, MESSAGES, PARTS, ROUNDS, Segments, asked};
 
     #[test]
     fn parts_and_numbers_are_read_in_any_order() {
         let parts = PARTS.to_vec();
-        let all = Asked { parts, rounds: ROUNDS, messages: MESSAGES, sealed: false };
+        let segments = Segments::default();
+        let all = Asked { parts, rounds: ROUNDS, messages: MESSAGES, segments };
         assert_eq!(asked(&[]), Ok(all));
-        let some = Asked { parts: vec!["latency"], rounds: 3, messages: 10, sealed: true };
-        let words = ["--rounds", "3", "latency", "--sealed", "--messages", "10"];
+        let segments = Segments { are_short: true, compression: Some("lz4") };
+        let some = Asked { parts: vec!["latency"], rounds: 3, messages: 10, segments };
+        let words = ["--rounds", "3", "latency", "--compression", "lz4", "--messages", "10"];
         assert_eq!(asked(&words), Ok(some));
         assert!(asked(&["--rounds"]).is_err() && asked(&["speed"]).is_err());
     }

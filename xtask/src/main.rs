@@ -37,7 +37,8 @@ The commands of this workspace:
   cargo xtask scale        many idle connections, offline sessions and retained messages
   cargo xtask compare [WORKLOAD...] [--rounds N]
                            the same load on this broker, Mosquitto and rumqttd by turns
-  cargo xtask kafka-speed [throughput|server-cpu|latency] [--rounds N] [--messages N] [--sealed]
+  cargo xtask kafka-speed [throughput|server-cpu|latency] [--rounds N] [--messages N]
+              [--sealed] [--compression CODEC]
                            how fast Kafka clients read, beside a bare loop from file to socket;
                            what that costs, beside Apache Kafka; how late they are
   cargo xtask conformance  writes docs/conformance.md from the tables of statements

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use tidewire_proto::id::PartitionId;
-use tidewire_proto::record::Batch;
+use tidewire_proto::record::{Batch, BatchError};
 
 /// Is shown rows, key and value, and says when it has seen enough.
 pub type VisitRow<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
@@ -19,6 +19,25 @@ pub struct Slice {
     pub start: u64,
     /// The offset behind the partition's last record.
     pub end: u64,
+}
+
+/// How compressed batches are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// With their records at hand.
+    Open,
+    /// As they lie, for who passes them on.
+    Packed,
+}
+
+impl Form {
+    /// The same batch in this form.
+    pub(crate) fn of(self, batch: Batch) -> Result<Batch, BatchError> {
+        match self {
+            Self::Open => batch.open(),
+            Self::Packed => Ok(batch),
+        }
+    }
 }
 
 /// A batch and its place.

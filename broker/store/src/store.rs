@@ -19,7 +19,7 @@ use crate::find;
 use crate::growth::{self, StreamError};
 use crate::health::Health;
 use crate::options::{StoreOptions, StreamOptions};
-use crate::read::{Found, Quarantined, ReadError, Slice, VisitRow};
+use crate::read::{Form, Found, Quarantined, ReadError, Slice, VisitRow};
 use crate::reader;
 use crate::recovery::{RecoveryReport, recover};
 use crate::retain::{self, RetentionReport};
@@ -147,6 +147,17 @@ impl Store {
         bytes_max: usize,
     ) -> Result<Slice, ReadError> {
         reader::read(&self.inner.engine, partition, from, bytes_max)
+    }
+
+    /// As [`read`](Self::read), for who passes batches on without a look into them: what is
+    /// compressed stays so, and has no records to be seen until it is opened.
+    pub fn read_packed(
+        &self,
+        partition: PartitionId,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<Slice, ReadError> {
+        reader::read_as(&self.inner.engine, partition, (from, bytes_max), Form::Packed)
     }
 
     /// As [`read`](Self::read), from memory alone: `None` if that is not enough.

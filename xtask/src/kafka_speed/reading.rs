@@ -16,6 +16,9 @@ use super::wire::{Client, Position};
 /// The stream, and so the topic.
 pub(super) const TOPIC: &str = "mqtt";
 
+/// So often in a row has nothing changed.
+const SETTLED: u32 = 3;
+
 /// Who reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reader {
@@ -96,6 +99,18 @@ pub(super) fn walk(
     Ok(topic)
 }
 
+/// Waits until a topic lies as it will: what is sealed is written anew in the background.
+pub(super) fn settle(address: SocketAddr) -> Result<(), String> {
+    let (mut batches, mut same) = (0, 0);
+    while same < SETTLED {
+        let now = walk(address, &mut |_| Ok(()))?.batches;
+        same = if now == batches { same + 1 } else { 0 };
+        batches = now;
+        thread::sleep(Duration::from_secs(1));
+    }
+    Ok(())
+}
+
 /// From where these begin to where they end.
 fn follow(
     client: &mut Client,
@@ -138,7 +153,11 @@ fn kcat(address: SocketAddr, topic: &Topic) -> Result<(), String> {
     let output = kcat.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     match output.stdout.len() as u64 == topic.messages {
         true => Ok(()),
-        false => Err(format!("kcat read {} of {}", output.stdout.len(), topic.messages)),
+        false => {
+            let (read, all) = (output.stdout.len(), topic.messages);
+            let said = String::from_utf8_lossy(&output.stderr);
+            Err(format!("kcat read {read} of {all} at {address}: {} {said}", output.status))
+        }
     }
 }
 

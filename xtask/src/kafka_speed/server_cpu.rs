@@ -14,7 +14,7 @@ use crate::output::{announce, note};
 const READERS: [(Reader, u64); 3] =
     [(Reader::Kcat, 3), (Reader::Java, 2), (Reader::Lean { connections: 1 }, 10)];
 /// Kafka's code is compiled while it runs: so many turns are not counted.
-const WARM_UP: usize = 4;
+const WARM_UP: usize = 5;
 
 /// Prints a table for every reader.
 pub(super) fn measure(

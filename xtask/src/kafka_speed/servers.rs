@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::processor;
+use super::segments::Segments;
 use crate::places::Places;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,16 +31,16 @@ impl Server {
     pub(super) fn tidewire(
         places: &Places,
         folder: &Path,
-        segment_bytes: Option<u64>,
+        segments: Segments<'_>,
     ) -> Result<Self, String> {
         let (kafka, mqtt) = (free_address()?, free_address()?);
         let mut command = pinned();
         command.arg(places.released_broker()).arg("--data").arg(folder.join("tidewire"));
         command.args(["--mqtt", &mqtt.to_string()]);
         command.env("TIDEWIRE_LISTENER__KAFKA__BIND", kafka.to_string());
-        if let Some(bytes) = segment_bytes {
-            command.env("TIDEWIRE_STORE__SEGMENT_BYTES_MAX", bytes.to_string());
-        }
+        let file = folder.join("tidewire.toml");
+        fs::write(&file, segments.settings()).map_err(|error| error.to_string())?;
+        command.arg("--config").arg(file);
         Self::start("tidewire", command, (kafka, mqtt))
     }
 

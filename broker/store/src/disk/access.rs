@@ -46,6 +46,12 @@ pub trait File: Send + Sync + Debug {
     fn len(&self) -> io::Result<u64>;
     /// Fill `out` from `offset`; `UnexpectedEof` if the file ends before.
     fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()>;
+    /// So many bytes from `offset` in memory of their own; `UnexpectedEof` if the file ends before.
+    fn read_vec(&self, bytes: usize, offset: u64) -> io::Result<Vec<u8>> {
+        let mut out = vec![0; bytes];
+        self.read_exact_at(&mut out, offset)?;
+        Ok(out)
+    }
     /// Write all parts, one behind the other, from `offset`.
     fn write_all_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
     /// Make its bytes (and length) durable.

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustix::buffer::spare_capacity;
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
-use rustix::io::{Errno, pwritev};
+use rustix::io::{Errno, pread, pwritev};
 
 use super::access::{Disk, File, OpenMode};
 
@@ -107,6 +108,21 @@ impl File for RealFile {
         self.named(self.file.read_exact_at(out, offset))
     }
 
+    /// Without filling the memory with zeros first.
+    fn read_vec(&self, bytes: usize, offset: u64) -> io::Result<Vec<u8>> {
+        let mut out = Vec::with_capacity(bytes);
+        while out.len() < bytes {
+            let at = offset + out.len() as u64;
+            match pread(&self.file, spare_capacity(&mut out), at) {
+                Ok(0) => return self.named(Err(ErrorKind::UnexpectedEof.into())),
+                Ok(_) | Err(Errno::INTR) => (),
+                Err(error) => return self.named(Err(error.into())),
+            }
+        }
+        out.truncate(bytes);
+        Ok(out)
+    }
+
     fn write_all_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
         let mut write = |parts: &[IoSlice<'_>], offset| pwritev(&self.file, parts, offset);
         self.named(write_all(&mut write, parts, offset))
@@ -186,7 +202,8 @@ mod tests {
 
     use rustix::io::Errno;
 
-    use super::{create_all, write_all};
+    use super::{RealDisk, create_all, write_all};
+    use crate::disk::{Disk, OpenMode};
 
     /// A file that takes so many bytes at a time, and is interrupted before each.
     fn written(parts: &[&[u8]], at_a_time: usize) -> std::io::Result<Vec<u8>> {
@@ -215,6 +232,18 @@ mod tests {
         }
         let nothing = written(&parts, 0).expect_err("no progress is an error");
         assert_eq!(nothing.kind(), ErrorKind::WriteZero);
+    }
+
+    #[test]
+    fn what_is_read_into_memory_of_its_own_is_as_long_as_was_asked_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = RealDisk::new(folder.path()).open("f", OpenMode::Create).expect("made");
+        file.write_all_at(&mut [IoSlice::new(b"0123456789")], 0).expect("written");
+        for (bytes, offset, expected) in [(4, 3, "3456"), (10, 0, "0123456789"), (0, 10, "")] {
+            assert_eq!(file.read_vec(bytes, offset).expect("read"), expected.as_bytes());
+        }
+        let short = file.read_vec(4, 7).expect_err("the file ends before");
+        assert_eq!(short.kind(), ErrorKind::UnexpectedEof);
     }
 
     #[test]

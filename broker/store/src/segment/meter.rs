@@ -21,8 +21,7 @@ impl Meter {
 
     /// Read and count.
     pub(super) fn read_at(&self, file: &dyn File, length: usize, at: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; length];
-        file.read_exact_at(&mut bytes, at)?;
+        let bytes = file.read_vec(length, at)?;
         self.0.fetch_add(length as u64, Ordering::Relaxed);
         Ok(bytes)
     }
@@ -34,6 +33,10 @@ impl Meter {
         length: usize,
         at: u64,
     ) -> io::Result<(Vec<u8>, bool)> {
+        if let Ok(bytes) = file.read_vec(length, at) {
+            self.count(length as u64);
+            return Ok((bytes, false));
+        }
         let mut bytes = vec![0; length];
         let lost = read_around(file, &mut bytes, at)?;
         self.count(length as u64);

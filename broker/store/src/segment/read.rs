@@ -11,7 +11,7 @@ use super::index::SparseIndex;
 use super::name::{BATCHES, file_name};
 use super::window::{AHEAD_BYTES, Window, open};
 use crate::disk::File;
-use crate::read::{Quarantined, StoredBatch};
+use crate::read::{Form, Quarantined, StoredBatch};
 use crate::sieve::Block;
 
 /// What a segment gave.
@@ -23,7 +23,12 @@ pub(crate) struct Stretch {
 }
 
 /// Batches from the one that holds `from` on, up to about `bytes_max` and the segment's end.
-pub(crate) fn read(located: Located<'_>, from: u64, bytes_max: usize) -> io::Result<Stretch> {
+pub(crate) fn read(
+    located: Located<'_>,
+    from: u64,
+    bytes_max: usize,
+    form: Form,
+) -> io::Result<Stretch> {
     let file = open(located)?;
     let place = match located.partition.block_at(from) {
         Some((segment, block)) if segment.base == located.segment.base => {
@@ -31,7 +36,7 @@ pub(crate) fn read(located: Located<'_>, from: u64, bytes_max: usize) -> io::Res
         }
         _ => index(located, &*file)?.place_of(from, located.segment.base),
     };
-    let mut window = Window::open(located, file, place, AHEAD_BYTES)?;
+    let mut window = Window::open(located, file, place, AHEAD_BYTES)?.giving(form);
     window.load(bytes_max as u64 + AHEAD_BYTES)?;
     let mut stretch = Stretch::default();
     let mut taken = 0;

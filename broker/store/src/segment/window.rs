@@ -12,7 +12,7 @@ use super::chain::Chain;
 use super::name::{BATCHES, file_name};
 use super::places::known_places;
 use crate::disk::{File, OpenMode};
-use crate::read::{Quarantined, StoredBatch};
+use crate::read::{Form, Quarantined, StoredBatch};
 
 /// Read ahead when it is not known what is wanted.
 pub(super) const AHEAD_BYTES: u64 = 64 << 10;
@@ -32,6 +32,7 @@ pub(super) struct Window<'a> {
     next: u64,
     /// Read at once at least, so that small batches do not cost a call each.
     ahead: u64,
+    form: Form,
     is_damaged: bool,
     /// The disk could not read all of `bytes`.
     is_unread: bool,
@@ -55,9 +56,15 @@ impl<'a> Window<'a> {
             bytes: Bytes::new(),
             next: base,
             ahead,
+            form: Form::Open,
             is_damaged: false,
             is_unread: false,
         })
+    }
+
+    /// Batches come in this form, instead of open.
+    pub(super) fn giving(self, form: Form) -> Self {
+        Self { form, ..self }
     }
 
     /// The offset of the next batch, or the one behind the segment's last record.
@@ -165,7 +172,8 @@ impl<'a> Window<'a> {
 
     fn parsed(&mut self, outline: &Outline) -> io::Result<Result<Batch, String>> {
         self.have(outline.bytes)?;
-        let parsed = Batch::parse(self.bytes.slice(..outline.bytes)).and_then(Batch::open);
+        let parsed =
+            Batch::parse(self.bytes.slice(..outline.bytes)).and_then(|batch| self.form.of(batch));
         Ok(parsed.map_err(|error| error.to_string()))
     }
 

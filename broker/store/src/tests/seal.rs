@@ -64,6 +64,32 @@ fn sealed_files(disk: &SimDisk) -> Vec<String> {
 }
 
 #[test]
+fn what_is_read_packed_is_what_lies_there_and_says_the_same_once_it_is_opened() {
+    for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+        let disk = SimDisk::new(1);
+        let store = configured(disk.clone(), compression);
+        (0..600).for_each(|n| assert!(publish(&store, n)));
+        assert!(!sealed_files(&disk).is_empty(), "{:?}", disk.files());
+        let (mut from, end) = store.bounds(ID).expect("the partition exists");
+        let mut is_packed = false;
+        while from < end {
+            let open = store.read(ID, from, 4000).expect("readable");
+            let packed = store.read_packed(ID, from, 4000).expect("readable");
+            assert_eq!((open.next, open.batches.len()), (packed.next, packed.batches.len()));
+            for (open, packed) in open.batches.iter().zip(&packed.batches) {
+                assert_eq!(open.base_offset, packed.base_offset);
+                assert_eq!(open.batch.bytes(), packed.batch.bytes());
+                is_packed |= packed.batch.compression() != Compression::None
+                    && packed.batch.records().next().is_none();
+                assert_eq!(packed.batch.clone().open().as_ref(), Ok(&open.batch));
+            }
+            from = open.next;
+        }
+        assert_eq!(is_packed, compression != Compression::None);
+    }
+}
+
+#[test]
 fn a_sealed_segment_says_the_same_in_fewer_bytes() {
     let mut used = Vec::new();
     for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
