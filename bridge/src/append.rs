@@ -94,9 +94,31 @@ impl From<&CommitError> for Refused {
     }
 }
 
+/// The same as [`append`], of one batch of many: if there is no room because of those before it, it
+/// may come again, and its sequence numbers are not used.
+pub(crate) fn append_some(
+    context: &Context,
+    partition: PartitionId,
+    (records, at_ms): (Option<&Bytes>, i64),
+    room: &mut Room,
+) -> Result<Arc<Placed>, Refused> {
+    if records.is_some_and(|it| it.len() > context.limits().request_bytes_max) {
+        return Err(NoRoom.into());
+    }
+    let is_first = room.is_whole();
+    let not_now = |refused: Refused| match refused.error {
+        ResponseError::MessageTooLarge if !is_first => {
+            let message = "the batches before it in the request were as much as is looked at";
+            Refused::new(ResponseError::KafkaStorageError, message)
+        }
+        _ => refused,
+    };
+    append(context, partition, (records, at_ms), room).map_err(not_now)
+}
+
 /// Appends the batch; where it is, is known when it is durable. `room` is what is left for records
 /// of this request.
-pub(crate) fn append(
+fn append(
     context: &Context,
     partition: PartitionId,
     (records, at_ms): (Option<&Bytes>, i64),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tidewire_store::{Commit, CommitError, Offsets, ReadError, Store};
 
+use crate::budget::Budget;
 use crate::commits::Commits;
 use crate::coordinator::Coordinator;
 use crate::door::Door;
@@ -36,6 +37,8 @@ pub(crate) struct Context {
     /// As they were when somebody asked last.
     known_topics: Mutex<Option<Topics>>,
     pub(crate) commits: Arc<Commits>,
+    /// What requests and answers may take.
+    pub(crate) budget: Budget,
     pub(crate) tail: Arc<Tail>,
     pub(crate) fetch_sessions: FetchSessions,
     /// Consumer groups.
@@ -74,6 +77,7 @@ impl Context {
         let producers = Arc::new(Producers::load(&store)?);
         let coordinator = Arc::new(Coordinator::open(&store, options.groups)?);
         let (groups, known) = (Arc::clone(&coordinator), Arc::clone(&producers));
+        let budget = Budget::new(options.limits.held_bytes_max);
         Ok(Self {
             transact: Transact::open(&store, options.transactions, groups, known)?,
             producers,
@@ -85,6 +89,7 @@ impl Context {
             cluster_id,
             known_topics: Mutex::default(),
             commits: Arc::default(),
+            budget,
             tail,
             store,
         })

@@ -2,6 +2,7 @@
 
 mod api;
 mod append;
+mod budget;
 mod commits;
 mod context;
 mod coordinator;

@@ -7,8 +7,13 @@ use std::time::Duration;
 pub struct PortLimits {
     /// Open connections.
     pub connections_max: usize,
-    /// The largest request, in bytes.
+    /// The largest request, in bytes, and the largest batch of a producer.
     pub request_bytes_max: usize,
+    /// The largest Produce, in bytes: clients put batches of many partitions into one.
+    pub produce_bytes_max: usize,
+    /// Bytes of requests, and of answers to Fetch, that all connections hold; those that would be
+    /// more wait.
+    pub held_bytes_max: usize,
     /// The most that one answer to a Fetch holds, in bytes, whatever the client asks for; a batch
     /// that is larger comes alone.
     pub fetch_bytes_max: usize,

@@ -39,6 +39,11 @@ pub(crate) async fn gather(store: &Store, wants: &[Want], bytes_max: usize) -> V
     tokio::task::spawn_blocking(read).await.unwrap_or_default()
 }
 
+/// Reads nothing: where the log begins and ends.
+pub(crate) fn nothing(store: &Store, wants: &[Want]) -> Vec<Got> {
+    wants.iter().map(|want| unread(store, want)).collect()
+}
+
 /// `None` as soon as one read gives `None`.
 fn gathered(
     wants: &[Want],

@@ -3,6 +3,7 @@
 /// So many bytes and no more. Whoever is refused once gets nothing after that either.
 #[derive(Debug)]
 pub(crate) struct Room {
+    all: usize,
     left: usize,
 }
 
@@ -13,7 +14,12 @@ pub(crate) struct NoRoom;
 impl Room {
     /// All of it.
     pub(crate) fn new(bytes: usize) -> Self {
-        Self { left: bytes }
+        Self { all: bytes, left: bytes }
+    }
+
+    /// Whether nothing of it was taken yet.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.left == self.all
     }
 
     /// What is left.

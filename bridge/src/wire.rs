@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::{Encodable, HeaderVersion};
 
+use crate::budget::Share;
 use crate::guard::{Reader, ShortError};
 
 /// The length in front of every frame.
@@ -91,9 +92,11 @@ pub(crate) fn read_client_id(
 
 /// An answer, whole, with its length in front; in pieces so that what lies in the log need not
 /// be copied.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) chunks: Vec<Bytes>,
+    /// What it has of what all answers may take.
+    pub(crate) share: Share,
 }
 
 impl Answer {
@@ -125,7 +128,7 @@ impl Answer {
         let mut chunks = Vec::with_capacity(1 + rest.len());
         chunks.push(head.freeze());
         chunks.extend(rest);
-        Ok(Self { chunks })
+        Ok(Self { chunks, share: Share::default() })
     }
 }
 

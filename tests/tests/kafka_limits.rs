@@ -93,12 +93,73 @@ fn connections_beyond_the_limit_are_closed_and_the_others_served() {
     }
 }
 
+/// Produce 3 with so many bytes that are no batch for each of the partitions.
+fn produce_nonsense(partitions: i32, bytes: i32) -> Vec<u8> {
+    let mut body =
+        b"\x00\x00\x00\x03\x00\x00\x00\x09\x00\x02me\xff\xff\xff\xff\x00\x00\x03\xe8".to_vec();
+    body.extend_from_slice(b"\x00\x00\x00\x01\x00\x04mqtt");
+    body.extend_from_slice(&partitions.to_be_bytes());
+    for partition in 0..partitions {
+        body.extend_from_slice(&partition.to_be_bytes());
+        body.extend_from_slice(&bytes.to_be_bytes());
+        body.resize(body.len() + usize::try_from(bytes).expect("it is short"), 0);
+    }
+    let length = u32::try_from(body.len()).expect("it is short");
+    [&length.to_be_bytes()[..], &body].concat()
+}
+
+fn is_closed(socket: &mut TcpStream) -> bool {
+    // Closed with bytes unread, a connection may also be reset.
+    !matches!(socket.read(&mut [0; 1]), Ok(1..))
+}
+
+#[test]
+fn a_produce_with_batches_of_many_partitions_may_be_larger_than_other_requests() {
+    let settings = "request_bytes_max = \"4 KiB\"\nproduce_bytes_max = \"16 KiB\"\n";
+    let broker = Configured::new(&format!("[listener.kafka]\n{settings}")).start();
+    let mut producer = open(broker.kafka_address());
+    producer.write_all(&produce_nonsense(4, 3 << 10)).expect("sent");
+    assert!(producer.read_exact(&mut [0; 8]).is_ok(), "it is answered");
+    let mut greedy = open(broker.kafka_address());
+    let _ = greedy.write_all(&produce_nonsense(4, 5 << 10));
+    assert!(is_closed(&mut greedy));
+}
+
+#[test]
+fn who_announces_much_and_sends_little_holds_nobody_up_for_long() {
+    let settings = "held_bytes_max = \"1 MiB\"\nsend_timeout_s = 1\n";
+    let broker = Configured::new(&format!("[listener.kafka]\n{settings}")).start();
+    let large = produce_nonsense(1, 1 << 20);
+    let mut slow = open(broker.kafka_address());
+    slow.write_all(&large[..1 << 10]).expect("sent");
+    let mut other = open(broker.kafka_address());
+    assert!(is_served(&mut other));
+    other.write_all(&large).expect("sent");
+    assert!(is_served(&mut other), "the large request and the one behind it are answered");
+    assert!(is_closed(&mut slow));
+}
+
+#[test]
+fn who_reads_gets_on_while_requests_hold_all_that_may_be_held() {
+    let settings = "held_bytes_max = \"1 MiB\"\nsend_timeout_s = 600\n";
+    let broker = Configured::new(&format!("[listener.kafka]\n{settings}")).start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines = folder.path().join("lines");
+    fs::write(&lines, (0..100).map(|n| format!("t/{n}:x\n")).collect::<String>()).expect("written");
+    let _ = kcat(&broker, &["-P", "-t", "mqtt", "-K", ":", "-l", lines.to_str().expect("UTF-8")]);
+    let mut slow = open(broker.kafka_address());
+    slow.write_all(&produce_nonsense(1, 1 << 20)[..1 << 10]).expect("sent");
+    let read = ["-C", "-t", "mqtt", "-o", "beginning", "-e", "-q", "-f", "%k\\n"];
+    assert_eq!(kcat(&broker, &read).len(), 100);
+    drop(slow);
+}
+
 #[test]
 fn a_request_beyond_the_limit_and_a_silent_connection_are_closed() {
     let settings = "request_bytes_max = \"4 KiB\"\nidle_timeout_s = 5\n";
     let broker = Configured::new(&format!("[listener.kafka]\n{settings}")).start();
     let mut large = open(broker.kafka_address());
-    large.write_all(&[0, 0, 0x10, 1]).expect("sent");
+    large.write_all(&[0, 0, 0x10, 1, 0, 18]).expect("sent");
     let mut silent = open(broker.kafka_address());
     assert!(is_served(&mut silent));
     for socket in [&mut large, &mut silent] {

@@ -12,6 +12,7 @@ use tidewire_store::{ReadError, Slice};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
+use crate::budget::{FREE_BYTES, Share};
 use crate::context::{Call, Context, LEADER_EPOCH};
 use crate::fetch_sessions::{Asked, Connection, Head, NoTurn, Place, Said, Topic, Turn};
 use crate::names;
@@ -21,6 +22,12 @@ use crate::wire::{Answer, Refusal};
 
 /// No client waits longer, whatever it asks for.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// So long a Fetch waits for its part of what all answers may take; then it brings little.
+const ROOM_WAIT: Duration = Duration::from_secs(1);
+
+/// What was read, and its part of what all answers may take.
+type Taken = (Vec<Got>, Share);
 
 /// What was read of a partition, or why nothing was.
 type Outcome = Result<Slice, ResponseError>;
@@ -46,7 +53,7 @@ pub(super) async fn answer(
     let plans = plan(context, &turn);
     let is_wrong = plans.iter().any(|plan| matches!(plan, Plan::Refuse(_)));
     let wants: Vec<Want> = plans.iter().filter_map(Plan::want).collect();
-    let got = match is_wrong {
+    let (got, share) = match is_wrong {
         true => read(context, request, &wants).await,
         false => read_enough(context, request, &wants).await,
     };
@@ -59,7 +66,8 @@ pub(super) async fn answer(
         let known: Vec<(&Place, Said, bool)> = known.collect();
         context.fetch_sessions.told(connection(call), turn.session, &known);
     }
-    write(call, request, turn.session, told)
+    let answer = write(call, request, turn.session, told)?;
+    Ok(Answer { share, ..answer })
 }
 
 /// What is wanted, from the request and what its session remembers.
@@ -96,30 +104,43 @@ fn place(call: &Call, name: &str, id: Uuid, index: i32) -> Place {
     Place { topic, index }
 }
 
-async fn read_enough(context: &Context, request: &FetchRequest, wants: &[Want]) -> Vec<Got> {
+async fn read_enough(context: &Context, request: &FetchRequest, wants: &[Want]) -> Taken {
     let wait = u64::try_from(request.max_wait_ms).map_or(Duration::ZERO, Duration::from_millis);
     let until = Instant::now() + wait.min(WAIT_MAX);
     let enough = usize::try_from(request.min_bytes).unwrap_or(0);
-    let got = read(context, request, wants).await;
+    let (got, share) = read(context, request, wants).await;
     if is_enough(&got, enough) || wait.is_zero() {
-        return got;
+        return (got, share);
     }
+    drop((got, share));
     let watch = context.tail.watch(wants.iter().map(|want| want.partition).collect());
     loop {
         let arrived = watch.arrived();
-        let got = read(context, request, wants).await;
+        let (got, share) = read(context, request, wants).await;
         let missing = enough.saturating_sub(bytes_of(&got)).max(1);
         if is_enough(&got, enough)
             || timeout_at(until, watch.until(arrived + missing)).await.is_err()
         {
-            return got;
+            return (got, share);
         }
     }
 }
 
-async fn read(context: &Context, request: &FetchRequest, wants: &[Want]) -> Vec<Got> {
+async fn read(context: &Context, request: &FetchRequest, wants: &[Want]) -> Taken {
     let asked = usize::try_from(request.max_bytes).unwrap_or(0);
-    reads::gather(&context.store, wants, asked.min(context.limits().fetch_bytes_max)).await
+    let limits = context.limits();
+    let most = asked.min(limits.fetch_bytes_max);
+    // The first batch comes however little is asked for.
+    let room = most.max(limits.request_bytes_max);
+    let Some(mut share) = context.budget.take_within(room, ROOM_WAIT).await else {
+        let got = reads::gather(&context.store, wants, most.min(FREE_BYTES)).await;
+        let is_little = bytes_of(&got) <= FREE_BYTES;
+        let got = if is_little { got } else { reads::nothing(&context.store, wants) };
+        return (got, Share::default());
+    };
+    let got = reads::gather(&context.store, wants, most).await;
+    share.keep(bytes_of(&got));
+    (got, share)
 }
 
 fn is_enough(got: &[Got], enough: usize) -> bool {

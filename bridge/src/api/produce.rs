@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
@@ -22,7 +23,8 @@ use crate::time::now_ms;
 use crate::wire::{Answer, Refusal};
 
 /// Records of one request after decompression, or in our form if that is larger; all its batches
-/// together. What is behind the first that is too much is not looked at.
+/// together, unless the request is larger as it is. What is behind the first that is too much is
+/// not looked at, and comes again.
 const PLAIN_BYTES_MAX: usize = 32 << 20;
 
 /// A request whose batches are on their way.
@@ -42,7 +44,7 @@ struct Part {
 pub(crate) fn begin(context: &Context, call: &Call, request: &ProduceRequest) -> Begun {
     let at_ms = now_ms();
     let whole = check(request);
-    let mut room = Room::new(PLAIN_BYTES_MAX);
+    let mut room = Room::new(PLAIN_BYTES_MAX.max(bytes_of(request)));
     let streams = context.topics();
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for topic in &request.topic_data {
@@ -55,7 +57,7 @@ pub(crate) fn begin(context: &Context, call: &Call, request: &ProduceRequest) ->
             let found = stream.and_then(|stream| find(stream, data.index));
             let records = data.records.as_ref();
             let outcome = found.map_err(Refused::from).and_then(|partition| {
-                append::append(context, partition, (records, at_ms), &mut room)
+                append::append_some(context, partition, (records, at_ms), &mut room)
             });
             let outcome =
                 outcome.map_err(|refused| append::spoil(context, found.ok(), records, refused));
@@ -64,6 +66,12 @@ pub(crate) fn begin(context: &Context, call: &Call, request: &ProduceRequest) ->
         topics.push((topic.name.clone(), topic.topic_id, parts.collect()));
     }
     Begun { topics, wants_answer: request.acks != 0, at_ms }
+}
+
+/// Bytes of all its batches.
+fn bytes_of(request: &ProduceRequest) -> usize {
+    let batches = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    batches.filter_map(|data| data.records.as_ref()).map(Bytes::len).sum()
 }
 
 /// Waits until all is durable or refused.

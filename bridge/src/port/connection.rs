@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::api::{self, Answering, Ends, Incoming};
+use crate::budget::{FREE_BYTES, Share};
 use crate::context::Context;
 use crate::port::patience::Patience;
 use crate::port::socket::Socket;
@@ -19,6 +21,9 @@ use crate::wire::{Answer, LENGTH_BYTES, Refusal};
 const AHEAD_MAX: usize = 5;
 /// How long a producer waits before we look again whether the store can take more.
 const BUSY: Duration = Duration::from_millis(2);
+
+/// The first bytes of a Produce.
+const PRODUCE: &[u8] = &[0, 0];
 
 /// Why a connection ended.
 enum End {
@@ -43,7 +48,8 @@ impl From<Refusal> for End {
 /// Serves a connection until its end.
 pub(super) async fn serve(context: Rc<Context>, socket: Socket, ends: Ends) {
     let Ends { local, peer, .. } = ends;
-    let mut connection = Connection { context, socket, ends, input: BytesMut::new() };
+    let (input, share) = (BytesMut::new(), Share::default());
+    let mut connection = Connection { context, socket, ends, input, share };
     if let Err(End::Refused(refusal)) = connection.run().await {
         tracing::debug!(%peer, reason = refusal.label(), "a Kafka connection is closed");
         connection.context.numbers().closed(refusal);
@@ -57,6 +63,19 @@ struct Connection {
     socket: Socket,
     ends: Ends,
     input: BytesMut,
+    /// What the request on its way in has of what all may take.
+    share: Share,
+}
+
+/// A request, and its part of what all may take.
+type Frame = (Bytes, Share);
+
+/// How much of the next request is known to come.
+struct Wanted {
+    /// With its length.
+    bytes: usize,
+    /// Is that all of it?
+    is_whole: bool,
 }
 
 impl Connection {
@@ -86,7 +105,20 @@ impl Connection {
         }
     }
 
-    async fn begin(&self, frame: Bytes) -> Result<Answering, Refusal> {
+    async fn begin(&self, (frame, share): Frame) -> Result<Answering, Refusal> {
+        let answering = self.begin_frame(frame).await?;
+        if !share.is_some() {
+            return Ok(answering);
+        }
+        // Its part is free when there is an answer.
+        Ok(Box::pin(async move {
+            let answer = answering.await;
+            drop(share);
+            answer
+        }))
+    }
+
+    async fn begin_frame(&self, frame: Bytes) -> Result<Answering, Refusal> {
         match api::admit(&frame, self.ends)? {
             Incoming::Answered(answer) => Ok(Box::pin(std::future::ready(Ok(answer)))),
             Incoming::Request(request) => {
@@ -98,31 +130,55 @@ impl Connection {
         }
     }
 
-    /// The next frame, without its length.
-    async fn frame(&mut self) -> Result<Bytes, End> {
+    /// The next frame, without its length. A large one is read once there is room for it, and then
+    /// has to come as fast as answers have to be taken.
+    async fn frame(&mut self) -> Result<Frame, End> {
+        let mut patience = None;
         loop {
             let wanted = self.wanted()?;
-            if self.input.len() >= wanted && wanted > LENGTH_BYTES {
-                let mut frame = self.input.split_to(wanted).freeze();
+            if wanted.is_whole && self.input.len() >= wanted.bytes {
+                let mut frame = self.input.split_to(wanted.bytes).freeze();
                 if self.input.is_empty() {
                     self.input = BytesMut::new();
                 }
-                return Ok(frame.split_off(LENGTH_BYTES));
+                return Ok((frame.split_off(LENGTH_BYTES), mem::take(&mut self.share)));
             }
-            self.fill(wanted).await?;
+            if !wanted.is_whole || wanted.bytes <= FREE_BYTES {
+                self.fill(wanted.bytes).await?;
+                continue;
+            }
+            if !self.share.is_some() {
+                self.share = self.context.budget.take(wanted.bytes).await;
+            }
+            let (each, before) = (self.context.limits().send, self.input.len());
+            let patience = patience.get_or_insert_with(|| Patience::new(each, Instant::now()));
+            let filled = timeout_at(patience.until(), self.fill(wanted.bytes)).await;
+            filled.map_err(|_| Refusal::Idle)??;
+            if !self.context.budget.is_short() {
+                patience.took(self.input.len() - before, Instant::now());
+            }
         }
     }
 
-    /// How many bytes the frame has with its length, as far as is known.
-    fn wanted(&self) -> Result<usize, Refusal> {
-        let Some(length) = self.input.first_chunk() else { return Ok(LENGTH_BYTES) };
+    /// How many bytes the frame has, as far as is known.
+    fn wanted(&self) -> Result<Wanted, Refusal> {
+        let part = |bytes| Ok(Wanted { bytes, is_whole: false });
+        let Some(length) = self.input.first_chunk() else { return part(LENGTH_BYTES) };
         let length = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
+        let limits = self.context.limits();
         // No request is shorter than its header.
-        if (8..=self.context.limits().request_bytes_max).contains(&length) {
-            Ok(LENGTH_BYTES + length)
-        } else {
-            Err(Refusal::FrameLength)
+        if !(8..=limits.request_bytes_max.max(limits.produce_bytes_max)).contains(&length) {
+            return Err(Refusal::FrameLength);
         }
+        if length > limits.request_bytes_max {
+            let Some(key) = self.input.get(LENGTH_BYTES..LENGTH_BYTES + 2) else {
+                return part(LENGTH_BYTES + 2);
+            };
+            if key != PRODUCE || length > limits.produce_bytes_max {
+                return Err(Refusal::FrameLength);
+            }
+        }
+        Ok(Wanted { bytes: LENGTH_BYTES + length, is_whole: true })
     }
 
     async fn fill(&mut self, wanted: usize) -> Result<(), End> {
@@ -138,17 +194,20 @@ impl Connection {
     }
 
     /// Writes an answer whole. A peer that takes too little of it for so long is let go.
-    async fn send(&mut self, answer: Answer) -> Result<(), End> {
+    async fn send(&mut self, mut answer: Answer) -> Result<(), End> {
         self.context.numbers().requests.increment(1);
         let mut patience = Patience::new(self.context.limits().send, Instant::now());
-        let mut chunks = VecDeque::from(answer.chunks);
+        let mut chunks = VecDeque::from(mem::take(&mut answer.chunks));
         while !chunks.is_empty() || self.socket.has_pending() {
             let writable = timeout_at(patience.until(), self.socket.writable()).await;
             writable.map_err(|_| Refusal::SlowReader)??;
             match self.socket.try_write(&chunks) {
                 Ok(written) => {
                     advance(&mut chunks, written);
-                    patience.took(written, Instant::now());
+                    // What others wait for is not held for ever.
+                    if !(answer.share.is_some() && self.context.budget.is_short()) {
+                        patience.took(written, Instant::now());
+                    }
                 }
                 Err(error) if is_passing(&error) => (),
                 Err(error) => return Err(error.into()),

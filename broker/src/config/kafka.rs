@@ -24,9 +24,15 @@ pub struct KafkaListener {
     /// Open connections.
     #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
     pub connections_max: u32,
-    /// Largest request, in bytes.
+    /// Largest request but Produce, and largest batch of a producer, in bytes.
     #[serde(deserialize_with = "bytes::<_, _, { 4 * KIB }, { 256 * MIB }>")]
     pub request_bytes_max: u32,
+    /// Largest Produce, in bytes: clients put batches of many partitions into one.
+    #[serde(deserialize_with = "bytes::<_, _, { 4 * KIB }, { GIB }>")]
+    pub produce_bytes_max: u32,
+    /// Bytes of requests, and of answers to Fetch, that all connections hold together.
+    #[serde(deserialize_with = "bytes::<_, _, { MIB }, { GIB }>")]
+    pub held_bytes_max: u32,
     /// The most that one answer to a Fetch holds, in bytes, whatever the client asks for.
     #[serde(deserialize_with = "bytes::<_, _, { 4 * KIB }, { GIB }>")]
     pub fetch_bytes_max: u32,
@@ -48,6 +54,8 @@ impl Default for KafkaListener {
             advertised: None,
             connections_max: 1000,
             request_bytes_max: 8 * 1024 * 1024,
+            produce_bytes_max: 100 * 1024 * 1024,
+            held_bytes_max: 256 * 1024 * 1024,
             fetch_bytes_max: 16 * 1024 * 1024,
             fetch_session_partitions_max: 100_000,
             idle_timeout_s: 600,
@@ -63,6 +71,8 @@ impl KafkaListener {
         tidewire_bridge::PortLimits {
             connections_max: self.connections_max as usize,
             request_bytes_max: self.request_bytes_max as usize,
+            produce_bytes_max: self.produce_bytes_max as usize,
+            held_bytes_max: self.held_bytes_max as usize,
             fetch_bytes_max: self.fetch_bytes_max as usize,
             fetch_session_partitions_max: self.fetch_session_partitions_max as usize,
             topic_levels_max: topic_levels_max.into(),
