@@ -148,6 +148,7 @@ fn append(
         Verdict::Behind => return Err(ResponseError::OutOfOrderSequenceNumber.into()),
         Verdict::Refuse(error) => return Err(error.into()),
     };
+    forget_oldest(context);
     let bytes = rewriting.held_bytes();
     let admitted = match is_transactional {
         true => context.transact.admits(sender, bytes).map_err(Refused::from),
@@ -163,6 +164,15 @@ fn append(
         submit(context, (partition, Some(sender)), rewriting, (Arc::clone(&placed), changes));
     }
     Ok(placed)
+}
+
+/// What is known of producers is bounded: the rows of what is not go in a commit of their own.
+fn forget_oldest(context: &Context) {
+    let changes = context.producers.take_gone();
+    if !changes.is_empty() {
+        context.numbers().producers_forgotten.increment(1);
+        context.store.submit(Commit { appends: Vec::new(), changes }, None);
+    }
 }
 
 /// What becomes of a transaction one of whose batches was refused: if the batch does not come

@@ -3,6 +3,7 @@
 
 mod age;
 mod lag;
+mod numbers;
 mod restore;
 
 use std::collections::HashMap;
@@ -15,12 +16,14 @@ use tidewire_store::{Commit, CommitError, Outcome, ReadError, Reply, Store, Tabl
 use tokio::sync::{Notify, oneshot};
 
 use crate::groups::{
-    Answer, Caller, Effect, Groups, Join, Limits, Moment, Refusal, Spot, Sync, Ticket, Wanted,
+    Answer, Beat, Caller, Effect, Groups, Join, Limits, Moment, Pulse, Refusal, Spot, Sync, Ticket,
+    Wanted,
 };
 use crate::time::{now_ms, ticks};
 use crate::transactions::Offsets;
 
 use lag::Lag;
+use numbers::Numbers;
 
 /// How often offsets and groups are looked at whose time may be over.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(30);
@@ -39,6 +42,7 @@ pub(crate) struct Coordinator {
     store: Store,
     state: Mutex<State>,
     inbox: Arc<Inbox>,
+    numbers: Numbers,
     began: Instant,
 }
 
@@ -103,7 +107,7 @@ impl Coordinator {
         let (waiting, tickets, planned) = (HashMap::new(), 0, None);
         let state = Mutex::new(State { groups, waiting, tickets, planned });
         let (store, inbox, began) = (store.clone(), Arc::default(), Instant::now());
-        Ok(Self { store, state, inbox, began })
+        Ok(Self { store, state, inbox, numbers: Numbers::register(), began })
     }
 
     /// Does what is due, for as long as it is run.
@@ -156,6 +160,12 @@ impl Coordinator {
     /// A member asks what it reads; waits for the leader.
     pub(crate) async fn sync(&self, name: &Arc<str>, sync: &Sync) -> Answer {
         self.ask(name, |groups, ticket, now| groups.sync(name, ticket, sync, now)).await
+    }
+
+    /// A member of the newer kind says how it is.
+    pub(crate) fn beat(&self, name: &Arc<str>, beat: &Beat) -> Result<Pulse, Refusal> {
+        let pulse = self.change(|groups, now| groups.beat(name, beat, now));
+        pulse.inspect_err(|why| self.numbers.refused(*why))
     }
 
     /// Offsets to commit; waits until they are durable.
@@ -232,6 +242,9 @@ impl Coordinator {
         for effect in state.groups.take_effects() {
             match effect {
                 Effect::Answer(ticket, answer) => {
+                    if let Answer::Refused(why) = answer {
+                        self.numbers.refused(why);
+                    }
                     if let Some(tell) = state.waiting.remove(&ticket) {
                         // Whoever hung up is told to the group by his line.
                         let _ = tell.send(answer);

@@ -3,6 +3,7 @@
 //! after a crash. Never appends.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::mem;
 use std::ops::Bound;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ const KNOWN_MAX: usize = 100_000;
 #[derive(Default)]
 pub(crate) struct Producers {
     known: Mutex<HashMap<(i64, PartitionId), Known>>,
+    /// Rows of what is not known any more, until they are taken.
+    gone: Mutex<Vec<TableChange>>,
 }
 
 struct Known {
@@ -100,7 +103,7 @@ impl Producers {
             ControlFlow::Continue(())
         })?;
         let known = rows.into_iter().filter_map(|(key, rows)| Some((key, Known::of(rows)?)));
-        Ok(Self { known: Mutex::new(known.collect()) })
+        Ok(Self { known: Mutex::new(known.collect()), gone: Mutex::default() })
     }
 
     /// Judges a batch of so many records.
@@ -140,11 +143,16 @@ impl Producers {
             None => (),
         }
         let (placed, change) = known.append(sender, partition, last, now_ms);
-        let mut changes = vec![change];
         if all.len() > KNOWN_MAX {
-            changes.extend(forget_oldest(&mut all));
+            self.gone.lock().extend(forget_oldest(&mut all));
         }
-        Verdict::Append(placed, changes)
+        Verdict::Append(placed, vec![change])
+    }
+
+    /// The changes that remove what was forgotten because there was too much. To be committed at
+    /// once: later there may be newer rows under the same keys.
+    pub(crate) fn take_gone(&self) -> Vec<TableChange> {
+        mem::take(&mut self.gone.lock())
     }
 
     /// What was appended there is not known any more after a restart, if these changes are
@@ -266,7 +274,7 @@ impl Batch {
     }
 }
 
-/// Takes the pairs out that were used longest ago; their rows go with the next commit.
+/// Takes the pairs out that were used longest ago, and gives the changes that remove their rows.
 fn forget_oldest(all: &mut HashMap<(i64, PartitionId), Known>) -> Vec<TableChange> {
     let mut oldest: Vec<_> = all.iter().map(|(key, known)| (known.used_ms, *key)).collect();
     let eighth = oldest.len() / 8;
@@ -308,7 +316,7 @@ mod tests {
     use tidewire_proto::record::BatchBuilder;
     use tidewire_store::{Append, Commit, RealDisk, Store, StoreOptions};
 
-    use super::{Producers, Verdict, is_behind, later};
+    use super::{KNOWN_MAX, Producers, Verdict, is_behind, later};
     use crate::foreign::Sender;
     use crate::placed::Placed;
 
@@ -440,6 +448,22 @@ mod tests {
         ] {
             assert_eq!(is_behind(sequence, next), expected, "{sequence} {next}");
         }
+    }
+
+    #[test]
+    fn what_is_forgotten_is_removed_at_once_and_not_with_what_may_wait() {
+        let producers = Producers::default();
+        let all = i64::try_from(KNOWN_MAX).unwrap();
+        for id in 0..=all {
+            let sender = Sender { id, epoch: 0, sequence: 0 };
+            let Verdict::Append(_, changes) = producers.judge(sender, HERE, 1, id) else {
+                panic!("it is the first")
+            };
+            assert_eq!(changes.len(), 1, "its own row");
+        }
+        let gone = producers.take_gone();
+        assert!(gone.len() > KNOWN_MAX / 8 && gone.iter().all(|change| change.value.is_none()));
+        assert!(producers.take_gone().is_empty());
     }
 
     #[test]

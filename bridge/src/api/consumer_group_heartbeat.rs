@@ -42,11 +42,8 @@ pub(super) fn answer(
         return refused(Refusal::NotStored.code(), "there are no random numbers for an id");
     };
     let name: Arc<str> = shared(&request.group_id);
-    let (pulse, interval_ms) = context.coordinator.change(|groups, now| {
-        let pulse = groups.beat(&name, &beat, now);
-        (pulse, groups.limits().reader_beat_ms)
-    });
-    match pulse {
+    let interval_ms = context.coordinator.look(|groups| groups.limits().reader_beat_ms);
+    match context.coordinator.beat(&name, &beat) {
         Err(why) => refused(why.code(), &why.to_string()),
         Ok(pulse) => ConsumerGroupHeartbeatResponse::default()
             .with_member_id(Some(spoken(&beat.member)))

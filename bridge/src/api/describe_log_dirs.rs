@@ -1,5 +1,7 @@
 //! DescribeLogDirs: how much each partition holds. Names no folder of the machine.
 
+use std::collections::HashSet;
+
 use kafka_protocol::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
@@ -16,11 +18,15 @@ pub(super) fn answer(
     request: &DescribeLogDirsRequest,
 ) -> DescribeLogDirsResponse {
     let streams = context.store.streams();
-    let is_asked = |stream: &Stream, index: i32| match &request.topics {
-        None => true,
-        Some(topics) => topics
+    // A set: whoever names a topic and its partitions often is not looked for often.
+    let asked = request.topics.as_ref().map(|topics| {
+        let places = topics
             .iter()
-            .any(|topic| topic.topic.as_str() == stream.name && topic.partitions.contains(&index)),
+            .flat_map(|topic| topic.partitions.iter().map(|index| (topic.topic.as_str(), *index)));
+        places.collect::<HashSet<_>>()
+    });
+    let is_asked = |stream: &Stream, index: i32| {
+        asked.as_ref().is_none_or(|asked| asked.contains(&(stream.name.as_str(), index)))
     };
     let topics = streams.iter().map(|stream| {
         let numbered = (0..).zip(&stream.partitions);

@@ -50,6 +50,9 @@ pub(super) async fn answer(
         Err(NoTurn::Epoch) => return refused(call, ResponseError::InvalidFetchSessionEpoch),
         Err(NoTurn::Naming) => return refused(call, ResponseError::FetchSessionTopicIdError),
     };
+    if request.session_epoch == 0 && turn.session == 0 && !turn.wanted.is_empty() {
+        context.numbers().sessionless.increment(1);
+    }
     let plans = plan(context, &turn);
     let is_wrong = plans.iter().any(|plan| matches!(plan, Plan::Refuse(_)));
     let wants: Vec<Want> = plans.iter().filter_map(Plan::want).collect();

@@ -1,9 +1,11 @@
 //! How far consumer groups are behind, in records and in seconds, as gauges: by partition, and by
 //! member. Decides nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::mem;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use metrics::{Gauge, describe_gauge, gauge};
 use tidewire_proto::id::PartitionId;
 use tidewire_store::{Store, Stream};
@@ -23,6 +25,21 @@ const SERIES_MAX: usize = 10_000;
 #[derive(Default)]
 pub(super) struct Lag {
     gauges: HashMap<Series, Gauges>,
+    assigned: Assigned,
+}
+
+/// What members read, by group and id. Understood once: it may be long, and most of it may not
+/// exist.
+#[derive(Default)]
+struct Assigned {
+    known: HashMap<(Arc<str>, Arc<str>), Reads>,
+    /// The streams by which it was understood.
+    streams: Arc<Vec<Stream>>,
+}
+
+struct Reads {
+    said: Bytes,
+    spots: BTreeSet<Spot>,
 }
 
 struct Gauges {
@@ -56,7 +73,8 @@ impl Lag {
     /// How it is now; what is not there any more is behind by nothing. Gives what has to be read to
     /// say it in seconds.
     pub(super) fn show(&mut self, groups: &Groups, store: &Store) -> Vec<Waiting> {
-        let mut now = measure(groups, &store.streams(), &|id| store.bounds(id));
+        let mut now =
+            measure(groups, (&mut self.assigned, store.streams()), &|id| store.bounds(id));
         for series in now.keys() {
             if self.gauges.len() < SERIES_MAX && !self.gauges.contains_key(series) {
                 self.gauges.insert(series.clone(), series.gauges());
@@ -106,7 +124,11 @@ impl Behind {
 
 type Bounds<'a> = dyn Fn(PartitionId) -> Option<(u64, u64)> + 'a;
 
-fn measure(groups: &Groups, streams: &[Stream], bounds: &Bounds<'_>) -> HashMap<Series, Behind> {
+fn measure(
+    groups: &Groups,
+    (assigned, streams): (&mut Assigned, Arc<Vec<Stream>>),
+    bounds: &Bounds<'_>,
+) -> HashMap<Series, Behind> {
     let behind = |spot: &Spot, offset: u64| {
         let stream = streams.iter().find(|stream| *stream.name == *spot.topic)?;
         let id = *stream.partitions.get(spot.partition as usize)?;
@@ -115,6 +137,7 @@ fn measure(groups: &Groups, streams: &[Stream], bounds: &Bounds<'_>) -> HashMap<
         let unread = if first < to { vec![(id, first)] } else { Vec::new() };
         Some(Behind { records: to.saturating_sub(first), unread })
     };
+    let mut before = assigned.begin(&streams);
     let mut measured: HashMap<Series, Behind> = HashMap::new();
     for group in groups.names() {
         for (spot, committed) in groups.offsets(group) {
@@ -124,21 +147,49 @@ fn measure(groups: &Groups, streams: &[Stream], bounds: &Bounds<'_>) -> HashMap<
             measured.insert(series, behind);
         }
         for member in groups.describe(group).into_iter().flat_map(|it| it.members) {
-            let assigned = subscription::partitions(&member.assignment);
-            let assigned = assigned.into_iter().flat_map(|(topic, partitions)| {
-                let topic: Arc<str> = topic.into();
-                partitions.into_iter().map(move |it| (Arc::clone(&topic), it))
-            });
-            let own = assigned.filter_map(|(topic, partition)| {
-                let offset = groups.offset(group, &topic, partition)?.offset;
-                behind(&Spot { topic, partition }, offset)
+            let key = (Arc::clone(group), Arc::clone(&member.id));
+            let known = before.remove(&key).filter(|known| known.said == member.assignment);
+            let reads = known.unwrap_or_else(|| Reads::of(member.assignment, &streams));
+            let own = reads.spots.iter().filter_map(|spot| {
+                let offset = groups.offset(group, &spot.topic, spot.partition)?.offset;
+                behind(spot, offset)
             });
             let series = Series::Member { group: Arc::clone(group), client_id: member.client_id };
             let of_member = measured.entry(series).or_default();
             own.for_each(|behind| of_member.add(behind));
+            assigned.known.insert(key, reads);
         }
     }
     measured
+}
+
+impl Assigned {
+    /// What was known; nothing if there are other streams now.
+    fn begin(&mut self, streams: &Arc<Vec<Stream>>) -> HashMap<(Arc<str>, Arc<str>), Reads> {
+        let before = mem::take(&mut self.known);
+        match Arc::ptr_eq(&self.streams, streams) {
+            true => before,
+            false => {
+                self.streams = Arc::clone(streams);
+                HashMap::new()
+            }
+        }
+    }
+}
+
+impl Reads {
+    /// Each partition once, if it exists.
+    fn of(said: Bytes, streams: &[Stream]) -> Self {
+        let mut spots = BTreeSet::new();
+        for (topic, partitions) in subscription::partitions(&said) {
+            let Some(stream) = streams.iter().find(|stream| stream.name == topic) else { continue };
+            let topic: Arc<str> = topic.into();
+            let exists = |it: &u32| (*it as usize) < stream.partitions.len();
+            let spot = |partition| Spot { topic: Arc::clone(&topic), partition };
+            spots.extend(partitions.into_iter().filter(exists).map(spot));
+        }
+        Self { said, spots }
+    }
 }
 
 #[cfg(test)]
@@ -150,7 +201,7 @@ mod tests {
     use tidewire_store::rows::offset::OffsetRow;
     use tidewire_store::{Stream, StreamConfig};
 
-    use super::{Series, measure};
+    use super::{Assigned, Series, measure};
     use crate::groups::{Groups, Limits, Moment, Spot};
 
     #[test]
@@ -159,7 +210,12 @@ mod tests {
         let member = |id: &str, partition: u8| MemberRow {
             id: id.into(),
             client_id: "reader".into(),
-            assignment: [&b"\0\0\0\0\0\x01\0\x04mqtt\0\0\0\x01\0\0\0"[..], &[partition]].concat(),
+            // Named twice, it is read once.
+            assignment: [
+                &b"\0\0\0\0\0\x01\0\x04mqtt\0\0\0\x02\0\0\0"[..],
+                &[partition, 0, 0, 0, partition],
+            ]
+            .concat(),
             ..MemberRow::default()
         };
         let members = vec![member("a", 0), member("b", 1), member("c", 3)];
@@ -176,7 +232,13 @@ mod tests {
             layouts: Vec::new(),
         };
         let bounds = |_: PartitionId| Some((10, 100));
-        let measured = measure(&groups, &[stream], &bounds);
+        let (mut assigned, streams) = (Assigned::default(), Arc::new(vec![stream]));
+        let mut measured = measure(&groups, (&mut assigned, Arc::clone(&streams)), &bounds);
+        for _ in 0..2 {
+            measured = measure(&groups, (&mut assigned, Arc::clone(&streams)), &bounds);
+        }
+        let spots: usize = assigned.known.values().map(|reads| reads.spots.len()).sum();
+        assert_eq!((assigned.known.len(), spots), (3, 3), "understood once, what exists");
         let (group, topic): (Arc<str>, Arc<str>) = ("g".into(), "mqtt".into());
         let of = |partition| {
             let (group, stream) = (Arc::clone(&group), Arc::clone(&topic));
