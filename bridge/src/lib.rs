@@ -43,3 +43,4 @@ pub use options::PortOptions;
 pub use port::{BoundPort, Listening, Port, PortError};
 pub use retained::{RetainedLimit, Settle};
 pub use secret::{Bind, Greeted, Greeter, OnGreeted, Ready, SecretSocket};
+pub use subscription::partitions as assigned_partitions;

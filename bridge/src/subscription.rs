@@ -10,7 +10,8 @@ pub(crate) fn topics(metadata: &[u8]) -> Vec<String> {
 }
 
 /// The topics and partitions of a consumer's assignment; none if it says something else.
-pub(crate) fn partitions(assignment: &[u8]) -> Vec<(String, Vec<u32>)> {
+#[must_use]
+pub fn partitions(assignment: &[u8]) -> Vec<(String, Vec<u32>)> {
     read_partitions(assignment).unwrap_or_default()
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::{BatchBuilder, Header};
-use tidewire_store::rows::group::GroupRow;
+use tidewire_store::rows::group::{GroupRow, MemberRow};
 use tidewire_store::rows::offset::{OffsetKey, OffsetRow};
 use tidewire_store::{
     Append, Commit, RealDisk, Store, StoreOptions, StreamConfig, StreamOptions, Table, TableChange,
@@ -491,7 +491,13 @@ fn stats_say_how_far_consumer_groups_are() {
     (0..RECORDS).for_each(|number| put(&store, number));
     let key = OffsetKey { group: "reports", topic: "plant", partition: 1 };
     let row = OffsetRow { offset: 30, committed_ms: 1_795_174_200_000, ..OffsetRow::default() };
-    let group = GroupRow { generation: 4, ..GroupRow::default() };
+    let reader = |client_id: &str, partition: u8| MemberRow {
+        client_id: client_id.into(),
+        assignment: [&b"\0\0\0\0\0\x01\0\x05plant\0\0\0\x01\0\0\0"[..], &[partition]].concat(),
+        ..MemberRow::default()
+    };
+    let members = vec![reader("day", 0), reader("night", 1)];
+    let group = GroupRow { generation: 4, members, ..GroupRow::default() };
     let changes = vec![
         TableChange::new(Table::GroupOffsets, key.encode().expect("short"), Some(row.encode())),
         TableChange::new(Table::Groups, b"reports".as_slice().into(), Some(group.encode())),
@@ -503,7 +509,19 @@ fn stats_say_how_far_consumer_groups_are() {
     assert_eq!((&group["group"], &group["generation"]), (&"reports".into(), &4.into()));
     assert_eq!(group["behind"], EACH - 30);
     assert_eq!(group["offsets"][0]["committed"], "2026-11-20T11:30:00.000Z");
+    let seconds = |value: &serde_json::Value| value["behind_seconds"].as_i64();
+    let unread = 1_795_174_200_061;
+    let now_ms = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
+    let at_most = i64::try_from(now_ms).expect("before its end").saturating_sub(unread) / 1000;
+    let behind = seconds(&group["offsets"][0]).expect("it has not read all");
+    assert!((0..=at_most.max(0)).contains(&behind), "{behind} of {at_most}");
+    assert!(seconds(group).is_some(), "{group}");
+    let readers = group["readers"].as_array().expect("a list");
+    assert_eq!((&readers[0]["client_id"], &readers[0]["behind"]), (&"day".into(), &0.into()));
+    assert_eq!(readers[1]["behind"], EACH - 30);
+    assert!(seconds(&readers[0]).is_none() && seconds(&readers[1]).is_some(), "{readers:?}");
     let (_, stdout, _) = run(folder.path(), &["stats"]);
-    assert!(stdout.contains("reports: 0 members, 70 records behind"), "{stdout}");
-    assert!(stdout.contains("plant 1: at 30, 70 behind"), "{stdout}");
+    assert!(stdout.contains("reports: 2 members, 70 records behind, for "), "{stdout}");
+    assert!(stdout.contains("member night: 70 behind, for "), "{stdout}");
+    assert!(stdout.contains("plant 1: at 30, 70 behind, for "), "{stdout}");
 }

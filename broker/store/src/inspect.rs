@@ -17,7 +17,7 @@ mod walk;
 
 pub use dump::{ShownEntry, ShownFrame, ShownRecord, Wanted, dump, dump_log};
 pub use finding::{Affected, Checked, Damage, Finding, Progress, Verdict};
-pub use groups::{GroupOffsetStats, GroupStats};
+pub use groups::{GroupOffsetStats, GroupStats, ReaderStats};
 pub use repair::{Plan, Repair, Step};
 pub use shares::ShareStats;
 pub use stats::{LogStats, PartitionStats, Stats, StreamStats, TableStats, stats};

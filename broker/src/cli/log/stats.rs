@@ -14,6 +14,7 @@ use super::progress::Line;
 use super::screen::{self, DAMAGED, FINE, Paint, paint};
 use super::shares;
 use super::wording::{count, size};
+use crate::core::shared::wall_clock_ms;
 
 pub(super) fn run(disk: &Arc<dyn Disk>, folder: &Path, json: bool) -> u8 {
     let mut line = Line::new("stats", |number| number.to_string());
@@ -66,7 +67,7 @@ fn document(folder: &str, stats: &Stats) -> Value {
             },
         },
         "share_groups": shares::document(&stats.shares),
-        "consumer_groups": groups::document(&stats.groups),
+        "consumer_groups": groups::document(&stats.groups, wall_clock_ms()),
         "tables": stats.tables.iter().map(table).collect::<Vec<_>>(),
         "database_bytes": stats.database_bytes,
         "damage": stats.damage,
@@ -122,7 +123,7 @@ fn words(folder: &str, stats: &Stats) -> String {
         let _ = writeln!(text, "  {name:<14} {rows}, {}", size(table.bytes));
     }
     shares::words(&stats.shares, &mut text);
-    groups::words(&stats.groups, &mut text);
+    groups::words(&stats.groups, wall_clock_ms(), &mut text);
     if let Some(damage) = &stats.damage {
         let _ = writeln!(text, "\n{}: {damage}", paint("damaged", Paint::Bad));
         let _ = writeln!(text, "  what lies behind is not counted; see `tidewire log verify`");

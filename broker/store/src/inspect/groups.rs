@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
+use tidewire_proto::id::PartitionId;
+
 use super::view::View;
 use crate::error::OpenError;
+use crate::reader;
 use crate::rows::group::GroupRow;
 use crate::rows::offset::{OffsetKey, OffsetRow};
 use crate::table::Table;
@@ -18,8 +21,19 @@ pub struct GroupStats {
     pub generation: u32,
     /// Members when they agreed last.
     pub members: u64,
+    /// Who they are, and what they read.
+    pub readers: Vec<ReaderStats>,
     /// What it committed, by stream and partition.
     pub offsets: Vec<GroupOffsetStats>,
+}
+
+/// A member of a consumer group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReaderStats {
+    /// What its connection called itself.
+    pub client_id: String,
+    /// What it was given to read, as Kafka's clients write it.
+    pub assignment: Vec<u8>,
 }
 
 /// How far a consumer group is in one partition.
@@ -33,6 +47,8 @@ pub struct GroupOffsetStats {
     pub offset: u64,
     /// Records that it has not read.
     pub behind: u64,
+    /// When the first of them came, in milliseconds since 1970.
+    pub unread_since_ms: Option<i64>,
     /// When it committed, in milliseconds since 1970.
     pub committed_ms: i64,
 }
@@ -53,6 +69,11 @@ pub(super) fn count_groups(view: &View) -> Result<Vec<GroupStats>, OpenError> {
             let group = group(&mut groups, name);
             group.generation = row.generation;
             group.members = row.members.len() as u64;
+            let readers = row.members.into_iter().map(|member| ReaderStats {
+                client_id: member.client_id,
+                assignment: member.assignment,
+            });
+            group.readers = readers.collect();
         }
     })?;
     scan(Table::GroupOffsets, &mut |key, value| {
@@ -73,11 +94,24 @@ fn stand(view: &View, key: OffsetKey<'_>, row: &OffsetRow) -> GroupOffsetStats {
     let id = stream.and_then(|(stream, _)| stream.partitions.get(key.partition as usize).copied());
     let partition = id.and_then(|id| view.engine.catalog.partition(id));
     let (from, to) = partition.map_or((0, 0), |partition| partition.bounds());
+    let first = row.offset.max(from);
+    let unread_since_ms = id.filter(|_| first < to).and_then(|id| time_of(view, id, first));
     GroupOffsetStats {
         stream: key.topic.to_owned(),
         partition: key.partition,
         offset: row.offset,
-        behind: to.saturating_sub(row.offset.max(from)),
+        behind: to.saturating_sub(first),
+        unread_since_ms,
         committed_ms: row.committed_ms,
     }
+}
+
+/// When the first record from an offset on came. What cannot be read has no time.
+fn time_of(view: &View, id: PartitionId, offset: u64) -> Option<i64> {
+    let slice = reader::read(&view.engine, id, offset, 1).ok()?;
+    let stored = slice.batches.first()?;
+    let batch = stored.batch.clone().open().ok()?;
+    let at = |delta: u32| stored.base_offset + u64::from(delta);
+    let record = batch.records().find(|record| at(record.offset_delta) >= offset);
+    Some(record.map_or(batch.max_timestamp(), |record| record.timestamp_ms))
 }
