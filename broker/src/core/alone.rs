@@ -129,6 +129,11 @@ impl Alone {
         self.faults.set_unreadable(true);
     }
 
+    /// It can be read again.
+    pub(crate) fn show_the_log(&self) {
+        self.faults.set_unreadable(false);
+    }
+
     /// How often that was tried.
     pub(crate) fn hidden_reads(&self) -> usize {
         self.faults.refused_reads()

@@ -14,7 +14,7 @@ use tidewire_store::ReadError;
 use crate::core::inbox::Event;
 use crate::core::send::quality;
 use crate::core::state::Core;
-use crate::core::stored::stored_at;
+use crate::core::stored::{is_final, stored_at};
 use crate::core::timers::Due;
 use crate::core::turn::Waiting;
 use crate::metrics::{DropReason, Quality};
@@ -233,11 +233,6 @@ impl Core {
         let slice = self.shared.store.read(place.partition, place.offset, 1)?;
         Ok(stored_at(&slice, place.offset))
     }
-}
-
-/// Whether a message cannot be read later either.
-fn is_final(error: &ReadError) -> bool {
-    matches!(error, ReadError::Damaged { .. } | ReadError::UnknownPartition)
 }
 
 /// Why a message was given up.

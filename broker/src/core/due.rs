@@ -50,6 +50,7 @@ impl Core {
                 Some((_, Due::Will(client_id, due_ms))) => self.visit(&client_id, Some(due_ms)),
                 Some((at_ms, Due::Message(key))) => self.publish_delayed(at_ms, key),
                 Some((_, Due::Letters(id))) => self.bury_again(id),
+                Some((_, Due::Unread(id))) => self.read_group_again(id),
             }
             self.submit_if_large();
         }

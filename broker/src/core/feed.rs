@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tidewire_proto::delivery::{Shape, Template};
 use tidewire_proto::id::{PacketId, PartitionId};
 use tidewire_proto::message::Message;
+use tidewire_proto::mqtt::ReasonCode;
 use tidewire_proto::qos::Qos;
 use tidewire_proto::routing::grant::{SessionKey, Target};
 use tidewire_proto::routing::routes::Routes;
@@ -20,8 +21,8 @@ use crate::core::letters::{Fate, Notice};
 use crate::core::open::{ConnId, Phase};
 use crate::core::send::quality;
 use crate::core::state::{Core, Deferred};
-use crate::core::stored::{READ_LOG_BYTES, begins_with, message_at, walk};
-use crate::metrics::DropReason;
+use crate::core::stored::{READ_LOG_BYTES, begins_with, is_final, message_at, walk};
+use crate::metrics::{CloseReason, DropReason};
 
 /// Exchanges that are gone on with before others get their turn.
 const RESENDS_AT_A_TIME: usize = 32;
@@ -39,8 +40,8 @@ pub(crate) enum Need {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Again {
     Written,
-    /// Retention took it, the disk cannot give it back, or the client takes only smaller packets
-    /// now.
+    /// Retention took it, the disk can never give it back, or the client takes only smaller
+    /// packets now.
     Lost,
     /// The client lost its right to it.
     Forbidden,
@@ -215,8 +216,16 @@ impl Core {
         let Place { partition, offset } = exchange.place;
         if !last.as_ref().is_some_and(|(of, slice)| *of == partition && begins_with(slice, offset))
         {
-            let slice = self.shared.store.read(partition, offset, 1);
-            *last = slice.ok().map(|slice| (partition, slice));
+            *last = match self.shared.store.read(partition, offset, 1) {
+                Ok(slice) => Some((partition, slice)),
+                Err(error) if is_final(&error) => None,
+                Err(error) => {
+                    // It stays in flight, and has its turn when the client is back.
+                    tracing::error!(%error, ?exchange, "what is in flight cannot be read");
+                    let reason = Some(ReasonCode::UNSPECIFIED_ERROR);
+                    return self.close(id, CloseReason::Limit, reason);
+                }
+            };
         }
         let mut template = std::mem::take(&mut self.scratch.templates.own);
         let again = match last {
@@ -377,6 +386,24 @@ mod tests {
             alone.core.end_turn();
         }
         assert_eq!((all, resent(&alone.heard(reader))), (usize::from(UNANSWERED), 0));
+    }
+
+    #[test]
+    fn what_is_in_flight_and_cannot_be_read_now_stays_so_until_it_can() {
+        let mut alone = Alone::new(|config| config.store.recent_bytes_max = 1);
+        leave_unanswered(&alone, "reader", 2, (Qos::AtLeastOnce, None));
+        // What was written last stays in memory.
+        leave_unanswered(&alone, "other", 1, (Qos::AtLeastOnce, None));
+        alone.hide_the_log();
+        let refused = alone.connect("reader");
+        alone.rest();
+        assert!(alone.hidden_reads() > 0);
+        let is_open = alone.core.open(refused).is_some();
+        assert!(!is_open, "it is told to come again");
+        alone.show_the_log();
+        let reader = alone.connect("reader");
+        alone.rest();
+        assert_eq!(resent(&alone.heard(reader)), 2);
     }
 
     /// Whether a message in flight since an earlier connection is sent again under these rules, and

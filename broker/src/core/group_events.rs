@@ -13,7 +13,7 @@ use tidewire_proto::topic;
 use tidewire_store::Table;
 use tidewire_store::rows::share::{Doom, GroupRow, Key, Unfinished};
 
-use crate::core::groups::{Letters, SharedGroup};
+use crate::core::groups::{Letters, SharedGroup, Unread};
 use crate::core::letters::{Address, Fate, Join, Notice, ToGroup, ToMember};
 use crate::core::state::Core;
 use crate::core::turn::{Member, Waiting};
@@ -107,6 +107,7 @@ impl Core {
             is_listed: false,
             is_hungry: false,
             letters: Letters::default(),
+            unread: Unread::default(),
         };
         if let Some(key) = self.groups.insert(group) {
             self.trie.insert(plain, key.in_trie(), ANY);

@@ -17,8 +17,13 @@ use tidewire_store::{ReadError, Slice};
 use crate::core::groups::{GroupKey, Offer};
 use crate::core::letters::{Deal, ToMember};
 use crate::core::state::{Core, Deferred};
-use crate::core::stored::{READ_LOG_BYTES, stored_at, walk};
+use crate::core::stored::{READ_LOG_BYTES, is_final, stored_at, walk};
+use crate::core::timers::Due;
 use crate::metrics::{DropReason, Quality};
+
+/// How long a group waits at first when the disk does not answer it, and how long at most.
+const UNREAD_WAIT_MS: i64 = 100;
+const UNREAD_WAIT_MS_MAX: i64 = 5_000;
 
 /// What became of an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +104,8 @@ impl Core {
     }
 
     fn feed_group(&mut self, id: GroupId) {
-        if !self.feed_again(id) {
+        let waits = self.groups.of_id(id).is_some_and(|group| group.unread.is_set);
+        if waits || !self.feed_again(id) {
             return;
         }
         loop {
@@ -138,6 +144,7 @@ impl Core {
         group.cursor.set_reading(false);
         match slice {
             Ok(slice) => {
+                group.unread.waited_ms = 0;
                 if self.feed_group_slice(id, reading, &slice) {
                     self.groups.mark_hungry(id);
                 }
@@ -148,8 +155,31 @@ impl Core {
                 group.cursor.advance(reading.partition, start);
                 self.groups.mark_hungry(id);
             }
-            Err(error) => tracing::error!(%error, ?reading, "the log cannot be read"),
+            Err(error) => {
+                tracing::error!(%error, ?reading, "the log cannot be read");
+                self.read_group_later(id);
+            }
         }
+        self.end_turn_soon();
+    }
+
+    /// The group reads again after a while, and not before.
+    fn read_group_later(&mut self, id: GroupId) {
+        let Some(group) = self.groups.of_id(id) else { return };
+        if std::mem::replace(&mut group.unread.is_set, true) {
+            return;
+        }
+        let wait_ms = (group.unread.waited_ms * 2).clamp(UNREAD_WAIT_MS, UNREAD_WAIT_MS_MAX);
+        group.unread.waited_ms = wait_ms;
+        self.timers.set(self.shared.clock.elapsed_ms() + wait_ms, Due::Unread(id));
+    }
+
+    /// The time has come to read what could not be read.
+    pub(crate) fn read_group_again(&mut self, id: GroupId) {
+        if let Some(group) = self.groups.of_id(id) {
+            group.unread.is_set = false;
+        }
+        self.groups.mark_hungry(id);
         self.end_turn_soon();
     }
 
@@ -193,8 +223,18 @@ impl Core {
                 self.bury(id, place, attempts, None);
                 continue;
             }
-            let slice = self.shared.store.read(place.partition, place.offset, 1);
-            let found = slice.ok().and_then(|slice| stored_at(&slice, place.offset));
+            let found = match self.shared.store.read(place.partition, place.offset, 1) {
+                Ok(slice) => {
+                    group.unread.waited_ms = 0;
+                    stored_at(&slice, place.offset)
+                }
+                Err(error) if is_final(&error) => None,
+                Err(error) => {
+                    tracing::error!(%error, ?place, "what came back cannot be read");
+                    self.read_group_later(id);
+                    return false;
+                }
+            };
             let record = found.as_ref().and_then(SharedRecord::record);
             let message = record.as_ref().and_then(Message::of);
             let (Some(message), Some(record)) = (message, &found) else {
@@ -215,7 +255,7 @@ impl Core {
         }
     }
 
-    /// Retention took the message, or the disk cannot give it back.
+    /// Retention took the message, or the disk can never give it back.
     fn lose_again(&mut self, id: GroupId, place: Place) {
         if let Some(group) = self.groups.of_id(id) {
             group.group.give_up(place);
@@ -232,5 +272,96 @@ fn mark(strategy: Strategy, message: &Message<'_>) -> u64 {
         Strategy::StickyTopic => mark_of(message.topic),
         Strategy::StickyPublisher => mark_of(message.origin.unwrap_or_default()),
         Strategy::RoundRobin | Strategy::LeastInFlight => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidewire_proto::id::{GroupId, PartitionId};
+    use tidewire_proto::message::Published;
+    use tidewire_proto::mqtt::Properties;
+    use tidewire_proto::qos::Qos;
+    use tidewire_proto::record::BatchBuilder;
+    use tidewire_proto::session::cursor::Reading;
+    use tidewire_proto::session::window::Place;
+    use tidewire_store::{Append, Commit, ReadError};
+
+    use crate::core::alone::Alone;
+    use crate::core::open::ConnId;
+    use crate::core::timers::Due;
+
+    const SUBSCRIBE_SHARED: &[u8] = b"\x00\x02\x00\x00\x0a$share/g/b\x01";
+
+    /// A group with a member, and two messages in the log of which the first is not in memory.
+    fn group(alone: &mut Alone) -> (GroupId, ConnId, PartitionId) {
+        let member = alone.connect("member");
+        alone.settle();
+        alone.say(member, 0x82, SUBSCRIBE_SHARED);
+        alone.rest();
+        alone.heard(member);
+        let id = alone.core.shared.shares.id_of("$share/g/b").expect("it has a member");
+        let partition = alone.store.streams()[0].partitions[0];
+        for _ in 0..2 {
+            let mut batch = BatchBuilder::new();
+            let published = Published {
+                topic: "b",
+                payload: b"x",
+                qos: Qos::AtLeastOnce,
+                retain: false,
+                properties: Properties::EMPTY,
+                origin: None,
+            };
+            published.push_to(&mut batch, 0);
+            let appends = vec![Append::new(partition, batch.finish())];
+            alone.store.commit(Commit { appends, changes: vec![] }).expect("committed");
+        }
+        (id, member, partition)
+    }
+
+    /// The time of all that waits has come.
+    fn let_time_pass(alone: &mut Alone, id: GroupId) {
+        assert_eq!(alone.core.timers.pop(i64::MAX).map(|(_, due)| due), Some(Due::Unread(id)));
+        assert_eq!(alone.core.timers.pop(i64::MAX), None);
+        alone.core.read_group_again(id);
+    }
+
+    #[test]
+    fn what_came_back_to_a_group_and_cannot_be_read_now_is_handed_out_when_it_can() {
+        let mut alone = Alone::new(|config| config.store.recent_bytes_max = 1);
+        let (id, member, partition) = group(&mut alone);
+        let place = Place { partition, offset: 0 };
+        alone.hide_the_log();
+        let group = alone.core.groups.of_id(id).expect("it is there");
+        group.group.restore_again(place, 0);
+        for _ in 0..3 {
+            let before = alone.hidden_reads();
+            alone.core.groups.mark_hungry(id);
+            alone.core.feed_hungry_groups();
+            assert_eq!(alone.hidden_reads() - before, 1);
+            alone.core.groups.mark_hungry(id);
+            alone.core.feed_hungry_groups();
+            assert_eq!(alone.hidden_reads() - before, 1, "not before its time");
+            let group = alone.core.groups.of_id(id).expect("it is there");
+            assert_eq!(group.group.next_again(), Some((place, 0)));
+            let_time_pass(&mut alone, id);
+        }
+        alone.show_the_log();
+        alone.rest();
+        assert_eq!(alone.heard(member).first(), Some(&0x32));
+        let group = alone.core.groups.of_id(id).expect("it is there");
+        assert_eq!(group.group.next_again(), None);
+    }
+
+    #[test]
+    fn a_group_that_could_not_read_the_log_reads_it_again_after_a_while() {
+        let mut alone = Alone::new(|config| config.store.recent_bytes_max = 1);
+        let (id, _, partition) = group(&mut alone);
+        let reading = Reading { partition, from: 0, to: 2 };
+        alone.core.on_group_read(id, reading, Err(ReadError::Io("not now".into())));
+        let is_hungry =
+            |alone: &mut Alone| alone.core.groups.of_id(id).expect("it is there").is_hungry;
+        assert!(!is_hungry(&mut alone), "not at once");
+        let_time_pass(&mut alone, id);
+        assert!(is_hungry(&mut alone));
     }
 }

@@ -55,6 +55,7 @@ pub(crate) struct SharedGroup {
     pub(crate) is_listed: bool,
     pub(crate) is_hungry: bool,
     pub(crate) letters: Letters,
+    pub(crate) unread: Unread,
 }
 
 /// When dead letters that found no room are tried again.
@@ -68,6 +69,15 @@ pub(crate) struct Letters {
     pub(crate) after: Option<Place>,
     /// A message could not be read since the first of them was tried.
     pub(crate) has_unread: bool,
+}
+
+/// When a group reads again what the disk did not give it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Unread {
+    /// A time for it is set: nothing is read before.
+    pub(crate) is_set: bool,
+    /// How long the last wait was.
+    pub(crate) waited_ms: i64,
 }
 
 /// A message that a group may hand out.

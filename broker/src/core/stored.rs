@@ -6,7 +6,7 @@ use tidewire_proto::message::Message;
 use tidewire_proto::record::{Batch, Record, SharedRecord};
 use tidewire_proto::session::cursor::Reading;
 use tidewire_proto::session::window::Place;
-use tidewire_store::Slice;
+use tidewire_store::{ReadError, Slice};
 
 /// Bytes that one read of the log asks for.
 pub(crate) const READ_LOG_BYTES: usize = 64 * 1024;
@@ -17,6 +17,16 @@ pub(crate) fn begins_with(slice: &Slice, offset: u64) -> bool {
         let end = stored.base_offset + u64::from(stored.batch.last_offset_delta());
         (stored.base_offset..=end).contains(&offset)
     })
+}
+
+/// Whether what could not be read cannot be read later either.
+pub(crate) fn is_final(error: &ReadError) -> bool {
+    match error {
+        ReadError::UnknownPartition | ReadError::OutOfRange { .. } | ReadError::Damaged { .. } => {
+            true
+        }
+        ReadError::Io(_) => false,
+    }
 }
 
 /// How far a walk over a slice came.

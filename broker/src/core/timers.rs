@@ -16,6 +16,8 @@ pub(crate) enum Due {
     Message(DelayedKey),
     /// Dead letters of a share group.
     Letters(GroupId),
+    /// What a share group could not read.
+    Unread(GroupId),
 }
 
 impl Due {
@@ -24,7 +26,7 @@ impl Due {
         match self {
             Self::Will(_, due_ms) => *due_ms,
             Self::Message(key) => key.due_ms,
-            Self::Letters(_) => 0,
+            Self::Letters(_) | Self::Unread(_) => 0,
         }
     }
 }
