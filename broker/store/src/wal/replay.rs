@@ -39,8 +39,8 @@ pub(crate) struct Replayed {
     pub(crate) goes_on_at: Option<u64>,
     /// What may lie in the system's memory alone, oldest first.
     pub(crate) unproven: Vec<Unproven>,
-    /// What the disk cannot read where no frame of the log is: to be blanked before any is written,
-    /// since it may hold a stray one, and be readable another time.
+    /// What the disk cannot read where no frame of the log is, or nothing but zeros of one: to be
+    /// blanked before any is written, since it may hold a stray one, and be readable another time.
     pub(crate) unread: Vec<(Arc<WalFile>, Range<u64>)>,
 }
 
@@ -98,7 +98,8 @@ pub(crate) fn replay(
             }
         }
         let position = read_frames(file, bytes, &mut replayed, visit)?;
-        replayed.note_unread(file, &contents);
+        // The frames were read from these bytes: zeros among them are what was written.
+        replayed.note_unread(file, &contents, FRAMES_FROM)?;
         replayed.live.push(Arc::clone(&files[index]));
         replayed.next_epoch = file.epoch + 1;
         end = Some((file.name(), position));
@@ -108,11 +109,28 @@ pub(crate) fn replay(
 }
 
 impl Replayed {
-    fn note_unread(&mut self, file: &Arc<WalFile>, contents: &Contents) {
-        if self.unread.last().is_none_or(|(known, _)| known.epoch != file.epoch) {
-            let parts = contents.unread.iter().cloned();
-            self.unread.extend(parts.map(|part| (Arc::clone(file), part)));
+    /// What was read before and is not now is no bad sector: the disk failed for a moment, and
+    /// what it holds below `from` is needed.
+    fn note_unread(
+        &mut self,
+        file: &Arc<WalFile>,
+        contents: &Contents,
+        from: u64,
+    ) -> io::Result<()> {
+        for part in &contents.unread {
+            let is_noted =
+                |(of, known): &(Arc<WalFile>, Range<u64>)| of.epoch == file.epoch && known == part;
+            if self.unread.iter().any(is_noted) {
+                continue;
+            }
+            if part.start < from {
+                let (name, Range { start, end }) = (file.name(), part);
+                let what = format!("{name}: bytes {start} to {end} could be read, and cannot now");
+                return Err(io::Error::other(what));
+            }
+            self.unread.push((Arc::clone(file), part.clone()));
         }
+        Ok(())
     }
 }
 
@@ -191,10 +209,10 @@ fn find_the_end(
             Some((_, position)) if is_live => *position,
             _ => FRAMES_FROM,
         };
+        replayed.note_unread(file, contents, from)?;
         if index <= replayed.live.len() {
             check_unread(file, contents, from, replayed.next_lsn)?;
         }
-        replayed.note_unread(file, contents);
         let bytes = contents.read(file)?;
         let unfinished = frame_begins(file, bytes, from);
         let Strays { frames: strays, is_all, .. } = stray_frames(file, bytes, from, &numbers);
