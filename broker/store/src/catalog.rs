@@ -93,13 +93,11 @@ impl Catalog {
         partitions.find(|partition| !partition.reaches_its_start()).map(|it| it.id)
     }
 
-    /// The stream that has this partition, and the partition's index there.
-    pub(crate) fn place_of(&self, id: PartitionId) -> Option<(Stream, u32)> {
-        let streams = self.streams();
-        streams.iter().find_map(|stream| {
-            let index = stream.partitions.iter().position(|known| *known == id)?;
-            Some((stream.clone(), u32::try_from(index).ok()?))
-        })
+    /// The name of the stream that has this partition, and the partition's index there.
+    pub(crate) fn place_of(&self, id: PartitionId) -> Option<(String, u32)> {
+        let partition = self.partition(id)?;
+        let (stream, index) = partition.folder.strip_prefix("streams/")?.rsplit_once('/')?;
+        Some((stream.to_owned(), index.parse().ok()?))
     }
 
     /// A stream of which rows are missing.

@@ -29,7 +29,7 @@ pub(crate) fn deletion(
             continue;
         }
         let (stream, index) = catalog.place_of(id).ok_or_else(unknown)?;
-        let key = RowKey::Start { name: &stream.name, index }.encode();
+        let key = RowKey::Start { name: &stream, index }.encode();
         commit.changes.push(TableChange::new(Table::Streams, key, Some(Edge(start).encode())));
     }
     Ok(commit)

@@ -52,8 +52,18 @@ impl Holds {
 
     /// From now on these partitions take no more, and all others do.
     pub(crate) fn refuse(&self, partitions: HashSet<PartitionId>) {
+        let mut refused = self.refused.write();
         self.any_refused.store(!partitions.is_empty(), Ordering::Relaxed);
-        *self.refused.write() = partitions;
+        *refused = partitions;
+    }
+
+    /// These partitions take more again.
+    pub(crate) fn accept(&self, partitions: &[PartitionId]) {
+        let mut refused = self.refused.write();
+        for id in partitions {
+            refused.remove(id);
+        }
+        self.any_refused.store(!refused.is_empty(), Ordering::Relaxed);
     }
 
     /// A stream was looked at, and holds so much.

@@ -1,7 +1,7 @@
 //! Does what the retention rule says: deletes whole segments, moves the partitions' starts, and
 //! reports. Never decides.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use tidewire_proto::id::PartitionId;
 
@@ -94,26 +94,44 @@ fn bytes_of(engine: &Engine, stream: &Stream) -> u64 {
 }
 
 /// Remove the segments of these partitions that lie wholly before what is to stay. What cannot be
-/// removed now goes when the rule is applied the next time.
+/// removed now goes when the rule is applied the next time. A stream that was full takes records
+/// again at once if this made room.
 pub(crate) fn clear(engine: &Engine, ids: &[PartitionId]) {
     let mut gone = Vec::new();
     let deleted = {
         let _alone = engine.sealer.arranging();
-        let mut holdings = Vec::new();
+        let ids: BTreeSet<PartitionId> = ids.iter().copied().collect();
+        let lowest = engine.holds.lowest();
+        let found = ids.iter().filter_map(|id| holding(engine, *id, &lowest));
+        let holdings: Vec<Holding> = found.collect();
         let mut verdict = Verdict::default();
-        for stream in engine.catalog.streams().iter() {
-            holdings.extend(self::holdings(engine, stream));
-        }
-        holdings.retain(|holding| ids.contains(&holding.id));
         for holding in &holdings {
             let before = holding.segments.iter().take_while(|it| it.next <= holding.start);
             verdict.delete.push(before.count());
         }
-        delete(engine, &holdings, &verdict, &mut gone)
+        let deleted = delete(engine, &holdings, &verdict, &mut gone);
+        accept_again(engine, &ids);
+        deleted
     };
     remove_files(engine, gone);
     for Deleted { partition, from, to, bytes, .. } in deleted {
         tracing::info!(partition = partition.0, from, to, bytes, "segments of deleted records");
+    }
+}
+
+fn accept_again(engine: &Engine, ids: &BTreeSet<PartitionId>) {
+    let places = ids.iter().filter_map(|id| engine.catalog.place_of(*id));
+    let names: BTreeSet<String> = places.map(|(name, _)| name).collect();
+    let streams = engine.catalog.streams();
+    for stream in streams.iter().filter(|stream| names.contains(&stream.name)) {
+        if engine.holds.refused(stream.partitions.iter().copied()).is_none() {
+            continue;
+        }
+        let holdings = holdings(engine, stream);
+        let now_ms = engine.sealer.now_ms();
+        if !decide(&stream.config.retention, &holdings, now_ms).refuse {
+            engine.holds.accept(&stream.partitions);
+        }
     }
 }
 
@@ -159,15 +177,19 @@ fn retain_stream(engine: &Engine, stream: &Stream, now_ms: i64) -> RetentionRepo
 
 fn holdings(engine: &Engine, stream: &Stream) -> Vec<Holding> {
     let lowest = engine.holds.lowest();
-    let ids = stream.partitions.iter();
-    let partitions = ids.filter_map(|id| engine.catalog.partition(*id));
-    let holding = |partition: std::sync::Arc<crate::partition::Partition>| {
-        let (segments, open_bytes) = partition.holding();
-        let (start, end) = partition.bounds();
-        let held_from = lowest.get(&partition.id).map(|held| start.max(*held));
-        Holding { id: partition.id, segments, open_bytes, start, end, held_from }
-    };
-    partitions.map(holding).collect()
+    stream.partitions.iter().filter_map(|id| holding(engine, *id, &lowest)).collect()
+}
+
+fn holding(
+    engine: &Engine,
+    id: PartitionId,
+    lowest: &BTreeMap<PartitionId, u64>,
+) -> Option<Holding> {
+    let partition = engine.catalog.partition(id)?;
+    let (segments, open_bytes) = partition.holding();
+    let (start, end) = partition.bounds();
+    let held_from = lowest.get(&id).map(|held| start.max(*held));
+    Some(Holding { id, segments, open_bytes, start, end, held_from })
 }
 
 /// One transaction for the stream; only then memory, and the files last.

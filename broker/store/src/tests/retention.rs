@@ -120,6 +120,20 @@ fn at_the_hard_limit_new_records_are_refused_until_readers_have_read() {
 }
 
 #[test]
+fn a_full_stream_takes_records_again_as_soon_as_an_order_deleted_enough_of_it() {
+    let (store, _) = open(SimDisk::new(1)).expect("opens");
+    limited(&store, Retention { hold_bytes: 60_000, ..BY_AGE });
+    publish(&store, 0..600).expect("committed");
+    store.set_hold("pump", &[(ID, 0)]);
+    assert!(retain(&store, 100).refuses);
+    store.delete_below(&[(PartitionId(1), 9), (ID, 1)]).expect("deleted");
+    assert!(store.is_full(ID), "that is too little");
+    store.delete_below(&[(ID, 600), (ID, 2)]).expect("deleted");
+    assert!(!store.is_full(ID));
+    publish(&store, 600..601).expect("there is room");
+}
+
+#[test]
 fn a_stream_that_grows_past_its_limit_asks_to_be_looked_at_before_its_time() {
     let (store, _) = open(SimDisk::new(1)).expect("opens");
     limited(&store, Retention { hold_bytes: 60_000, ..BY_AGE });
