@@ -14,7 +14,7 @@ use crate::core::inbox::Release;
 use crate::core::open::{ConnId, Open, Phase};
 use crate::core::send::put;
 use crate::core::state::Core;
-use crate::core::turn::{Connack, IfRefused, Waiting};
+use crate::core::turn::{Connack, IfRefused, Left, Waiting};
 use crate::metrics::{CloseReason, RefuseReason};
 
 impl Core {
@@ -216,8 +216,9 @@ impl Core {
             self.shared.sessions.put(open.client_id.as_bytes(), None);
         } else if open.is_durable() {
             // Their rows are on their way, and may be refused.
-            let joining = open.joining.drain(..).flat_map(|one| one.fresh).collect();
-            self.leave_when_gone(Arc::clone(&open.client_id), joining);
+            let filters = open.joining.drain(..).flat_map(|one| one.fresh).collect();
+            let left = Left { filters, ..Left::default() };
+            self.leave_when_gone(Arc::clone(&open.client_id), left);
             self.write_rows(&mut open);
             let (expiry_s, ended_ms) = (open.terms.expiry_s, Some(self.now_ms));
             let row = SessionRow { expiry_s, ended_ms, user: open.user() };

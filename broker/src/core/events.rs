@@ -113,7 +113,7 @@ impl Core {
             // What is not durable is not free.
             Waiting::Freed(all) if result.is_ok() => self.free_all(&all),
             Waiting::Freed(_) => (),
-            Waiting::Left(client_id, filters) => self.leave_if_gone(&client_id, &filters),
+            Waiting::Left(client_id, left) => self.leave_if_gone(&client_id, &left),
             Waiting::Ended(client_id, id, is_over, from) => {
                 let is_ok = self.all_since(from, result).is_ok();
                 self.on_rows_ended(&client_id, id, is_over, is_ok);

@@ -48,9 +48,9 @@ impl Core {
                 group.group.leave(member);
                 self.groups.mark_changed(id, true);
             }
-            Notice::Lost(serial, kept) => {
+            Notice::Lost(serial, kept, is_over) => {
                 group.addresses.remove(&serial);
-                group.group.lost(member, serial, &kept);
+                group.group.lost(member, serial, &kept, is_over);
                 self.groups.mark_changed(id, true);
             }
             Notice::SessionEnded => {

@@ -54,8 +54,9 @@ pub(crate) enum Notice {
     Join(Join),
     /// It unsubscribed.
     Leave,
-    /// Its connection is lost; what its session has at QoS 2 and did not finish.
-    Lost(u64, Vec<Place>),
+    /// Its connection is lost; what its session has at QoS 2 and did not finish, and whether the
+    /// session ends.
+    Lost(u64, Vec<Place>, bool),
     /// Its session is over.
     SessionEnded,
     Ended(Place, Fate, Option<Confirm>),

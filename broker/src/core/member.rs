@@ -5,18 +5,19 @@ use std::sync::Arc;
 use tidewire_proto::id::{GroupId, PacketId};
 use tidewire_proto::message::Message;
 use tidewire_proto::mqtt::{Ack, ReasonCode};
+use tidewire_proto::qos::Qos;
 use tidewire_proto::routing::grant::{Grant, SessionKey, Target};
 use tidewire_proto::session::window::{Place, Step};
 use tidewire_store::rows::share::{Key, MEMBER_ROW};
-use tidewire_store::rows::subscription;
-use tidewire_store::{CommitError, Table};
+use tidewire_store::rows::{cursor, subscription};
+use tidewire_store::{CommitError, ReadError, Table};
 
 use crate::core::denial::Denial;
 use crate::core::dispatch::{Sent, Way};
 use crate::core::letters::{Address, Confirm, Deal, Fate, Join, Notice, ToMember};
 use crate::core::open::{ConnId, Joining, Made, Open, Phase};
 use crate::core::state::Core;
-use crate::core::turn::Waiting;
+use crate::core::turn::{Left, Waiting};
 use crate::metrics::{DropReason, Quality};
 
 impl Core {
@@ -228,15 +229,20 @@ impl Core {
 
     /// The connection ends: what it has at QoS 1 goes to other members.
     pub(crate) fn leave_groups(&mut self, id: ConnId, open: &mut Open) {
+        // Also those that it left: what it has of them ends, or goes to others, as well.
+        let exchanges = open.window.exchanges();
+        let mut groups: Vec<GroupId> = exchanges.filter_map(|(_, it)| it.group).collect();
         let kept = open.window.give_up_shared();
-        let mut groups: Vec<GroupId> = open.shares.values().copied().collect();
-        groups.extend(kept.iter().map(|(group, _)| *group));
+        // Before CONNACK, the end of rows that it had may not be durable.
+        let is_over = (!open.is_durable() && open.is_announced) || open.ends_at_once;
+        groups.extend(open.shares.values());
         groups.sort_unstable();
         groups.dedup();
         for group in groups {
             let of_it = kept.iter().filter(|(of, _)| *of == group);
             let kept = of_it.map(|(_, place)| *place).collect();
-            self.post.for_group(group, &open.client_id, Notice::Lost(id.serial, kept));
+            let lost = Notice::Lost(id.serial, kept, is_over);
+            self.post.for_group(group, &open.client_id, lost);
         }
         open.is_changed = true;
         if open.is_durable() {
@@ -245,25 +251,26 @@ impl Core {
         let client_id = Arc::clone(&open.client_id);
         if !open.is_announced {
             // It was taken up to end with its connection, and what it had may be there still.
-            return self.leave_when_gone(client_id, open.shares.keys().cloned().collect());
+            let filters = open.shares.keys().cloned().collect();
+            return self.leave_when_gone(client_id, Left { filters, held: kept });
         }
         for filter in open.shares.keys() {
             self.shared.shares.release(filter, &client_id);
         }
     }
 
-    /// The rows of these shared subscriptions are to go with this turn's commit, or are gone.
-    pub(crate) fn leave_when_gone(&mut self, client_id: Arc<str>, filters: Vec<Box<str>>) {
-        if !filters.is_empty() {
-            self.turn.waiting.push(Waiting::Left(client_id, filters));
+    /// The rows of these are to go with this turn's commit, or are gone.
+    pub(crate) fn leave_when_gone(&mut self, client_id: Arc<str>, left: Left) {
+        if !left.filters.is_empty() || !left.held.is_empty() {
+            self.turn.waiting.push(Waiting::Left(client_id, left));
         }
     }
 
     /// Rows of shared subscriptions were to be deleted. Where they are, the session has no part in
     /// the group any more, nor anything for itself. A commit may have been refused: where they are
     /// not, it has what it had.
-    pub(crate) fn leave_if_gone(&mut self, client_id: &Arc<str>, filters: &[Box<str>]) {
-        for filter in filters {
+    pub(crate) fn leave_if_gone(&mut self, client_id: &Arc<str>, left: &Left) {
+        for filter in &left.filters {
             let key = subscription::key(client_id, filter);
             match self.shared.store.get(Table::Subscriptions, &key) {
                 Ok(None) => {
@@ -276,6 +283,31 @@ impl Core {
                 Err(error) => tracing::error!(%error, "a subscription cannot be read"),
             }
         }
+        if !left.held.is_empty() {
+            self.end_if_gone(client_id, &left.held);
+        }
+    }
+
+    /// A session was to end. What its row does not name any more nobody can complete: it is over.
+    fn end_if_gone(&mut self, client_id: &Arc<str>, held: &[(GroupId, Place)]) {
+        let still = match self.held_by(client_id) {
+            Ok(still) => still,
+            Err(error) => return tracing::error!(%error, "a session cannot be read"),
+        };
+        for (group, place) in held.iter().filter(|one| !still.contains(one)) {
+            let ended = Notice::Ended(*place, Fate::Done, None);
+            self.post.for_group(*group, client_id, ended);
+        }
+        self.end_turn_soon();
+    }
+
+    /// Messages at QoS 2 of share groups that the row of a session names.
+    pub(crate) fn held_by(&self, client_id: &str) -> Result<Vec<(GroupId, Place)>, ReadError> {
+        let row = self.shared.store.get(Table::Cursors, client_id.as_bytes())?;
+        let row = row.and_then(|row| cursor::decode(&row).ok()).unwrap_or_default();
+        let exchanges = row.exchanges.into_iter().map(|(_, exchange)| exchange);
+        let held = exchanges.filter(|exchange| exchange.qos == Qos::ExactlyOnce);
+        Ok(held.filter_map(|exchange| Some((exchange.group?, exchange.place))).collect())
     }
 }
 

@@ -22,7 +22,7 @@ use tidewire_store::{ReadError, Table};
 use crate::core::connect::OF_ANOTHER;
 use crate::core::open::{Claim, ConnId, LeftToLog, Open, Phase};
 use crate::core::state::Core;
-use crate::core::turn::{Connack, IfRefused, Waiting};
+use crate::core::turn::{Connack, IfRefused, Left, Waiting};
 use crate::core::will::is_small;
 use crate::ledger::will_bytes;
 use crate::link::Peer;
@@ -339,21 +339,22 @@ impl Core {
         if keys.is_empty() {
             return Ok(false);
         }
+        let held = self.held_by(client_id)?;
         // It is over whatever a crash leaves of its rows.
         let over = SessionRow { expiry_s: 0, ended_ms: Some(0), user: None };
         if keys.len() > ROWS_AT_ONCE {
             self.put_session_row(client_id, over);
         }
-        let mut left = Vec::new();
+        let mut filters = Vec::new();
         for (table, key) in keys {
-            left.extend(self.delete_member_row(client_id, table, &key));
+            filters.extend(self.delete_member_row(client_id, table, &key));
             self.turn.put(table, key, None);
             self.submit_if_large();
         }
         if members == Members::Leave {
             self.give_up_all(client_id, true);
             // Not before it is known which of them are gone.
-            self.leave_when_gone(Arc::clone(client_id), left);
+            self.leave_when_gone(Arc::clone(client_id), Left { filters, held });
         }
         Ok(true)
     }

@@ -41,6 +41,15 @@ pub(crate) struct Member {
     pub(crate) token: u32,
 }
 
+/// What a session has of share groups until its rows are gone.
+#[derive(Default)]
+pub(crate) struct Left {
+    /// Its shared subscriptions.
+    pub(crate) filters: Vec<Box<str>>,
+    /// Messages at QoS 2 that only it can complete, also of groups that it left.
+    pub(crate) held: Vec<(GroupId, Place)>,
+}
+
 /// What becomes of the rows of a session whose CONNECT is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IfRefused {
@@ -93,8 +102,8 @@ pub(crate) enum Waiting {
     Letter(GroupId, Place),
     /// Filters that one session had for itself.
     Freed(Vec<GivenUp>),
-    /// Shared subscriptions of a client whose rows are gone, if they could be deleted.
-    Left(Arc<str>, Vec<Box<str>>),
+    /// What a client has of share groups, and no longer where its rows are gone.
+    Left(Arc<str>, Left),
     /// A message that is to be published later.
     DelayedTaken(DelayedTaken),
     /// It was published there, and takes so many bytes no longer.

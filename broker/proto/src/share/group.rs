@@ -165,15 +165,18 @@ impl Group {
     /// its session, if that lives on, and is over with it otherwise.
     ///
     /// `kept` is what its session really has at QoS 2: the rest never reached it, and goes to
-    /// others too.
-    pub fn lost(&mut self, client_id: &str, serial: u64, kept: &[Place]) {
+    /// others too. `is_over`: the session ends with it, of a member or of one that unsubscribed.
+    pub fn lost(&mut self, client_id: &str, serial: u64, kept: &[Place], is_over: bool) {
         self.take_back(serial, kept);
         let of_it = |member: &Member| member.link.is_some_and(|link| link.serial == serial);
-        let Some(at) = self.members.iter().position(of_it) else { return };
-        if self.members[at].is_durable {
-            self.members[at].link = None;
-        } else {
-            self.members.remove(at);
+        if let Some(at) = self.members.iter().position(of_it) {
+            if self.members[at].is_durable {
+                self.members[at].link = None;
+            } else {
+                self.members.remove(at);
+            }
+        }
+        if is_over {
             self.forget(client_id);
         }
     }
@@ -186,16 +189,15 @@ impl Group {
     /// A session is over, and with it what only it could complete. One that is connected is another
     /// session of the same client: its core may be faster than the one that ended the first.
     pub fn session_ended(&mut self, client_id: &str) {
-        let is_its = |member: &&Member| &*member.client_id == client_id;
-        match self.members.iter().find(is_its).and_then(|member| member.link) {
-            Some(link) => self.handed.retain(|_, handed| {
-                &*handed.client_id != client_id || handed.serial == link.serial
-            }),
-            None => {
-                self.leave(client_id);
-                self.forget(client_id);
-            }
+        if self.link_of(client_id).is_none() {
+            self.leave(client_id);
         }
+        self.forget(client_id);
+    }
+
+    fn link_of(&self, client_id: &str) -> Option<Link> {
+        let mut members = self.members.iter();
+        members.find(|member| &*member.client_id == client_id).and_then(|member| member.link)
     }
 
     fn take_back(&mut self, serial: u64, kept: &[Place]) {
@@ -211,7 +213,9 @@ impl Group {
     }
 
     fn forget(&mut self, client_id: &str) {
-        self.handed.retain(|_, handed| &*handed.client_id != client_id);
+        let serial = self.link_of(client_id).map(|link| link.serial);
+        self.handed
+            .retain(|_, handed| &*handed.client_id != client_id || Some(handed.serial) == serial);
     }
 
     /// Who gets the next message. `mark` is that of its topic or publisher, as the strategy asks.

@@ -3,17 +3,21 @@
 use std::ops::{Bound, ControlFlow};
 
 use tidewire_proto::id::GroupId;
+use tidewire_proto::qos::Qos;
 use tidewire_proto::record::BatchBuilder;
+use tidewire_proto::session::window::{Exchange, Place, Step};
+use tidewire_proto::share::group::Choice;
 use tidewire_store::rows::session::SessionRow;
 use tidewire_store::rows::subscription;
 use tidewire_store::rows::will::{WillRow, WillState};
-use tidewire_store::{Commit, Table, TableChange};
+use tidewire_store::{Append, Commit, Table, TableChange};
 
 use crate::core::alone::{Alone, Hello};
 use crate::core::open::ConnId;
 use crate::metrics::CloseReason;
 
 const SUBSCRIBE: &[u8] = b"\x00\x02\x00\x00\x0a$share/g/b\x01";
+const UNSUBSCRIBE: &[u8] = b"\x00\x03\x00\x00\x0a$share/g/b";
 const FILTER: &str = "$share/g/b";
 const CLIENT: &str = "client";
 
@@ -226,5 +230,88 @@ fn a_subscription_that_a_full_disk_refuses_when_its_client_is_gone_leaves_no_mem
         assert_eq!(has_row(&alone, CLIENT), !is_full);
         assert_eq!(alone.core.shared.shares.id_of(FILTER).is_some(), !is_full);
         assert!(is_there(&mut alone, GroupId(0)) != is_full);
+    }
+}
+
+/// Where it lies.
+fn a_message(alone: &Alone) -> Place {
+    let partition = alone.store.streams()[0].partitions[0];
+    let mut batch = BatchBuilder::new();
+    batch.push(7, Some(b"b"), Some(b"x"), &[]);
+    let appends = vec![Append::new(partition, batch.finish())];
+    alone.store.commit(Commit { appends, changes: vec![] }).expect("committed");
+    Place { partition, offset: 0 }
+}
+
+/// A client that is in a group, and has a message of it that it did not acknowledge.
+fn holder(alone: &mut Alone, expiry_s: u32, qos: Qos) -> (ConnId, GroupId) {
+    let id = alone.greet(&hello(true, expiry_s, None));
+    alone.rest();
+    alone.say(id, 0x82, SUBSCRIBE);
+    alone.rest();
+    let group = alone.core.shared.shares.id_of(FILTER).expect("it has a member");
+    let place = a_message(alone);
+    let of_it = &mut alone.core.groups.of_id(group).expect("it is there").group;
+    let Choice::Member(link) = of_it.choose(0) else { panic!("nobody is there") };
+    of_it.hand(place, link, qos, 1);
+    alone.core.groups.mark_changed(group, true);
+    let open = alone.core.open(id).expect("it is connected");
+    let step = Step::Published;
+    open.window.begin(Exchange { place, qos, step, retain: false, group: Some(group) });
+    alone.core.mark_changed(id, true);
+    alone.rest();
+    member(alone, "other", 3600);
+    (id, group)
+}
+
+/// How many messages members have, and how many wait for another member.
+fn unfinished(alone: &mut Alone, group: GroupId) -> (usize, usize) {
+    let group = &alone.core.groups.of_id(group).expect("the other is in it").group;
+    (group.handed().len(), group.again().len())
+}
+
+#[test]
+fn a_message_at_qos2_of_a_client_that_unsubscribed_is_over_with_its_session() {
+    const OVER: &[u8] = b"\x00\x05\x11\x00\x00\x00\x00";
+    for unsubscribes in [true, false] {
+        for (expiry_s, ends) in [(0, "lost"), (3600, "bye"), (3600, "late"), (3600, "anew")] {
+            let mut alone = alone();
+            let (id, group) = holder(&mut alone, expiry_s, Qos::ExactlyOnce);
+            if unsubscribes {
+                alone.say(id, 0xa2, UNSUBSCRIBE);
+                alone.rest();
+            }
+            assert_eq!(unfinished(&mut alone, group), (1, 0), "it may complete it");
+            match ends {
+                "bye" => alone.say(id, 0xe0, OVER),
+                _ => alone.core.close(id, CloseReason::Lost, None),
+            }
+            alone.rest();
+            match ends {
+                "late" => {
+                    alone.core.now_ms += 3_601_000;
+                    alone.core.visit(&CLIENT.into(), None);
+                }
+                "anew" => drop(alone.greet(&hello(true, 3600, None))),
+                _ => (),
+            }
+            alone.rest();
+            let of_it = (unsubscribes, ends);
+            assert_eq!(unfinished(&mut alone, group), (0, 0), "{of_it:?}");
+        }
+    }
+}
+
+#[test]
+fn a_message_at_qos1_of_a_client_that_unsubscribed_goes_to_another_when_its_connection_is_lost() {
+    for expiry_s in [0, 3600] {
+        let mut alone = alone();
+        let (id, group) = holder(&mut alone, expiry_s, Qos::AtLeastOnce);
+        alone.say(id, 0xa2, UNSUBSCRIBE);
+        alone.rest();
+        assert_eq!(unfinished(&mut alone, group), (1, 0), "it may complete it");
+        alone.core.close(id, CloseReason::Lost, None);
+        alone.rest();
+        assert_eq!(unfinished(&mut alone, group), (0, 1), "{expiry_s}");
     }
 }

@@ -68,7 +68,7 @@ fn what_a_lost_member_held_at_qos1_is_handed_out_again_and_at_qos2_stays_with_it
     assert_eq!(hand_next(&mut group, 0, Qos::AtLeastOnce), Some(1));
     assert_eq!(hand_next(&mut group, 1, Qos::AtLeastOnce), Some(2));
     assert_eq!(hand_next(&mut group, 2, Qos::ExactlyOnce), Some(1));
-    group.lost("a", 1, &[place(2)]);
+    group.lost("a", 1, &[place(2)], false);
     assert_eq!(group.next_again(), Some((place(0), 1)));
     assert_eq!(group.handed().map(|(place, _)| place.offset).collect::<Vec<_>>(), [1, 2]);
     assert!(group.ended(place(2), "b").is_none(), "it is not b's to complete");
@@ -81,8 +81,8 @@ fn what_never_reached_a_lost_member_goes_to_another_at_qos2_too() {
     let mut group = joined(Strategy::RoundRobin, &[("a", 1, true), ("b", 2, false)]);
     assert_eq!(hand_next(&mut group, 0, Qos::ExactlyOnce), Some(1));
     assert_eq!(hand_next(&mut group, 1, Qos::ExactlyOnce), Some(2));
-    group.lost("a", 1, &[]);
-    group.lost("b", 2, &[]);
+    group.lost("a", 1, &[], false);
+    group.lost("b", 2, &[], true);
     let again: Vec<_> = group.again().map(|(place, _)| place.offset).collect();
     assert_eq!(again, [0, 1]);
 }
@@ -92,8 +92,8 @@ fn what_only_an_ended_session_could_complete_is_over() {
     let mut group = joined(Strategy::RoundRobin, &[("a", 1, true), ("b", 2, false)]);
     hand_next(&mut group, 0, Qos::ExactlyOnce);
     hand_next(&mut group, 1, Qos::ExactlyOnce);
-    group.lost("b", 2, &[place(1)]);
-    group.lost("a", 1, &[place(0)]);
+    group.lost("b", 2, &[place(1)], true);
+    group.lost("a", 1, &[place(0)], false);
     assert_eq!(group.handed().len(), 1, "b's session ended with its connection");
     group.session_ended("a");
     assert_eq!((group.handed().len(), group.again().len()), (0, 0));
@@ -101,10 +101,23 @@ fn what_only_an_ended_session_could_complete_is_over() {
 }
 
 #[test]
+fn what_a_session_that_unsubscribed_could_complete_is_over_when_it_ends_with_its_connection() {
+    for is_durable in [false, true] {
+        let mut group = joined(Strategy::RoundRobin, &[("a", 1, is_durable), ("b", 2, true)]);
+        hand_next(&mut group, 0, Qos::ExactlyOnce);
+        hand_next(&mut group, 1, Qos::ExactlyOnce);
+        group.leave("a");
+        group.lost("a", 1, &[place(0)], true);
+        let handed: Vec<_> = group.handed().map(|(place, _)| place.offset).collect();
+        assert_eq!((handed, group.again().len()), (vec![1], 0));
+    }
+}
+
+#[test]
 fn the_end_of_a_session_that_is_heard_late_leaves_the_next_session_of_the_client() {
     let mut group = joined(Strategy::RoundRobin, &[("a", 1, true)]);
     hand_next(&mut group, 0, Qos::ExactlyOnce);
-    group.lost("a", 1, &[place(0)]);
+    group.lost("a", 1, &[place(0)], false);
     group.join(Arc::from("a"), true, link(2));
     assert_eq!(hand_next(&mut group, 1, Qos::ExactlyOnce), Some(2));
     group.session_ended("a");
@@ -128,8 +141,8 @@ fn a_member_without_room_gets_nothing_until_it_says_so() {
 #[test]
 fn a_group_lives_while_any_durable_session_does() {
     let mut group = joined(Strategy::RoundRobin, &[("a", 1, true), ("b", 2, false)]);
-    group.lost("a", 1, &[]);
-    group.lost("b", 2, &[]);
+    group.lost("a", 1, &[], false);
+    group.lost("b", 2, &[], true);
     assert!(!group.is_empty() && group.is_durable() && !group.is_served());
     assert_eq!(group.choose(0), Choice::Nobody);
     group.leave("a");
@@ -189,7 +202,7 @@ impl Model {
             Doing::Lose(n) => {
                 if let Some(serial) = self.links.remove(n) {
                     let kept = self.kept(group, serial);
-                    group.lost(&name(*n), serial, &kept);
+                    group.lost(&name(*n), serial, &kept, false);
                 }
             }
             Doing::Connect(n) if !self.links.contains_key(n) => {
@@ -201,7 +214,7 @@ impl Model {
             Doing::EndSession(n) => {
                 if let Some(serial) = self.links.remove(n) {
                     let kept = self.kept(group, serial);
-                    group.lost(&name(*n), serial, &kept);
+                    group.lost(&name(*n), serial, &kept, false);
                 }
                 let of_it = |(_, handed): &(&Place, &super::Handed)| handed.client_id == name(*n);
                 let gone = group.handed().filter(of_it).map(|(place, _)| place.offset);
