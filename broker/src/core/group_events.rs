@@ -44,8 +44,8 @@ impl Core {
     fn on_member_change(&mut self, id: GroupId, member: &Arc<str>, what: Notice) {
         let Some(group) = self.groups.of_id(id) else { return };
         match what {
-            Notice::Leave => {
-                group.group.leave(member);
+            Notice::Leave(serial) => {
+                group.group.leave(member, serial);
                 self.groups.mark_changed(id, true);
             }
             Notice::Lost(serial, kept, is_over) => {

@@ -52,8 +52,8 @@ pub(crate) struct ToGroup {
 /// What a member's core reports.
 pub(crate) enum Notice {
     Join(Join),
-    /// It unsubscribed.
-    Leave,
+    /// It unsubscribed, on the connection of that number.
+    Leave(u64),
     /// Its connection is lost; what its session has at QoS 2 and did not finish, and whether the
     /// session ends.
     Lost(u64, Vec<Place>, bool),

@@ -18,7 +18,7 @@ use crate::core::letters::{Address, Confirm, Deal, Fate, Join, Notice, ToMember}
 use crate::core::open::{ConnId, Joining, Made, Open, Phase};
 use crate::core::state::Core;
 use crate::core::turn::{Left, Waiting};
-use crate::metrics::{DropReason, Quality};
+use crate::metrics::{CloseReason, DropReason, Quality};
 
 impl Core {
     pub(crate) fn on_member_letters(&mut self, letters: Vec<ToMember>) {
@@ -125,12 +125,28 @@ impl Core {
     pub(crate) fn unsubscribe_shared(&mut self, id: ConnId, filter: &str) {
         let Some(open) = self.open(id) else { return };
         let Some(group) = open.shares.remove(filter) else { return };
-        let (client_id, is_durable) = (Arc::clone(&open.client_id), open.is_durable());
-        if is_durable {
+        let client_id = Arc::clone(&open.client_id);
+        if open.is_durable() {
+            open.parting.push((filter.into(), group));
             self.put_member_row(group, &client_id, false);
+            // A row that stays would bring it back without its group.
+            let left = Left { by: Some(id), filters: vec![filter.into()], held: Vec::new() };
+            return self.leave_when_gone(client_id, left);
         }
         self.shared.shares.release(filter, &client_id);
-        self.post.for_group(group, &client_id, Notice::Leave);
+        self.post.for_group(group, &client_id, Notice::Leave(id.serial));
+    }
+
+    /// A session is taken up that lives on: its groups outlive the next crash with it as a member,
+    /// also those that have another number now.
+    pub(crate) fn keep_memberships(&mut self, open: &Open) -> Result<(), ReadError> {
+        for group in open.shares.values() {
+            let key = Key::Member(*group, &open.client_id).encode();
+            if self.shared.store.get(Table::Shares, &key)?.is_none() {
+                self.put_member_row(*group, &open.client_id, true);
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn put_member_row(&mut self, group: GroupId, client_id: &str, is_member: bool) {
@@ -236,6 +252,7 @@ impl Core {
         // Before CONNACK, the end of rows that it had may not be durable.
         let is_over = (!open.is_durable() && open.is_announced) || open.ends_at_once;
         groups.extend(open.shares.values());
+        groups.extend(open.parting.iter().map(|(_, group)| group));
         groups.sort_unstable();
         groups.dedup();
         for group in groups {
@@ -252,7 +269,7 @@ impl Core {
         if !open.is_announced {
             // It was taken up to end with its connection, and what it had may be there still.
             let filters = open.shares.keys().cloned().collect();
-            return self.leave_when_gone(client_id, Left { filters, held: kept });
+            return self.leave_when_gone(client_id, Left { by: None, filters, held: kept });
         }
         for filter in open.shares.keys() {
             self.shared.shares.release(filter, &client_id);
@@ -271,20 +288,43 @@ impl Core {
     /// not, it has what it had.
     pub(crate) fn leave_if_gone(&mut self, client_id: &Arc<str>, left: &Left) {
         for filter in &left.filters {
+            if left.by.is_some_and(|id| self.has_subscribed_again(id, filter)) {
+                continue;
+            }
             let key = subscription::key(client_id, filter);
             match self.shared.store.get(Table::Subscriptions, &key) {
-                Ok(None) => {
-                    if let Some(group) = self.shared.shares.release(filter, client_id) {
-                        self.post.for_group(group, client_id, Notice::SessionEnded);
-                        self.end_turn_soon();
-                    }
-                }
-                Ok(Some(_)) => (),
+                Ok(None) => self.leave_group(client_id, filter, left.by),
+                Ok(Some(_)) => self.stay_in_group(left.by),
                 Err(error) => tracing::error!(%error, "a subscription cannot be read"),
             }
         }
         if !left.held.is_empty() {
             self.end_if_gone(client_id, &left.held);
+        }
+    }
+
+    fn has_subscribed_again(&mut self, id: ConnId, filter: &str) -> bool {
+        self.open(id).is_some_and(|open| open.shares.contains_key(filter))
+    }
+
+    fn leave_group(&mut self, client_id: &Arc<str>, filter: &str, by: Option<ConnId>) {
+        if let Some(open) = by.and_then(|id| self.open(id)) {
+            open.parting.retain(|(parting, _)| &**parting != filter);
+        }
+        if let Some(group) = self.shared.shares.release(filter, client_id) {
+            let notice = by.map_or(Notice::SessionEnded, |id| Notice::Leave(id.serial));
+            self.post.for_group(group, client_id, notice);
+            self.end_turn_soon();
+        }
+    }
+
+    /// The row of a subscription that was given up is still there, and its session a member. Its
+    /// connection, which is none to its own mind, must not go on.
+    fn stay_in_group(&mut self, by: Option<ConnId>) {
+        let open = by.and_then(|id| Some((id, self.open(id)?.is_announced)));
+        // What is not announced hears of it in its CONNACK.
+        if let Some((id, true)) = open {
+            self.close(id, CloseReason::Limit, Some(ReasonCode::UNSPECIFIED_ERROR));
         }
     }
 

@@ -184,6 +184,8 @@ pub(crate) struct Open {
     pub(crate) feeds: VecDeque<RetainedFeed>,
     /// The share groups of its shared subscriptions, by filter.
     pub(crate) shares: AHashMap<Box<str>, GroupId>,
+    /// Those that it unsubscribed from, while their rows may be there.
+    pub(crate) parting: Vec<(Box<str>, GroupId)>,
     /// SUBSCRIBEs that wait for something outside this core.
     pub(crate) joining: Vec<Joining>,
     pub(crate) last_token: u32,

@@ -150,6 +150,7 @@ impl Core {
         if open.is_durable() {
             let row = SessionRow { expiry_s: open.terms.expiry_s, ended_ms: None, user: shown };
             self.put_session_row(&client_id, row);
+            self.keep_memberships(&open)?;
         } else if is_kept {
             // Its rows end with this connection; a crash of ours ends it too.
             self.delete_rows(&client_id, Members::Stay)?;
@@ -238,6 +239,7 @@ impl Core {
             resends: VecDeque::new(),
             feeds: VecDeque::new(),
             shares: AHashMap::new(),
+            parting: Vec::new(),
             joining: Vec::new(),
             last_token: 0,
             seeking: 0,
@@ -354,7 +356,7 @@ impl Core {
         if members == Members::Leave {
             self.give_up_all(client_id, true);
             // Not before it is known which of them are gone.
-            self.leave_when_gone(Arc::clone(client_id), Left { filters, held });
+            self.leave_when_gone(Arc::clone(client_id), Left { by: None, filters, held });
         }
         Ok(true)
     }

@@ -44,6 +44,8 @@ pub(crate) struct Member {
 /// What a session has of share groups until its rows are gone.
 #[derive(Default)]
 pub(crate) struct Left {
+    /// The connection that unsubscribed; `None` when the session is over.
+    pub(crate) by: Option<ConnId>,
     /// Its shared subscriptions.
     pub(crate) filters: Vec<Box<str>>,
     /// Messages at QoS 2 that only it can complete, also of groups that it left.

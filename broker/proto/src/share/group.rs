@@ -181,16 +181,19 @@ impl Group {
         }
     }
 
-    /// A client unsubscribed. It completes what it has.
-    pub fn leave(&mut self, client_id: &str) {
-        self.members.retain(|member| &*member.client_id != client_id);
+    /// A client unsubscribed on this connection. It completes what it has; one that came later is
+    /// a member.
+    pub fn leave(&mut self, client_id: &str, serial: u64) {
+        let stays = |link: Link| link.serial != serial;
+        self.members
+            .retain(|member| &*member.client_id != client_id || member.link.is_some_and(stays));
     }
 
     /// A session is over, and with it what only it could complete. One that is connected is another
     /// session of the same client: its core may be faster than the one that ended the first.
     pub fn session_ended(&mut self, client_id: &str) {
         if self.link_of(client_id).is_none() {
-            self.leave(client_id);
+            self.members.retain(|member| &*member.client_id != client_id);
         }
         self.forget(client_id);
     }

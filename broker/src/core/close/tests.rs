@@ -8,6 +8,7 @@ use tidewire_proto::record::BatchBuilder;
 use tidewire_proto::session::window::{Exchange, Place, Step};
 use tidewire_proto::share::group::Choice;
 use tidewire_store::rows::session::SessionRow;
+use tidewire_store::rows::share::Key;
 use tidewire_store::rows::subscription;
 use tidewire_store::rows::will::{WillRow, WillState};
 use tidewire_store::{Append, Commit, Table, TableChange};
@@ -314,4 +315,72 @@ fn a_message_at_qos1_of_a_client_that_unsubscribed_goes_to_another_when_its_conn
         alone.rest();
         assert_eq!(unfinished(&mut alone, group), (0, 1), "{expiry_s}");
     }
+}
+
+#[test]
+fn an_unsubscribe_that_a_full_disk_refuses_leaves_the_member_that_the_row_says() {
+    for (is_full, goes_before) in [(true, false), (true, true), (false, false), (false, true)] {
+        let of_it = (is_full, goes_before);
+        let mut alone = alone();
+        let id = alone.connect(CLIENT);
+        alone.rest();
+        alone.say(id, 0x82, SUBSCRIBE);
+        alone.rest();
+        let group = alone.core.shared.shares.id_of(FILTER).expect("it has a member");
+        if is_full {
+            alone.fill();
+        }
+        alone.say(id, 0xa2, UNSUBSCRIBE);
+        if goes_before {
+            alone.core.close(id, CloseReason::Lost, None);
+        }
+        alone.rest();
+        assert_eq!(has_row(&alone, CLIENT), is_full, "{of_it:?}");
+        assert_eq!(alone.core.shared.shares.id_of(FILTER).is_some(), is_full, "{of_it:?}");
+        assert_eq!(is_there(&mut alone, group), is_full, "{of_it:?}");
+        if !is_full {
+            continue;
+        }
+        let of_it = alone.core.groups.of_id(group).expect("it is there");
+        assert!(!of_it.group.is_served(), "the connection has ended");
+        alone.make_room();
+        alone.core.visit(&CLIENT.into(), None);
+        alone.rest();
+        is_resumed(&mut alone);
+        assert_eq!(alone.core.shared.shares.id_of(FILTER), Some(group));
+        assert!(alone.core.groups.of_id(group).expect("it is there").group.is_served());
+    }
+}
+
+#[test]
+fn who_unsubscribes_and_subscribes_again_at_once_is_a_member() {
+    for waits in [false, true] {
+        let mut alone = alone();
+        let id = alone.connect(CLIENT);
+        alone.rest();
+        for (first, body) in [(0x82, SUBSCRIBE), (0xa2, UNSUBSCRIBE), (0x82, SUBSCRIBE)] {
+            alone.say(id, first, body);
+            if waits {
+                alone.core.end_turn();
+            }
+        }
+        alone.rest();
+        let group = alone.core.shared.shares.id_of(FILTER).expect("it has a member");
+        assert!(alone.core.groups.of_id(group).expect("it is there").group.is_served());
+        assert_eq!(rows_of_groups(&alone), 2);
+    }
+}
+
+#[test]
+fn a_session_that_comes_back_is_written_down_as_a_member_of_its_groups() {
+    let mut alone = alone();
+    let group = member(&mut alone, CLIENT, 3600);
+    assert_eq!(rows_of_groups(&alone), 2);
+    // As if the group had another number since a crash.
+    let key = Key::Member(group, CLIENT).encode();
+    let changes = vec![TableChange::new(Table::Shares, key, None)];
+    alone.store.commit(Commit { appends: vec![], changes }).expect("committed");
+    assert_eq!(rows_of_groups(&alone), 1);
+    is_resumed(&mut alone);
+    assert_eq!(rows_of_groups(&alone), 2);
 }

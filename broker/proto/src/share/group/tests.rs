@@ -106,7 +106,7 @@ fn what_a_session_that_unsubscribed_could_complete_is_over_when_it_ends_with_its
         let mut group = joined(Strategy::RoundRobin, &[("a", 1, is_durable), ("b", 2, true)]);
         hand_next(&mut group, 0, Qos::ExactlyOnce);
         hand_next(&mut group, 1, Qos::ExactlyOnce);
-        group.leave("a");
+        group.leave("a", 1);
         group.lost("a", 1, &[place(0)], true);
         let handed: Vec<_> = group.handed().map(|(place, _)| place.offset).collect();
         assert_eq!((handed, group.again().len()), (vec![1], 0));
@@ -145,7 +145,18 @@ fn a_group_lives_while_any_durable_session_does() {
     group.lost("b", 2, &[], true);
     assert!(!group.is_empty() && group.is_durable() && !group.is_served());
     assert_eq!(group.choose(0), Choice::Nobody);
-    group.leave("a");
+    group.leave("a", 1);
+    assert!(group.is_empty());
+}
+
+#[test]
+fn a_leave_that_is_heard_late_leaves_the_next_connection_of_the_client() {
+    let mut group = joined(Strategy::RoundRobin, &[("a", 1, true)]);
+    group.lost("a", 1, &[], false);
+    group.join("a".into(), true, link(2));
+    group.leave("a", 1);
+    assert!(group.is_served());
+    group.leave("a", 2);
     assert!(group.is_empty());
 }
 
