@@ -9,4 +9,4 @@ pub mod sim;
 
 pub use access::{Disk, File, OpenMode};
 pub use real::RealDisk;
-pub(crate) use sectors::{read_around, read_parts, salvage};
+pub(crate) use sectors::{is_too_small_to_tell, read_around, read_parts, salvage};

@@ -61,6 +61,7 @@ pub struct Forecast {
 /// Apply the rule to every stream.
 pub(crate) fn retain(engine: &Engine, now_ms: i64) -> Vec<RetentionReport> {
     engine.sealer.set_now(now_ms);
+    engine.archive.set_now(now_ms);
     let mut refused = HashSet::new();
     let mut reports = Vec::new();
     for stream in engine.catalog.streams().iter() {

@@ -18,6 +18,7 @@ mod remove;
 mod resift;
 mod rewrite;
 mod sieves;
+mod silence;
 mod topics;
 mod window;
 

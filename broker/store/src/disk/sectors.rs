@@ -48,6 +48,12 @@ pub(crate) fn salvage(file: &dyn File, out: &mut [u8], position: u64) -> io::Res
     }
 }
 
+/// Whether all sectors of a file may be bad: if nothing of it can be read, perhaps the disk does
+/// not answer.
+pub(crate) fn is_too_small_to_tell(file: &dyn File) -> io::Result<bool> {
+    Ok(file.len()?.div_ceil(SECTOR_BYTES) <= BAD_MAX)
+}
+
 fn read_pieces(
     file: &dyn File,
     out: &mut [u8],

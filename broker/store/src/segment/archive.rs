@@ -9,6 +9,7 @@ use tidewire_proto::id::PartitionId;
 use super::index::SparseIndex;
 use super::kept::{Kept, Key};
 use super::meter::Meter;
+use super::silence::Silence;
 use super::topics::Topics;
 use crate::disk::Disk;
 use crate::partition::{Partition, Segment};
@@ -25,6 +26,7 @@ pub(crate) struct Archive {
     pub(super) indexes: Kept<SparseIndex>,
     pub(super) topics: Kept<Topics>,
     pub(super) meter: Meter,
+    pub(super) silence: Silence,
     quarantine: Mutex<Quarantine>,
 }
 
@@ -54,6 +56,11 @@ impl Archive {
     /// Bytes read from segments and the files beside them, since the start.
     pub(crate) fn bytes_read(&self) -> u64 {
         self.meter.bytes()
+    }
+
+    /// The time that is known here, until the next call.
+    pub(crate) fn set_now(&self, now_ms: i64) {
+        self.silence.set_now(now_ms);
     }
 
     /// How many damaged places were met since the start, and the first of them by name.

@@ -5,13 +5,14 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustix::io::Errno;
 use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch, Outline};
 
-use super::archive::Located;
+use super::archive::{Archive, Located};
 use super::chain::Chain;
 use super::name::{BATCHES, file_name};
 use super::places::known_places;
-use crate::disk::{File, OpenMode};
+use crate::disk::{File, OpenMode, is_too_small_to_tell, salvage};
 use crate::read::{Form, Quarantined, StoredBatch};
 
 /// Read ahead when it is not known what is wanted.
@@ -77,12 +78,16 @@ impl<'a> Window<'a> {
         let length = usize::try_from(bytes.min(self.end - self.position))
             .map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
         if length > self.bytes.len() {
-            let meter = &self.located.archive.meter;
-            let (read, is_unread) = meter.read_around(&*self.file, length, self.position)?;
+            let (read, is_unread) = self.read_around(length, self.position)?;
             self.bytes = Bytes::from(read);
             self.is_unread = is_unread;
         }
         Ok(())
+    }
+
+    /// Zeros for what the disk cannot read. True if there are some.
+    fn read_around(&self, length: usize, at: u64) -> io::Result<(Vec<u8>, bool)> {
+        read_around(self.located, &*self.file, length, at)
     }
 
     /// As [`load`](Self::load), and some more with it if anything is read at all.
@@ -296,8 +301,7 @@ impl<'a> Window<'a> {
             return Ok(outline);
         }
         let length = usize::try_from(PEEK_BYTES.min(self.end - position)).unwrap_or(usize::MAX);
-        let meter = &self.located.archive.meter;
-        let (read, _) = meter.read_around(&*self.file, length, position)?;
+        let (read, _) = self.read_around(length, position)?;
         (*start, *bytes) = (position, Bytes::from(read));
         Ok(Batch::outline(bytes))
     }
@@ -309,6 +313,31 @@ impl<'a> Window<'a> {
         }
         Ok(())
     }
+}
+
+/// Read, with zeros for what the disk cannot read: true if there are some. Of a small segment that
+/// is believed only when it lasts.
+fn read_around(
+    located: Located<'_>,
+    file: &dyn File,
+    length: usize,
+    at: u64,
+) -> io::Result<(Vec<u8>, bool)> {
+    let Archive { meter, silence, .. } = located.archive;
+    let (mut bytes, mut is_unread) = meter.read_around(file, length, at)?;
+    if is_unread && is_too_small_to_tell(file)? {
+        let mut whole = vec![0; usize::try_from(file.len()?).unwrap_or_default()];
+        if salvage(file, &mut whole, 0)? < whole.len() as u64 {
+            // Perhaps it answers again.
+            (bytes, is_unread) = meter.read_around(file, length, at)?;
+        } else if silence.is_believed(located.key()) {
+            return Ok((bytes, true));
+        } else {
+            return Err(Errno::IO.into());
+        }
+    }
+    silence.end(located.key());
+    Ok((bytes, is_unread))
 }
 
 /// Open the file of a segment.

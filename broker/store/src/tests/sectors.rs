@@ -270,6 +270,26 @@ fn a_disk_that_reads_nothing_for_a_while_costs_no_record() {
     assert_eq!(served(&store), (0..300).collect::<Vec<_>>());
 }
 
+#[test]
+fn a_disk_that_reads_nothing_of_a_small_segment_for_a_while_costs_no_record() {
+    let disk = Scratched::new(filled(20, wide()), FIRST_SEGMENT, 0..u64::MAX);
+    let scratch = Arc::clone(&disk.scratch);
+    let (store, _) = Store::open(disk, wide()).expect("opens");
+    for from in [0, 1, 19, 0] {
+        let read = store.read(ID, from, 300);
+        assert!(matches!(read, Err(ReadError::Io(_))), "{from}: {read:?}");
+    }
+    assert_eq!(store.quarantined().0, 0);
+    let bad = std::mem::take(&mut *scratch.bytes.lock());
+    assert_eq!(served(&store), (0..20).collect::<Vec<_>>());
+    *scratch.bytes.lock() = bad;
+    for now_ms in [0, 60_000] {
+        store.retain(now_ms);
+        let is_read = store.read(ID, 0, 300).is_ok();
+        assert_eq!(is_read, now_ms > 0, "bad sectors do not stop readers for ever");
+    }
+}
+
 /// Seal a segment while the file of that name cannot be read from `bytes` on.
 fn sealed_beside(name: &str, bytes: Range<u64>) -> (Arc<SimDisk>, Segment) {
     let sim = filled(700, wide());
