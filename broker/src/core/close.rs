@@ -136,8 +136,11 @@ impl Core {
         let Some(mut open) = unheard.or_else(|| self.take_open(id)) else { return };
         let (version, hearing) = (open.version, open.hearing());
         // What lies in the place of its will is that of an earlier connection, and may be owed.
-        open.will = None;
+        let will = open.will.take();
         open.ends_at_once |= connack.if_refused == IfRefused::Over;
+        if let Some(will) = will.filter(|_| connack.if_refused == IfRefused::Over) {
+            self.drop_refused_will(&open.client_id, &will);
+        }
         open.leaves_rows = connack.if_refused == IfRefused::Untouched;
         // What rows the session left behind is looked up when it is gone.
         self.visit_later(Arc::clone(&open.client_id));
@@ -206,6 +209,12 @@ impl Core {
             self.give_up_all(&open.client_id, !open.is_announced);
         }
         self.settle_will(&mut open);
+        if !open.leaves_rows && open.is_durable() {
+            // Their rows are on their way, and may be refused.
+            let filters = open.joining.drain(..).flat_map(|one| one.fresh).collect();
+            let left = Left { filters, ..Left::default() };
+            self.leave_when_gone(Arc::clone(&open.client_id), left);
+        }
         if open.leaves_rows {
             // What is counted of it is put right when it is looked after.
         } else if open.ends_at_once {
@@ -215,10 +224,6 @@ impl Core {
             self.put_session_row(&open.client_id, row);
             self.shared.sessions.put(open.client_id.as_bytes(), None);
         } else if open.is_durable() {
-            // Their rows are on their way, and may be refused.
-            let filters = open.joining.drain(..).flat_map(|one| one.fresh).collect();
-            let left = Left { filters, ..Left::default() };
-            self.leave_when_gone(Arc::clone(&open.client_id), left);
             self.write_rows(&mut open);
             let (expiry_s, ended_ms) = (open.terms.expiry_s, Some(self.now_ms));
             let row = SessionRow { expiry_s, ended_ms, user: open.user() };

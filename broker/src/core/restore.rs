@@ -130,11 +130,12 @@ impl Core {
         }
         let is_kept = lives && !claim.clean_start;
         self.count_in(&claim, old.is_some()).map_err(NotTaken::Full)?;
+        // All that may fail comes before what changes rows.
+        self.settle_claims(&client_id)?;
+        let old_will = self.will_row(&client_id)?;
         if !is_kept {
             self.delete_session(&client_id)?;
         }
-        self.settle_claims(&client_id)?;
-        let old_will = self.will_row(&client_id)?;
         let is_inside = self.conn(id).is_some_and(|conn| conn.peer == Peer::InProcess);
         let user = shown.clone().or(claim.user.take());
         let granted = self.granted_to(id, &claim);

@@ -63,19 +63,23 @@ impl Core {
             let ack = SubAck { packet_id: subscribe.packet_id, properties, codes: &codes };
             put(&Packet::SubAck(ack), open.version, out);
         });
-        if !self.fits(id, suback.bytes.len()) {
+        let size = suback.bytes.len();
+        let mut answer = Some(suback);
+        if let Some(suback) = answer.take_if(|_| joins > 0) {
+            // Its own rows are one thing more that it waits for. They may be refused also when
+            // the connection ends here.
+            open.joining.push(Joining { token, left: joins + 1, suback, fresh });
+        }
+        if !self.fits(id, size) {
             return;
         }
         self.mark_changed(id, true);
         // Also a session without rows waits for a commit: whatever was accepted before is then
         // in the log and in the retained table, and what comes later comes from the log.
-        if joins == 0 {
-            self.turn.waiting.push(Waiting::Suback(id, suback));
-        } else if let Some(open) = self.open(id) {
-            // Its own rows are one thing more that it waits for.
-            open.joining.push(Joining { token, left: joins + 1, suback, fresh });
-            self.turn.waiting.push(Waiting::Joining(id, token, self.next_ticket));
-        }
+        self.turn.waiting.push(match answer {
+            Some(suback) => Waiting::Suback(id, suback),
+            None => Waiting::Joining(id, token, self.next_ticket),
+        });
         self.end_turn_soon();
     }
 

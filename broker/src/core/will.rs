@@ -74,7 +74,8 @@ impl Core {
         match new {
             Some(will) => self.put_will_row(client_id, &will.row(WillState::Connected)),
             None if had_one => self.delete_will_row(client_id),
-            None => (),
+            // One that is lost was counted.
+            None => self.shared.wills.put(client_id.as_bytes(), None),
         }
     }
 
@@ -174,6 +175,16 @@ impl Core {
         match is_ok {
             true => self.shared.wills.put(client_id.as_bytes(), None),
             false => self.visit_later(client_id),
+        }
+    }
+
+    /// A CONNECT was refused of which some is written: what it brought is not owed to anybody.
+    pub(crate) fn drop_refused_will(&mut self, client_id: &str, will: &Will) {
+        let its_own = will.row(WillState::Connected).encode();
+        match self.shared.store.get(Table::Wills, client_id.as_bytes()) {
+            Ok(Some(row)) if *row == *its_own => self.delete_will_row(client_id),
+            Ok(_) => (),
+            Err(error) => tracing::error!(%error, "a will cannot be read"),
         }
     }
 
@@ -298,5 +309,13 @@ mod tests {
         core.submit();
         store.turn();
         assert_eq!(logged(&store), 0, "its client is back in time");
+    }
+
+    #[test]
+    fn a_will_that_cannot_be_read_counts_no_more_when_its_client_is_back_without_one() {
+        let Alone { mut core, .. } = Alone::new(|config| config.mqtt.wills_bytes_max = 10);
+        core.shared.wills.put(b"client", Some(10));
+        core.change_will(&"client".into(), (None, None), true, None);
+        assert!(core.shared.wills.claim(b"other", 10).is_some());
     }
 }

@@ -19,6 +19,8 @@ use crate::metrics::CloseReason;
 
 const SUBSCRIBE: &[u8] = b"\x00\x02\x00\x00\x0a$share/g/b\x01";
 const UNSUBSCRIBE: &[u8] = b"\x00\x03\x00\x00\x0a$share/g/b";
+/// DISCONNECT of a session that ends with it.
+const OVER: &[u8] = b"\x00\x05\x11\x00\x00\x00\x00";
 const FILTER: &str = "$share/g/b";
 const CLIENT: &str = "client";
 
@@ -183,6 +185,8 @@ fn a_connect_that_is_refused_by_half_leaves_the_groups_whose_rows_are_gone() {
     alone.rest();
     let connack = alone.heard(id);
     assert_eq!((connack[0], connack[3] >= 0x80), (0x20, true), "refused");
+    let will = alone.store.get(Table::Wills, CLIENT.as_bytes()).expect("readable");
+    assert_eq!((will, logged(&alone)), (None, 0), "its will is not owed");
     assert!(!has_row(&alone, CLIENT));
     assert_eq!(alone.core.shared.shares.id_of(FILTER), None);
     assert!(!is_there(&mut alone, group));
@@ -234,6 +238,12 @@ fn a_subscription_that_a_full_disk_refuses_when_its_client_is_gone_leaves_no_mem
     }
 }
 
+/// How many messages the log has.
+fn logged(alone: &Alone) -> u64 {
+    let partitions = alone.store.streams()[0].partitions.clone();
+    partitions.iter().filter_map(|id| alone.store.bounds(*id)).map(|(_, end)| end).sum()
+}
+
 /// Where it lies.
 fn a_message(alone: &Alone) -> Place {
     let partition = alone.store.streams()[0].partitions[0];
@@ -273,7 +283,6 @@ fn unfinished(alone: &mut Alone, group: GroupId) -> (usize, usize) {
 
 #[test]
 fn a_message_at_qos2_of_a_client_that_unsubscribed_is_over_with_its_session() {
-    const OVER: &[u8] = b"\x00\x05\x11\x00\x00\x00\x00";
     for unsubscribes in [true, false] {
         for (expiry_s, ends) in [(0, "lost"), (3600, "bye"), (3600, "late"), (3600, "anew")] {
             let mut alone = alone();
@@ -383,4 +392,24 @@ fn a_session_that_comes_back_is_written_down_as_a_member_of_its_groups() {
     assert_eq!(rows_of_groups(&alone), 1);
     is_resumed(&mut alone);
     assert_eq!(rows_of_groups(&alone), 2);
+}
+
+#[test]
+fn a_subscription_that_is_refused_when_its_client_ends_the_session_leaves_no_member() {
+    for is_full in [true, false] {
+        let mut alone = alone();
+        let id = alone.connect(CLIENT);
+        alone.rest();
+        if is_full {
+            alone.fill();
+        }
+        alone.say(id, 0x82, SUBSCRIBE);
+        // Its group hears of it.
+        alone.core.end_turn();
+        alone.say(id, 0xe0, OVER);
+        alone.rest();
+        assert!(!has_row(&alone, CLIENT), "{is_full}");
+        assert_eq!(alone.core.shared.shares.id_of(FILTER), None, "{is_full}");
+        assert!(!is_there(&mut alone, GroupId(0)), "{is_full}");
+    }
 }
