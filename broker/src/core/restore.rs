@@ -130,7 +130,6 @@ impl Core {
         }
         let is_kept = lives && !claim.clean_start;
         self.count_in(&claim, old.is_some()).map_err(NotTaken::Full)?;
-        // All that may fail comes before what changes rows.
         self.settle_claims(&client_id)?;
         let old_will = self.will_row(&client_id)?;
         if !is_kept {
