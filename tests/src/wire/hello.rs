@@ -160,7 +160,7 @@ mod tests {
         let will = LastWill { retain: true, properties: &delay, ..LastWill::new("w", "x") };
         let hello =
             Hello { clean: false, properties: &expiry, will: Some(will), ..Hello::new("a") };
-        let expected = "10 1f 00 04 'MQTT' 05 2c 00 3c 05 11 00 00 00 09 00 01 'a' \
+        let expected = "10 1f 00 04 'MQTT' 05 2c 02 58 05 11 00 00 00 09 00 01 'a' \
                         05 18 00 00 00 05 00 01 'w' 00 01 'x'";
         assert_eq!(show(&hello.bytes()), show(&parse(expected).expect("our own hex")));
     }
