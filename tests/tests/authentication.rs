@@ -39,13 +39,18 @@ fn line(user: &str, password: &str) -> String {
 
 /// A broker that knows two users. The folder holds its files.
 fn broker() -> (Broker, TempDir) {
+    broker_with("")
+}
+
+/// The same with more lines about who is let in.
+fn broker_with(more: &str) -> (Broker, TempDir) {
     let folder = TempDir::new().expect("a folder");
     let users = folder.path().join("users");
     let lines = format!("# devices\n{}{}", line("device", "pencil"), line("other", "rubber"));
     std::fs::write(&users, lines).expect("the file");
     let config = format!(
         "[listener.mqtt]\nanonymous = \"allow\"\n[mqtt]\nconnect_timeout_ms = 10000\n\
-         [auth]\nscram_file = {:?}\n",
+         [auth]\nscram_file = {:?}\n{more}",
         users.display().to_string()
     );
     (Broker::start_configured(&config), folder)
@@ -137,7 +142,9 @@ fn the_first_message_may_come_after_connect() {
 
 #[test]
 fn a_user_who_is_added_to_the_file_or_taken_out_needs_no_restart() {
-    let (broker, folder) = broker();
+    // It asks until the file was looked at, which is no guessing.
+    let (broker, folder) =
+        broker_with("wrong_passwords_per_user_max = 0\nwrong_passwords_per_address_max = 0\n");
     let file = folder.path().join("users");
     let new = Scram { user: "new", password: "ink" };
     let awaited = |client: &Scram<'_>, reason: u8| {
