@@ -13,6 +13,7 @@ mod create_topics;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod denied;
 mod describe_acls;
 mod describe_cluster;
 mod describe_configs;
@@ -50,10 +51,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use kafka_protocol::messages::{ApiKey, ApiVersionsRequest};
+use kafka_protocol::messages::{
+    ApiKey, ApiVersionsRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
+};
 
+use crate::caller::Caller;
 use crate::context::{Call, Context};
 use crate::guard::{self, Reader};
+use crate::sign_in::{self, Next, SignIn};
 use crate::versions::{self, Api};
 use crate::wire::{Answer, Refusal, RequestHead, read_client_id};
 
@@ -84,7 +89,7 @@ pub(crate) enum Incoming {
 }
 
 /// Looks at a frame; `Err` closes the connection.
-pub(crate) fn admit(frame: &Bytes, ends: Ends) -> Result<Incoming, Refusal> {
+pub(crate) fn admit(frame: &Bytes, ends: Ends, caller: &Rc<Caller>) -> Result<Incoming, Refusal> {
     let malformed = |_| Refusal::Malformed;
     let mut reader = Reader::new(frame);
     let head = RequestHead::read(&mut reader).map_err(malformed)?;
@@ -104,7 +109,8 @@ pub(crate) fn admit(frame: &Bytes, ends: Ends) -> Result<Incoming, Refusal> {
         return Err(Refusal::Malformed);
     }
     let Ends { local, peer, door } = ends;
-    let call = Call { version, correlation, client_id, local, peer, door };
+    let call =
+        Call { version, correlation, client_id, local, peer, door, caller: Rc::clone(caller) };
     Ok(Incoming::Request(Admitted { api, call, body }))
 }
 
@@ -113,6 +119,33 @@ impl Admitted {
     pub(crate) fn appends(&self) -> bool {
         self.api.key == ApiKey::Produce
     }
+
+    /// Is it answered whoever asks?
+    pub(crate) fn is_for_everybody(&self) -> bool {
+        self.api.key == ApiKey::ApiVersions
+    }
+
+    /// Is it a step of signing in?
+    pub(crate) fn signs_in(&self) -> bool {
+        matches!(self.api.key, ApiKey::SaslHandshake | ApiKey::SaslAuthenticate)
+    }
+}
+
+/// Goes on with signing in.
+pub(crate) async fn sign_in(
+    context: &Context,
+    sign_in: &mut SignIn,
+    request: &Admitted,
+) -> Result<(Answer, Next), Refusal> {
+    let (call, gate) = (&request.call, &*context.options.gate);
+    if request.api.key == ApiKey::SaslHandshake {
+        let answer = sign_in.name(gate, &decode(call, &request.body)?);
+        let answer = Answer::of(&answer, call.version, call.correlation)?;
+        return Ok((answer, Next::More));
+    }
+    let step = decode(call, &request.body)?;
+    let (answer, next) = sign_in.show(gate, call.peer.ip(), &step).await;
+    Ok((Answer::of(&answer, call.version, call.correlation)?, next))
 }
 
 /// A request on its way to its answer; `Err` closes the connection.
@@ -136,6 +169,14 @@ async fn answer(context: &Context, request: Admitted) -> Result<Answer, Refusal>
             let answer = async |_: ApiVersionsRequest| api_versions::answer();
             reply(call, body, answer).await
         }
+        ApiKey::SaslHandshake => {
+            let answer = async |_: SaslHandshakeRequest| sign_in::handshake_out_of_place();
+            reply(call, body, answer).await
+        }
+        ApiKey::SaslAuthenticate => {
+            let answer = async |_: SaslAuthenticateRequest| sign_in::authenticate_out_of_place();
+            reply(call, body, answer).await
+        }
         ApiKey::Metadata => {
             let answer = async |request| metadata::answer(context, call, &request);
             reply(call, body, answer).await
@@ -150,7 +191,7 @@ async fn answer(context: &Context, request: Admitted) -> Result<Answer, Refusal>
             reply(call, body, answer).await
         }
         ApiKey::OffsetForLeaderEpoch => {
-            let answer = async |request| offset_for_leader_epoch::answer(context, &request);
+            let answer = async |request| offset_for_leader_epoch::answer(context, call, &request);
             reply(call, body, answer).await
         }
         key if transactions::serves(key) => transactions::answer(context, call, key, body).await,

@@ -12,6 +12,7 @@ use tidewire_store::{Append, Commit, CommitError, TableChange};
 use crate::context::Context;
 use crate::foreign::{Claimed, Foreign, ForeignError, Sender};
 use crate::held::{self, HeldBatch, Kept};
+use crate::permit::Permit;
 use crate::placed::{NOWHERE, Placed};
 use crate::producers::Verdict;
 use crate::retained::Settle;
@@ -94,11 +95,19 @@ impl From<&CommitError> for Refused {
     }
 }
 
+/// What a batch is held to besides its form.
+pub(crate) struct Source<'a> {
+    /// The stream that it is for.
+    pub(crate) stream: &'a str,
+    /// What its producer may do.
+    pub(crate) permit: &'a Permit,
+}
+
 /// The same as [`append`], of one batch of many: if there is no room because of those before it, it
 /// may come again, and its sequence numbers are not used.
 pub(crate) fn append_some(
     context: &Context,
-    partition: PartitionId,
+    to: (PartitionId, &Source<'_>),
     (records, at_ms): (Option<&Bytes>, i64),
     room: &mut Room,
 ) -> Result<Arc<Placed>, Refused> {
@@ -113,20 +122,20 @@ pub(crate) fn append_some(
         }
         _ => refused,
     };
-    append(context, partition, (records, at_ms), room).map_err(not_now)
+    append(context, to, (records, at_ms), room).map_err(not_now)
 }
 
 /// Appends the batch; where it is, is known when it is durable. `room` is what is left for records
 /// of this request.
 fn append(
     context: &Context,
-    partition: PartitionId,
+    (partition, source): (PartitionId, &Source<'_>),
     (records, at_ms): (Option<&Bytes>, i64),
     room: &mut Room,
 ) -> Result<Arc<Placed>, Refused> {
     let foreign = Foreign::open(records.unwrap_or(&Bytes::new()), room)?;
     let mut rewriting = Rewriting::default();
-    rewriting.all(context, &foreign.batch, at_ms, room)?;
+    rewriting.all(context, (&foreign.batch, source), at_ms, room)?;
     let is_transactional = foreign.is_transactional;
     match foreign.sender {
         Some(sender) => context.transact.expects(sender, is_transactional, partition)?,
@@ -219,6 +228,12 @@ fn submit(
     context.commits.submit(&context.store, commit, Box::new(then));
 }
 
+impl Source<'_> {
+    fn admits(&self, written: &Written<'_>) -> bool {
+        self.permit.write(self.stream, written.topic, written.is_retained)
+    }
+}
+
 /// A batch on its way into our form.
 #[derive(Default)]
 struct Rewriting<'a> {
@@ -233,15 +248,21 @@ impl<'a> Rewriting<'a> {
     fn all(
         &mut self,
         context: &Context,
-        batch: &'a Batch,
+        (batch, source): (&'a Batch, &Source<'_>),
         at_ms: i64,
         room: &mut Room,
     ) -> Result<(), Refused> {
-        let mut wrong = Vec::new();
+        let (mut wrong, mut denied) = (Vec::new(), Vec::new());
         // What was read is paid for; what is written may come to more.
         let mut paid = batch.bytes().len().max(batch.records_bytes());
         for (index, record) in (0..).zip(batch.records()) {
             match Written::of(&record, context.limits().topic_levels_max) {
+                Ok(written) if !source.admits(&written) => {
+                    if denied.len() >= TOLD_MAX {
+                        break;
+                    }
+                    denied.push((index, format!("{:?} may not be written", written.topic)));
+                }
                 Ok(written) => {
                     let place = written.push_to(&mut self.builder, at_ms);
                     let more = self.builder.bytes().saturating_sub(paid);
@@ -255,6 +276,11 @@ impl<'a> Rewriting<'a> {
                 Err(error) if wrong.len() < TOLD_MAX => wrong.push((index, error.to_string())),
                 Err(_) => break,
             }
+        }
+        if !denied.is_empty() {
+            let message = "a record may not be written to its MQTT topic";
+            let error = ResponseError::TopicAuthorizationFailed;
+            return Err(Refused { records: denied, ..Refused::new(error, message) });
         }
         if wrong.is_empty() && !self.builder.is_empty() {
             return Ok(());

@@ -2,12 +2,15 @@
 //! request. Never a socket.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tidewire_proto::access::{Place, Subject};
 use tidewire_store::{Commit, CommitError, Offsets, ReadError, Store};
 
 use crate::budget::Budget;
+use crate::caller::Caller;
 use crate::commits::Commits;
 use crate::coordinator::Coordinator;
 use crate::door::Door;
@@ -16,6 +19,7 @@ use crate::limits::PortLimits;
 use crate::names::Topics;
 use crate::numbers::PortNumbers;
 use crate::options::PortOptions;
+use crate::permit::Permit;
 use crate::producer_ids::ProducerIds;
 use crate::producers::Producers;
 use crate::tail::Tail;
@@ -50,7 +54,7 @@ pub(crate) struct Context {
 }
 
 /// The facts of one request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) version: i16,
     pub(crate) correlation: i32,
@@ -62,6 +66,8 @@ pub(crate) struct Call {
     pub(crate) peer: SocketAddr,
     /// The listener where it came in, by its place among them.
     pub(crate) door: usize,
+    /// Who makes it.
+    pub(crate) caller: Rc<Caller>,
 }
 
 impl Context {
@@ -103,6 +109,30 @@ impl Context {
     /// Where it is counted.
     pub(crate) fn numbers(&self) -> &PortNumbers {
         &self.options.numbers
+    }
+
+    /// Whether clients may come there that do not show who they are.
+    pub(crate) fn takes_anonymous(&self, door: usize) -> bool {
+        self.doors.get(door).is_some_and(|door| door.takes_anonymous)
+    }
+
+    /// What the client that made this call may do, by the rules that hold now.
+    pub(crate) fn permit(&self, call: &Call) -> Rc<Permit> {
+        let access = &self.options.access;
+        let rules = access.rules();
+        let mut kept = call.caller.permit.borrow_mut();
+        if let Some(permit) = kept.as_ref().filter(|it| it.is_of(rules.as_ref(), &call.client_id)) {
+            return Rc::clone(permit);
+        }
+        let listener = self.doors.get(call.door).map(|door| door.listener);
+        let address = Some(call.peer.ip());
+        let subject = Subject {
+            client_id: call.client_id.as_str().into(),
+            user: call.caller.user.clone(),
+            certificate: call.caller.certificate.clone(),
+            place: listener.map(|listener| Place { address, listener }),
+        };
+        Rc::clone(kept.insert(Rc::new(Permit::new(access, subject))))
     }
 
     /// Where a client that made this call is to connect to.

@@ -7,4 +7,6 @@ pub struct Door {
     pub listener: &'static str,
     /// Where clients are told to connect to; without, where each came in.
     pub advertised: Option<(String, u16)>,
+    /// Clients may come that do not show who they are.
+    pub takes_anonymous: bool,
 }

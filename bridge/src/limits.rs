@@ -21,6 +21,8 @@ pub struct PortLimits {
     pub fetch_session_partitions_max: usize,
     /// Levels of a topic that a producer writes to.
     pub topic_levels_max: usize,
+    /// The time that a client has to show who it is, where it must.
+    pub sign_in: Duration,
     /// A connection that says nothing is closed after this time.
     pub idle: Duration,
     /// So is one that takes less than 64 KiB of an answer in this time.

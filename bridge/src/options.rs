@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::gate::Gate;
 use crate::groups::Limits;
 use crate::limits::PortLimits;
 use crate::numbers::PortNumbers;
+use crate::permit::Access;
 use crate::retained::RetainedLimit;
 
 /// What a Kafka port is to be.
@@ -17,6 +19,10 @@ pub struct PortOptions {
     pub transactions: crate::transactions::Limits,
     /// Where it is counted.
     pub numbers: PortNumbers,
+    /// Who knows the users.
+    pub gate: Arc<dyn Gate>,
+    /// Who has the rules.
+    pub access: Arc<dyn Access>,
     /// Who counts retained messages.
     pub retained: Arc<dyn RetainedLimit>,
 }

@@ -22,10 +22,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use crate::api::Ends;
+use crate::caller::Caller;
 use crate::context::Context;
 use crate::door::Door;
 use crate::options::PortOptions;
-use crate::secret::Greeter;
+use crate::secret::{Greeted, Greeter};
 use crate::wire::Refusal;
 
 pub use error::PortError;
@@ -207,18 +208,22 @@ async fn take_in(context: Rc<Context>, arrival: Arrival) {
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
     let ends = Ends { local, peer, door };
-    let socket = match greeter {
-        None => Link::Plain(stream),
+    let (socket, certificate) = match greeter {
+        None => (Link::Plain(stream), None),
         Some(greeter) => match greet(&*greeter, stream, peer).await {
-            Some(socket) => socket,
+            Some(greeted) => greeted,
             None => return,
         },
     };
-    connection::serve(context, socket, ends).await;
+    connection::serve(context, socket, ends, Caller::of_certificate(certificate)).await;
 }
 
 /// `None`: it failed, and whoever did it has said why.
-async fn greet(greeter: &dyn Greeter, stream: TcpStream, peer: SocketAddr) -> Option<Link> {
+async fn greet(
+    greeter: &dyn Greeter,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> Option<(Link, Option<Box<str>>)> {
     let (done, greeted) = oneshot::channel();
     let stream = stream.into_std().ok()?;
     let tell = move |greeted| {
@@ -226,6 +231,6 @@ async fn greet(greeter: &dyn Greeter, stream: TcpStream, peer: SocketAddr) -> Op
         let _ = done.send(greeted);
     };
     greeter.greet(stream, peer, Box::new(tell));
-    let greeted = greeted.await.ok()?;
-    (greeted.bind)().ok().map(Link::Secret)
+    let Greeted { bind, certificate } = greeted.await.ok()?;
+    Some((Link::Secret(bind().ok()?), certificate))
 }

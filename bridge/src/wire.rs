@@ -22,6 +22,18 @@ pub(crate) enum Refusal {
     Malformed,
     /// An API, or a version of one, that we do not serve.
     UnknownApi,
+    /// It asked for something before it had shown who it is.
+    NotSignedIn,
+    /// It did not show who it is in time.
+    SignInTimeout,
+    /// User name or password were wrong.
+    NotAuthorized,
+    /// Too many wrong passwords came, from there or for that user.
+    Guessing,
+    /// Too many passwords wait to be checked.
+    Busy,
+    /// Who it is could not be looked up.
+    Unavailable,
     /// It said nothing for too long.
     Idle,
     /// It did not take an answer.
@@ -34,10 +46,16 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// All there are.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::FrameLength,
         Self::Malformed,
         Self::UnknownApi,
+        Self::NotSignedIn,
+        Self::SignInTimeout,
+        Self::NotAuthorized,
+        Self::Guessing,
+        Self::Busy,
+        Self::Unavailable,
         Self::Idle,
         Self::SlowReader,
         Self::TooMany,
@@ -50,6 +68,12 @@ impl Refusal {
             Self::FrameLength => "frame_length",
             Self::Malformed => "malformed",
             Self::UnknownApi => "unknown_api",
+            Self::NotSignedIn => "not_signed_in",
+            Self::SignInTimeout => "sign_in_timeout",
+            Self::NotAuthorized => "not_authorized",
+            Self::Guessing => "guessing",
+            Self::Busy => "busy",
+            Self::Unavailable => "unavailable",
             Self::Idle => "idle",
             Self::SlowReader => "slow_reader",
             Self::TooMany => "too_many",

@@ -14,6 +14,8 @@ use crate::config::Config;
 use crate::core::shared::Shared;
 use crate::error::StartError;
 use crate::handshakes::{Arrival, Entrance, Handshakes};
+use crate::kafka_access::StreamAccess;
+use crate::kafka_gate::UsersGate;
 use crate::kafka_socket::greeted;
 use crate::metrics::{TlsListener, TlsResult};
 use crate::ports;
@@ -93,11 +95,12 @@ impl KafkaPorts {
 
 fn door(protocol: Protocol, config: &Config) -> Door {
     let (plain, secret) = (&config.listener.kafka, &config.listener.kafkas);
-    let advertised = match protocol {
-        Protocol::Kafkas => secret.advertised(),
-        _ => plain.advertised(),
+    let (advertised, anonymous, bind) = match protocol {
+        Protocol::Kafkas => (secret.advertised(), secret.anonymous, secret.bind),
+        _ => (plain.advertised(), plain.anonymous, plain.bind),
     };
-    Door { listener: protocol.section(), advertised }
+    let takes_anonymous = anonymous.lets_in(bind, &config.auth);
+    Door { listener: protocol.section(), advertised, takes_anonymous }
 }
 
 fn options(shared: &Arc<Shared>, config: &Config, numbers: PortNumbers) -> PortOptions {
@@ -106,6 +109,8 @@ fn options(shared: &Arc<Shared>, config: &Config, numbers: PortNumbers) -> PortO
         groups: config.consumer_groups.limits(),
         transactions: config.transactions.limits(config.store.wal_file_bytes),
         numbers,
+        access: Arc::new(StreamAccess::new(shared, config)),
+        gate: Arc::new(UsersGate(Arc::clone(shared))),
         retained: Arc::new(Retained(Arc::clone(shared))),
     }
 }

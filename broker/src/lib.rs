@@ -17,6 +17,8 @@ mod exclusive;
 mod file_watch;
 mod handshakes;
 mod kafka;
+mod kafka_access;
+mod kafka_gate;
 mod kafka_socket;
 mod ledger;
 mod link;

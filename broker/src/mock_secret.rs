@@ -30,7 +30,8 @@ pub(crate) fn mock_secret(store: &Store) -> Result<Option<[u8; SECRET_BYTES]>, R
 mod tests {
     use super::{KEY, mock_secret};
     use crate::core::alone::Alone;
-    use crate::users::{UsersFile, line};
+    use crate::users::{UsersFile, lines};
+    use tidewire_proto::scram::Method;
     use tidewire_store::Table;
 
     #[test]
@@ -42,17 +43,20 @@ mod tests {
         assert_eq!(mock_secret(&alone.store).expect("readable"), Some(secret), "the same again");
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("users");
-        let add = |user| line(user, "secret", 4_096).expect("a line") + "\n";
+        let add = |user| lines(user, "secret", 4_096).expect("a line") + "\n";
         std::fs::write(&path, add("ann")).expect("written");
         let file = UsersFile::open(&path).expect("a good file");
         file.keep_secret(secret);
-        let before = file.users().find("nobody");
+        let before = file.users().find(Method::Sha256, "nobody");
         std::fs::write(&path, add("ann") + &add("bob")).expect("written");
         file.reload();
-        assert_eq!(file.users().len(), 2);
-        assert!(file.users().find("nobody") == before);
+        assert_eq!(file.users().len(), 4, "a line for each hash");
+        assert!(file.users().find(Method::Sha256, "nobody") == before);
         let other = UsersFile::open(&path).expect("a good file");
         other.keep_secret([7; 32]);
-        assert!(other.users().find("nobody") != before, "only this folder knows it");
+        assert!(
+            other.users().find(Method::Sha256, "nobody") != before,
+            "only this folder knows it"
+        );
     }
 }

@@ -1,12 +1,12 @@
-//! The file of SCRAM credentials: read at the start and when it changes, and a line for it made.
+//! The file of SCRAM credentials: read at the start and when it changes, and lines for it made.
 //! Checks no proof.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
-use sha2::Sha256;
-use tidewire_proto::scram::{Credentials, Users, UsersError};
+use sha2::{Sha256, Sha512};
+use tidewire_proto::scram::{Credentials, Method, Users, UsersError};
 
 use crate::file_watch::FileWatch;
 use crate::mock_secret::SECRET_BYTES;
@@ -117,11 +117,11 @@ pub(crate) fn load(path: &Path) -> Result<Users, UsersFileError> {
     Users::parse(&text).map_err(|error| UsersFileError::Form(path.into(), error))
 }
 
-/// A line of the file, with a new salt.
+/// The lines of the file for a user, one for each method, with new salts.
 ///
 /// # Errors
 /// When name or password cannot be used.
-pub(crate) fn line(user: &str, password: &str, iterations: u32) -> Result<String, LineError> {
+pub(crate) fn lines(user: &str, password: &str, iterations: u32) -> Result<String, LineError> {
     let prepared = |text, what| stringprep::saslprep(text).map_err(|_| LineError::Characters(what));
     let user = prepared(user, "user name")?;
     let password = prepared(password, "password")?;
@@ -131,16 +131,26 @@ pub(crate) fn line(user: &str, password: &str, iterations: u32) -> Result<String
     if password.is_empty() {
         return Err(LineError::Empty);
     }
+    let of = |method| {
+        let credentials = credentials(method, password.as_bytes(), iterations)?;
+        Ok(format!("{user}:{credentials}"))
+    };
+    Ok(Method::ALL.into_iter().map(of).collect::<Result<Vec<_>, _>>()?.join("\n"))
+}
+
+fn credentials(method: Method, password: &[u8], rounds: u32) -> Result<Credentials, LineError> {
     let mut salt = [0; SALT_BYTES];
     getrandom::fill(&mut salt).map_err(|_| LineError::Random)?;
-    let salted = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), &salt, iterations);
-    let credentials = Credentials::from_salted_password(&salted, &salt, iterations);
-    Ok(format!("{user}:{credentials}"))
+    let salted = match method {
+        Method::Sha256 => pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password, &salt, rounds).to_vec(),
+        Method::Sha512 => pbkdf2::pbkdf2_hmac_array::<Sha512, 64>(password, &salt, rounds).to_vec(),
+    };
+    Ok(Credentials::from_salted_password(method, &salted, &salt, rounds))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LineError, UsersFile, line};
+    use super::{LineError, UsersFile, lines};
     use tidewire_proto::scram::Users;
 
     #[test]
@@ -148,7 +158,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users");
         let write = |text: &str| std::fs::write(&path, text).unwrap();
-        let (a, b) = (line("a", "secret", 4_096).unwrap(), line("b", "secret", 4_096).unwrap());
+        let (a, b) = (lines("a", "secret", 4_096).unwrap(), lines("b", "secret", 4_096).unwrap());
         write(&a);
         let file = UsersFile::open(&path).unwrap();
         let looks = |file: &UsersFile| {
@@ -157,23 +167,23 @@ mod tests {
                 file.users().len()
             })
         };
-        assert_eq!(looks(&file), [1, 1, 1]);
+        assert_eq!(looks(&file), [2, 2, 2]);
         write(&format!("{a}\n{b}\n"));
-        assert_eq!(looks(&file), [1, 2, 2], "not before it is as it was at the last look");
+        assert_eq!(looks(&file), [2, 4, 4], "not before it is as it was at the last look");
         write("b:nonsense");
-        assert_eq!(looks(&file), [2, 2, 2]);
+        assert_eq!(looks(&file), [4, 4, 4]);
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(looks(&file), [2, 2, 2]);
+        assert_eq!(looks(&file), [4, 4, 4]);
         write(&b);
-        assert_eq!(looks(&file), [2, 1, 1]);
+        assert_eq!(looks(&file), [4, 2, 2]);
         assert!(UsersFile::open(&folder.path().join("none")).is_err());
     }
 
     #[test]
-    fn a_line_can_be_read_and_no_two_are_alike() {
-        let (a, b) = (line("me", "secret", 4_096).unwrap(), line("me", "secret", 4_096).unwrap());
+    fn lines_can_be_read_and_no_two_are_alike() {
+        let (a, b) = (lines("me", "secret", 4_096).unwrap(), lines("me", "secret", 4_096).unwrap());
         assert_ne!(a, b, "the salt is new each time");
-        assert_eq!(Users::parse(&a).unwrap().len(), 1);
+        assert_eq!(Users::parse(&a).unwrap().len(), 2);
     }
 
     #[test]
@@ -186,7 +196,7 @@ mod tests {
             ("a\u{7}", "x", LineError::Characters("user name")),
             ("a", "x\u{7}", LineError::Characters("password")),
         ] {
-            assert_eq!(line(user, password, 4_096), Err(error), "{user:?}");
+            assert_eq!(lines(user, password, 4_096), Err(error), "{user:?}");
         }
     }
 }

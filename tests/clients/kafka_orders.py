@@ -2,13 +2,14 @@
 
 Arguments: host, port, library (`confluent` or `kafka-python`), settings (`name=value`), `--` and
 orders: `write:stream:key:value`, `read:stream:count`, `group:name:stream:count`, `list`. Each says
-"WROTE", "GOT key value" so often, "TOPICS ..." or "REFUSED why".
+"WROTE", "GOT key value" so often, "TOPICS ..." or "REFUSED why". With `confluent` also `create:stream`.
 """
 
 import sys
 import time
 
 import confluent_kafka
+import confluent_kafka.admin
 import kafka
 
 PATIENCE_S = 60
@@ -79,7 +80,7 @@ class Confluent:
 
     def read(self, stream, count):
         consumer = self.consumer("unused")
-        topic = self.topics(consumer)[stream]
+        topic = self.topics(consumer, stream)[stream]
         if topic.error is not None:
             raise RefusedError(topic.error.name())
         places = [confluent_kafka.TopicPartition(stream, p, 0) for p in topic.partitions]
@@ -94,18 +95,28 @@ class Confluent:
         consumer.commit(asynchronous=False)
         consumer.close()
 
-    def topics(self, consumer):
+    def topics(self, consumer, name=None):
+        named = {} if name is None else {"topic": name}
+
         def ask(seconds):
             consumer.poll(0)
             try:
-                return consumer.list_topics(timeout=10 * seconds).topics
+                return (consumer.list_topics(**named, timeout=10 * seconds).topics,)
             except confluent_kafka.KafkaException:
                 return None
 
-        return self.await_(ask)
+        return self.await_(ask)[0]
 
     def list(self):
         say("TOPICS", *sorted(self.topics(self.consumer("unused"))))
+
+    def create(self, name):
+        admin = confluent_kafka.admin.AdminClient(self.settings)
+        topics = admin.create_topics([confluent_kafka.admin.NewTopic(name, 1)])
+        try:
+            topics[name].result()
+        except confluent_kafka.KafkaException as error:
+            raise RefusedError(error.args[0].name()) from error
 
 
 class KafkaPython:

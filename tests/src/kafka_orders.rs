@@ -101,3 +101,44 @@ pub fn secret(library: &str, authority: &Path, shown: Option<&Pair>) -> Vec<(Str
     }
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
+
+/// The settings with which a library signs in, without TLS.
+#[must_use]
+pub fn signing_in(
+    library: &str,
+    mechanism: &str,
+    user: &str,
+    password: &str,
+) -> Vec<(String, String)> {
+    let (plaintext, mechanism) = ("SASL_PLAINTEXT".to_owned(), mechanism.to_owned());
+    let settings = match library {
+        "confluent" => vec![
+            ("security.protocol", plaintext),
+            ("sasl.mechanism", mechanism),
+            ("sasl.username", user.to_owned()),
+            ("sasl.password", password.to_owned()),
+        ],
+        "kafka-python" => vec![
+            ("security_protocol", plaintext),
+            ("sasl_mechanism", mechanism),
+            ("sasl_plain_username", user.to_owned()),
+            ("sasl_plain_password", password.to_owned()),
+        ],
+        _ => {
+            let module = match &*mechanism {
+                "PLAIN" => "plain.PlainLoginModule",
+                _ => "scram.ScramLoginModule",
+            };
+            let login = format!(
+                "org.apache.kafka.common.security.{module} required \
+                 username=\"{user}\" password=\"{password}\";"
+            );
+            vec![
+                ("security.protocol", plaintext),
+                ("sasl.mechanism", mechanism),
+                ("sasl.jaas.config", login),
+            ]
+        }
+    };
+    settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}

@@ -18,6 +18,11 @@ pub(super) async fn answer(
     request: &AddOffsetsToTxnRequest,
 ) -> AddOffsetsToTxnResponse {
     let producer = Producer { id: request.producer_id.0, epoch: request.producer_epoch };
+    let permit = context.permit(call);
+    let may = permit.transaction(&request.transactional_id);
+    if let Err(error) = may.and_then(|()| permit.group(&request.group_id)) {
+        return AddOffsetsToTxnResponse::default().with_error_code(error.code());
+    }
     let id = shared(&request.transactional_id);
     if let Err(why) = context.coordinator.look(|groups| groups.check_name(&request.group_id)) {
         return AddOffsetsToTxnResponse::default().with_error_code(why.code());

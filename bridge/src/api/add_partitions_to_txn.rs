@@ -59,7 +59,10 @@ async fn one(
 ) -> Vec<AddPartitionsToTxnTopicResult> {
     let found = find(context, topics);
     let are_all_known = found.iter().flatten().all(Option::is_some);
-    let error = if are_all_known {
+    let may = context.permit(call).transaction(id);
+    let error = if let Err(error) = may {
+        error.code()
+    } else if are_all_known {
         let partitions = found.iter().flatten().flatten().copied().collect();
         match context.transact.add(id, producer, Part::Partitions(partitions)).await {
             Answer::Done => 0,

@@ -5,7 +5,7 @@ use kafka_protocol::messages::{ApiKey, DescribeAclsRequest, DescribeClusterReque
 
 use super::reply::reply;
 use super::{
-    create_partitions, create_topics, delete_records, delete_topics, describe_acls,
+    create_partitions, create_topics, delete_records, delete_topics, denied, describe_acls,
     describe_cluster, describe_configs, describe_log_dirs, describe_producers,
     describe_topic_partitions, describe_transactions, incremental_alter_configs, list_transactions,
 };
@@ -39,6 +39,9 @@ pub(super) async fn answer(
     key: ApiKey,
     body: &Bytes,
 ) -> Result<Answer, Refusal> {
+    if let Some(denied) = denied::answer(context, call, key, body)? {
+        return Ok(denied);
+    }
     match key {
         ApiKey::CreatePartitions => {
             reply(call, body, async |request| create_partitions::answer(context, &request)).await
@@ -53,7 +56,10 @@ pub(super) async fn answer(
             reply(call, body, async |request| delete_topics::answer(context, call, &request)).await
         }
         ApiKey::DescribeAcls => {
-            reply(call, body, async |_: DescribeAclsRequest| describe_acls::answer()).await
+            reply(call, body, async |_: DescribeAclsRequest| {
+                describe_acls::answer(context.permit(call).has_rules())
+            })
+            .await
         }
         ApiKey::DescribeCluster => {
             let answer = async |_: DescribeClusterRequest| describe_cluster::answer(context, call);
@@ -68,17 +74,19 @@ pub(super) async fn answer(
             reply(call, body, answer).await
         }
         ApiKey::DescribeProducers => {
-            reply(call, body, async |request| describe_producers::answer(context, &request)).await
+            reply(call, body, async |request| describe_producers::answer(context, call, &request))
+                .await
         }
         ApiKey::DescribeTransactions => {
-            let answer = async |request| describe_transactions::answer(context, &request);
+            let answer = async |request| describe_transactions::answer(context, call, &request);
             reply(call, body, answer).await
         }
         ApiKey::ListTransactions => {
-            reply(call, body, async |request| list_transactions::answer(context, &request)).await
+            reply(call, body, async |request| list_transactions::answer(context, call, &request))
+                .await
         }
         ApiKey::DescribeTopicPartitions => {
-            let answer = async |request| describe_topic_partitions::answer(context, &request);
+            let answer = async |request| describe_topic_partitions::answer(context, call, &request);
             reply(call, body, answer).await
         }
         ApiKey::IncrementalAlterConfigs => {

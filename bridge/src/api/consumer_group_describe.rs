@@ -28,15 +28,19 @@ pub(super) fn answer(
 ) -> ConsumerGroupDescribeResponse {
     let topics = context.topics();
     let mut room = asked::room();
+    let permit = context.permit(call);
     let describe = |name: &GroupId| {
+        if let Err(error) = permit.group(name) {
+            return refused(name, error.code(), "the group may not be looked at");
+        }
         let Some((epoch, readers)) = context.coordinator.look(|groups| groups.readers(name)) else {
             let why = Refusal::UnknownGroup;
-            return refused(name, why, &why.to_string());
+            return refused(name, why.code(), &why.to_string());
         };
         let bytes = readers.iter().map(bytes_of).sum::<usize>();
         match room.take(GROUP_BYTES + bytes) {
             Ok(()) => group(call, &topics, name, (epoch, &readers)),
-            Err(NoRoom) => refused(name, Refusal::InvalidRequest, TOO_MUCH),
+            Err(NoRoom) => refused(name, Refusal::InvalidRequest.code(), TOO_MUCH),
         }
     };
     let names = asked::once(&request.group_ids, |name| name);
@@ -50,11 +54,11 @@ fn bytes_of(reader: &DescribedReader) -> usize {
     MEMBER_BYTES + names + topics + size_of::<i32>() * (reader.told.len() + reader.target.len())
 }
 
-fn refused(name: &GroupId, why: Refusal, message: &str) -> DescribedGroup {
+fn refused(name: &GroupId, code: i16, message: &str) -> DescribedGroup {
     DescribedGroup::default()
         .with_group_id(name.clone())
         .with_authorized_operations(UNKNOWN_OPERATIONS)
-        .with_error_code(why.code())
+        .with_error_code(code)
         .with_error_message(Some(StrBytes::from_string(message.to_owned())))
 }
 

@@ -29,6 +29,9 @@ pub(super) fn answer(
     call: &Call,
     request: &ConsumerGroupHeartbeatRequest,
 ) -> ConsumerGroupHeartbeatResponse {
+    if let Err(error) = context.permit(call).group(&request.group_id) {
+        return refused(error.code(), "the group may not be used");
+    }
     let assignor = request.server_assignor.as_deref().unwrap_or(UNIFORM);
     if assignor != UNIFORM && assignor != RANGE {
         return refused(UNSUPPORTED_ASSIGNOR, "share out is done by \"uniform\"");

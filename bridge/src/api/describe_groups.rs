@@ -27,6 +27,9 @@ pub(super) fn answer(
 
 fn group(context: &Context, call: &Call, name: &GroupId, room: &mut Room) -> DescribedGroup {
     let described = DescribedGroup::default().with_group_id(name.clone());
+    if let Err(error) = context.permit(call).group(name) {
+        return described.with_error_code(error.code());
+    }
     let Some(group) = context.coordinator.look(|groups| groups.describe(name)) else {
         let dead = described.with_group_state(StrBytes::from_static_str(DEAD));
         // Older clients take a group that is dead for an answer, newer ones want the error.

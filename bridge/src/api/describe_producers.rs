@@ -8,30 +8,33 @@ use kafka_protocol::messages::describe_producers_response::{
 };
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
 
-use crate::context::Context;
+use crate::context::{Call, Context};
 use crate::names;
 use crate::producers::Described;
 
 /// Answers partition by partition; who is asked for twice is told of once.
 pub(super) fn answer(
     context: &Context,
+    call: &Call,
     request: &DescribeProducersRequest,
 ) -> DescribeProducersResponse {
-    let topics = context.topics();
+    let (topics, permit) = (context.topics(), context.permit(call));
+    let unknown = ResponseError::UnknownTopicOrPartition;
     let asked = request.topics.iter().map(|topic| {
-        let stream = topics.named(&topic.name).map(|(stream, _)| stream);
-        let id = |index: &i32| names::partition(stream?, *index);
+        let stream = topics.named(&topic.name).map(|(stream, _)| stream).ok_or(unknown);
+        let stream = stream.and_then(|stream| permit.read(stream).map(|()| stream));
+        let id = |index: &i32| names::partition(stream?, *index).ok_or(unknown);
         topic.partition_indexes.iter().map(id).collect::<Vec<_>>()
     });
     let asked: Vec<Vec<_>> = asked.collect();
-    let ids: BTreeSet<_> = asked.iter().flatten().flatten().copied().collect();
+    let ids: BTreeSet<_> = asked.iter().flatten().filter_map(|id| id.ok()).collect();
     let mut known = context.producers.describe(&ids);
     let answered = request.topics.iter().zip(asked).map(|(topic, ids)| {
-        let one = |(index, id): (&i32, Option<_>)| {
+        let one = |(index, id): (&i32, Result<_, ResponseError>)| {
             let partition = PartitionResponse::default().with_partition_index(*index);
-            let Some(id) = id else {
-                let error = ResponseError::UnknownTopicOrPartition;
-                return partition.with_error_code(error.code());
+            let id = match id {
+                Ok(id) => id,
+                Err(error) => return partition.with_error_code(error.code()),
             };
             let producers = known.remove(&id).unwrap_or_default();
             partition.with_active_producers(producers.iter().map(tell).collect())

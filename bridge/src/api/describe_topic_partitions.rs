@@ -13,7 +13,7 @@ use kafka_protocol::protocol::StrBytes;
 use tidewire_store::Stream;
 use uuid::Uuid;
 
-use crate::context::{Context, LEADER_EPOCH, NODE_ID};
+use crate::context::{Call, Context, LEADER_EPOCH, NODE_ID};
 use crate::names::UNKNOWN_OPERATIONS;
 
 /// Partitions of one page, however many a client would take.
@@ -22,11 +22,15 @@ const PAGE_MAX: usize = 2_000;
 /// All streams, or those that are asked for, by name; from the cursor on.
 pub(super) fn answer(
     context: &Context,
+    call: &Call,
     request: &DescribeTopicPartitionsRequest,
 ) -> DescribeTopicPartitionsResponse {
-    let topics = context.topics();
+    let (topics, permit) = (context.topics(), context.permit(call));
     let mut names: BTreeSet<String> = match request.topics.is_empty() {
-        true => topics.iter().map(|(stream, _)| stream.name.clone()).collect(),
+        true => {
+            let seen = topics.iter().filter(|(stream, _)| permit.sees(stream));
+            seen.map(|(stream, _)| stream.name.clone()).collect()
+        }
         false => request.topics.iter().map(|topic| topic.name.to_string()).collect(),
     };
     let mut first = 0;
@@ -43,8 +47,13 @@ pub(super) fn answer(
         if room == 0 {
             return page.with_next_cursor(Some(cursor(name, from)));
         }
-        let Some((stream, id)) = topics.named(&name) else {
-            page.topics.push(unknown(name));
+        let found = topics.named(&name);
+        let Some((stream, id)) = found.filter(|(stream, _)| permit.sees(stream)) else {
+            let error = match found {
+                Some(_) => ResponseError::TopicAuthorizationFailed,
+                None => ResponseError::UnknownTopicOrPartition,
+            };
+            page.topics.push(refused(name, error));
             room -= 1;
             continue;
         };
@@ -64,9 +73,9 @@ fn cursor(name: String, partition: usize) -> Cursor {
         .with_partition_index(i32::try_from(partition).unwrap_or(i32::MAX))
 }
 
-fn unknown(name: String) -> DescribeTopicPartitionsResponseTopic {
+fn refused(name: String, error: ResponseError) -> DescribeTopicPartitionsResponseTopic {
     DescribeTopicPartitionsResponseTopic::default()
-        .with_error_code(ResponseError::UnknownTopicOrPartition.code())
+        .with_error_code(error.code())
         .with_name(Some(TopicName(StrBytes::from_string(name))))
         .with_topic_authorized_operations(UNKNOWN_OPERATIONS)
 }

@@ -1,4 +1,5 @@
-//! DescribeTransactions: what a transactional id is doing, and where. Changes nothing.
+//! DescribeTransactions: what a transactional id is doing, and where, as far as the client may use
+//! the id and see the streams. Changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -11,22 +12,28 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use tidewire_store::Stream;
 
-use crate::context::Context;
+use crate::context::{Call, Context};
 use crate::text::spoken;
 use crate::transactions::Described;
 
 /// Answers id by id.
 pub(super) fn answer(
     context: &Context,
+    call: &Call,
     request: &DescribeTransactionsRequest,
 ) -> DescribeTransactionsResponse {
+    let permit = context.permit(call);
     let streams = context.store.streams();
+    let seen: Vec<_> = streams.iter().filter(|stream| permit.sees(stream)).collect();
     let one = |id: &TransactionalId| {
         let state = TransactionState::default().with_transactional_id(id.clone());
-        match context.transact.describe(id) {
-            Some(described) => tell(state, &streams, &described),
-            None => state
-                .with_error_code(ResponseError::TransactionalIdNotFound.code())
+        let unknown = ResponseError::TransactionalIdNotFound;
+        let described =
+            permit.transaction(id).and_then(|()| context.transact.describe(id).ok_or(unknown));
+        match described {
+            Ok(described) => tell(state, &seen, &described),
+            Err(error) => state
+                .with_error_code(error.code())
                 .with_producer_id(ProducerId(-1))
                 .with_producer_epoch(-1)
                 .with_transaction_start_time_ms(-1),
@@ -36,7 +43,7 @@ pub(super) fn answer(
     DescribeTransactionsResponse::default().with_transaction_states(states)
 }
 
-fn tell(state: TransactionState, streams: &[Stream], described: &Described) -> TransactionState {
+fn tell(state: TransactionState, streams: &[&Stream], described: &Described) -> TransactionState {
     let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
     for stream in streams {
         for (index, id) in (0..).zip(&stream.partitions) {

@@ -18,6 +18,9 @@ pub(super) async fn answer(
     request: &EndTxnRequest,
 ) -> EndTxnResponse {
     let producer = Producer { id: request.producer_id.0, epoch: request.producer_epoch };
+    if let Err(error) = context.permit(call).transaction(&request.transactional_id) {
+        return EndTxnResponse::default().with_error_code(error.code());
+    }
     let id = shared(&request.transactional_id);
     let error = match context.transact.end(&id, producer, request.committed).await {
         Answer::Done => 0,

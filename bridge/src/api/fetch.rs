@@ -53,7 +53,7 @@ pub(super) async fn answer(
     if request.session_epoch == 0 && turn.session == 0 && !turn.wanted.is_empty() {
         context.numbers().sessionless.increment(1);
     }
-    let plans = plan(context, &turn);
+    let plans = plan(context, call, &turn);
     let is_wrong = plans.iter().any(|plan| matches!(plan, Plan::Refuse(_)));
     let wants: Vec<Want> = plans.iter().filter_map(Plan::want).collect();
     let (got, share) = match is_wrong {
@@ -157,8 +157,8 @@ fn bytes_of(got: &[Got]) -> usize {
     got.iter().flatten().map(reads::bytes_of).sum()
 }
 
-fn plan(context: &Context, turn: &Turn) -> Vec<Plan> {
-    let topics = context.topics();
+fn plan(context: &Context, call: &Call, turn: &Turn) -> Vec<Plan> {
+    let (topics, permit) = (context.topics(), context.permit(call));
     let mut seen = HashSet::new();
     let plan = |(place, asked, _): &(Place, Asked, Option<Said>)| {
         let found = match &place.topic {
@@ -166,6 +166,7 @@ fn plan(context: &Context, turn: &Turn) -> Vec<Plan> {
             Topic::Name(name) => topics.named(name).ok_or(ResponseError::UnknownTopicOrPartition),
         };
         let partition = found.and_then(|(stream, _)| {
+            permit.read(stream)?;
             let partition = names::partition(stream, place.index);
             let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
             // No client asks twice, and whoever does is not read for twice.

@@ -8,7 +8,8 @@ use kafka_protocol::protocol::StrBytes;
 use crate::context::{Call, Context, NODE_ID};
 
 /// What a key may name: a group, or the id of transactions.
-const KINDS: [i8; 2] = [0, 1];
+const GROUP: i8 = 0;
+const TRANSACTIONS: i8 = 1;
 
 /// Where the groups of these names are coordinated.
 pub(super) fn answer(
@@ -18,11 +19,18 @@ pub(super) fn answer(
 ) -> FindCoordinatorResponse {
     let (host, port) = context.address(call);
     let host = StrBytes::from_string(host);
-    let is_known = KINDS.contains(&request.key_type);
-    let error = if is_known { 0 } else { ResponseError::InvalidRequest.code() };
+    let permit = context.permit(call);
+    let error = |key: &str| {
+        let may = match request.key_type {
+            GROUP => permit.group(key),
+            TRANSACTIONS => permit.transaction(key),
+            _ => Err(ResponseError::InvalidRequest),
+        };
+        may.map_or_else(|error| error.code(), |()| 0)
+    };
     if call.version < 4 {
         return FindCoordinatorResponse::default()
-            .with_error_code(error)
+            .with_error_code(error(&request.key))
             .with_node_id(BrokerId(NODE_ID))
             .with_host(host)
             .with_port(port.into());
@@ -30,7 +38,7 @@ pub(super) fn answer(
     let coordinator = |key: &StrBytes| {
         Coordinator::default()
             .with_key(key.clone())
-            .with_error_code(error)
+            .with_error_code(error(key))
             .with_node_id(BrokerId(NODE_ID))
             .with_host(host.clone())
             .with_port(port.into())

@@ -26,7 +26,9 @@ pub(super) async fn answer(
         ApiKey::SyncGroup => {
             reply(call, body, async |it| sync_group::answer(context, call, it).await).await
         }
-        ApiKey::Heartbeat => reply(call, body, async |it| heartbeat::answer(context, &it)).await,
+        ApiKey::Heartbeat => {
+            reply(call, body, async |it| heartbeat::answer(context, call, &it)).await
+        }
         ApiKey::LeaveGroup => {
             reply(call, body, async |it| leave_group::answer(context, call, &it)).await
         }
@@ -46,10 +48,10 @@ pub(super) async fn answer(
             reply(call, body, async |it| describe_groups::answer(context, call, &it)).await
         }
         ApiKey::DeleteGroups => {
-            reply(call, body, async |it| delete_groups::answer(context, it).await).await
+            reply(call, body, async |it| delete_groups::answer(context, call, it).await).await
         }
         ApiKey::OffsetDelete => {
-            reply(call, body, async |it| offset_delete::answer(context, it).await).await
+            reply(call, body, async |it| offset_delete::answer(context, call, it).await).await
         }
         ApiKey::ConsumerGroupHeartbeat => {
             let answer = async |it| consumer_group_heartbeat::answer(context, call, &it);

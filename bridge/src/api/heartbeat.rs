@@ -4,12 +4,19 @@ use std::sync::Arc;
 
 use kafka_protocol::messages::{HeartbeatRequest, HeartbeatResponse};
 
-use crate::context::Context;
+use crate::context::{Call, Context};
 use crate::groups::Caller;
 use crate::text::shared;
 
 /// Whether the member is still in step.
-pub(super) fn answer(context: &Context, request: &HeartbeatRequest) -> HeartbeatResponse {
+pub(super) fn answer(
+    context: &Context,
+    call: &Call,
+    request: &HeartbeatRequest,
+) -> HeartbeatResponse {
+    if let Err(error) = context.permit(call).group(&request.group_id) {
+        return HeartbeatResponse::default().with_error_code(error.code());
+    }
     let name: Arc<str> = shared(&request.group_id);
     let caller = Caller {
         member: shared(&request.member_id),

@@ -21,7 +21,10 @@ pub(super) async fn answer(
     request: &InitProducerIdRequest,
 ) -> InitProducerIdResponse {
     let given = match &request.transactional_id {
-        Some(id) => start(context, call, &shared(id), request).await,
+        Some(id) => match context.permit(call).transaction(id) {
+            Ok(()) => start(context, call, &shared(id), request).await,
+            Err(error) => Err(error),
+        },
         None => give(context, request).await,
     };
     match given {

@@ -24,6 +24,9 @@ pub(super) async fn answer(
     request: JoinGroupRequest,
 ) -> JoinGroupResponse {
     let member = request.member_id.clone();
+    if let Err(error) = context.permit(call).group(&request.group_id) {
+        return refused(call, member, error.code());
+    }
     let Some(join) = join(call, &request) else {
         return refused(call, member, Refusal::NotStored.code());
     };

@@ -15,6 +15,9 @@ pub(super) fn answer(
     call: &Call,
     request: &LeaveGroupRequest,
 ) -> LeaveGroupResponse {
+    if let Err(error) = context.permit(call).group(&request.group_id) {
+        return LeaveGroupResponse::default().with_error_code(error.code());
+    }
     let name: Arc<str> = shared(&request.group_id);
     let leave = |member: &Arc<str>, instance: Option<&Arc<str>>| {
         let left =

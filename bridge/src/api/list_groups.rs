@@ -28,7 +28,8 @@ pub(super) fn answer(
         let names: Vec<&Arc<str>> = groups.names().collect();
         names.into_iter().filter_map(|name| groups.summary(name)).collect::<Vec<_>>()
     });
-    groups.retain(is_wanted);
+    let permit = context.permit(call);
+    groups.retain(|group| is_wanted(group) && permit.group(&group.name).is_ok());
     groups.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     let listed = |group: &Described| {
         let listed = ListedGroup::default()

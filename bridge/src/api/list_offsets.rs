@@ -29,16 +29,19 @@ pub(super) async fn answer(
     call: &Call,
     request: &ListOffsetsRequest,
 ) -> ListOffsetsResponse {
-    let topics = context.topics();
+    let (topics, permit) = (context.topics(), context.permit(call));
     let mut answered = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
-        let stream = topics.named(&topic.name).map(|(stream, _)| stream);
+        let unknown = ResponseError::UnknownTopicOrPartition;
+        let stream = topics.named(&topic.name).map(|(stream, _)| stream).ok_or(unknown);
+        let stream = stream.and_then(|stream| permit.read(stream).map(|()| stream));
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for wanted in &topic.partitions {
-            let id = stream.and_then(|stream| names::partition(stream, wanted.partition_index));
+            let id = stream
+                .and_then(|stream| names::partition(stream, wanted.partition_index).ok_or(unknown));
             let found = match id {
-                Some(id) => find(context, wanted, id).await,
-                None => Err(ResponseError::UnknownTopicOrPartition),
+                Ok(id) => find(context, wanted, id).await,
+                Err(error) => Err(error),
             };
             partitions.push(describe(call, wanted.partition_index, found));
         }

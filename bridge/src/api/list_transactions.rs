@@ -1,4 +1,5 @@
-//! ListTransactions: all transactional ids, and how far each is. Changes nothing.
+//! ListTransactions: all transactional ids that the client may use, and how far each is. Changes
+//! nothing.
 
 use kafka_protocol::messages::list_transactions_response::TransactionState;
 use kafka_protocol::messages::{
@@ -6,7 +7,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use crate::context::Context;
+use crate::context::{Call, Context};
 use crate::text::spoken;
 use crate::time::now_ms;
 use crate::transactions::Described;
@@ -26,6 +27,7 @@ const STATES: [&str; 8] = [
 /// All, or those in the states, of the producers, and open for longer than is asked for.
 pub(super) fn answer(
     context: &Context,
+    call: &Call,
     request: &ListTransactionsRequest,
 ) -> ListTransactionsResponse {
     let states = &request.state_filters;
@@ -37,8 +39,9 @@ pub(super) fn answer(
             && (producers.is_empty() || producers.contains(&ProducerId(described.producer.id)))
             && (request.duration_filter < 0 || described.since_ms.is_some_and(longer))
     };
+    let permit = context.permit(call);
     let mut listed = context.transact.list();
-    listed.retain(|(_, described)| is_wanted(described));
+    listed.retain(|(id, described)| is_wanted(described) && permit.transaction(id).is_ok());
     listed.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     let state = |(id, described): (std::sync::Arc<str>, Described)| {
         TransactionState::default()

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::context::{Call, Context, LEADER_EPOCH, NODE_ID};
 use crate::names::{Topics, UNKNOWN_OPERATIONS};
+use crate::permit::Permit;
 
 /// All streams, or those that are asked for.
 pub(super) fn answer(
@@ -21,7 +22,7 @@ pub(super) fn answer(
     call: &Call,
     request: &MetadataRequest,
 ) -> MetadataResponse {
-    let topics = context.topics();
+    let (topics, permit) = (context.topics(), context.permit(call));
     let (host, port) = context.address(call);
     let broker = MetadataResponseBroker::default()
         .with_node_id(BrokerId(NODE_ID))
@@ -29,8 +30,11 @@ pub(super) fn answer(
         .with_port(port.into());
     let wanted = request.topics.as_deref().filter(|wanted| call.version > 0 || !wanted.is_empty());
     let found = match wanted {
-        None => topics.iter().map(|(stream, id)| describe(call, stream, id)).collect(),
-        Some(wanted) => asked_for(call, &topics, wanted),
+        None => {
+            let seen = topics.iter().filter(|(stream, _)| permit.sees(stream));
+            seen.map(|(stream, id)| describe(call, stream, id)).collect()
+        }
+        Some(wanted) => asked_for(call, (&topics, &permit), wanted),
     };
     MetadataResponse::default()
         .with_brokers(vec![broker])
@@ -42,22 +46,32 @@ pub(super) fn answer(
 /// A topic that is asked for twice is answered once.
 fn asked_for(
     call: &Call,
-    topics: &Topics,
+    known: (&Topics, &Permit),
     wanted: &[MetadataRequestTopic],
 ) -> Vec<MetadataResponseTopic> {
     let mut seen = BTreeSet::new();
     let name = |topic: &MetadataRequestTopic| (topic.name.clone(), topic.topic_id);
     let wanted = wanted.iter().filter(|topic| seen.insert(name(topic)));
-    wanted.map(|topic| find(call, topics, topic)).collect()
+    wanted.map(|topic| find(call, known, topic)).collect()
 }
 
-fn find(call: &Call, topics: &Topics, wanted: &MetadataRequestTopic) -> MetadataResponseTopic {
+fn find(
+    call: &Call,
+    (topics, permit): (&Topics, &Permit),
+    wanted: &MetadataRequestTopic,
+) -> MetadataResponseTopic {
     let by_id = || topics.with_id(wanted.topic_id).ok_or(ResponseError::UnknownTopicId);
     let found = match &wanted.name {
         Some(name) => topics.named(name).ok_or(ResponseError::UnknownTopicOrPartition),
         None => by_id(),
     };
-    match found {
+    let seen = found.and_then(|(stream, id)| match (permit.sees(stream), &wanted.name) {
+        (true, _) => Ok((stream, id)),
+        (false, Some(_)) => Err(ResponseError::TopicAuthorizationFailed),
+        // Its name is not told to who brings an id.
+        (false, None) => Err(ResponseError::UnknownTopicId),
+    });
+    match seen {
         Ok((stream, id)) => describe(call, stream, id),
         Err(error) => MetadataResponseTopic::default()
             .with_error_code(error.code())

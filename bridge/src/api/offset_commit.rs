@@ -39,10 +39,14 @@ pub(super) async fn answer(
         instance: request.group_instance_id.as_deref().map(shared),
         generation: request.generation_id_or_member_epoch,
     };
-    let error = match context.coordinator.commit(&name, &caller, wanted).await {
-        Answer::Done => 0,
-        Answer::Refused(why) => why.code(),
-        _ => Refusal::InvalidRequest.code(),
+    let may = context.permit(call).group(&name);
+    let error = match may {
+        Err(error) => error.code(),
+        Ok(()) => match context.coordinator.commit(&name, &caller, wanted).await {
+            Answer::Done => 0,
+            Answer::Refused(why) => why.code(),
+            _ => Refusal::InvalidRequest.code(),
+        },
     };
     let partition = |(index, judged): Judged| {
         OffsetCommitResponsePartition::default()

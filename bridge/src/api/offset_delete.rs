@@ -8,7 +8,7 @@ use kafka_protocol::messages::offset_delete_response::{
 };
 use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 
-use crate::context::Context;
+use crate::context::{Call, Context};
 use crate::groups::{Answer, Groups, Refusal, Spot};
 use crate::subscription;
 use crate::text::shared;
@@ -16,8 +16,12 @@ use crate::text::shared;
 /// Answered when they are gone for good.
 pub(super) async fn answer(
     context: &Context,
+    call: &Call,
     request: OffsetDeleteRequest,
 ) -> OffsetDeleteResponse {
+    if let Err(error) = context.permit(call).group(&request.group_id) {
+        return OffsetDeleteResponse::default().with_error_code(error.code());
+    }
     let name: Arc<str> = shared(&request.group_id);
     let Some(read) = context.coordinator.look(|groups| topics_read(groups, &name)) else {
         return OffsetDeleteResponse::default().with_error_code(Refusal::UnknownGroup.code());

@@ -47,9 +47,14 @@ pub(super) fn answer(
     let mut room = asked::room();
     if call.version >= 8 {
         let groups = asked::once(&request.groups, |group| &group.group_id);
-        let groups =
-            groups.map(|it| of_group(context, it, request.require_stable, &mut room)).collect();
-        return OffsetFetchResponse::default().with_groups(groups);
+        let permit = context.permit(call);
+        let groups = groups.map(|it| match permit.group(&it.group_id) {
+            Ok(()) => of_group(context, it, request.require_stable, &mut room),
+            Err(error) => OffsetFetchResponseGroup::default()
+                .with_group_id(it.group_id.clone())
+                .with_error_code(error.code()),
+        });
+        return OffsetFetchResponse::default().with_groups(groups.collect());
     }
     let wanted = request.topics.as_ref().map(|topics| {
         topics.iter().map(|it| (&it.name, it.partition_indexes.as_slice())).collect()
@@ -69,11 +74,38 @@ pub(super) fn answer(
             .with_partitions(partitions.into_iter().map(partition).collect())
     };
     let answer = OffsetFetchResponse::default();
+    if let Err(error) = context.permit(call).group(&request.group_id) {
+        return denied(call, answer, (request, error));
+    }
     let is_wary = request.require_stable;
     match find(context, &request.group_id, (wanted, is_wary), &mut room) {
         Ok(found) => answer.with_topics(found.into_iter().map(topic).collect()),
         Err(NoRoom) => answer.with_error_code(Refusal::InvalidRequest.code()),
     }
+}
+
+/// Old versions say it of each partition that they name.
+fn denied(
+    call: &Call,
+    answer: OffsetFetchResponse,
+    (request, error): (&OffsetFetchRequest, ResponseError),
+) -> OffsetFetchResponse {
+    if call.version >= 2 {
+        return answer.with_error_code(error.code());
+    }
+    let topics = request.topics.iter().flatten().map(|topic| {
+        let partition = |index: &i32| {
+            OffsetFetchResponsePartition::default()
+                .with_partition_index(*index)
+                .with_committed_offset(NO_OFFSET)
+                .with_metadata(Some(StrBytes::default()))
+                .with_error_code(error.code())
+        };
+        OffsetFetchResponseTopic::default()
+            .with_name(topic.name.clone())
+            .with_partitions(topic.partition_indexes.iter().map(partition).collect())
+    });
+    answer.with_topics(topics.collect())
 }
 
 fn of_group(

@@ -8,17 +8,19 @@ use kafka_protocol::messages::offset_for_leader_epoch_response::{
 use kafka_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 use tidewire_store::Stream;
 
-use crate::context::{Context, LEADER_EPOCH};
+use crate::context::{Call, Context, LEADER_EPOCH};
 use crate::names;
 
 /// Answers partition by partition.
 pub(super) fn answer(
     context: &Context,
+    call: &Call,
     request: &OffsetForLeaderEpochRequest,
 ) -> OffsetForLeaderEpochResponse {
-    let topics = context.topics();
+    let (topics, permit) = (context.topics(), context.permit(call));
     let answered = request.topics.iter().map(|topic| {
         let stream = topics.named(&topic.topic).map(|(stream, _)| stream);
+        let stream = stream.map(|stream| permit.read(stream).map(|()| stream)).transpose();
         let partitions = topic.partitions.iter().map(|wanted| one(context, stream, wanted));
         OffsetForLeaderTopicResult::default()
             .with_topic(topic.topic.clone())
@@ -29,10 +31,14 @@ pub(super) fn answer(
 
 fn one(
     context: &Context,
-    stream: Option<&Stream>,
+    stream: Result<Option<&Stream>, ResponseError>,
     wanted: &OffsetForLeaderPartition,
 ) -> EpochEndOffset {
     let answer = EpochEndOffset::default().with_partition(wanted.partition);
+    let stream = match stream {
+        Ok(stream) => stream,
+        Err(error) => return answer.with_error_code(error.code()),
+    };
     let id = stream.and_then(|stream| names::partition(stream, wanted.partition));
     let Some((_, end)) = id.and_then(|id| context.store.bounds(id)) else {
         return answer.with_error_code(ResponseError::UnknownTopicOrPartition.code());

@@ -14,7 +14,7 @@ use tidewire_proto::id::PartitionId;
 use tidewire_store::Stream;
 use uuid::Uuid;
 
-use crate::append::{self, Refused};
+use crate::append::{self, Refused, Source};
 use crate::context::{Call, Context};
 use crate::names;
 use crate::placed::{NOWHERE, Placed};
@@ -43,7 +43,10 @@ struct Part {
 /// Hands everything that is right to the store, now.
 pub(crate) fn begin(context: &Context, call: &Call, request: &ProduceRequest) -> Begun {
     let at_ms = now_ms();
-    let whole = check(request);
+    let permit = context.permit(call);
+    let id = request.transactional_id.as_ref();
+    let may_use = id.map_or(Ok(()), |id| permit.transaction(id));
+    let whole = check(request).and(may_use);
     let mut room = Room::new(PLAIN_BYTES_MAX.max(bytes_of(request)));
     let streams = context.topics();
     let mut topics = Vec::with_capacity(request.topic_data.len());
@@ -57,7 +60,8 @@ pub(crate) fn begin(context: &Context, call: &Call, request: &ProduceRequest) ->
             let found = stream.and_then(|stream| find(stream, data.index));
             let records = data.records.as_ref();
             let outcome = found.map_err(Refused::from).and_then(|partition| {
-                append::append_some(context, partition, (records, at_ms), &mut room)
+                let from = Source { stream: stream.map_or("", |it| &it.name), permit: &permit };
+                append::append_some(context, (partition, &from), (records, at_ms), &mut room)
             });
             let outcome =
                 outcome.map_err(|refused| append::spoil(context, found.ok(), records, refused));

@@ -15,6 +15,9 @@ pub(super) async fn answer(
     call: &Call,
     request: SyncGroupRequest,
 ) -> SyncGroupResponse {
+    if let Err(error) = context.permit(call).group(&request.group_id) {
+        return SyncGroupResponse::default().with_error_code(error.code());
+    }
     let assignments = request.assignments.iter();
     let sync = Sync {
         caller: Caller {

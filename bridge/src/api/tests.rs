@@ -1,5 +1,7 @@
 //! Claims about all APIs at once, and about those that read and write the log.
 
+mod open;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,21 +36,14 @@ use tidewire_store::{RealDisk, Store, StoreOptions};
 use tokio::runtime::Runtime;
 
 use super::{Ends, Incoming, admit, begin};
+use crate::Door;
 use crate::context::Context;
-use crate::groups::Limits;
 use crate::guard::sample;
 use crate::text::spoken;
 use crate::versions::{APIS, Api};
 use crate::wire::{Answer, Refusal};
-use crate::{Door, PortLimits, PortNumbers, PortOptions, RetainedLimit, Settle};
 
-struct NoLimit;
-
-impl RetainedLimit for NoLimit {
-    fn claim(&self, _: &str, _: Option<&Batch>) -> Option<Settle> {
-        Some(Box::new(|_| ()))
-    }
-}
+use open::options;
 
 /// A port without a socket.
 struct Bench {
@@ -62,23 +57,8 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let disk = Arc::new(RealDisk::new(folder.path().join("data")));
         let (store, _) = Store::open(disk, StoreOptions::default()).unwrap();
-        let limits = PortLimits {
-            connections_max: 10,
-            request_bytes_max: 32 << 20,
-            produce_bytes_max: 1 << 30,
-            held_bytes_max: 1 << 30,
-            fetch_bytes_max: 1 << 20,
-            fetch_session_partitions_max: 10,
-            topic_levels_max: 128,
-            idle: Duration::from_secs(1),
-            send: Duration::from_secs(1),
-        };
-        let (groups, retained) = (Limits::default(), Arc::new(NoLimit));
-        let numbers = PortNumbers::register();
-        let transactions = crate::transactions::Limits::default();
-        let options = PortOptions { limits, groups, transactions, numbers, retained };
-        let doors = vec![Door { listener: "kafka", advertised: None }];
-        let context = Rc::new(Context::new(store, options, doors, "test".into()).unwrap());
+        let doors = vec![Door { listener: "kafka", advertised: None, takes_anonymous: true }];
+        let context = Rc::new(Context::new(store, options(), doors, "test".into()).unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { context, runtime, _folder: folder }
     }
@@ -89,7 +69,7 @@ impl Bench {
 
     fn answer(&self, frame: &Bytes) -> Answer {
         let here = "127.0.0.1:9092".parse().unwrap();
-        let admitted = admit(frame, Ends { local: here, peer: here, door: 0 });
+        let admitted = admit(frame, Ends { local: here, peer: here, door: 0 }, &Rc::default());
         let Ok(Incoming::Request(request)) = admitted else { panic!("it is not admitted") };
         let answered = self.runtime.block_on(async {
             tokio::select! {

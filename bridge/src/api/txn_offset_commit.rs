@@ -57,6 +57,11 @@ fn hold(
     request: &TxnOffsetCommitRequest,
     wanted: Vec<Wanted>,
 ) -> i16 {
+    let permit = context.permit(call);
+    let may = permit.transaction(&request.transactional_id);
+    if let Err(error) = may.and_then(|()| permit.group(&request.group_id)) {
+        return error.code();
+    }
     let group: Arc<str> = shared(&request.group_id);
     let is_named = call.version >= 3;
     let caller = Caller {

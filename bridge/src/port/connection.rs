@@ -10,17 +10,22 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::api::{self, Answering, Ends, Incoming};
+use crate::api::{self, Admitted, Answering, Ends, Incoming};
 use crate::budget::{FREE_BYTES, Share};
+use crate::caller::Caller;
 use crate::context::Context;
 use crate::port::patience::Patience;
 use crate::port::socket::Socket;
+use crate::sign_in::{Next, SignIn};
 use crate::wire::{Answer, LENGTH_BYTES, Refusal};
 
 /// Requests of a connection that wait for their answers, as many as Kafka's producers send ahead.
 const AHEAD_MAX: usize = 5;
 /// How long a producer waits before we look again whether the store can take more.
 const BUSY: Duration = Duration::from_millis(2);
+
+/// The largest request of a client that has to show who it is first.
+const STRANGER_BYTES_MAX: usize = 16 << 10;
 
 /// The first bytes of a Produce.
 const PRODUCE: &[u8] = &[0, 0];
@@ -46,10 +51,12 @@ impl From<Refusal> for End {
 }
 
 /// Serves a connection until its end.
-pub(super) async fn serve(context: Rc<Context>, socket: Socket, ends: Ends) {
+pub(super) async fn serve(context: Rc<Context>, socket: Socket, ends: Ends, caller: Caller) {
     let Ends { local, peer, .. } = ends;
+    let may_ask = caller.user.is_some() || context.takes_anonymous(ends.door);
+    let caller = Rc::new(caller);
     let (input, share) = (BytesMut::new(), Share::default());
-    let mut connection = Connection { context, socket, ends, input, share };
+    let mut connection = Connection { context, socket, ends, caller, may_ask, input, share };
     if let Err(End::Refused(refusal)) = connection.run().await {
         tracing::debug!(%peer, reason = refusal.label(), "a Kafka connection is closed");
         connection.context.numbers().closed(refusal);
@@ -62,6 +69,9 @@ struct Connection {
     context: Rc<Context>,
     socket: Socket,
     ends: Ends,
+    caller: Rc<Caller>,
+    /// It has shown who it is, or need not.
+    may_ask: bool,
     input: BytesMut,
     /// What the request on its way in has of what all may take.
     share: Share,
@@ -83,6 +93,9 @@ impl Connection {
     /// needs no waiting (see [`api::begin`]).
     async fn run(&mut self) -> Result<(), End> {
         let mut waiting: VecDeque<Answering> = VecDeque::new();
+        if let Some(first) = self.sign_in().await? {
+            waiting.push_back(self.begin_request(first).await);
+        }
         loop {
             let is_full = waiting.len() >= AHEAD_MAX;
             match waiting.front_mut() {
@@ -106,26 +119,73 @@ impl Connection {
     }
 
     async fn begin(&self, (frame, share): Frame) -> Result<Answering, Refusal> {
-        let answering = self.begin_frame(frame).await?;
+        match api::admit(&frame, self.ends, &self.caller)? {
+            Incoming::Answered(answer) => Ok(Box::pin(std::future::ready(Ok(answer)))),
+            Incoming::Request(request) => Ok(self.begin_request((request, share)).await),
+        }
+    }
+
+    async fn begin_request(&self, (request, share): (Admitted, Share)) -> Answering {
+        while request.appends() && self.context.store.is_busy() {
+            sleep(BUSY).await;
+        }
+        let answering = api::begin(Rc::clone(&self.context), request);
         if !share.is_some() {
-            return Ok(answering);
+            return answering;
         }
         // Its part is free when there is an answer.
-        Ok(Box::pin(async move {
+        Box::pin(async move {
             let answer = answering.await;
             drop(share);
             answer
-        }))
+        })
     }
 
-    async fn begin_frame(&self, frame: Bytes) -> Result<Answering, Refusal> {
-        match api::admit(&frame, self.ends)? {
-            Incoming::Answered(answer) => Ok(Box::pin(std::future::ready(Ok(answer)))),
-            Incoming::Request(request) => {
-                while request.appends() && self.context.store.is_busy() {
-                    sleep(BUSY).await;
+    /// Until it is known who the client is. Who need not show it may ask for something instead:
+    /// that is the first request.
+    async fn sign_in(&mut self) -> Result<Option<(Admitted, Share)>, End> {
+        let mut sign_in = SignIn::default();
+        let until = Instant::now() + self.context.limits().sign_in;
+        loop {
+            let frame = match self.may_ask {
+                true => timeout(self.context.limits().idle, self.frame()).await,
+                false => timeout_at(until, self.frame()).await,
+            };
+            let (frame, share) = frame.map_err(|_| match self.may_ask {
+                true => Refusal::Idle,
+                false => Refusal::SignInTimeout,
+            })??;
+            let request = match api::admit(&frame, self.ends, &self.caller)? {
+                Incoming::Answered(answer) => {
+                    self.send(answer).await?;
+                    continue;
                 }
-                Ok(api::begin(Rc::clone(&self.context), request))
+                Incoming::Request(request) => request,
+            };
+            if !request.signs_in() {
+                if request.is_for_everybody() {
+                    let answer = api::begin(Rc::clone(&self.context), request).await?;
+                    self.send(answer).await?;
+                    continue;
+                }
+                return if self.may_ask {
+                    Ok(Some((request, share)))
+                } else {
+                    Err(Refusal::NotSignedIn.into())
+                };
+            }
+            let (answer, next) = api::sign_in(&self.context, &mut sign_in, &request).await?;
+            self.send(answer).await?;
+            match next {
+                Next::More => (),
+                Next::Shown(user) => {
+                    let peer = self.ends.peer;
+                    tracing::debug!(%peer, user = &*user, "a Kafka client has signed in");
+                    self.caller = Rc::new(self.caller.signed_in(user));
+                    self.may_ask = true;
+                    return Ok(None);
+                }
+                Next::Over(refusal) => return Err(refusal.into()),
             }
         }
     }
@@ -167,14 +227,18 @@ impl Connection {
         let length = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
         let limits = self.context.limits();
         // No request is shorter than its header.
-        if !(8..=limits.request_bytes_max.max(limits.produce_bytes_max)).contains(&length) {
+        let (small_max, produce_max) = match self.may_ask {
+            true => (limits.request_bytes_max, limits.produce_bytes_max),
+            false => (limits.request_bytes_max.min(STRANGER_BYTES_MAX), 0),
+        };
+        if !(8..=small_max.max(produce_max)).contains(&length) {
             return Err(Refusal::FrameLength);
         }
-        if length > limits.request_bytes_max {
+        if length > small_max {
             let Some(key) = self.input.get(LENGTH_BYTES..LENGTH_BYTES + 2) else {
                 return part(LENGTH_BYTES + 2);
             };
-            if key != PRODUCE || length > limits.produce_bytes_max {
+            if key != PRODUCE || length > produce_max {
                 return Err(Refusal::FrameLength);
             }
         }

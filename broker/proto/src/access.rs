@@ -16,7 +16,7 @@ mod words;
 
 pub use action::{Action, Actions};
 pub use mosquitto::parse_mosquitto;
-pub use own::parse_rules;
+pub use own::{LISTENERS, parse_rules};
 pub use rights::{Admits, Rights};
 pub use rule::{AccessError, Effect, Parsed, Rule};
 pub use rules::{Rules, Wide};

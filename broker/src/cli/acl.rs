@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use tidewire_proto::access::{Action, Admits, Place, Rule, Subject};
+use tidewire_proto::access::{Action, Admits, LISTENERS, Place, Rule, Subject};
 use tidewire_proto::topic::split_share;
 
 use crate::access_file;
@@ -21,10 +21,12 @@ pub(super) enum AclCommand {
 pub(super) struct Check {
     /// Who asks; "-" for a client that does not show who it is.
     user: String,
-    /// publish, retained, subscribe, shared, replay, kafka-read or kafka-write.
+    /// publish, retained, subscribe, shared, replay, kafka-read, kafka-write, kafka-group,
+    /// kafka-transaction or kafka-admin.
     #[arg(value_parser = action)]
     action: Action,
-    /// The topic; for an action that receives, or writes in bulk, a filter.
+    /// The topic; for an action that receives, or writes in bulk, a filter; the name of a consumer
+    /// group, a transactional id or a stream for kafka-group, kafka-transaction and kafka-admin.
     topic: String,
     /// The client id.
     #[arg(long, value_name = "ID", default_value = "")]
@@ -37,7 +39,7 @@ pub(super) struct Check {
     address: IpAddr,
     /// Where it comes in.
     #[arg(long, value_name = "NAME", default_value = "mqtt")]
-    #[arg(value_parser = ["mqtt", "mqtts", "websocket", "wss", "kafka"])]
+    #[arg(value_parser = LISTENERS)]
     listener: String,
 }
 
@@ -79,8 +81,7 @@ pub(super) fn run(command: &AclCommand, config: &Config) -> Result<(String, bool
 }
 
 fn subject(check: &Check) -> Subject {
-    let listeners = ["mqtt", "mqtts", "websocket", "wss", "kafka"];
-    let listener = listeners.into_iter().find(|known| *known == check.listener);
+    let listener = LISTENERS.into_iter().find(|known| *known == check.listener);
     Subject {
         client_id: check.client.as_str().into(),
         user: (check.user != "-").then(|| check.user.as_str().into()),

@@ -155,11 +155,17 @@ fn look_at_reach(config: &Config) -> Vec<String> {
         ("wss", wss.common(), wss.tls.client_auth),
     ];
     let is_open = |address: &SocketAddr| !address.ip().is_loopback();
-    let told = of_mqtt.into_iter().filter_map(|(name, listener, client_auth)| {
+    let of_mqtt = of_mqtt.map(|(name, common, asks)| (name, common.bind, common.anonymous, asks));
+    let of_kafka = [
+        ("kafka", kafka.bind, kafka.anonymous, ClientAuth::None),
+        ("kafkas", kafkas.bind, kafkas.anonymous, kafkas.tls.client_auth),
+    ];
+    let told = of_mqtt.into_iter().chain(of_kafka);
+    let told = told.filter_map(|(name, bind, anonymous, client_auth)| {
         let is_asked = client_auth == ClientAuth::Required;
-        let address = listener.bind.filter(|address| is_open(address) && !is_asked)?;
+        let address = bind.filter(|address| is_open(address) && !is_asked)?;
         let begin = format!("listener.{name}.bind = {address} is open to the network");
-        if listener.takes_anonymous(&config.auth) {
+        if anonymous.lets_in(bind, &config.auth) {
             return Some(format!("{begin}, and no password is asked: keep it behind a firewall"));
         }
         let can_sign_in = config.auth.has_users() || client_auth == ClientAuth::Optional;
@@ -170,14 +176,7 @@ fn look_at_reach(config: &Config) -> Vec<String> {
             )
         })
     });
-    let is_asked = kafkas.tls.client_auth == ClientAuth::Required;
-    let of_kafka = [("kafka", kafka.bind), ("kafkas", kafkas.bind.filter(|_| !is_asked))];
-    let kafka = of_kafka.into_iter().filter_map(|(name, bind)| {
-        let address = bind.filter(is_open)?;
-        let begin = format!("listener.{name}.bind = {address} is open to the network");
-        Some(format!("{begin}, and no password is asked: keep it behind a firewall"))
-    });
-    told.chain(kafka).collect()
+    told.collect()
 }
 
 fn look_at_files(config: &Config) -> Option<String> {

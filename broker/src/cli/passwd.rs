@@ -16,7 +16,8 @@ use crate::users::{self, ITERATIONS};
 pub(super) struct Passwd {
     #[command(subcommand)]
     order: Option<Order>,
-    /// Make a SCRAM-SHA-256 line for this user, for the file that auth.scram_file names.
+    /// Make lines of SCRAM-SHA-256 and SCRAM-SHA-512 for this user, for the file that
+    /// auth.scram_file names.
     #[arg(long, value_name = "USER")]
     scram: Option<String>,
     /// How often the password is hashed: more makes guessing dearer, and signing in as well.
@@ -62,8 +63,8 @@ pub(super) fn run(passwd: &Passwd) -> Result<(String, bool), String> {
     match (&passwd.order, &passwd.scram) {
         (Some(order), _) => carry_out(order),
         (None, Some(user)) => {
-            let line = users::line(user, &read_password()?, passwd.iterations);
-            line.map(|line| (line, true)).map_err(|error| error.to_string())
+            let lines = users::lines(user, &read_password()?, passwd.iterations);
+            lines.map(|lines| (lines, true)).map_err(|error| error.to_string())
         }
         (None, None) => Err("say add, delete, check or --scram USER".into()),
     }

@@ -1,5 +1,6 @@
 //! `[auth]`: who may connect. Never reads a file of users.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use super::text::{file_or_off, file_or_off_out};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
-    /// File with the users of SCRAM-SHA-256, or `off` (`None`): then no client can use it.
+    /// File with the users of SCRAM, or `off` (`None`): then no client can use it.
     #[serde(deserialize_with = "file_or_off", serialize_with = "file_or_off_out")]
     pub scram_file: Option<PathBuf>,
     /// File with users and the hashes of their passwords, or `off` (`None`): then no password is
@@ -66,4 +67,18 @@ pub enum Anonymous {
     Allow,
     /// They may not.
     Refuse,
+}
+
+impl Anonymous {
+    /// Whether they may, at this address.
+    #[must_use]
+    pub fn lets_in(self, bind: Option<SocketAddr>, auth: &AuthConfig) -> bool {
+        match self {
+            Self::Allow => true,
+            Self::Refuse => false,
+            Self::Auto => {
+                bind.is_none_or(|address| address.ip().is_loopback()) && !auth.has_users()
+            }
+        }
+    }
 }

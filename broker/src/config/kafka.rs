@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::auth::Anonymous;
 use super::defaults::{GIB, KIB, MIB};
 use super::place::split_place;
 use super::quantity::{bytes, count, seconds};
-use super::text::{address_or_off, address_or_off_out, place_or_off, topic_or_off_out};
+use super::text::{address_or_off, address_or_off_out, place_or_off, topic_or_off_out, word};
 use super::tls::TlsConfig;
 
 /// `[listener.kafka]`: streams as Kafka topics, for any Kafka client.
@@ -18,6 +19,9 @@ pub struct KafkaListener {
     /// Address and port, or `off` (`None`). The default is for this machine only.
     #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
     pub bind: Option<SocketAddr>,
+    /// Whether clients may come that do not show who they are.
+    #[serde(deserialize_with = "word")]
+    pub anonymous: Anonymous,
     /// Where clients are told to connect to, or `off` (`None`): where they came in.
     #[serde(deserialize_with = "place_or_off", serialize_with = "topic_or_off_out")]
     pub advertised: Option<String>,
@@ -39,6 +43,9 @@ pub struct KafkaListener {
     /// Partitions that fetch sessions remember, all together; beyond, clients go on without one.
     #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
     pub fetch_session_partitions_max: u32,
+    /// The time that a client has to show who it is, where it must, in seconds.
+    #[serde(deserialize_with = "seconds::<_, _, 1, 86_400>")]
+    pub sign_in_timeout_s: u32,
     /// A connection that says nothing is closed after this time, in seconds.
     #[serde(deserialize_with = "seconds::<_, _, 1, 86_400>")]
     pub idle_timeout_s: u32,
@@ -51,6 +58,7 @@ impl Default for KafkaListener {
     fn default() -> Self {
         Self {
             bind: Some((Ipv4Addr::LOCALHOST, 9092).into()),
+            anonymous: Anonymous::Auto,
             advertised: None,
             connections_max: 1000,
             request_bytes_max: 8 * 1024 * 1024,
@@ -58,6 +66,7 @@ impl Default for KafkaListener {
             held_bytes_max: 256 * 1024 * 1024,
             fetch_bytes_max: 16 * 1024 * 1024,
             fetch_session_partitions_max: 100_000,
+            sign_in_timeout_s: 30,
             idle_timeout_s: 600,
             send_timeout_s: 30,
         }
@@ -76,6 +85,7 @@ impl KafkaListener {
             fetch_bytes_max: self.fetch_bytes_max as usize,
             fetch_session_partitions_max: self.fetch_session_partitions_max as usize,
             topic_levels_max: topic_levels_max.into(),
+            sign_in: Duration::from_secs(self.sign_in_timeout_s.into()),
             idle: Duration::from_secs(self.idle_timeout_s.into()),
             send: Duration::from_secs(self.send_timeout_s.into()),
         }
@@ -95,6 +105,9 @@ pub struct KafkasListener {
     /// Address and port, or `off` (`None`).
     #[serde(deserialize_with = "address_or_off", serialize_with = "address_or_off_out")]
     pub bind: Option<SocketAddr>,
+    /// Whether clients may come that do not show who they are.
+    #[serde(deserialize_with = "word")]
+    pub anonymous: Anonymous,
     /// Where clients are told to connect to, or `off` (`None`): where they came in.
     #[serde(deserialize_with = "place_or_off", serialize_with = "topic_or_off_out")]
     pub advertised: Option<String>,

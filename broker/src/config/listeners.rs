@@ -114,14 +114,7 @@ impl MqttListener {
     /// Whether clients are let in that do not show who they are.
     #[must_use]
     pub fn takes_anonymous(&self, auth: &AuthConfig) -> bool {
-        match self.anonymous {
-            Anonymous::Allow => true,
-            Anonymous::Refuse => false,
-            Anonymous::Auto => {
-                let is_local = self.bind.is_none_or(|address| address.ip().is_loopback());
-                is_local && !auth.has_users()
-            }
-        }
+        self.anonymous.lets_in(self.bind, auth)
     }
 
     /// Whose pages may connect by WebSocket, where these origins are named. Where nobody is asked

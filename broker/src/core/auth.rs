@@ -8,12 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use tidewire_proto::mqtt::{
     Auth, Packet, PropertiesBuilder, PropertyId, PropertyValue, ReasonCode, Version,
 };
-use tidewire_proto::scram::{Exchange, METHOD, ScramError, Shown};
+use tidewire_proto::scram::{Exchange, Method, ScramError, Shown};
 
 use crate::core::connect::REFUSAL_BYTES;
 use crate::core::denial::Hearing;
 use crate::core::identify::TOO_OFTEN;
-use crate::core::open::{Claim, ConnId, Identity, Login, Phase, Proof};
+use crate::core::open::{Claim, ConnId, Identity, Login, METHOD, Phase, Proof};
 use crate::core::send::{packet_type, put};
 use crate::core::state::Core;
 use crate::metrics::{CloseReason, Direction, RefuseReason};
@@ -162,13 +162,15 @@ impl Core {
             (Proof::Awaited, Some(data)) => {
                 let Some(nonce) = nonce() else { return Next::Refused };
                 let users = file.users();
-                Exchange::begin(data, &nonce, |user| users.find(user)).map(|(exchange, text)| {
-                    let guesses = self.shared.guesses.lock();
-                    match guesses.standing(by.address, exchange.user(), by.now_ms) {
-                        Standing::Spent => Next::TooOften,
-                        _ => Next::Challenge(Proof::Challenged(Box::new(exchange)), Some(text)),
-                    }
-                })
+                Exchange::begin(data, &nonce, |user| users.find(Method::Sha256, user)).map(
+                    |(exchange, text)| {
+                        let guesses = self.shared.guesses.lock();
+                        match guesses.standing(by.address, exchange.user(), by.now_ms) {
+                            Standing::Spent => Next::TooOften,
+                            _ => Next::Challenge(Proof::Challenged(Box::new(exchange)), Some(text)),
+                        }
+                    },
+                )
             }
             (Proof::Challenged(exchange), Some(data)) => self.finish(*exchange, data, by),
         };
@@ -244,14 +246,14 @@ mod tests {
 
     use super::{Next, Proof, Try};
     use crate::core::alone::Alone;
-    use crate::users::{UsersFile, line};
+    use crate::users::{UsersFile, lines};
 
     /// A core that lets two wrong passwords of a user pass in a minute, and knows ann.
     fn guarded() -> Alone {
         let mut alone = Alone::new(|config| config.auth.wrong_passwords_per_user_max = 2);
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("users");
-        std::fs::write(&path, line("ann", "pencil", 4_096).expect("a line")).expect("written");
+        std::fs::write(&path, lines("ann", "pencil", 4_096).expect("a line")).expect("written");
         let shared = Arc::get_mut(&mut alone.core.shared).expect("no other core");
         shared.users = Some(UsersFile::open(&path).expect("a good file"));
         alone

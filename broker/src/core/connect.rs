@@ -6,14 +6,13 @@ use tidewire_proto::mqtt::{
     self, ConnAck, Connect, Packet, PropertiesBuilder, PropertyId, PropertyValue, ReasonCode,
     Version,
 };
-use tidewire_proto::scram::METHOD;
 use tidewire_proto::{delayed, topic};
 use tokio::sync::oneshot;
 
 use crate::config::MqttConfig;
 use crate::core::denial::{Denial, Hearing, put_with_words};
 use crate::core::inbox::{Event, Release};
-use crate::core::open::{CERTIFICATE, Claim, ConnId, Identity, Phase, Terms, Will};
+use crate::core::open::{CERTIFICATE, Claim, ConnId, Identity, METHOD, Phase, Terms, Will};
 use crate::core::publish::is_ours;
 use crate::core::send::put;
 use crate::core::state::{Core, Deferred};

@@ -11,7 +11,7 @@ use tidewire_proto::mqtt::Version;
 use tidewire_proto::record::Batch;
 use tidewire_proto::replay::Start;
 use tidewire_proto::routing::grant::{Grant, SessionKey, Target};
-use tidewire_proto::scram::Exchange;
+use tidewire_proto::scram::{Exchange, Method};
 use tidewire_proto::session::cursor::{Cursor, Positions};
 use tidewire_proto::session::inbound::Inbound;
 use tidewire_proto::session::outbound_alias::OutboundAliases;
@@ -86,6 +86,8 @@ pub(crate) enum Proof {
     Challenged(Box<Exchange>),
 }
 
+/// The Authentication Method that MQTT clients name.
+pub(crate) const METHOD: &str = Method::Sha256.word();
 /// How a client has shown who it is, if its certificate does.
 pub(crate) const CERTIFICATE: &str = "certificate";
 

@@ -48,7 +48,7 @@ struct Inner {
 }
 
 impl PasswordDesk {
-    /// Reads the file for the first time.
+    /// Reads the file for the first time. Who guesses is counted together with those elsewhere.
     ///
     /// # Errors
     /// When it cannot be read, or a line of it is wrong.

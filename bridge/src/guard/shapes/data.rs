@@ -145,3 +145,7 @@ pub(crate) static API_VERSIONS: Shape = Shape::new(
         field("client_software_version", TEXT).since(3),
     ],
 );
+
+pub(crate) static SASL_HANDSHAKE: Shape = Shape::new(i16::MAX, &[field("mechanism", TEXT)]);
+
+pub(crate) static SASL_AUTHENTICATE: Shape = Shape::new(2, &[field("auth_bytes", BYTES)]);

@@ -11,7 +11,8 @@ use kafka_protocol::messages::{
     HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
     LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, ListTransactionsRequest,
     MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
-    OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest, TxnOffsetCommitRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
+    SyncGroupRequest, TxnOffsetCommitRequest,
 };
 use kafka_protocol::protocol::Decodable;
 
@@ -31,6 +32,8 @@ pub(super) fn decode(key: ApiKey, version: i16, body: Bytes) -> Result<usize, St
         ApiKey::SyncGroup => left::<SyncGroupRequest>(version, body),
         ApiKey::DescribeGroups => left::<DescribeGroupsRequest>(version, body),
         ApiKey::ListGroups => left::<ListGroupsRequest>(version, body),
+        ApiKey::SaslHandshake => left::<SaslHandshakeRequest>(version, body),
+        ApiKey::SaslAuthenticate => left::<SaslAuthenticateRequest>(version, body),
         ApiKey::ApiVersions => left::<ApiVersionsRequest>(version, body),
         ApiKey::CreateTopics => left::<CreateTopicsRequest>(version, body),
         ApiKey::DeleteTopics => left::<DeleteTopicsRequest>(version, body),

@@ -1,6 +1,6 @@
-//! What may be asked for, one by one and as a set. Decides nothing.
+//! What may be asked for, one by one and as a set, of topics and of names. Decides nothing.
 
-/// One thing that a subject asks to do with a topic.
+/// One thing that a subject asks to do with a topic, or with a name at the Kafka port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Publish a message.
@@ -17,11 +17,17 @@ pub enum Action {
     KafkaRead,
     /// Write them through the Kafka port.
     KafkaWrite,
+    /// Be a member of this consumer group, move it, or look at it.
+    KafkaGroup,
+    /// Write with this transactional id.
+    KafkaTransaction,
+    /// Change this stream, or look at how it is made, with Kafka's tools.
+    KafkaAdmin,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Publish,
         Self::Retained,
         Self::Subscribe,
@@ -29,6 +35,9 @@ impl Action {
         Self::Replay,
         Self::KafkaRead,
         Self::KafkaWrite,
+        Self::KafkaGroup,
+        Self::KafkaTransaction,
+        Self::KafkaAdmin,
     ];
 
     /// The word for it.
@@ -42,6 +51,9 @@ impl Action {
             Self::Replay => "replay",
             Self::KafkaRead => "kafka-read",
             Self::KafkaWrite => "kafka-write",
+            Self::KafkaGroup => "kafka-group",
+            Self::KafkaTransaction => "kafka-transaction",
+            Self::KafkaAdmin => "kafka-admin",
         }
     }
 
@@ -54,7 +66,7 @@ impl Action {
 
 /// A set of actions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Actions(u8);
+pub struct Actions(u16);
 
 impl Actions {
     /// No action.
@@ -67,8 +79,13 @@ impl Actions {
     pub const READ: Self = Self::SUBSCRIBE.and(Self::of(&[Action::KafkaRead]));
     /// To publish or write.
     pub const WRITE: Self = Self::PUBLISH.and(Self::of(&[Action::KafkaWrite]));
+    /// Whatever can be done with a topic.
+    pub const TOPICS: Self = Self::READ.and(Self::WRITE);
+    /// Whatever can be done with a name that is no topic.
+    pub const NAMES: Self =
+        Self::of(&[Action::KafkaGroup, Action::KafkaTransaction, Action::KafkaAdmin]);
     /// Whatever there is.
-    pub const ANY: Self = Self::READ.and(Self::WRITE);
+    pub const ANY: Self = Self::TOPICS.and(Self::NAMES);
 
     /// These and no other.
     #[must_use]

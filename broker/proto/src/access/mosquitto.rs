@@ -41,13 +41,13 @@ pub fn parse_mosquitto(text: &str) -> Result<Parsed, AccessError> {
 /// A topic with blanks needs the word: what is none may be one that was meant to deny.
 fn split_access(text: &str) -> Result<(Effect, Actions, &str), String> {
     let Some((word, filter)) = text.split_once(char::is_whitespace) else {
-        return Ok((Effect::Allow, Actions::ANY, text));
+        return Ok((Effect::Allow, Actions::TOPICS, text));
     };
     let (effect, actions) = match word {
         "read" => (Effect::Allow, Actions::READ),
         "write" => (Effect::Allow, Actions::WRITE),
-        "readwrite" => (Effect::Allow, Actions::ANY),
-        "deny" => (Effect::Deny, Actions::ANY),
+        "readwrite" => (Effect::Allow, Actions::TOPICS),
+        "deny" => (Effect::Deny, Actions::TOPICS),
         other => return Err(format!("{other:?} is none of read, write, readwrite, deny")),
     };
     Ok((effect, actions, filter.trim_start()))

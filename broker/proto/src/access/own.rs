@@ -15,7 +15,7 @@ use super::rule::{AccessError, Condition, Effect, Name, Parsed, Rule};
 use super::words::first_word;
 
 /// Listeners that a rule may name.
-const LISTENERS: [&str; 5] = ["mqtt", "mqtts", "websocket", "wss", "kafka"];
+pub const LISTENERS: [&str; 6] = ["mqtt", "mqtts", "websocket", "wss", "kafka", "kafkas"];
 
 /// Reads a file's text.
 ///
@@ -68,8 +68,8 @@ fn parse_line(line: usize, text: &str, parsed: &mut Parsed) -> Result<(), String
                 ));
             }
             None => {
-                let actions = parse_actions(&word)?;
-                let filter = parse_filter(rest.trim())?;
+                let (actions, filter) =
+                    (parse_actions(&word, rest.trim())?, parse_filter(rest.trim())?);
                 let text = text.into();
                 parsed.rules.push(Rule { file: 0, line, text, effect, who, actions, filter });
                 return Ok(());
@@ -110,15 +110,17 @@ fn condition(key: &str, value: &str) -> Result<Condition, String> {
     }
 }
 
-fn parse_actions(words: &str) -> Result<Actions, String> {
+/// `any` is about topics: with names, too, it is for who may do anything, everywhere.
+fn parse_actions(words: &str, filter: &str) -> Result<Actions, String> {
     words.split(',').try_fold(Actions::NONE, |all, word| {
         let actions = Actions::of_word(word).ok_or_else(|| {
             format!(
                 "{word:?} is none of publish, retained, subscribe, shared, replay, kafka-read, \
-                 kafka-write, read, write, any"
+                 kafka-write, kafka-group, kafka-transaction, kafka-admin, read, write, any"
             )
         })?;
-        Ok(all.and(actions))
+        let is_narrow = word == "any" && filter != "#";
+        Ok(all.and(if is_narrow { Actions::TOPICS } else { actions }))
     })
 }
 
@@ -159,6 +161,25 @@ mod tests {
             let error = parse_rules(text).expect_err(text);
             assert_eq!(error.line, line, "{text}: {error}");
             assert!(error.words.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn any_is_about_names_too_where_it_is_about_everything() {
+        use crate::access::{Action, Rules, Subject, Wide};
+        for (text, expected) in [
+            ("allow everyone any #", true),
+            ("allow everyone any reports/#", false),
+            ("allow everyone any,kafka-group reports/#", true),
+            ("allow everyone kafka-group reports", true),
+            ("allow everyone kafka-group reports/+", false),
+            ("allow everyone read,write #", false),
+            ("allow everyone any #\ndeny everyone kafka-group reports", false),
+            ("allow everyone any #\ndeny everyone any reports", true),
+        ] {
+            let rules = Rules::new(vec![parse_rules(text).expect("good rules")], Wide::Refuse);
+            let rights = rules.rights(Subject::default());
+            assert_eq!(rights.may(Action::KafkaGroup, "reports"), expected, "{text}");
         }
     }
 

@@ -83,6 +83,14 @@ impl Rights {
         }
     }
 
+    /// Whether any rule takes this, of whatever topics: `$` topics are among them, which no filter
+    /// that begins with a wildcard speaks of.
+    #[must_use]
+    pub fn has_denial(&self, action: Action) -> bool {
+        let mut about = self.compiled.filters.iter();
+        about.any(|(effect, actions, _)| *effect == Effect::Deny && actions.has(action))
+    }
+
     /// Whose they are.
     #[must_use]
     pub fn subject(&self) -> &Subject {

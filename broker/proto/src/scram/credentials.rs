@@ -6,10 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use thiserror::Error;
 
-use crate::scram::hash::{Hash, hmac, sha256};
-
-/// The Authentication Method that MQTT clients name.
-pub const METHOD: &str = "SCRAM-SHA-256";
+use crate::scram::hash::{Hash, hash, hmac};
+use crate::scram::method::Method;
 
 /// Fewer iterations make guessing too cheap.
 pub const ITERATIONS_MIN: u32 = 4_096;
@@ -19,9 +17,10 @@ pub const ITERATIONS_MAX: u32 = 10_000_000;
 const SALT_BYTES_MIN: usize = 8;
 const SALT_BYTES_MAX: usize = 1_024;
 
-/// Salt, iterations, StoredKey and ServerKey of one user.
+/// Method, salt, iterations, StoredKey and ServerKey of one user.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
+    pub(super) method: Method,
     pub(super) salt: Box<[u8]>,
     pub(super) iterations: u32,
     pub(super) stored_key: Hash,
@@ -32,7 +31,10 @@ pub struct Credentials {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum CredentialsError {
     /// Another form.
-    #[error("not of the form SCRAM-SHA-256$<iterations>:<salt>$<stored key>:<server key>")]
+    #[error(
+        "not of the form SCRAM-SHA-256$<iterations>:<salt>$<stored key>:<server key>, \
+         or the same with SCRAM-SHA-512"
+    )]
     Form,
     /// Too few or too many.
     #[error("iterations must be from {ITERATIONS_MIN} to {ITERATIONS_MAX}")]
@@ -43,15 +45,27 @@ pub enum CredentialsError {
 }
 
 impl Credentials {
-    /// From the password as PBKDF2 left it (with HMAC-SHA-256, this salt and iterations).
+    /// From the password as PBKDF2 left it (with the method's HMAC, this salt and iterations).
     #[must_use]
-    pub fn from_salted_password(password: &[u8; 32], salt: &[u8], iterations: u32) -> Self {
+    pub fn from_salted_password(
+        method: Method,
+        password: &[u8],
+        salt: &[u8],
+        iterations: u32,
+    ) -> Self {
         Self {
+            method,
             salt: salt.into(),
             iterations,
-            stored_key: sha256(&hmac(password, &[b"Client Key"])),
-            server_key: hmac(password, &[b"Server Key"]),
+            stored_key: hash(method, &hmac(method, password, &[b"Client Key"])),
+            server_key: hmac(method, password, &[b"Server Key"]),
         }
+    }
+
+    /// Of which method they are.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        self.method
     }
 
     /// From `SCRAM-SHA-256$<iterations>:<salt>$<stored key>:<server key>`; salt and keys in
@@ -62,11 +76,12 @@ impl Credentials {
     pub fn parse(text: &str) -> Result<Self, CredentialsError> {
         let form = CredentialsError::Form;
         let mut parts = text.split('$');
-        let (Some(METHOD), Some(how), Some(keys), None) =
+        let (Some(method), Some(how), Some(keys), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(form);
         };
+        let method = Method::of_word(method).ok_or(form)?;
         let (iterations, salt) = how.split_once(':').ok_or(form)?;
         let (stored_key, server_key) = keys.split_once(':').ok_or(form)?;
         let iterations: u32 = iterations.parse().map_err(|_| form)?;
@@ -79,18 +94,19 @@ impl Credentials {
         }
         let key = |text: &str| {
             let bytes = STANDARD.decode(text).map_err(|_| form)?;
-            Hash::try_from(bytes).map_err(|_| form)
+            if bytes.len() == method.bytes() { Ok(Hash::from(bytes)) } else { Err(form) }
         };
         let (stored_key, server_key) = (key(stored_key)?, key(server_key)?);
-        Ok(Self { salt: salt.into(), iterations, stored_key, server_key })
+        Ok(Self { method, salt: salt.into(), iterations, stored_key, server_key })
     }
 
     /// Of a user that does not exist: the same each time, and like those of one that does. No
     /// password fits.
-    pub(super) fn mock(secret: &Hash, user: &str, iterations: u32, salt_bytes: usize) -> Self {
-        let of = |name: &[u8]| hmac(secret, &[name, user.as_bytes()]);
-        let salt = of(b"salt").into_iter().cycle().take(salt_bytes).collect();
-        Self { salt, iterations, stored_key: of(b"stored"), server_key: of(b"server") }
+    pub(super) fn mock(secret: &[u8], user: &str, like: &Like) -> Self {
+        let Like { method, iterations, salt_bytes } = *like;
+        let of = |name: &[u8]| hmac(method, secret, &[name, user.as_bytes()]);
+        let salt = of(b"salt").iter().copied().cycle().take(salt_bytes).collect();
+        Self { method, salt, iterations, stored_key: of(b"stored"), server_key: of(b"server") }
     }
 }
 
@@ -98,8 +114,17 @@ impl fmt::Display for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [salt, stored, server] =
             [&*self.salt, &self.stored_key, &self.server_key].map(|part| STANDARD.encode(part));
-        write!(f, "{METHOD}${}:{salt}${stored}:{server}", self.iterations)
+        let method = self.method.word();
+        write!(f, "{method}${}:{salt}${stored}:{server}", self.iterations)
     }
+}
+
+/// What credentials of a user that does not exist are to look like.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Like {
+    pub(super) method: Method,
+    pub(super) iterations: u32,
+    pub(super) salt_bytes: usize,
 }
 
 /// Keys do not belong in logs.
@@ -111,7 +136,7 @@ impl fmt::Debug for Credentials {
 
 #[cfg(test)]
 mod tests {
-    use super::{Credentials, CredentialsError};
+    use super::{Credentials, CredentialsError, Method};
 
     fn text(iterations: &str, salt: &str) -> String {
         let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
@@ -120,8 +145,11 @@ mod tests {
 
     #[test]
     fn credentials_read_back_as_they_were_written() {
-        let made = Credentials::from_salted_password(&[7; 32], b"12345678", 4_096);
-        assert_eq!(Credentials::parse(&made.to_string()), Ok(made));
+        for method in Method::ALL {
+            let made = Credentials::from_salted_password(method, &[7; 32], b"12345678", 4_096);
+            assert!(made.to_string().starts_with(method.word()));
+            assert_eq!(Credentials::parse(&made.to_string()), Ok(made));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use thiserror::Error;
 
 use crate::scram::credentials::Credentials;
-use crate::scram::hash::{Hash, hmac, is_same, sha256};
+use crate::scram::hash::{Hash, hash, hmac, is_same};
 
 /// Longest user name or nonce of a client, in bytes.
 const TEXT_BYTES_MAX: usize = 1_024;
@@ -110,7 +110,11 @@ impl Exchange {
         let text = std::str::from_utf8(client_final).map_err(|_| ScramError::Form)?;
         let (without_proof, proof) = text.rsplit_once(",p=").ok_or(ScramError::Form)?;
         let proof = STANDARD.decode(proof).map_err(|_| ScramError::Form)?;
-        let proof = Hash::try_from(proof).map_err(|_| ScramError::Form)?;
+        let method = self.credentials.method;
+        if proof.len() != method.bytes() {
+            return Err(ScramError::Form);
+        }
+        let proof = Hash::from(proof);
         let mut fields = without_proof.split(',');
         let header = fields.next().and_then(|field| field.strip_prefix("c="));
         let nonce = fields.next().and_then(|field| field.strip_prefix("r="));
@@ -119,13 +123,13 @@ impl Exchange {
             return Err(ScramError::Mismatch);
         }
         let signed = [self.signed.as_bytes(), b",", without_proof.as_bytes()];
-        let signature = hmac(&self.credentials.stored_key, &signed);
+        let signature = hmac(method, &self.credentials.stored_key, &signed);
         let mut client_key = proof;
-        client_key.iter_mut().zip(signature).for_each(|(key, signature)| *key ^= signature);
-        if !is_same(&sha256(&client_key), &self.credentials.stored_key) {
+        client_key.iter_mut().zip(&signature).for_each(|(key, signature)| *key ^= signature);
+        if !is_same(&hash(method, &client_key), &self.credentials.stored_key) {
             return Err(ScramError::Proof);
         }
-        let ours = STANDARD.encode(hmac(&self.credentials.server_key, &signed));
+        let ours = STANDARD.encode(hmac(method, &self.credentials.server_key, &signed));
         Ok(Shown { user: self.user, server_final: format!("v={ours}") })
     }
 }

@@ -1,21 +1,23 @@
-//! The users of a credentials file: one `user:credentials` per line, `#` begins a comment.
+//! The users of a credentials file: `user:credentials`, one per line and at most one for each
+//! method; `#` begins a comment.
 
 use ahash::AHashMap;
 use thiserror::Error;
 
-use crate::scram::credentials::{Credentials, CredentialsError, ITERATIONS_MIN};
-use crate::scram::hash::{Hash, sha256};
+use crate::scram::credentials::{Credentials, CredentialsError, ITERATIONS_MIN, Like};
+use crate::scram::hash::{Hash, hash};
+use crate::scram::method::Method;
 
 const SALT_BYTES: usize = 16;
 
 /// Credentials by user name.
 #[derive(Debug)]
 pub struct Users {
-    known: AHashMap<Box<str>, Credentials>,
+    /// Of each method.
+    known: [AHashMap<Box<str>, Credentials>; 2],
     /// What unknown users' credentials are made of: only who has the file can tell them.
     secret: Hash,
-    iterations: u32,
-    salt_bytes: usize,
+    like: Like,
 }
 
 /// Which line of a file is wrong, and why.
@@ -38,7 +40,7 @@ impl Users {
     /// # Errors
     /// The first line that is wrong: a file that is half understood would lock out the others.
     pub fn parse(text: &str) -> Result<Self, UsersError> {
-        let mut known = AHashMap::new();
+        let mut known = [AHashMap::new(), AHashMap::new()];
         let mut like = None;
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim();
@@ -51,50 +53,67 @@ impl Users {
                 .ok_or(UsersError::Form(number))?;
             let credentials = Credentials::parse(credentials)
                 .map_err(|error| UsersError::Credentials(number, error))?;
-            like.get_or_insert((credentials.iterations, credentials.salt.len()));
-            if known.insert(user.into(), credentials).is_some() {
+            let method = credentials.method;
+            like.get_or_insert(Like {
+                method,
+                iterations: credentials.iterations,
+                salt_bytes: credentials.salt.len(),
+            });
+            if known[method as usize].insert(user.into(), credentials).is_some() {
                 return Err(UsersError::Repeated(number));
             }
         }
-        let (iterations, salt_bytes) = like.unwrap_or((ITERATIONS_MIN, SALT_BYTES));
-        Ok(Self { known, secret: sha256(text.as_bytes()), iterations, salt_bytes })
+        let like = like.unwrap_or(Like {
+            method: Method::Sha256,
+            iterations: ITERATIONS_MIN,
+            salt_bytes: SALT_BYTES,
+        });
+        Ok(Self { known, secret: hash(Method::Sha256, text.as_bytes()), like })
     }
 
     /// The credentials of a user; of one that does not exist, some that no password fits.
     #[must_use]
-    pub fn find(&self, user: &str) -> Credentials {
-        let mock = || Credentials::mock(&self.secret, user, self.iterations, self.salt_bytes);
-        self.known.get(user).cloned().unwrap_or_else(mock)
+    pub fn find(&self, method: Method, user: &str) -> Credentials {
+        let mock = || Credentials::mock(&self.secret, user, &Like { method, ..self.like });
+        self.known[method as usize].get(user).cloned().unwrap_or_else(mock)
     }
 
     /// From now on the credentials of who does not exist are made of this: it outlasts changes of
     /// the file, after which they would be others, and those of who exists the same.
     pub fn keep_secret(&mut self, secret: [u8; 32]) {
-        self.secret = secret;
+        self.secret = secret.into();
     }
 
-    /// How many there are.
+    /// Whether anybody can use this method.
+    #[must_use]
+    pub fn has(&self, method: Method) -> bool {
+        !self.known[method as usize].is_empty()
+    }
+
+    /// How many credentials there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.known.len()
+        self.known.iter().map(|users| users.len()).sum()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.known.is_empty()
+        self.len() == 0
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Users, UsersError};
+    use super::{Method, Users, UsersError};
     use crate::scram::credentials::{Credentials, CredentialsError};
 
     #[test]
     fn a_file_is_understood_whole_or_not_at_all() {
         let line = |user: &str| {
-            format!("{user}:{}", Credentials::from_salted_password(&[1; 32], b"saltsalt", 5_000))
+            let (method, salt) = (Method::Sha256, b"saltsalt");
+            let made = Credentials::from_salted_password(method, &[1; 32], salt, 5_000);
+            format!("{user}:{made}")
         };
         let good = format!("# devices\n\n{}\n  {}\n", line("a"), line("b:c").replace("b:c", "b"));
         let users = Users::parse(&good).expect("a good file");
@@ -110,12 +129,26 @@ mod tests {
     }
 
     #[test]
+    fn a_user_may_be_there_once_for_each_method() {
+        let of = |method| Credentials::from_salted_password(method, &[1; 64], b"saltsalt", 5_000);
+        let [short, long] = Method::ALL.map(of);
+        let users = Users::parse(&format!("a:{short}\na:{long}\nb:{short}")).expect("a good file");
+        assert_eq!(users.find(Method::Sha256, "a"), short);
+        assert_eq!(users.find(Method::Sha512, "a"), long);
+        let mock = users.find(Method::Sha512, "b");
+        assert_eq!((mock.stored_key.len(), mock.method), (64, Method::Sha512));
+        assert!(Users::parse(&format!("b:{short}")).is_ok_and(|users| !users.has(Method::Sha512)));
+    }
+
+    #[test]
     fn who_does_not_exist_looks_like_who_does() {
-        let known = Credentials::from_salted_password(&[1; 32], b"twelve bytes", 5_000);
+        const SHA: Method = Method::Sha256;
+        let known = Credentials::from_salted_password(SHA, &[1; 32], b"twelve bytes", 5_000);
         let users = Users::parse(&format!("known:{known}")).expect("a good file");
-        let (found, first, again) = (users.find("known"), users.find("x"), users.find("x"));
+        let find = |user| users.find(SHA, user);
+        let (found, first, again) = (find("known"), find("x"), find("x"));
         assert_eq!((&found, &first), (&known, &again), "the same at every try");
         assert_eq!((first.iterations, first.salt.len()), (5_000, 12));
-        assert_ne!(first.salt, users.find("y").salt);
+        assert_ne!(first.salt, find("y").salt);
     }
 }
