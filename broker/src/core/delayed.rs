@@ -59,7 +59,7 @@ impl Core {
             return Err(ReasonCode::QUOTA_EXCEEDED);
         }
         let key = DelayedKey {
-            due_ms: self.shared.clock.now_ms().saturating_add(i64::from(seconds) * 1000),
+            due_ms: self.shared.clock.in_s(seconds),
             started_ms: self.shared.started_ms,
             serial: self.shared.next_serial(),
         };

@@ -165,6 +165,11 @@ impl Clock {
         self.began_ms.load(Ordering::Relaxed).saturating_add(self.elapsed_ms())
     }
 
+    /// In so many seconds, never early: of this millisecond a part is gone already.
+    pub(crate) fn in_s(&self, seconds: u32) -> i64 {
+        self.now_ms().saturating_add(1 + i64::from(seconds) * 1000)
+    }
+
     /// When that is, in milliseconds since the start.
     pub(crate) fn since_start(&self, at_ms: i64) -> i64 {
         at_ms.saturating_sub(self.began_ms.load(Ordering::Relaxed))
@@ -182,4 +187,23 @@ impl Clock {
 pub(crate) fn wall_clock_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::Clock;
+
+    #[test]
+    fn what_is_due_in_a_second_is_not_due_earlier_whichever_part_of_a_millisecond_is_gone() {
+        let clock = Clock::new();
+        for _ in 0..10_000 {
+            let asked = Instant::now();
+            let due_ms = u64::try_from(clock.since_start(clock.in_s(1))).expect("after the start");
+            assert!(
+                clock.started + Duration::from_millis(due_ms) >= asked + Duration::from_secs(1)
+            );
+        }
+    }
 }

@@ -102,7 +102,7 @@ impl Core {
             self.publish_will(&will.message, &open.client_id, will.user.clone());
             return;
         }
-        let due_ms = self.shared.clock.now_ms() + i64::from(wait_s) * 1000;
+        let due_ms = self.shared.clock.in_s(wait_s);
         let state = WillState::Waiting { due_ms, by_broker: false };
         self.put_will_row(&open.client_id, &will.row(state));
         self.wait_until_due(Due::Will(Arc::clone(&open.client_id), due_ms));
