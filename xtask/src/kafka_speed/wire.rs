@@ -24,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes that are asked for of a partition at once, as Kafka's own clients do.
 const PARTITION_BYTES: i32 = 1 << 20;
 const ANSWER_BYTES: i32 = 50 << 20;
+/// Errors of a server that is not done with making a topic.
+const UNKNOWN_TOPIC: i16 = 3;
+const NOT_LEADER: i16 = 6;
+const TOPIC_MADE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Reads one frame behind its length into the front of `frame`; answers how long it is.
 pub(super) fn read_frame(socket: &mut impl Read, frame: &mut Vec<u8>) -> io::Result<usize> {
@@ -160,13 +164,27 @@ impl Client {
         self.ask(FETCH, 11, &body.bytes)
     }
 
-    /// Has one batch written as it is, to one partition.
+    /// Has one batch written as it is, to one partition. A server that has only just made the
+    /// topic is asked again.
     pub(super) fn produce(
         &mut self,
         topic: &str,
         partition: i32,
         batch: &[u8],
     ) -> Result<(), String> {
+        let asked = Instant::now();
+        loop {
+            match self.produce_once(topic, partition, batch)? {
+                0 => return Ok(()),
+                UNKNOWN_TOPIC | NOT_LEADER if asked.elapsed() < TOPIC_MADE_WITHIN => {
+                    thread::sleep(Duration::from_millis(100));
+                }
+                code => return Err(format!("Produce was answered with error {code}")),
+            }
+        }
+    }
+
+    fn produce_once(&mut self, topic: &str, partition: i32, batch: &[u8]) -> Result<i16, String> {
         let mut body = Request::default();
         body.i16(-1);
         body.i16(1);
@@ -184,10 +202,7 @@ impl Client {
             fields.skip(8)?;
             fields.i16()
         };
-        match read(&mut fields) {
-            Some(0) => Ok(()),
-            other => Err(format!("Produce: {other:?}")),
-        }
+        read(&mut fields).ok_or_else(|| "an answer to Produce that ends early".to_owned())
     }
 }
 
