@@ -148,6 +148,8 @@ fn lean(address: SocketAddr, topic: &Topic, connections: usize) -> Result<(), St
 fn kcat(address: SocketAddr, topic: &Topic) -> Result<(), String> {
     let mut kcat = pinned("kcat");
     kcat.args(["-C", "-q", "-e", "-o", "beginning", "-t", TOPIC, "-b", &address.to_string()]);
+    // A connection that is lost is made anew: without this it would end there, with what it has.
+    kcat.arg("-E");
     // As many as there are, whatever they say, one byte for each.
     kcat.args(["-f", "."]);
     let output = kcat.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;

@@ -26,8 +26,11 @@ const PARTITION_BYTES: i32 = 1 << 20;
 const ANSWER_BYTES: i32 = 50 << 20;
 /// Errors of a server that is not done with making a topic.
 const UNKNOWN_TOPIC: i16 = 3;
+const NO_LEADER: i16 = 5;
 const NOT_LEADER: i16 = 6;
 const TOPIC_MADE_WITHIN: Duration = Duration::from_secs(30);
+/// How long it is left alone before it is asked again.
+const MADE_MEANWHILE: Duration = Duration::from_millis(100);
 
 /// Reads one frame behind its length into the front of `frame`; answers how long it is.
 pub(super) fn read_frame(socket: &mut impl Read, frame: &mut Vec<u8>) -> io::Result<usize> {
@@ -117,19 +120,14 @@ impl Client {
         body.i32(1);
         body.i32(partition);
         body.i64(time);
-        let answer = self.ask(LIST_OFFSETS, 1, &body.bytes)?;
-        let mut fields = Fields::new(answer);
-        let read = |fields: &mut Fields<'_>| {
-            fields.skip(8)?;
-            fields.text()?;
-            fields.skip(8)?;
-            let error = fields.i16()?;
-            fields.skip(8)?;
-            Some((error, fields.i64()?))
-        };
-        match read(&mut fields) {
-            Some((0, offset)) => Ok(offset),
-            other => Err(format!("ListOffsets: {other:?}")),
+        let asked = Instant::now();
+        loop {
+            let mut fields = Fields::new(self.ask(LIST_OFFSETS, 1, &body.bytes)?);
+            match offset_in(&mut fields).ok_or("an answer to ListOffsets that ends early")? {
+                (0, offset) => return Ok(offset),
+                (code, _) if may_be_in_making(code, asked) => thread::sleep(MADE_MEANWHILE),
+                (code, _) => return Err(format!("ListOffsets was answered with error {code}")),
+            }
         }
     }
 
@@ -176,9 +174,7 @@ impl Client {
         loop {
             match self.produce_once(topic, partition, batch)? {
                 0 => return Ok(()),
-                UNKNOWN_TOPIC | NOT_LEADER if asked.elapsed() < TOPIC_MADE_WITHIN => {
-                    thread::sleep(Duration::from_millis(100));
-                }
+                code if may_be_in_making(code, asked) => thread::sleep(MADE_MEANWHILE),
                 code => return Err(format!("Produce was answered with error {code}")),
             }
         }
@@ -204,6 +200,22 @@ impl Client {
         };
         read(&mut fields).ok_or_else(|| "an answer to Produce that ends early".to_owned())
     }
+}
+
+/// Whether such an answer is no answer yet.
+fn may_be_in_making(code: i16, asked: Instant) -> bool {
+    let is_passing = matches!(code, UNKNOWN_TOPIC | NO_LEADER | NOT_LEADER);
+    is_passing && asked.elapsed() < TOPIC_MADE_WITHIN
+}
+
+/// The partition's error, and the offset.
+fn offset_in(fields: &mut Fields<'_>) -> Option<(i16, i64)> {
+    fields.skip(8)?;
+    fields.text()?;
+    fields.skip(8)?;
+    let error = fields.i16()?;
+    fields.skip(8)?;
+    Some((error, fields.i64()?))
 }
 
 /// The topic's error, and how many partitions it has.

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use tidewire_proto::id::PartitionId;
+use tidewire_proto::record::Batch;
 
 use super::harness::{append, options, rows, texts};
 use crate::{
-    Commit, Compression, OnLimit, OpenError, ReadError, RealDisk, Retention, Slice, Store,
-    StoreOptions, StreamConfig,
+    Commit, Compression, Durability, OnLimit, OpenError, ReadError, RealDisk, Retention, Slice,
+    Store, StoreOptions, StreamConfig,
 };
 
 fn threaded() -> StoreOptions {
@@ -138,6 +139,90 @@ fn readers_and_writers_go_on_while_segments_are_sealed_and_deleted() {
     store.retain(0);
     let (start, end) = store.bounds(id).expect("there");
     assert!(start > 0 && end == 3_000, "{start}..{end}");
+}
+
+/// Reads on and on from anywhere to the end, in pieces of any size; how often it came to the end.
+fn read_about(store: &Store, mut seed: u64, is_over: &AtomicBool) -> u64 {
+    let mut random = |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    let id = PartitionId(0);
+    let mut ends = 0;
+    loop {
+        let is_last = is_over.load(Ordering::Acquire);
+        let (start, end) = store.bounds(id).expect("there");
+        let mut from = if is_last { start } else { start + random(end - start + 1) };
+        while from < end {
+            let bytes_max = usize::try_from(random(20_000)).expect("small");
+            let read = match random(3) {
+                0 => store.read(id, from, bytes_max),
+                _ => store.read_packed(id, from, bytes_max).map(opened),
+            };
+            match read {
+                Err(ReadError::OutOfRange { start, .. }) if start > from => from = start,
+                slice => {
+                    let slice = slice.expect("readable");
+                    assert!(slice.end >= end, "it ended at {end} before, now at {}", slice.end);
+                    let next = checked(&slice, from);
+                    assert!(next > from && !slice.batches.is_empty(), "nothing at {from}");
+                    from = next;
+                }
+            }
+        }
+        ends += 1;
+        if is_last {
+            return ends;
+        }
+    }
+}
+
+/// As a client opens it.
+fn opened(mut slice: Slice) -> Slice {
+    for stored in &mut slice.batches {
+        let bytes = stored.batch.bytes().clone();
+        let parsed = Batch::parse(bytes).and_then(Batch::open);
+        stored.batch = parsed.expect("a batch");
+    }
+    slice
+}
+
+#[test]
+fn whoever_reads_packed_gets_to_the_end_whatever_becomes_of_the_segments() {
+    let codecs = [Compression::Lz4, Compression::Zstd, Compression::None, Compression::Lz4];
+    for (n, compression) in codecs.into_iter().enumerate() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(folder.path()).expect("opens");
+        let (bytes, on_limit) = ((n == 3).then_some(60_000), OnLimit::DeleteOldest);
+        let retention = Retention { bytes, on_limit, ..Retention::default() };
+        let durability = Durability::Os;
+        let config = StreamConfig { compression, retention, durability, ..Default::default() };
+        store.set_stream_config("mqtt", config).expect("set");
+        let is_over = AtomicBool::new(false);
+        let (store, is_over) = (&store, &is_over);
+        thread::scope(|scope| {
+            let readers: Vec<_> = (1..4)
+                .map(|seed| scope.spawn(move || read_about(store, seed * 0x9e37_79b9, is_over)))
+                .collect();
+            for n in 0..2_000_u64 {
+                let text = "x".repeat(usize::try_from(n * 7_919 % 700).expect("small"));
+                let appends = vec![append(0, &format!("{n} {text}"))];
+                store.commit(Commit { appends, changes: vec![] }).expect("committed");
+                if n % 50 == 0 {
+                    store.retain(0);
+                }
+            }
+            is_over.store(true, Ordering::Release);
+            for reader in readers {
+                assert!(reader.join().expect("a reader") > 0);
+            }
+        });
+        let (start, end) = store.bounds(PartitionId(0)).expect("there");
+        assert_eq!((start > 0, end), (bytes.is_some(), 2_000), "{start}");
+        assert_eq!(store.quarantined().0, 0);
+    }
 }
 
 /// Every record says its own offset; returns where to read on.
