@@ -2,6 +2,7 @@
 //! version of its form, so that a later build can read what an earlier one wrote.
 
 pub mod ban;
+pub mod bridge;
 pub mod cursor;
 pub mod delayed;
 mod field;

@@ -36,11 +36,13 @@ pub enum Table {
     Producers = 14,
     /// How far the transactions of Kafka producers are, by transactional id.
     Transactions = 15,
+    /// How far bridges are.
+    Bridges = 16,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Meta,
         Self::Streams,
         Self::Sessions,
@@ -57,6 +59,7 @@ impl Table {
         Self::Bans,
         Self::Producers,
         Self::Transactions,
+        Self::Bridges,
     ];
 
     /// Its number on disk.
@@ -88,6 +91,7 @@ impl Table {
             Self::Bans => "bans",
             Self::Producers => "producers",
             Self::Transactions => "transactions",
+            Self::Bridges => "bridges",
         }
     }
 }
@@ -102,6 +106,6 @@ mod tests {
             assert_eq!(usize::from(table.id()), number);
             assert_eq!(Table::from_id(table.id()), Some(table));
         }
-        assert_eq!(Table::from_id(16), None);
+        assert_eq!(Table::from_id(17), None);
     }
 }
