@@ -6,6 +6,7 @@ pub mod alias;
 pub mod cursor;
 pub mod inbound;
 pub mod outbound_alias;
+pub mod outbox;
 pub mod receipts;
 pub mod subscription;
 pub mod window;

@@ -169,6 +169,21 @@ impl Window {
         self.end_if(id, |e| e.step == Step::Released)
     }
 
+    /// The other side has forgotten the exchange: it begins anew, under the same id.
+    pub fn begin_again(&mut self, id: PacketId) {
+        let index = self.index(id);
+        if let Some(Some(exchange)) = self.slots.get_mut(index) {
+            exchange.step = Step::Published;
+        }
+    }
+
+    /// The number of the exchange with this packet id, if it is not over.
+    #[must_use]
+    pub fn number_of(&self, id: PacketId) -> Option<u64> {
+        let index = self.index(id);
+        self.slots.get(index).copied().flatten().map(|_| self.first + index as u64)
+    }
+
     /// Gives up an exchange whose message can no longer be had.
     pub fn give_up(&mut self, id: PacketId) {
         self.end_if(id, |_| true);
