@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::fuzz::resident_bytes;
+use crate::fuzz::{forget_peak, peak_bytes, resident_bytes};
 use crate::places;
 use crate::program::Program;
 
@@ -118,6 +118,28 @@ impl Broker {
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         resident_bytes(self.program.id()).expect("the broker runs")
+    }
+
+    /// The most that it held since `forget_memory_peak`.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn memory_peak_bytes(&self) -> u64 {
+        peak_bytes(self.program.id()).expect("the broker runs")
+    }
+
+    /// From now on the peak is that from now on.
+    pub fn forget_memory_peak(&self) {
+        forget_peak(self.program.id());
+    }
+
+    /// From now on it may have so many files open more than it has, sockets among them.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn limit_files(&self, more: u64) {
+        self.program.limit_files(more);
     }
 
     /// Its process.

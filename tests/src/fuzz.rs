@@ -16,7 +16,7 @@ use std::env;
 use std::time::{Duration, Instant};
 
 pub use corpus::Corpus;
-pub use memory::resident_bytes;
+pub use memory::{forget_peak, peak_bytes, resident_bytes};
 pub use outcome::Outcome;
 
 use crate::random::Random;

@@ -139,6 +139,21 @@ impl Program {
             .expect("our child");
     }
 
+    /// From now on it may have so many files open more than it has.
+    ///
+    /// # Panics
+    /// When the child cannot be reached.
+    pub fn limit_files(&self, more: u64) {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        let open = std::fs::read_dir(folder).expect("our child").count() as u64;
+        let id = rustix::process::Pid::from_child(&self.child);
+        let resource = rustix::process::Resource::Nofile;
+        // The hard limit is ours, which it has from us: only the soft one changes.
+        let maximum = rustix::process::getrlimit(resource).maximum;
+        let most = rustix::process::Rlimit { current: Some(open + more), maximum };
+        rustix::process::prlimit(Some(id), resource, most).expect("our child");
+    }
+
     /// SIGTERM: asks it to end.
     ///
     /// # Panics

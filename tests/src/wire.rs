@@ -47,6 +47,12 @@ impl Wire {
         Self { stream, version, aside: VecDeque::new() }
     }
 
+    /// On a socket that is open already.
+    #[must_use]
+    pub const fn on(stream: TcpStream, version: Version) -> Self {
+        Self { stream, version, aside: VecDeque::new() }
+    }
+
     /// Connects a client that leaves nothing behind.
     ///
     /// # Panics

@@ -35,6 +35,8 @@ The commands of this workspace:
   cargo xtask kill --kafka [N]
                            the same 50 times (or N) under consumer groups of Kafka clients
   cargo xtask scale        many idle connections, offline sessions and retained messages
+  cargo xtask siege        attacks of every kind in full number, 100,000 wrong passwords among them,
+                           and how long others wait meanwhile
   cargo xtask compare [WORKLOAD...] [--rounds N]
                            the same load on this broker, Mosquitto and rumqttd by turns
   cargo xtask kafka-speed [throughput|server-cpu|latency] [--rounds N] [--messages N]
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         ["conformance"] => ended(conformance::write(&Places::find())),
         ["kill", words @ ..] => ended(trials::kill(&Places::find(), words)),
         ["scale"] => ended(trials::scale(&Places::find())),
+        ["siege"] => ended(trials::siege(&Places::find())),
         ["compare", words @ ..] => ended(compare::all(&Places::find(), words)),
         ["kafka-speed", words @ ..] => ended(kafka_speed::all(&Places::find(), words)),
         ["fuzz", words @ ..] => ended(fuzz::all(&Places::find(), words)),

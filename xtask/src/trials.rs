@@ -26,6 +26,11 @@ pub(crate) fn scale(places: &Places) -> Result<(), String> {
     trial(places, "tls_reload", ("TIDEWIRE_SCALE", "full"))
 }
 
+/// Attacks of every kind, with somebody beside them who has nothing to do with it.
+pub(crate) fn siege(places: &Places) -> Result<(), String> {
+    trial(places, "siege", ("TIDEWIRE_SIEGE", "full"))
+}
+
 fn trial(places: &Places, test: &str, (name, value): (&str, &str)) -> Result<(), String> {
     announce("build the broker as it is released");
     let mut build = Command::new(places.cargo());
