@@ -21,6 +21,8 @@ pub struct BannerFacts {
     pub durability: Durability,
     /// What listens where.
     pub listeners: Vec<BoundListener>,
+    /// The socket file, if there is one.
+    pub unix: Option<PathBuf>,
     /// Whether stdout is a terminal that likes colours.
     pub colours: bool,
 }
@@ -32,8 +34,32 @@ pub struct BoundListener {
     pub protocol: Protocol,
     /// The address that the system gave us.
     pub address: SocketAddr,
-    /// Whether only clients with a certificate come in.
-    pub asks_certificate: bool,
+    /// Who is let in.
+    pub who: Who,
+    /// Whether a proxy stands before it: then its address does not say who can come.
+    pub behind_proxy: bool,
+}
+
+/// Who is let in somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Clients that show nothing of themselves, too.
+    Anybody,
+    /// Clients that sign in.
+    SignedIn,
+    /// Clients with a certificate.
+    Certified,
+}
+
+impl Who {
+    /// Whom a listener lets in that asks all for a certificate, or takes anonymous clients.
+    pub(crate) const fn of(asks_certificate: bool, takes_anonymous: bool) -> Self {
+        match (asks_certificate, takes_anonymous) {
+            (true, _) => Self::Certified,
+            (false, true) => Self::Anybody,
+            (false, false) => Self::SignedIn,
+        }
+    }
 }
 
 /// What a port speaks.
@@ -120,12 +146,14 @@ pub fn render(facts: &BannerFacts) -> String {
     let mut text = format!("\n {} {}\n\n", ink.bold("tidewire"), facts.version);
     for listener in &facts.listeners {
         let name = listener.protocol.name();
-        let notes = format!(
-            "{}; {}",
-            listener.protocol.speaks(),
-            reach(listener.address.ip(), listener.asks_certificate)
-        );
-        row(&mut text, &ink, (name, &format!("{name}://{}", listener.address)), &notes);
+        let BoundListener { address, who, behind_proxy, .. } = *listener;
+        let reach = reach(address.ip(), who, behind_proxy);
+        let notes = format!("{}; {reach}", listener.protocol.speaks());
+        row(&mut text, &ink, (name, &format!("{name}://{address}")), &notes);
+    }
+    if let Some(path) = &facts.unix {
+        let path = path.display().to_string();
+        row(&mut text, &ink, ("unix", &path), "the same by a socket file; this machine only");
     }
     let age = if facts.data_is_new { "new" } else { "continued" };
     let data = format!("{} ({age})", facts.data.display());
@@ -139,12 +167,16 @@ pub fn render(facts: &BannerFacts) -> String {
 
 /// Who can come in at an address.
 #[must_use]
-pub fn reach(address: IpAddr, asks_certificate: bool) -> &'static str {
-    match (address.is_loopback(), asks_certificate) {
-        (true, false) => "this machine only",
-        (true, true) => "this machine only, with a certificate",
-        (false, false) => "open to the network, no password asked",
-        (false, true) => "open to clients with a certificate",
+pub fn reach(address: IpAddr, who: Who, behind_proxy: bool) -> &'static str {
+    match (behind_proxy, address.is_loopback(), who) {
+        (false, true, Who::Anybody | Who::SignedIn) => "this machine only",
+        (false, true, Who::Certified) => "this machine only, with a certificate",
+        (false, false, Who::Anybody) => "open to the network, no password asked",
+        (false, false, Who::SignedIn) => "open to the network, for clients that sign in",
+        (false, false, Who::Certified) => "open to clients with a certificate",
+        (true, _, Who::Anybody) => "behind a proxy, no password asked",
+        (true, _, Who::SignedIn) => "behind a proxy, for clients that sign in",
+        (true, _, Who::Certified) => "behind a proxy, for clients with a certificate",
     }
 }
 
@@ -210,13 +242,14 @@ impl Ink {
 
 #[cfg(test)]
 mod tests {
-    use super::{BannerFacts, BoundListener, Durability, Protocol, render};
+    use super::{BannerFacts, BoundListener, Durability, Protocol, Who, render};
 
     fn facts(address: &str) -> BannerFacts {
         let listener = BoundListener {
             protocol: Protocol::Mqtt,
             address: address.parse().unwrap(),
-            asks_certificate: false,
+            who: Who::Anybody,
+            behind_proxy: false,
         };
         BannerFacts {
             version: "0.1.0",
@@ -225,6 +258,7 @@ mod tests {
             data_is_new: true,
             durability: Durability::Disk,
             listeners: vec![listener],
+            unix: None,
             colours: false,
         }
     }

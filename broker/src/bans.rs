@@ -11,7 +11,8 @@ use tidewire_store::rows::ban::BanRow;
 use tidewire_store::{Commit, CommitError, Outcome, ReadError, Reply, Store, Table, TableChange};
 use tokio::sync::oneshot;
 
-use crate::ban::{AddressRange, Ban, BanTarget};
+use crate::address_range::AddressRange;
+use crate::ban::{Ban, BanTarget};
 use crate::link::Peer;
 
 /// What became of an order.
@@ -99,7 +100,7 @@ impl Bans {
 
     /// Whether this client may not connect.
     pub(crate) fn forbid(&self, client_id: &str, peer: Peer, now_ms: i64) -> bool {
-        let Peer::Net(address) = peer else { return false };
+        let Some(address) = peer.ip() else { return false };
         if !self.some.load(Ordering::Acquire) {
             return false;
         }
@@ -107,10 +108,7 @@ impl Bans {
             |entry: &Entry| entry.in_force.as_ref().is_some_and(|row| is_in_force(row, now_ms));
         let listed = self.listed.read();
         listed.clients.get(client_id).is_some_and(forbids)
-            || listed
-                .ranges
-                .iter()
-                .any(|(range, entry)| forbids(entry) && range.contains(address.ip()))
+            || listed.ranges.iter().any(|(range, entry)| forbids(entry) && range.contains(address))
     }
 
     /// All of them, those that are over left out.

@@ -12,6 +12,7 @@ mod layers;
 mod listeners;
 mod place;
 mod problem;
+mod proxy;
 mod quantity;
 mod rate;
 mod rules;
@@ -20,6 +21,7 @@ mod text;
 mod tls;
 mod topics;
 mod transactions;
+mod unix;
 
 use std::path::PathBuf;
 
@@ -33,6 +35,7 @@ pub use kafka::{KafkaListener, KafkasListener};
 pub use layers::{Flag, Sources};
 pub use listeners::{ListenerConfig, MqttListener, MqttsListener, WebSocketListener, WssListener};
 pub use problem::ConfigErrors;
+pub use proxy::ProxyProtocol;
 pub use rate::{AtRateLimit, RateConfig};
 pub use sections::{
     AtHoldLimit, Compression, DataConfig, Durability, LogConfig, LogFormat, MqttConfig,
@@ -41,6 +44,7 @@ pub use sections::{
 pub use tls::{ClientAuth, TlsConfig, TlsIdentity, TlsPair, TlsVersion};
 pub use topics::{AutoRetained, AutoSubscribeConfig, RewriteConfig, RewriteOn, TopicsConfig};
 pub use transactions::TransactionsConfig;
+pub use unix::UnixListener;
 
 use document::Aim;
 use layers::Layers;

@@ -1,7 +1,7 @@
 //! The threads that do TLS handshakes, so that no core has to: a client that is known to be one
 //! goes on to a core. Reads nothing of what clients say.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, TcpStream as StdTcpStream};
 use std::num::NonZeroUsize;
@@ -18,12 +18,11 @@ use tokio::task::LocalSet;
 
 use crate::core::shared::Shared;
 use crate::metrics::TlsResult;
+use crate::teller::Teller;
 use crate::tls::{Failure, Shaken, Slot, shake};
 
 /// Sockets that may wait for one thread to look at them; who comes beyond is closed.
 const WAITING_MAX: usize = 16_384;
-/// Refused handshakes that are told of in one second, by one thread; the rest is counted.
-const TOLD_PER_S_MAX: u32 = 20;
 
 /// A socket whose handshake is to be done.
 pub(crate) struct Arrival {
@@ -121,7 +120,7 @@ async fn until(stop: Arc<Stop>, running: impl Future<Output = ()>) {
 }
 
 async fn run(shared: Arc<Shared>, mut arrivals: Receiver<Box<Arrival>>) {
-    let teller = Rc::new(Teller::default());
+    let teller = Rc::new(RefCell::new(Teller::default()));
     while let Some(arrival) = arrivals.recv().await {
         let Some(place) = Turnstile::enter(&arrival.tls) else {
             shared.metrics.tls_handshakes.add(TlsResult::Limit, 1);
@@ -135,7 +134,7 @@ async fn run(shared: Arc<Shared>, mut arrivals: Receiver<Box<Arrival>>) {
     }
 }
 
-async fn greet(shared: &Shared, teller: &Teller, arrival: Arrival) {
+async fn greet(shared: &Shared, teller: &RefCell<Teller>, arrival: Arrival) {
     let Arrival { stream, peer, tls, next } = arrival;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     match shake(stream, peer, &tls.slot).await {
@@ -146,7 +145,7 @@ async fn greet(shared: &Shared, teller: &Teller, arrival: Arrival) {
         Err(failure) => {
             shared.metrics.tls_handshakes.add(failure.result, 1);
             let now_s = shared.clock.elapsed_ms() / 1_000;
-            teller.tell(peer, tls.slot.listener().word(), &failure, now_s);
+            tell(teller, peer, tls.slot.listener().word(), &failure, now_s);
         }
     }
 }
@@ -169,30 +168,12 @@ impl Drop for Turnstile {
     }
 }
 
-/// Tells why handshakes failed, and not more often than anybody would read.
-#[derive(Default)]
-struct Teller {
-    second: Cell<i64>,
-    told: Cell<u32>,
-    untold: Cell<u32>,
-}
-
-impl Teller {
-    fn tell(&self, peer: SocketAddr, listener: &str, failure: &Failure, now_s: i64) {
-        let Some(words) = &failure.words else {
-            return tracing::debug!(%peer, listener, "a client went away in the TLS handshake");
-        };
-        if self.second.replace(now_s) != now_s {
-            self.told.set(0);
-            let untold = self.untold.take();
-            if untold > 0 {
-                tracing::warn!(untold, "more TLS handshakes were refused");
-            }
-        }
-        if self.told.get() >= TOLD_PER_S_MAX {
-            return self.untold.set(self.untold.get().saturating_add(1));
-        }
-        self.told.set(self.told.get() + 1);
+/// Tells why a handshake failed.
+fn tell(teller: &RefCell<Teller>, peer: SocketAddr, listener: &str, failure: &Failure, now_s: i64) {
+    let Some(words) = &failure.words else {
+        return tracing::debug!(%peer, listener, "a client went away in the TLS handshake");
+    };
+    if teller.borrow_mut().may_tell(now_s, "TLS handshakes") {
         tracing::warn!(%peer, listener, "TLS handshake refused: {words}");
     }
 }

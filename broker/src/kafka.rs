@@ -9,7 +9,7 @@ use tidewire_bridge::{
 };
 use tidewire_proto::record::Batch;
 
-use crate::banner::{BoundListener, Protocol};
+use crate::banner::{BoundListener, Protocol, Who};
 use crate::config::Config;
 use crate::core::shared::Shared;
 use crate::error::StartError;
@@ -56,12 +56,16 @@ impl KafkaPorts {
     }
 
     /// What is bound, as the system gave it.
-    pub(crate) fn listeners(&self) -> Vec<BoundListener> {
+    pub(crate) fn listeners(&self, config: &Config) -> Vec<BoundListener> {
         let asks = self.slot.as_ref().is_some_and(|slot| slot.asks_everybody());
         let listener = |(protocol, port): &(Protocol, BoundPort)| BoundListener {
             protocol: *protocol,
             address: port.address(),
-            asks_certificate: asks && *protocol == Protocol::Kafkas,
+            who: Who::of(
+                asks && *protocol == Protocol::Kafkas,
+                door(*protocol, config).takes_anonymous,
+            ),
+            behind_proxy: false,
         };
         self.bound.iter().map(listener).collect()
     }

@@ -3,6 +3,8 @@
 //! [`Broker`] is the whole of it for a program that wants one inside: see its example.
 
 mod access_file;
+mod accounts;
+mod address_range;
 mod ban;
 pub mod banner;
 mod bans;
@@ -29,6 +31,7 @@ mod network;
 mod pace;
 mod passwords;
 mod ports;
+mod proxied;
 mod read_once;
 mod registry;
 mod restart;
@@ -38,18 +41,21 @@ mod server;
 mod shares;
 mod store_options;
 pub mod telemetry;
+mod teller;
 #[cfg(test)]
 mod tight_disk;
 mod tls;
 mod topic_rules;
 mod trust_watch;
+mod unix_socket;
 mod upkeep;
 mod users;
 mod web_link;
 mod wire;
 
 pub use access_file::AccessFileError;
-pub use ban::{AddressRange, AddressRangeError, Ban, BanTarget};
+pub use address_range::{AddressRange, AddressRangeError};
+pub use ban::{Ban, BanTarget};
 pub use broker::{Broker, Builder, Message, Received, Subscribe, Subscription, SubscriptionEnd};
 pub use error::{AdminError, PublishError, StartError, StopError, SubscribeError};
 pub use passwords::{BookError, PasswordFileError};

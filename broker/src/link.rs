@@ -1,9 +1,9 @@
-//! The ends that bytes of a client come through: a socket of the network, or a pair of sockets
-//! inside this process. Never knows what the bytes mean.
+//! The ends that bytes of a client come through: a socket of the network or of this machine, or a
+//! pair of sockets inside this process. Never knows what the bytes mean.
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,15 +26,19 @@ pub(crate) const IN_PROCESS: &str = "$in-process/";
 pub(crate) enum Peer {
     /// Somebody on the network.
     Net(SocketAddr),
+    /// A program on this machine that came by the socket file, and its user if that is known.
+    Local(Option<u32>),
     /// A part of the program that the broker lives in.
     InProcess,
 }
 
 impl Peer {
-    /// Its address, if it has one.
+    /// Where it is, for whatever looks at addresses; who came by the socket file is on this
+    /// machine.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Net(address) => Some(address.ip()),
+            Self::Local(_) => Some(Ipv4Addr::LOCALHOST.into()),
             Self::InProcess => None,
         }
     }
@@ -44,6 +48,8 @@ impl fmt::Display for Peer {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Net(address) => address.fmt(out),
+            Self::Local(Some(uid)) => write!(out, "unix socket, uid {uid}"),
+            Self::Local(None) => out.write_str("unix socket"),
             Self::InProcess => out.write_str("in-process"),
         }
     }
@@ -80,7 +86,8 @@ pub(crate) enum Unbound {
     Wire(UnboundWire),
     /// WebSocket, for pages of these origins.
     Web(UnboundWire, Arc<Origins>),
-    Pair(StdUnixStream),
+    /// By the socket file, or inside this process.
+    Unix(StdUnixStream),
 }
 
 impl Unbound {
@@ -91,7 +98,7 @@ impl Unbound {
             Self::Web(wire, origins) => {
                 Ok(Link::Web(Box::new(WebLink::new(wire.bind()?, origins))))
             }
-            Self::Pair(stream) => UnixStream::from_std(stream).map(Link::Pair),
+            Self::Unix(stream) => UnixStream::from_std(stream).map(Link::Unix),
         }
     }
 }
@@ -100,7 +107,7 @@ impl Unbound {
 pub(crate) enum Link {
     Wire(Wire),
     Web(Box<WebLink>),
-    Pair(UnixStream),
+    Unix(UnixStream),
 }
 
 impl Link {
@@ -108,7 +115,7 @@ impl Link {
         match self {
             Self::Wire(wire) => wire.try_read(buffer),
             Self::Web(web) => web.try_read(buffer),
-            Self::Pair(stream) => stream.try_read(buffer),
+            Self::Unix(stream) => stream.try_read(buffer),
         }
     }
 
@@ -116,7 +123,7 @@ impl Link {
         match self {
             Self::Wire(wire) => wire.try_write(bytes),
             Self::Web(web) => web.try_write(bytes),
-            Self::Pair(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
         }
     }
 
@@ -124,7 +131,7 @@ impl Link {
         match self {
             Self::Wire(wire) => wire.ready(interest).await,
             Self::Web(web) => web.wire.ready(interest).await,
-            Self::Pair(stream) => stream.ready(interest).await,
+            Self::Unix(stream) => stream.ready(interest).await,
         }
     }
 
@@ -133,7 +140,7 @@ impl Link {
         match self {
             Self::Wire(wire) => wire.has_pending(),
             Self::Web(web) => web.has_pending(),
-            Self::Pair(_) => false,
+            Self::Unix(_) => false,
         }
     }
 
@@ -142,7 +149,7 @@ impl Link {
         match self {
             Self::Wire(wire) => wire.try_flush(),
             Self::Web(web) => web.try_flush(),
-            Self::Pair(_) => Ok(()),
+            Self::Unix(_) => Ok(()),
         }
     }
 
@@ -151,7 +158,7 @@ impl Link {
         match self {
             Self::Wire(wire) => wire.try_waste(buffer),
             Self::Web(web) => web.try_waste(buffer),
-            Self::Pair(stream) => stream.try_read(buffer),
+            Self::Unix(stream) => stream.try_read(buffer),
         }
     }
 
@@ -163,7 +170,7 @@ impl Link {
                 web.say_goodbye();
                 web.wire.end_writing()
             }
-            Self::Pair(stream) => socket2::SockRef::from(stream).shutdown(Shutdown::Write),
+            Self::Unix(stream) => socket2::SockRef::from(stream).shutdown(Shutdown::Write),
         }
     }
 }

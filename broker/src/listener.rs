@@ -1,15 +1,15 @@
-//! Binds the ports and hands each new connection on: to a core, or to where its TLS handshake is
-//! done. Reads nothing itself.
+//! Binds the ports and hands each new connection on: to a core, or to where its proxy says whose it
+//! is, or its TLS handshake is done. Reads nothing itself.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream as StdTcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tidewire_proto::websocket::Origins;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::config::MqttListener;
 use crate::core::shared::{Clock, Shared};
@@ -17,6 +17,7 @@ use crate::handshakes::{Arrival, Entrance, Handshakes};
 use crate::link::{Accepted, Addresses, Door, Peer, Seat, Unbound};
 use crate::metrics::{RefuseReason, Throttled, TlsResult};
 use crate::pace::{self, Allowance, Bucket};
+use crate::proxied::Proxies;
 use crate::tls::Shaken;
 use crate::wire::UnboundWire;
 
@@ -36,14 +37,45 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// Where clients come in.
+pub(crate) enum Incoming {
+    Net(TcpListener),
+    /// By the socket file.
+    Local(UnixListener),
+}
+
+/// A client that came.
+enum Arrived {
+    Net(TcpStream, SocketAddr),
+    Local(UnixStream),
+}
+
+impl Incoming {
+    async fn accept(&self) -> io::Result<Arrived> {
+        match self {
+            Self::Net(socket) => {
+                socket.accept().await.map(|(stream, peer)| Arrived::Net(stream, peer))
+            }
+            Self::Local(socket) => socket.accept().await.map(|(stream, _)| Arrived::Local(stream)),
+        }
+    }
+}
+
 /// A bound port and what holds for those who come there.
 pub(crate) struct Listener {
-    socket: TcpListener,
+    incoming: Incoming,
+    rate: Option<Bucket>,
+    entry: Entry,
+}
+
+/// What holds for those who come.
+struct Entry {
     door: Door,
     addresses: Addresses,
     per_address_max: u32,
-    rate: Option<Bucket>,
     allowance: Option<pace::Shared>,
+    /// The proxies that stand before it.
+    proxies: Option<Proxies>,
     /// Of WebSocket: whose pages may connect.
     origins: Option<Arc<Origins>>,
     /// Of TLS: what holds for its handshakes, and who does them.
@@ -52,7 +84,7 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) fn new(
-        socket: TcpListener,
+        incoming: Incoming,
         door: Door,
         config: &MqttListener,
         clock: &Clock,
@@ -60,33 +92,37 @@ impl Listener {
         let now_ms = clock.elapsed_ms();
         let (per_s, burst) = (config.connections_per_s_max, config.connections_burst_max);
         let allowance = Allowance::of(&config.rate, now_ms);
-        Self {
-            socket,
+        let entry = Entry {
             door,
             addresses: Addresses::default(),
             per_address_max: config.connections_per_address_max,
-            rate: Bucket::new(per_s.into(), burst.into(), now_ms),
             allowance: allowance.map(|allowance| Arc::new(Mutex::new(allowance))),
+            proxies: Proxies::of(config, door.listener),
             origins: None,
             tls: None,
-        }
+        };
+        Self { incoming, rate: Bucket::new(per_s.into(), burst.into(), now_ms), entry }
     }
 
     /// Speaks TLS.
-    pub(crate) fn secret(self, entrance: Entrance, handshakes: Arc<Handshakes>) -> Self {
-        Self { tls: Some((Arc::new(entrance), handshakes)), ..self }
+    pub(crate) fn secret(mut self, entrance: Entrance, handshakes: Arc<Handshakes>) -> Self {
+        self.entry.tls = Some((Arc::new(entrance), handshakes));
+        self
     }
 
     /// Speaks WebSocket, to pages of these origins.
-    pub(crate) fn web(self, origins: Origins) -> Self {
-        Self { origins: Some(Arc::new(origins)), ..self }
+    pub(crate) fn web(mut self, origins: Origins) -> Self {
+        self.entry.origins = Some(Arc::new(origins));
+        self
     }
 
     /// Accepts for ever.
-    pub(crate) async fn accept(mut self, shared: Arc<Shared>) {
+    pub(crate) async fn accept(self, shared: Arc<Shared>) {
+        let Self { incoming, mut rate, entry } = self;
+        let entry = Arc::new(entry);
         loop {
-            self.wait_for_rate(&shared).await;
-            let (stream, peer) = match self.socket.accept().await {
+            wait_for_rate(&mut rate, &shared).await;
+            let arrived = match incoming.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections for a moment");
@@ -94,21 +130,55 @@ impl Listener {
                     continue;
                 }
             };
-            let seat = match self.seat(&shared, peer) {
-                Ok(seat) => seat,
-                Err(reason) => {
-                    shared.metrics.connections_refused.add(reason, 1);
-                    continue;
-                }
+            let max = shared.limits.connections_max as usize;
+            let Some(seat) = Seat::take(&shared.connections, max) else {
+                shared.metrics.connections_refused.add(RefuseReason::Limit, 1);
+                continue;
             };
-            // Without a stream the client is gone already.
-            if let Ok(stream) = stream.set_nodelay(true).and_then(|()| stream.into_std()) {
-                self.hand_on(&shared, stream, peer, seat);
+            match (arrived, &entry.proxies) {
+                (Arrived::Local(stream), _) => entry.take_in_local(&shared, stream, seat),
+                (Arrived::Net(stream, peer), None) => entry.take_in(&shared, stream, peer, seat),
+                // Its proxy may take its time to say whose it is: others are accepted meanwhile.
+                (Arrived::Net(stream, peer), Some(proxies)) if proxies.trust(&shared, peer) => {
+                    let (entry, shared) = (Arc::clone(&entry), Arc::clone(&shared));
+                    tokio::spawn(async move { entry.introduce(&shared, stream, peer, seat).await });
+                }
+                (Arrived::Net(..), Some(_)) => (),
             }
         }
     }
+}
 
-    fn hand_on(&self, shared: &Shared, stream: TcpStream, peer: SocketAddr, seat: Seat) {
+impl Entry {
+    /// Takes in whom the proxy names.
+    async fn introduce(&self, shared: &Shared, stream: TcpStream, proxy: SocketAddr, seat: Seat) {
+        let Some(proxies) = &self.proxies else { return };
+        if let Some(peer) = proxies.introduce(shared, &stream, proxy).await {
+            self.take_in(shared, stream, peer, seat);
+        }
+    }
+
+    fn take_in_local(&self, shared: &Shared, stream: UnixStream, seat: Seat) {
+        let peer = Peer::Local(stream.peer_cred().ok().map(|whose| whose.uid()));
+        // Without a stream the client is gone already.
+        let Ok(stream) = stream.into_std() else { return };
+        let (allowance, door) = (self.allowance.clone(), self.door);
+        let link = Unbound::Unix(stream);
+        shared.seat(Accepted { link, peer, door, seat, allowance, identity: None });
+    }
+
+    fn take_in(&self, shared: &Shared, stream: TcpStream, peer: SocketAddr, mut seat: Seat) {
+        let max = self.per_address_max;
+        if max > 0 && !seat.count_address(&self.addresses, peer.ip(), max) {
+            return shared.metrics.connections_refused.add(RefuseReason::Address, 1);
+        }
+        // Without a stream the client is gone already.
+        if let Ok(stream) = stream.set_nodelay(true).and_then(|()| stream.into_std()) {
+            self.hand_on(shared, stream, peer, seat);
+        }
+    }
+
+    fn hand_on(&self, shared: &Shared, stream: StdTcpStream, peer: SocketAddr, seat: Seat) {
         let (allowance, origins, door) = (self.allowance.clone(), self.origins.clone(), self.door);
         let net = Peer::Net(peer);
         if let Some((tls, handshakes)) = &self.tls {
@@ -126,30 +196,20 @@ impl Listener {
         let link = link(UnboundWire::Tcp(stream), origins);
         shared.seat(Accepted { link, peer: net, door, seat, allowance, identity: None });
     }
+}
 
-    /// Too many in too short a time wait where the kernel keeps them.
-    async fn wait_for_rate(&mut self, shared: &Shared) {
-        let Some(rate) = &mut self.rate else { return };
-        let mut wait_ms = rate.wait_ms(shared.clock.elapsed_ms());
-        if wait_ms > 0 {
-            shared.metrics.throttled.add(Throttled::Connections, 1);
-        }
-        while wait_ms > 0 {
-            tokio::time::sleep(Duration::from_millis(wait_ms.unsigned_abs())).await;
-            wait_ms = rate.wait_ms(shared.clock.elapsed_ms());
-        }
-        rate.take(1);
+/// Too many in too short a time wait where the kernel keeps them.
+async fn wait_for_rate(rate: &mut Option<Bucket>, shared: &Shared) {
+    let Some(rate) = rate else { return };
+    let mut wait_ms = rate.wait_ms(shared.clock.elapsed_ms());
+    if wait_ms > 0 {
+        shared.metrics.throttled.add(Throttled::Connections, 1);
     }
-
-    fn seat(&self, shared: &Shared, peer: SocketAddr) -> Result<Seat, RefuseReason> {
-        let max = shared.limits.connections_max as usize;
-        let mut seat = Seat::take(&shared.connections, max).ok_or(RefuseReason::Limit)?;
-        let per_address_max = self.per_address_max;
-        if per_address_max > 0 && !seat.count_address(&self.addresses, peer.ip(), per_address_max) {
-            return Err(RefuseReason::Address);
-        }
-        Ok(seat)
+    while wait_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(wait_ms.unsigned_abs())).await;
+        wait_ms = rate.wait_ms(shared.clock.elapsed_ms());
     }
+    rate.take(1);
 }
 
 fn link(wire: UnboundWire, origins: Option<Arc<Origins>>) -> Unbound {

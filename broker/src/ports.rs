@@ -4,19 +4,20 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
-use crate::banner::{BoundListener, Protocol};
+use crate::banner::{BoundListener, Protocol, Who};
 use crate::cert_watch::CertWatch;
-use crate::config::{AuthConfig, Config, ListenerConfig, MqttListener, TlsConfig};
+use crate::config::{AuthConfig, Config, ListenerConfig, MqttListener, ProxyProtocol, TlsConfig};
 use crate::core::shared::Shared;
 use crate::error::StartError;
 use crate::handshakes::{Entrance, Handshakes};
 use crate::link::Door;
-use crate::listener::{self, Listener};
+use crate::listener::{self, Incoming, Listener};
 use crate::metrics::TlsListener;
 use crate::tls::{Settings, Slot, TlsError};
+use crate::unix_socket::{SocketFile, UnixSocket};
 
 /// What is spoken within TLS, as clients may ask for it.
 const ALPN_MQTT: &[u8] = b"mqtt";
@@ -25,6 +26,7 @@ const ALPN_WEB: &[u8] = b"http/1.1";
 /// Ports that are bound; nobody is accepted yet.
 pub(crate) struct Ports {
     bound: Vec<Bound>,
+    unix: Option<(UnixListener, SocketFile)>,
 }
 
 struct Bound {
@@ -50,6 +52,8 @@ pub(crate) struct OpenPorts {
     accepting: Vec<JoinHandle<()>>,
     listeners: Vec<BoundListener>,
     tls: Option<Tls>,
+    /// Removed when the ports go.
+    _file: Option<SocketFile>,
 }
 
 /// The threads of TLS.
@@ -62,7 +66,11 @@ impl Ports {
     /// Binds what the configuration names.
     pub(crate) fn bind(config: &ListenerConfig) -> Result<Self, StartError> {
         let bound = plans(config).into_iter().filter_map(bound).collect::<Result<_, _>>()?;
-        Ok(Self { bound })
+        let unix = config.unix.path.as_ref().map(|path| {
+            let socket = UnixSocket::bind(path, &config.unix).and_then(UnixSocket::listen);
+            socket.map_err(|error| StartError::SocketFile(path.clone(), error))
+        });
+        Ok(Self { bound, unix: unix.transpose()? })
     }
 
     /// Takes clients from now on. The certificates of Kafka's listener are watched with the others.
@@ -84,9 +92,13 @@ impl Ports {
                 Some(Tls { handshakes, watch: Arc::new(watch) })
             }
         };
-        let mut open = OpenPorts { accepting: Vec::new(), listeners: Vec::new(), tls };
+        let mut open = OpenPorts { accepting: Vec::new(), listeners: Vec::new(), tls, _file: None };
         for bound in self.bound {
             open.take_in(bound, shared, &config.auth);
+        }
+        if let Some((socket, file)) = self.unix {
+            open.take_in_local(socket, shared, config);
+            open._file = Some(file);
         }
         Ok(open)
     }
@@ -126,8 +138,10 @@ impl OpenPorts {
     fn take_in(&mut self, bound: Bound, shared: &Arc<Shared>, auth: &AuthConfig) {
         let Bound { protocol, address, socket, common, origins, slot } = bound;
         let asks_certificate = slot.as_ref().is_some_and(|slot| slot.asks_everybody());
-        self.listeners.push(BoundListener { protocol, address, asks_certificate });
         let takes_anonymous = common.takes_anonymous(auth);
+        let who = Who::of(asks_certificate, takes_anonymous);
+        let behind_proxy = common.proxy_protocol == ProxyProtocol::Required;
+        self.listeners.push(BoundListener { protocol, address, who, behind_proxy });
         let door = Door { listener: protocol.section(), takes_anonymous };
         if !takes_anonymous && !asks_certificate && !auth.has_users() {
             let listener = door.listener;
@@ -137,13 +151,21 @@ impl OpenPorts {
                  or set anonymous = \"allow\" for this listener"
             );
         }
-        let mut listener = Listener::new(socket, door, &common, &shared.clock);
+        let mut listener = Listener::new(Incoming::Net(socket), door, &common, &shared.clock);
         if let Some(origins) = origins {
             listener = listener.web(common.pages(origins, auth));
         }
         if let (Some(slot), Some(tls)) = (slot, &self.tls) {
             listener = listener.secret(Entrance::new(slot), Arc::clone(&tls.handshakes));
         }
+        self.accepting.push(tokio::spawn(listener.accept(Arc::clone(shared))));
+    }
+
+    fn take_in_local(&mut self, socket: UnixListener, shared: &Arc<Shared>, config: &Config) {
+        let unix = &config.listener.unix;
+        let door = Door { listener: "unix", takes_anonymous: unix.takes_anonymous(&config.auth) };
+        let incoming = Incoming::Local(socket);
+        let listener = Listener::new(incoming, door, &unix.common(), &shared.clock);
         self.accepting.push(tokio::spawn(listener.accept(Arc::clone(shared))));
     }
 }

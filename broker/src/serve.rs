@@ -52,6 +52,7 @@ fn greet(broker: &Broker, config: &Config) {
         data_is_new: broker.data_is_new(),
         durability: config.durability_weakest(),
         listeners: broker.listeners().to_vec(),
+        unix: config.listener.unix.path.clone(),
         colours: io::stdout().is_terminal(),
     };
     // Nobody may be reading; the broker runs all the same.

@@ -95,7 +95,7 @@ impl Server {
             .map_err(|error| StartError::System("a thread", error))?;
         let ports = ports.open(&shared, config, kafka.slot())?;
         let mut listeners = ports.listeners().to_vec();
-        listeners.extend(kafka.listeners());
+        listeners.extend(kafka.listeners(config));
         let kafka = kafka.open(&shared, config, (numbers, ports.handshakes()))?;
         Ok(Self { shared, cores, ports, listeners, kafka, upkeep, trust_watch, is_new })
     }

@@ -221,3 +221,22 @@ fn a_wrong_rule_for_topics_is_shown_where_it_stands() {
         "one of publish, subscribe",
     );
 }
+
+#[test]
+fn a_proxy_is_named_and_never_optional() {
+    let listener = "[listener.mqtts]\nproxy_protocol = ";
+    check(
+        &format!("{listener}\"required\"\n"),
+        "`listener.mqtts.proxy_protocol` needs to know whose",
+    );
+    let optional = format!("{listener}\"optional\"\nproxy_from = [\"10.0.0.0/8\"]\n");
+    check(
+        &optional,
+        "there is no \"optional\": whoever leaves the header out would pass for the proxy",
+    );
+    let named = "[listener.wss]\nproxy_from = [\"10.0.0.0/8\"]\n";
+    check(named, "`listener.wss.proxy_from` says nothing while `listener.wss.proxy_protocol` is");
+    let wrong = format!("{listener}\"required\"\nproxy_from = [\"10.0.0.0/40\"]\n");
+    let (_, shown) = errors_of(&wrong, |_| ());
+    assert!(shown.contains("not an address or a range of them, such as 10.1.2.3"), "{shown}");
+}

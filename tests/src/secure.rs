@@ -78,9 +78,26 @@ impl Secure {
     /// # Panics
     /// Never in practice.
     pub fn open_with(address: SocketAddr, trust: &Trust, said: &[u8]) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::open_behind(address, trust, &[], said)
+    }
+
+    /// The same, and says something before the handshake, as a proxy does.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    ///
+    /// # Panics
+    /// Never in practice.
+    pub fn open_behind(
+        address: SocketAddr,
+        trust: &Trust,
+        header: &[u8],
+        said: &[u8],
+    ) -> io::Result<Self> {
+        let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(header)?;
         let name = ServerName::try_from("localhost").expect("a name");
         let client = ClientConnection::new(Arc::clone(&trust.0), name);
         let mut client = client.map_err(io::Error::other)?;

@@ -6,6 +6,7 @@ pub mod delivery;
 pub mod id;
 pub mod message;
 pub mod mqtt;
+pub mod proxied;
 pub mod qos;
 pub mod record;
 pub mod replay;

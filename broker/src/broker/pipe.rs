@@ -42,7 +42,7 @@ impl Pipe {
         let stream = UnixStream::from_std(near)?;
         let seat = Seat::uncounted();
         shared.seat(Accepted {
-            link: Unbound::Pair(far),
+            link: Unbound::Unix(far),
             peer: Peer::InProcess,
             door: Door::INSIDE,
             seat,

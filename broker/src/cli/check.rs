@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Access;
 use rustix::process::Resource;
 
-use crate::banner;
-use crate::config::{ClientAuth, Config, ListenerConfig, StreamConfig};
+use crate::banner::{self, Who};
+use crate::config::{
+    Anonymous, ClientAuth, Config, ListenerConfig, MqttListener, ProxyProtocol, StreamConfig,
+};
 use crate::tls::TlsError;
 use crate::{access_file, passwords, ports, users};
 
@@ -44,15 +46,17 @@ pub(super) fn summary(config: &Config) -> String {
     let mut text = format!("ok: {}\n", file.unwrap_or_else(|| "built-in defaults".into()));
     let dir = &config.data.dir;
     let state = if dir.exists() { "exists" } else { "will be made" };
-    let rows =
-        listeners(&config.listener).into_iter().filter_map(|(name, bind, asks)| match bind {
-            Some(address) => {
-                Some((name, format!("{address}, {}", banner::reach(address.ip(), asks))))
-            }
-            // That these two are off is worth a line.
-            None => matches!(name, "mqtt" | "kafka").then(|| (name, "off".into())),
-        });
-    let rows = rows.chain([("data", format!("{}, {state}", dir.display()))]);
+    let rows = listeners(config).into_iter().filter_map(|row| match row.bind {
+        Some(address) => {
+            let reach = banner::reach(address.ip(), row.who, row.behind_proxy);
+            Some((row.name, format!("{address}, {reach}")))
+        }
+        // That these two are off is worth a line.
+        None => matches!(row.name, "mqtt" | "kafka").then(|| (row.name, "off".into())),
+    });
+    let unix = config.listener.unix.path.as_ref();
+    let unix = unix.map(|path| ("unix", format!("{}, this machine only", path.display())));
+    let rows = rows.chain(unix).chain([("data", format!("{}, {state}", dir.display()))]);
     let streams = config.streams.iter().map(|stream| ("stream", describe(stream)));
     for (name, fact) in rows.chain(streams) {
         // Writing to a String cannot fail.
@@ -61,17 +65,50 @@ pub(super) fn summary(config: &Config) -> String {
     text
 }
 
-/// Each by its name, where it listens, and whether it asks every client for a certificate.
-fn listeners(config: &ListenerConfig) -> [(&'static str, Option<SocketAddr>, bool); 6] {
-    let ListenerConfig { mqtt, mqtts, websocket, wss, kafka, kafkas } = config;
+/// A listener, as far as it is told of.
+struct Row {
+    name: &'static str,
+    bind: Option<SocketAddr>,
+    /// The address as far as it says who can come.
+    reach: Option<SocketAddr>,
+    client_auth: ClientAuth,
+    takes_anonymous: bool,
+    who: Who,
+    behind_proxy: bool,
+}
+
+fn listeners(config: &Config) -> [Row; 6] {
+    let ListenerConfig { mqtt, mqtts, websocket, wss, kafka, kafkas, .. } = &config.listener;
+    let of_mqtt = |name, common: MqttListener, client_auth| Row {
+        behind_proxy: common.proxy_protocol == ProxyProtocol::Required,
+        ..row(
+            name,
+            (common.bind, common.reach()),
+            client_auth,
+            common.takes_anonymous(&config.auth),
+        )
+    };
+    let of_kafka = |name, bind, client_auth, anonymous: Anonymous| {
+        row(name, (bind, bind), client_auth, anonymous.lets_in(bind, &config.auth))
+    };
     [
-        ("mqtt", mqtt.bind, false),
-        ("mqtts", mqtts.bind, mqtts.tls.client_auth == ClientAuth::Required),
-        ("websocket", websocket.bind, false),
-        ("wss", wss.bind, wss.tls.client_auth == ClientAuth::Required),
-        ("kafka", kafka.bind, false),
-        ("kafkas", kafkas.bind, kafkas.tls.client_auth == ClientAuth::Required),
+        of_mqtt("mqtt", mqtt.clone(), ClientAuth::None),
+        of_mqtt("mqtts", mqtts.common(), mqtts.tls.client_auth),
+        of_mqtt("websocket", websocket.common(), ClientAuth::None),
+        of_mqtt("wss", wss.common(), wss.tls.client_auth),
+        of_kafka("kafka", kafka.bind, ClientAuth::None, kafka.anonymous),
+        of_kafka("kafkas", kafkas.bind, kafkas.tls.client_auth, kafkas.anonymous),
     ]
+}
+
+fn row(
+    name: &'static str,
+    (bind, reach): (Option<SocketAddr>, Option<SocketAddr>),
+    client_auth: ClientAuth,
+    takes_anonymous: bool,
+) -> Row {
+    let who = Who::of(client_auth == ClientAuth::Required, takes_anonymous);
+    Row { name, bind, reach, client_auth, takes_anonymous, who, behind_proxy: false }
 }
 
 fn describe(stream: &StreamConfig) -> String {
@@ -147,25 +184,12 @@ fn nearest_existing(dir: &Path) -> PathBuf {
 }
 
 fn look_at_reach(config: &Config) -> Vec<String> {
-    let ListenerConfig { mqtt, mqtts, websocket, wss, kafka, kafkas } = &config.listener;
-    let of_mqtt = [
-        ("mqtt", mqtt.clone(), ClientAuth::None),
-        ("mqtts", mqtts.common(), mqtts.tls.client_auth),
-        ("websocket", websocket.common(), ClientAuth::None),
-        ("wss", wss.common(), wss.tls.client_auth),
-    ];
-    let is_open = |address: &SocketAddr| !address.ip().is_loopback();
-    let of_mqtt = of_mqtt.map(|(name, common, asks)| (name, common.bind, common.anonymous, asks));
-    let of_kafka = [
-        ("kafka", kafka.bind, kafka.anonymous, ClientAuth::None),
-        ("kafkas", kafkas.bind, kafkas.anonymous, kafkas.tls.client_auth),
-    ];
-    let told = of_mqtt.into_iter().chain(of_kafka);
-    let told = told.filter_map(|(name, bind, anonymous, client_auth)| {
-        let is_asked = client_auth == ClientAuth::Required;
-        let address = bind.filter(|address| is_open(address) && !is_asked)?;
+    let told = listeners(config).into_iter().filter_map(|row| {
+        let Row { name, bind, reach, client_auth, takes_anonymous, .. } = row;
+        let is_open = reach.is_some_and(|address| !address.ip().is_loopback());
+        let address = bind.filter(|_| is_open && row.who != Who::Certified)?;
         let begin = format!("listener.{name}.bind = {address} is open to the network");
-        if anonymous.lets_in(bind, &config.auth) {
+        if takes_anonymous {
             return Some(format!("{begin}, and no password is asked: keep it behind a firewall"));
         }
         let can_sign_in = config.auth.has_users() || client_auth == ClientAuth::Optional;

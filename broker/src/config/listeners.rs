@@ -8,11 +8,14 @@ use tidewire_proto::websocket::Origins;
 use super::auth::{Anonymous, AuthConfig};
 use super::defaults;
 use super::kafka::{KafkaListener, KafkasListener};
+use super::proxy::{ProxyProtocol, check_proxy, proxy_protocol};
 use super::quantity::count;
 use super::rate::RateConfig;
 use super::rules::Breach;
 use super::text::{address_or_off, address_or_off_out, word};
 use super::tls::{TlsConfig, check_tls};
+use super::unix::UnixListener;
+use crate::address_range::AddressRange;
 
 /// `[listener.*]`: one section per protocol that we serve.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +29,8 @@ pub struct ListenerConfig {
     pub websocket: WebSocketListener,
     /// MQTT over WebSocket over TLS.
     pub wss: WssListener,
+    /// MQTT over a socket file.
+    pub unix: UnixListener,
     /// The streams, for Kafka clients.
     pub kafka: KafkaListener,
     /// The same over TLS.
@@ -46,6 +51,11 @@ pub struct WebSocketListener {
     /// Origins whose pages may connect; none named: any, but where `anonymous = "auto"` lets
     /// anonymous clients in only those of this machine.
     pub origins: Vec<String>,
+    /// Whether a proxy says before each connection whose it is.
+    #[serde(deserialize_with = "proxy_protocol")]
+    pub proxy_protocol: ProxyProtocol,
+    /// The proxies whose headers count; from anywhere else nobody is let in.
+    pub proxy_from: Vec<AddressRange>,
     /// New connections per second; 0: any number. Beyond it they wait to be accepted.
     #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
     pub connections_per_s_max: u32,
@@ -66,6 +76,8 @@ impl WebSocketListener {
         MqttListener {
             bind: self.bind,
             anonymous: self.anonymous,
+            proxy_protocol: self.proxy_protocol,
+            proxy_from: self.proxy_from.clone(),
             connections_per_s_max: self.connections_per_s_max,
             connections_burst_max: self.connections_burst_max,
             connections_per_address_max: self.connections_per_address_max,
@@ -84,6 +96,11 @@ pub struct MqttListener {
     /// Whether clients may come that do not show who they are.
     #[serde(deserialize_with = "word")]
     pub anonymous: Anonymous,
+    /// Whether a proxy says before each connection whose it is.
+    #[serde(deserialize_with = "proxy_protocol")]
+    pub proxy_protocol: ProxyProtocol,
+    /// The proxies whose headers count; from anywhere else nobody is let in.
+    pub proxy_from: Vec<AddressRange>,
     /// New connections per second; 0: any number. Beyond it they wait to be accepted.
     #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
     pub connections_per_s_max: u32,
@@ -102,6 +119,8 @@ impl Default for MqttListener {
         Self {
             bind: Some((Ipv4Addr::LOCALHOST, defaults::MQTT_PORT).into()),
             anonymous: Anonymous::Auto,
+            proxy_protocol: ProxyProtocol::Off,
+            proxy_from: Vec::new(),
             connections_per_s_max: 0,
             connections_burst_max: 0,
             connections_per_address_max: 0,
@@ -114,7 +133,17 @@ impl MqttListener {
     /// Whether clients are let in that do not show who they are.
     #[must_use]
     pub fn takes_anonymous(&self, auth: &AuthConfig) -> bool {
-        self.anonymous.lets_in(self.bind, auth)
+        self.anonymous.lets_in(self.reach(), auth)
+    }
+
+    /// The address as far as it says who can come: to one behind a proxy, everybody may.
+    #[must_use]
+    pub fn reach(&self) -> Option<SocketAddr> {
+        let everywhere = |bind: SocketAddr| (Ipv4Addr::UNSPECIFIED, bind.port()).into();
+        match self.proxy_protocol {
+            ProxyProtocol::Off => self.bind,
+            ProxyProtocol::Required => self.bind.map(everywhere),
+        }
     }
 
     /// Whose pages may connect by WebSocket, where these origins are named. Where nobody is asked
@@ -141,6 +170,11 @@ pub struct MqttsListener {
     /// Whether clients may come that do not show who they are.
     #[serde(deserialize_with = "word")]
     pub anonymous: Anonymous,
+    /// Whether a proxy says before each connection whose it is.
+    #[serde(deserialize_with = "proxy_protocol")]
+    pub proxy_protocol: ProxyProtocol,
+    /// The proxies whose headers count; from anywhere else nobody is let in.
+    pub proxy_from: Vec<AddressRange>,
     /// New connections per second; 0: any number. Beyond it they wait to be accepted.
     #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
     pub connections_per_s_max: u32,
@@ -163,6 +197,8 @@ impl MqttsListener {
         MqttListener {
             bind: self.bind,
             anonymous: self.anonymous,
+            proxy_protocol: self.proxy_protocol,
+            proxy_from: self.proxy_from.clone(),
             connections_per_s_max: self.connections_per_s_max,
             connections_burst_max: self.connections_burst_max,
             connections_per_address_max: self.connections_per_address_max,
@@ -184,6 +220,11 @@ pub struct WssListener {
     /// Origins whose pages may connect; none named: any, but where `anonymous = "auto"` lets
     /// anonymous clients in only those of this machine.
     pub origins: Vec<String>,
+    /// Whether a proxy says before each connection whose it is.
+    #[serde(deserialize_with = "proxy_protocol")]
+    pub proxy_protocol: ProxyProtocol,
+    /// The proxies whose headers count; from anywhere else nobody is let in.
+    pub proxy_from: Vec<AddressRange>,
     /// New connections per second; 0: any number. Beyond it they wait to be accepted.
     #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
     pub connections_per_s_max: u32,
@@ -206,6 +247,8 @@ impl WssListener {
         MqttListener {
             bind: self.bind,
             anonymous: self.anonymous,
+            proxy_protocol: self.proxy_protocol,
+            proxy_from: self.proxy_from.clone(),
             connections_per_s_max: self.connections_per_s_max,
             connections_burst_max: self.connections_burst_max,
             connections_per_address_max: self.connections_per_address_max,
@@ -214,14 +257,43 @@ impl WssListener {
     }
 }
 
-/// What listeners need when they are to speak TLS.
+impl UnixListener {
+    /// What it has in common with the listener on TCP.
+    #[must_use]
+    pub fn common(&self) -> MqttListener {
+        MqttListener {
+            bind: None,
+            anonymous: self.anonymous,
+            connections_per_s_max: self.connections_per_s_max,
+            connections_burst_max: self.connections_burst_max,
+            rate: self.rate.clone(),
+            ..MqttListener::default()
+        }
+    }
+
+    /// Whether clients are let in that do not show who they are.
+    #[must_use]
+    pub fn takes_anonymous(&self, auth: &AuthConfig) -> bool {
+        self.common().takes_anonymous(auth)
+    }
+}
+
+/// What listeners need: certificates to speak TLS, proxies to stand behind one.
 pub(super) fn check_listeners(listeners: &ListenerConfig) -> Vec<Breach> {
-    let ListenerConfig { mqtts, wss, kafkas, .. } = listeners;
+    let ListenerConfig { mqtt, mqtts, websocket, wss, kafkas, .. } = listeners;
     let rows = [
         ("mqtts", mqtts.bind, &mqtts.tls),
         ("wss", wss.bind, &wss.tls),
         ("kafkas", kafkas.bind, &kafkas.tls),
     ];
     let open = rows.into_iter().filter(|(_, bind, _)| bind.is_some());
-    open.flat_map(|(name, _, tls)| check_tls(name, tls)).collect()
+    let secret = open.flat_map(|(name, _, tls)| check_tls(name, tls));
+    let rows = [
+        ("mqtt", mqtt.proxy_protocol, &mqtt.proxy_from),
+        ("mqtts", mqtts.proxy_protocol, &mqtts.proxy_from),
+        ("websocket", websocket.proxy_protocol, &websocket.proxy_from),
+        ("wss", wss.proxy_protocol, &wss.proxy_from),
+    ];
+    let behind = rows.into_iter().filter_map(|(name, word, from)| check_proxy(name, word, from));
+    secret.chain(behind).collect()
 }

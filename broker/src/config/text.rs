@@ -158,7 +158,8 @@ fn is_level(word: &str) -> bool {
     word.parse::<LevelFilter>().is_ok()
 }
 
-fn read<'de, D, T, F>(from: D, expected: &'static str, parse: F) -> Result<T, D::Error>
+/// Text that `parse` takes; else `expected` is told.
+pub(super) fn read<'de, D, T, F>(from: D, expected: &'static str, parse: F) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     F: Fn(&str) -> Option<T>,

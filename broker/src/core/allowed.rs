@@ -14,7 +14,7 @@ use crate::core::inbox::Event;
 use crate::core::open::{CERTIFICATE, Claim, Conn, ConnId, Identity, Open, Phase};
 use crate::core::send::quality;
 use crate::core::state::Core;
-use crate::link::{IN_PROCESS, Peer};
+use crate::link::IN_PROCESS;
 use crate::metrics::DropReason;
 
 /// Sessions that get new rights before others have their turn.
@@ -29,17 +29,14 @@ impl Core {
         identity: Option<&Identity>,
     ) -> Option<Box<Granted>> {
         let access = self.shared.access.as_ref()?;
-        let Peer::Net(address) = conn.peer else { return None };
+        let address = conn.peer.ip()?;
         let is_certificate = |identity: &&Identity| identity.method == CERTIFICATE;
         let certificate = identity.filter(is_certificate);
         let subject = Subject {
             client_id: Arc::clone(client_id),
             user: identity.map(|identity| identity.user.clone()),
             certificate: certificate.map(|identity| identity.user.clone()),
-            place: Some(access::Place {
-                address: Some(address.ip()),
-                listener: conn.door.listener,
-            }),
+            place: Some(access::Place { address: Some(address), listener: conn.door.listener }),
         };
         let rules = access.rules();
         Some(Box::new(Granted::new(rules.rights(subject), rules.wide())))

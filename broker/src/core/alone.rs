@@ -82,7 +82,7 @@ impl Alone {
         ours.set_nonblocking(true).expect("a socket");
         self.ends.push(theirs);
         let _within = self.runtime.enter();
-        let link = Unbound::Pair(ours).bind().expect("a socket");
+        let link = Unbound::Unix(ours).bind().expect("a socket");
         let serial = self.core.shared.next_serial();
         let key = self.core.conns.insert(Conn {
             serial,

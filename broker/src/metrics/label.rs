@@ -70,7 +70,11 @@ labels! {
         Limit = "limit",
         /// As many connections as are allowed come from its address.
         Address = "address",
-        /// No CONNECT came in time.
+        /// It comes from none of the proxies that stand before its listener.
+        ProxyFrom = "proxy_from",
+        /// Its proxy does not say whose it is.
+        ProxyHeader = "proxy_header",
+        /// No CONNECT, or no header of its proxy, came in time.
         Timeout = "timeout",
         /// The first packet was no CONNECT, or a broken one.
         Malformed = "malformed",

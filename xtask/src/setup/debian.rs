@@ -11,6 +11,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mosquitto_sub", "mosquitto-clients"),
     ("mosquitto_pub", "mosquitto-clients"),
     ("kcat", "kcat"),
+    ("haproxy", "haproxy"),
     ("python3", "python3"),
     ("node", "nodejs"),
     ("npm", "npm"),
@@ -57,7 +58,9 @@ fn missing(is_there: impl Fn(&str) -> bool, environments: bool) -> Vec<&'static 
 
 fn on_path(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    // Servers lie where only root looks.
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into()]);
+    folders.into_iter().any(|folder| folder.join(program).is_file())
 }
 
 /// Debian's python3 has the module `venv` but not the `ensurepip` that it needs.

@@ -15,7 +15,7 @@ use super::rule::{AccessError, Condition, Effect, Name, Parsed, Rule};
 use super::words::first_word;
 
 /// Listeners that a rule may name.
-pub const LISTENERS: [&str; 6] = ["mqtt", "mqtts", "websocket", "wss", "kafka", "kafkas"];
+pub const LISTENERS: [&str; 7] = ["mqtt", "mqtts", "websocket", "wss", "unix", "kafka", "kafkas"];
 
 /// Reads a file's text.
 ///
