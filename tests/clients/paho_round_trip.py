@@ -1,5 +1,5 @@
 """Paho round trip: arguments are host, port, protocol version (4 or 5), transport, and with TLS
-the file of the authority to trust."""
+the file of the authority to trust, and the client's certificate and key if it shows one."""
 
 import queue
 import sys
@@ -11,7 +11,7 @@ from paho.mqtt.properties import Properties
 PATIENCE_S = 100
 
 
-def main(host, port, version, transport="tcp", authority=None):
+def main(host, port, version, transport="tcp", authority=None, certificate=None, key=None):
     received = queue.Queue()
     subscribed = queue.Queue()
     client = mqtt.Client(
@@ -21,7 +21,7 @@ def main(host, port, version, transport="tcp", authority=None):
         protocol=mqtt.MQTTv5 if version == 5 else mqtt.MQTTv311,
     )
     if authority:
-        client.tls_set(ca_certs=authority)
+        client.tls_set(ca_certs=authority, certfile=certificate, keyfile=key)
     client.on_connect = lambda c, *_: c.subscribe("paho/#", qos=2)
     client.on_subscribe = lambda *_: subscribed.put(True)
     client.on_message = lambda _c, _u, message: received.put(message)

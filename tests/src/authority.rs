@@ -43,6 +43,8 @@ pub enum Use {
     Client,
     /// A client whose certificate ran out yesterday.
     Expired,
+    /// A client whose certificate counts from tomorrow on.
+    Early,
 }
 
 impl Authority {
@@ -89,19 +91,22 @@ impl Authority {
         };
         let sans = match purpose {
             Use::Server => names.iter().map(ToString::to_string).collect(),
-            Use::Client | Use::Expired => Vec::new(),
+            Use::Client | Use::Expired | Use::Early => Vec::new(),
         };
         let mut params: CertificateParams = CertificateParams::new(sans).expect("names");
         params.distinguished_name.push(DnType::CommonName, names[0]);
         params.serial_number = Some(serial.into());
         params.extended_key_usages = vec![match purpose {
             Use::Server => ExtendedKeyUsagePurpose::ServerAuth,
-            Use::Client | Use::Expired => ExtendedKeyUsagePurpose::ClientAuth,
+            Use::Client | Use::Expired | Use::Early => ExtendedKeyUsagePurpose::ClientAuth,
         }];
         let now = SystemTime::now();
-        params.not_before = (now - 10 * DAY).into();
+        params.not_before = match purpose {
+            Use::Early => (now + DAY).into(),
+            Use::Server | Use::Client | Use::Expired => (now - 10 * DAY).into(),
+        };
         params.not_after = match purpose {
-            Use::Server | Use::Client => (now + 100 * DAY).into(),
+            Use::Server | Use::Client | Use::Early => (now + 100 * DAY).into(),
             Use::Expired => (now - DAY).into(),
         };
         let key = KeyPair::generate().expect("a key");

@@ -3,6 +3,7 @@
 
 pub mod authority;
 pub mod broker;
+pub mod browser;
 pub mod chaos;
 pub mod clients;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod kafka_orders;
 pub mod malformed;
 pub mod members;
 pub mod over;
+pub mod pages;
 pub mod places;
 pub mod program;
 pub mod random;

@@ -227,8 +227,9 @@ impl Program {
         let said = |lines: &[String]| lines.iter().filter(|line| line.contains(text)).count();
         let is_missing = |lines: &mut Vec<String>| said(lines) < times;
         let waited = self.heard.more.wait_timeout_while(lines, PATIENCE, is_missing);
-        let (lines, end) = waited.expect("a listener only pushes");
-        assert!(!end.timed_out(), "{} never said {text:?}\n{}", self.name, lines.join("\n"));
+        // The lock is free again: who fails here shows all that was said.
+        let is_late = waited.expect("a listener only pushes").1.timed_out();
+        assert!(!is_late, "{} never said {text:?}\n{}", self.name, self.output());
     }
 
     /// SIGHUP.

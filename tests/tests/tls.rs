@@ -144,6 +144,18 @@ fn paho_and_mqtt_js_speak_over_tls_and_over_websocket() {
 }
 
 #[test]
+fn paho_and_mqtt_js_show_certificates_over_tls_and_over_websocket() {
+    let setup = Setup::mutual("", "");
+    let Pair { cert, key, .. } = setup.authority.sign("client", Use::Client, &["page"]);
+    let [ca, cert, key] = [setup.authority.path(), cert, key].map(|path| text(&path));
+    for (scheme, transport) in [("mqtts", "tcp"), ("wss", "websockets")] {
+        let address = setup.broker.address_of(scheme);
+        paho("paho_round_trip.py", address, &["5", transport, &ca, &cert, &key]);
+        mqtt_js("round_trip.js", address, &["5", scheme, &ca, &cert, &key]);
+    }
+}
+
+#[test]
 fn the_certificate_says_who_the_client_is() {
     let rule = "[topics]\nauto_subscribe = [{ filter = \"own/%u\", qos = 1 }]\n";
     let setup = Setup::mutual("identity = \"cn\"\n", rule);
@@ -187,6 +199,8 @@ fn a_certificate_that_is_not_good_is_refused_with_the_alert_for_it_and_told_of()
     check(&other.sign("b", Use::Client, &["b"]), "alert unknown ca", unknown);
     let expired = setup.authority.sign("expired", Use::Expired, &["old"]);
     check(&expired, "alert certificate expired", "its certificate has expired");
+    let early = setup.authority.sign("early", Use::Early, &["new"]);
+    check(&early, "alert certificate expired", "its certificate is not valid yet");
     check(&revoked, "alert certificate revoked", "its certificate was revoked");
     let purpose = setup.authority.sign("purpose", Use::Server, &["server"]);
     check(&purpose, "alert unsupported certificate", "its certificate is not for clients");
@@ -256,8 +270,12 @@ fn a_certificate_without_its_key_stops_the_start_and_the_check() {
 #[test]
 fn what_is_not_in_common_is_refused_with_the_alert_for_it_and_told_of() {
     let setup = Setup::new("", "");
-    let old = ["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"];
-    check_refused(&setup, &old, "alert protocol version", "older than 1.2");
+    for old in ["-tls1", "-tls1_1"] {
+        let old = [old, "-cipher", "DEFAULT@SECLEVEL=0"];
+        // Each is told of on a broker of its own.
+        let setup = Setup::new("", "");
+        check_refused(&setup, &old, "alert protocol version", "older than 1.2");
+    }
     let told = "it asks for a protocol (ALPN) that is not spoken here";
     check_refused(&setup, &["-alpn", "h2"], "alert no application protocol", told);
     let ca = text(&setup.authority.path());

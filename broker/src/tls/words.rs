@@ -77,8 +77,13 @@ fn refused_us(alert: AlertDescription) -> (TlsResult, String) {
     let words = match alert {
         AlertDescription::UnknownCA => "it does not know the authority of our certificate",
         AlertDescription::CertificateExpired => "it finds that our certificate has expired",
-        AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {
+        AlertDescription::BadCertificate => {
             "it does not accept our certificate: is the name that it connects to in it?"
+        }
+        // What browsers say, whatever their reason is.
+        AlertDescription::CertificateUnknown => {
+            "it does not accept our certificate: does it know our authority, and is the name that \
+             it connects to in it?"
         }
         AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure => {
             return (TlsResult::Version, format!("it finds nothing in common with us ({alert:?})"));

@@ -1,17 +1,18 @@
 // MQTT.js round trip: arguments are host, port, protocol version (4 or 5), if not mqtt the protocol
-// (ws, mqtts, wss), and with TLS the file of the authority to trust.
+// (ws, mqtts, wss), and with TLS the file of the authority to trust, and those of the client's
+// certificate and key if it shows one.
 'use strict'
 
 const assert = require('node:assert')
 const fs = require('node:fs')
 const mqtt = require('mqtt')
 
-const [host, port, version, protocol = 'mqtt', authority] = process.argv.slice(2)
+const [host, port, version, protocol = 'mqtt', ...files] = process.argv.slice(2)
 const protocolVersion = Number(version)
 const path = '/mqtt'
-const ca = authority && fs.readFileSync(authority)
+const [ca, cert, key] = files.map((file) => fs.readFileSync(file))
 const client = mqtt.connect(
-  { protocol, host, port: Number(port), path, protocolVersion, reconnectPeriod: 0, ca })
+  { protocol, host, port: Number(port), path, protocolVersion, reconnectPeriod: 0, ca, cert, key })
 const userProperties = { k: ['1', '2'] }
 const properties = protocolVersion === 5 ? { userProperties } : undefined
 

@@ -19,10 +19,17 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mvn", "maven"),
     ("go", "golang-go"),
     ("stdbuf", "coreutils"),
+    (BROWSER, BROWSER),
 ];
 
+/// Not needed where `TIDEWIRE_BROWSER` names another of its kind.
+const BROWSER: &str = "chromium-headless-shell";
+
 pub(super) fn install() -> Result<(), String> {
-    let missing = missing(on_path, python_makes_environments());
+    let is_there = |program: &str| {
+        on_path(program) || (program == BROWSER && env::var_os("TIDEWIRE_BROWSER").is_some())
+    };
+    let missing = missing(is_there, python_makes_environments());
     if missing.is_empty() {
         note("there already");
         return Ok(());
