@@ -201,4 +201,4 @@ async fn answer(context: &Context, request: Admitted) -> Result<Answer, Refusal>
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -101,6 +101,8 @@ pub(crate) struct Source<'a> {
     pub(crate) stream: &'a str,
     /// What its producer may do.
     pub(crate) permit: &'a Permit,
+    /// The transactional id that the request names, and may use.
+    pub(crate) transaction: Option<&'a str>,
 }
 
 /// The same as [`append`], of one batch of many: if there is no room because of those before it, it
@@ -136,11 +138,16 @@ fn append(
     let foreign = Foreign::open(records.unwrap_or(&Bytes::new()), room)?;
     let mut rewriting = Rewriting::default();
     rewriting.all(context, (&foreign.batch, source), at_ms, room)?;
-    let is_transactional = foreign.is_transactional;
-    match foreign.sender {
-        Some(sender) => context.transact.expects(sender, is_transactional, partition)?,
-        None if is_transactional => return Err(ResponseError::InvalidTxnState.into()),
-        None => (),
+    let transaction = match foreign.is_transactional {
+        // Its number alone says nothing: others can know it.
+        true => Some(source.transaction.ok_or(ResponseError::TransactionalIdAuthorizationFailed)?),
+        false => None,
+    };
+    match (foreign.sender, transaction) {
+        (Some(sender), Some(id)) => context.transact.expects(id, sender, partition)?,
+        (Some(sender), None) => context.transact.leaves_alone(sender)?,
+        (None, Some(_)) => return Err(ResponseError::InvalidTxnState.into()),
+        (None, None) => (),
     }
     let Some(sender) = foreign.sender else {
         let placed = Arc::new(Placed::default());
@@ -153,21 +160,23 @@ fn append(
         Verdict::Append(placed, changes) => (placed, changes),
         Verdict::Repeat(placed) => return Ok(placed),
         // Clients abort then, and take the next epoch.
-        Verdict::Behind if is_transactional => return Err(ResponseError::UnknownProducerId.into()),
+        Verdict::Behind if transaction.is_some() => {
+            return Err(ResponseError::UnknownProducerId.into());
+        }
         Verdict::Behind => return Err(ResponseError::OutOfOrderSequenceNumber.into()),
         Verdict::Refuse(error) => return Err(error.into()),
     };
     forget_oldest(context);
     let bytes = rewriting.held_bytes();
-    let admitted = match is_transactional {
-        true => context.transact.admits(sender, bytes).map_err(Refused::from),
-        false => Ok(()),
+    let admitted = match transaction {
+        Some(id) => context.transact.admits(id, sender, bytes).map_err(Refused::from),
+        None => Ok(()),
     };
     let ready = admitted.and_then(|()| rewriting.retain(context, at_ms, room));
     ready.inspect_err(|_| context.producers.forget(sender.id, partition, &placed))?;
-    if is_transactional {
+    if let Some(id) = transaction {
         let held = rewriting.held((sender.id, partition), (Arc::clone(&placed), changes));
-        context.transact.hold(sender, held, bytes);
+        context.transact.hold(id, sender, held, bytes);
         placed.tell(Ok(NOWHERE));
     } else {
         submit(context, (partition, Some(sender)), rewriting, (Arc::clone(&placed), changes));
@@ -186,20 +195,22 @@ fn forget_oldest(context: &Context) {
 
 /// What becomes of a transaction one of whose batches was refused: if the batch does not come
 /// again, nothing of the transaction may be there. Clients count on behind what they do not send
-/// again.
+/// again. Nothing becomes of that of another transactional id than the request may use.
 pub(crate) fn spoil(
     context: &Context,
-    partition: Option<PartitionId>,
+    (partition, transaction): (Option<PartitionId>, Option<&str>),
     records: Option<&Bytes>,
     mut refused: Refused,
 ) -> Refused {
     let claimed = records.filter(|_| refused.is_final()).and_then(Claimed::of);
-    let (Some(partition), Some(claimed)) = (partition, claimed) else { return refused };
+    let (Some(partition), Some(id), Some(claimed)) = (partition, transaction, claimed) else {
+        return refused;
+    };
     // Smaller pieces would not help: the first refusal was the last word.
     if refused.error == ResponseError::MessageTooLarge {
         refused.error = ResponseError::RecordListTooLarge;
     }
-    if context.transact.doom(claimed.sender, partition, refused.error) {
+    if context.transact.doom(id, claimed.sender, partition, refused.error) {
         context.producers.use_up(claimed.sender, partition, claimed.records);
     }
     refused

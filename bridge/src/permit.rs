@@ -40,6 +40,8 @@ struct OfStream {
     may_read: bool,
     /// It may be seen: some of it may be read whole, or some written.
     may_see: bool,
+    /// Some of it may be written.
+    may_write: bool,
 }
 
 impl Permit {
@@ -73,7 +75,18 @@ impl Permit {
 
     /// Whether a stream may be seen by who reads or writes it.
     pub(crate) fn sees(&self, stream: &Stream) -> bool {
-        self.of_stream(&stream.name).is_none_or(|may| may.may_see)
+        self.sees_named(&stream.name)
+    }
+
+    /// The same of one that may not be there any more.
+    pub(crate) fn sees_named(&self, stream: &str) -> bool {
+        self.of_stream(stream).is_none_or(|may| may.may_see)
+    }
+
+    /// Whether anything may be written into a stream: nothing is looked into for who may not.
+    pub(crate) fn writes(&self, stream: &Stream) -> Result<(), ResponseError> {
+        let may = self.of_stream(&stream.name).is_none_or(|may| may.may_write);
+        may.then_some(()).ok_or(ResponseError::TopicAuthorizationFailed)
     }
 
     /// Whether a message may be written into this stream. With rules, only what belongs there:
@@ -149,7 +162,8 @@ impl Bounds {
         let may_read = filters.iter().all(covers);
         let takes =
             |filter: &String| self.rights.admits(Action::KafkaWrite, filter) != Admits::None;
-        OfStream { may_read, may_see: may_read || filters.iter().any(takes) }
+        let may_write = filters.iter().any(takes);
+        OfStream { may_read, may_see: may_read || may_write, may_write }
     }
 }
 

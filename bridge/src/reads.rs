@@ -3,6 +3,9 @@
 
 use tidewire_proto::id::PartitionId;
 use tidewire_store::{ReadError, Slice, Store};
+use tokio::task::AbortHandle;
+
+use crate::budget::Share;
 
 /// What is wanted of one partition.
 #[derive(Clone, Copy, Debug)]
@@ -12,13 +15,28 @@ pub(crate) struct Want {
     pub(crate) bytes_max: usize,
 }
 
+/// A read that waits for its turn is not done when nobody waits for it any more.
+struct Unread(AbortHandle);
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// What it gave.
 pub(crate) type Got = Result<Slice, ReadError>;
 
 /// Reads in the order of the list, together no more than `bytes_max`. The first batch there is
 /// comes however large it is, or nobody would ever get past it. What is behind the first batch that
 /// does not fit is not read: there the answer is where the log begins and ends.
-pub(crate) async fn gather(store: &Store, wants: &[Want], bytes_max: usize) -> Vec<Got> {
+/// `share` is taken as long as something is read for it, whoever waits.
+pub(crate) async fn gather(
+    store: &Store,
+    wants: &[Want],
+    bytes_max: usize,
+    share: Share,
+) -> (Vec<Got>, Share) {
     let unread = |want: &Want| unread(store, want);
     let from_memory = |want: &Want, room| {
         let recent = store.read_recent(want.partition, want.from, room).map(Ok);
@@ -27,16 +45,18 @@ pub(crate) async fn gather(store: &Store, wants: &[Want], bytes_max: usize) -> V
     };
     let recent = gathered(wants, bytes_max, from_memory, unread);
     if let Some(all) = recent {
-        return all;
+        return (all, share);
     }
     let (from_files, wants) = (store.clone(), wants.to_vec());
     let read = move || {
         let read =
             |want: &Want, room| Some(from_files.read_packed(want.partition, want.from, room));
-        gathered(&wants, bytes_max, read, |want| self::unread(&from_files, want))
-            .unwrap_or_default()
+        let all = gathered(&wants, bytes_max, read, |want| self::unread(&from_files, want));
+        (all.unwrap_or_default(), share)
     };
-    tokio::task::spawn_blocking(read).await.unwrap_or_default()
+    let task = tokio::task::spawn_blocking(read);
+    let _unread = Unread(task.abort_handle());
+    task.await.unwrap_or_default()
 }
 
 /// Reads nothing: where the log begins and ends.

@@ -45,6 +45,12 @@ impl Tail {
         drop(waiting);
         Watch { tail: self, partitions, waiter }
     }
+
+    /// Does nobody wait?
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.lock().is_empty()
+    }
 }
 
 impl Watch<'_> {

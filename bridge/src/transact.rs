@@ -203,27 +203,29 @@ impl Transact {
         held
     }
 
-    /// Whether a batch may come from that producer now.
+    /// Whether a batch of a transaction may come from that producer now.
     pub(crate) fn expects(
         &self,
+        id: &str,
         sender: Sender,
-        is_transactional: bool,
         partition: PartitionId,
     ) -> Result<(), Refusal> {
-        let mut state = self.state.lock();
-        if is_transactional {
-            return state.transactions.expects(producer(sender), partition);
-        }
-        match state.transactions.has_number(sender.id) {
+        self.state.lock().transactions.expects(id, producer(sender), partition)
+    }
+
+    /// Whether a batch that is of no transaction may come from that producer: whoever has a
+    /// transactional id writes within transactions alone.
+    pub(crate) fn leaves_alone(&self, sender: Sender) -> Result<(), Refusal> {
+        match self.state.lock().transactions.has_number(sender.id) {
             true => Err(Refusal::NotOpen),
             false => Ok(()),
         }
     }
 
     /// Whether a transaction may hold a batch of so many bytes.
-    pub(crate) fn admits(&self, sender: Sender, bytes: usize) -> Result<(), Refusal> {
+    pub(crate) fn admits(&self, id: &str, sender: Sender, bytes: usize) -> Result<(), Refusal> {
         let mut state = self.state.lock();
-        let admitted = state.transactions.admits(producer(sender), bytes);
+        let admitted = state.transactions.admits(id, producer(sender), bytes);
         state.numbers.refused(admitted.err());
         admitted
     }
@@ -231,20 +233,21 @@ impl Transact {
     /// A batch was refused that does not come again. Whether its transaction ends with that.
     pub(crate) fn doom(
         &self,
+        id: &str,
         sender: Sender,
         partition: PartitionId,
         error: ResponseError,
     ) -> bool {
         let mut state = self.state.lock();
-        let is_doomed = state.transactions.doom(producer(sender), partition, error);
+        let is_doomed = state.transactions.doom(id, producer(sender), partition, error);
         self.perform(&mut state);
         is_doomed
     }
 
     /// Holds a batch that was admitted.
-    pub(crate) fn hold(&self, sender: Sender, batch: HeldBatch, bytes: usize) {
+    pub(crate) fn hold(&self, id: &str, sender: Sender, batch: HeldBatch, bytes: usize) {
         let mut state = self.state.lock();
-        state.transactions.hold(producer(sender), batch, bytes);
+        state.transactions.hold(id, producer(sender), batch, bytes);
         state.show();
     }
 

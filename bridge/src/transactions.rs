@@ -218,12 +218,17 @@ impl<B> Transactions<B> {
         if more > room { Err(Refusal::NoRoom) } else { Ok(()) }
     }
 
-    /// Whether a producer has a transaction that writes there.
+    /// Whether the producer that has an id has a transaction that writes there.
     ///
     /// # Errors
     /// When it has none.
-    pub fn expects(&mut self, producer: Producer, partition: PartitionId) -> Result<(), Refusal> {
-        match self.numbered(producer)?.open()?.partitions.contains(&partition) {
+    pub fn expects(
+        &mut self,
+        id: &str,
+        producer: Producer,
+        partition: PartitionId,
+    ) -> Result<(), Refusal> {
+        match self.owner(id, producer)?.open()?.partitions.contains(&partition) {
             true => Ok(()),
             false => Err(Refusal::NotOpen),
         }
@@ -233,10 +238,10 @@ impl<B> Transactions<B> {
     ///
     /// # Errors
     /// When it has no transaction, or there is no room for it.
-    pub fn admits(&mut self, producer: Producer, bytes: usize) -> Result<(), Refusal> {
+    pub fn admits(&mut self, id: &str, producer: Producer, bytes: usize) -> Result<(), Refusal> {
         let room = self.limits.all_bytes_max.saturating_sub(self.held);
         let bytes_max = self.limits.bytes_max;
-        let held = self.numbered(producer)?.open()?;
+        let held = self.owner(id, producer)?.open()?;
         if held.bytes.saturating_add(bytes) > bytes_max {
             return Err(Refusal::TooLarge);
         }
@@ -248,11 +253,12 @@ impl<B> Transactions<B> {
     /// one: the batch's sequence numbers are used then.
     pub fn doom(
         &mut self,
+        id: &str,
         producer: Producer,
         partition: PartitionId,
         error: ResponseError,
     ) -> bool {
-        let Ok(owner) = self.numbered(producer) else { return false };
+        let Ok(owner) = self.owner(id, producer) else { return false };
         if owner.writing.is_some() || matches!(owner.state, State::Idle(_)) {
             return false;
         }
@@ -266,8 +272,8 @@ impl<B> Transactions<B> {
     }
 
     /// Holds a batch that was admitted.
-    pub fn hold(&mut self, producer: Producer, batch: B, bytes: usize) {
-        if let Ok(held) = self.numbered(producer).and_then(Owner::open) {
+    pub fn hold(&mut self, id: &str, producer: Producer, batch: B, bytes: usize) {
+        if let Ok(held) = self.owner(id, producer).and_then(Owner::open) {
             held.batches.push(batch);
             held.bytes += bytes;
             self.held += bytes;
@@ -501,13 +507,6 @@ impl<B> Transactions<B> {
     }
 
     fn owner(&mut self, id: &str, producer: Producer) -> Result<&mut Owner<B>, Refusal> {
-        let owner = self.all.get_mut(id).ok_or(Refusal::Unknown)?;
-        owner.check(producer)?;
-        Ok(owner)
-    }
-
-    fn numbered(&mut self, producer: Producer) -> Result<&mut Owner<B>, Refusal> {
-        let id = self.numbers.get(&producer.id).ok_or(Refusal::Unknown)?;
         let owner = self.all.get_mut(id).ok_or(Refusal::Unknown)?;
         owner.check(producer)?;
         Ok(owner)

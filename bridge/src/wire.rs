@@ -38,6 +38,8 @@ pub(crate) enum Refusal {
     Idle,
     /// It did not take an answer.
     SlowReader,
+    /// What it sent was not taken, and it asked for no answer that could say so.
+    NotTaken,
     /// There are as many connections as there may be.
     TooMany,
     /// Our own answer could not be written down.
@@ -46,7 +48,7 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// All there are.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::FrameLength,
         Self::Malformed,
         Self::UnknownApi,
@@ -58,6 +60,7 @@ impl Refusal {
         Self::Unavailable,
         Self::Idle,
         Self::SlowReader,
+        Self::NotTaken,
         Self::TooMany,
         Self::Internal,
     ];
@@ -76,6 +79,7 @@ impl Refusal {
             Self::Unavailable => "unavailable",
             Self::Idle => "idle",
             Self::SlowReader => "slow_reader",
+            Self::NotTaken => "not_taken",
             Self::TooMany => "too_many",
             Self::Internal => "internal",
         }

@@ -2,13 +2,15 @@
 //! the end of the log; never looks into a record.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::protocol::StrBytes;
 use tidewire_proto::id::PartitionId;
-use tidewire_store::{ReadError, Slice};
+use tidewire_proto::record::Compression;
+use tidewire_store::{ReadError, Slice, StoredBatch};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -17,11 +19,15 @@ use crate::context::{Call, Context, LEADER_EPOCH};
 use crate::fetch_sessions::{Asked, Connection, Head, NoTurn, Place, Said, Topic, Turn};
 use crate::names;
 use crate::output::Output;
+use crate::permit::Permit;
 use crate::reads::{self, Got, Want};
 use crate::wire::{Answer, Refusal};
 
 /// No client waits longer, whatever it asks for.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The first version whose clients know what zstd is.
+const ZSTD_SINCE: i16 = 10;
 
 /// So long a Fetch waits for its part of what all answers may take; then it brings little.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
@@ -36,6 +42,13 @@ type Outcome = Result<Slice, ResponseError>;
 enum Plan {
     Read(Want),
     Refuse(ResponseError),
+}
+
+/// What becomes of all of them, by what a client may do at one moment.
+struct Judged {
+    permit: Rc<Permit>,
+    plans: Vec<Plan>,
+    wants: Vec<Want>,
 }
 
 /// Reads, and waits until there is enough, something is wrong, or the time is over.
@@ -53,14 +66,8 @@ pub(super) async fn answer(
     if request.session_epoch == 0 && turn.session == 0 && !turn.wanted.is_empty() {
         context.numbers().sessionless.increment(1);
     }
-    let plans = plan(context, call, &turn);
-    let is_wrong = plans.iter().any(|plan| matches!(plan, Plan::Refuse(_)));
-    let wants: Vec<Want> = plans.iter().filter_map(Plan::want).collect();
-    let (got, share) = match is_wrong {
-        true => read(context, request, &wants).await,
-        false => read_enough(context, request, &wants).await,
-    };
-    let told = told(&turn, &plans, got);
+    let (plans, (got, share)) = read_enough(context, call, request, &turn).await;
+    let told = told(call, &turn, &plans, got);
     if turn.session != 0 {
         let known = told.iter().filter_map(|(place, outcome)| {
             let slice = outcome.as_ref().ok()?;
@@ -107,24 +114,38 @@ fn place(call: &Call, name: &str, id: Uuid, index: i32) -> Place {
     Place { topic, index }
 }
 
-async fn read_enough(context: &Context, request: &FetchRequest, wants: &[Want]) -> Taken {
+/// The rules may change while it waits: those of its end hold.
+async fn read_enough(
+    context: &Context,
+    call: &Call,
+    request: &FetchRequest,
+    turn: &Turn,
+) -> (Vec<Plan>, Taken) {
     let wait = u64::try_from(request.max_wait_ms).map_or(Duration::ZERO, Duration::from_millis);
     let until = Instant::now() + wait.min(WAIT_MAX);
     let enough = usize::try_from(request.min_bytes).unwrap_or(0);
-    let (got, share) = read(context, request, wants).await;
-    if is_enough(&got, enough) || wait.is_zero() {
-        return (got, share);
+    let read = async |wants: &[Want]| read(context, request, wants).await;
+    let mut judged = Judged::new(context, call, turn);
+    let taken = read(&judged.wants).await;
+    if judged.is_wrong() || is_enough(&taken.0, enough) || wait.is_zero() {
+        return (judged.plans, taken);
     }
-    drop((got, share));
-    let watch = context.tail.watch(wants.iter().map(|want| want.partition).collect());
+    drop(taken);
+    let watch = context.tail.watch(judged.wants.iter().map(|want| want.partition).collect());
     loop {
         let arrived = watch.arrived();
-        let (got, share) = read(context, request, wants).await;
-        let missing = enough.saturating_sub(bytes_of(&got)).max(1);
-        if is_enough(&got, enough)
-            || timeout_at(until, watch.until(arrived + missing)).await.is_err()
-        {
-            return (got, share);
+        let taken = read(&judged.wants).await;
+        if is_enough(&taken.0, enough) {
+            return (judged.plans, taken);
+        }
+        let missing = enough.saturating_sub(bytes_of(&taken.0)).max(1);
+        // Who waits holds nothing, and brings what came meanwhile also when it is little.
+        drop(taken);
+        let is_over = timeout_at(until, watch.until(arrived + missing)).await.is_err();
+        judged = judged.renewed(context, call, turn);
+        if is_over || judged.is_wrong() {
+            let taken = read(&judged.wants).await;
+            return (judged.plans, taken);
         }
     }
 }
@@ -135,13 +156,13 @@ async fn read(context: &Context, request: &FetchRequest, wants: &[Want]) -> Take
     let most = asked.min(limits.fetch_bytes_max);
     // The first batch comes however little is asked for.
     let room = most.max(limits.request_bytes_max);
-    let Some(mut share) = context.budget.take_within(room, ROOM_WAIT).await else {
-        let got = reads::gather(&context.store, wants, most.min(FREE_BYTES)).await;
+    let Some(share) = context.budget.take_within(room, ROOM_WAIT).await else {
+        let (most, share) = (most.min(FREE_BYTES), Share::default());
+        let (got, share) = reads::gather(&context.store, wants, most, share).await;
         let is_little = bytes_of(&got) <= FREE_BYTES;
-        let got = if is_little { got } else { reads::nothing(&context.store, wants) };
-        return (got, Share::default());
+        return (if is_little { got } else { reads::nothing(&context.store, wants) }, share);
     };
-    let got = reads::gather(&context.store, wants, most).await;
+    let (got, mut share) = reads::gather(&context.store, wants, most, share).await;
     share.keep(bytes_of(&got));
     (got, share)
 }
@@ -157,8 +178,28 @@ fn bytes_of(got: &[Got]) -> usize {
     got.iter().flatten().map(reads::bytes_of).sum()
 }
 
-fn plan(context: &Context, call: &Call, turn: &Turn) -> Vec<Plan> {
-    let (topics, permit) = (context.topics(), context.permit(call));
+impl Judged {
+    fn new(context: &Context, call: &Call, turn: &Turn) -> Self {
+        let permit = context.permit(call);
+        let plans = plan(context, &permit, turn);
+        let wants = plans.iter().filter_map(Plan::want).collect();
+        Self { permit, plans, wants }
+    }
+
+    fn renewed(self, context: &Context, call: &Call, turn: &Turn) -> Self {
+        match Rc::ptr_eq(&self.permit, &context.permit(call)) {
+            true => self,
+            false => Self::new(context, call, turn),
+        }
+    }
+
+    fn is_wrong(&self) -> bool {
+        self.plans.iter().any(|plan| matches!(plan, Plan::Refuse(_)))
+    }
+}
+
+fn plan(context: &Context, permit: &Permit, turn: &Turn) -> Vec<Plan> {
+    let topics = context.topics();
     let mut seen = HashSet::new();
     let plan = |(place, asked, _): &(Place, Asked, Option<Said>)| {
         let found = match &place.topic {
@@ -198,12 +239,17 @@ impl Plan {
 }
 
 /// What the client is told: everything, or what is news to its session.
-fn told<'a>(turn: &'a Turn, plans: &[Plan], got: Vec<Got>) -> Vec<(&'a Place, Outcome)> {
+fn told<'a>(
+    call: &Call,
+    turn: &'a Turn,
+    plans: &[Plan],
+    got: Vec<Got>,
+) -> Vec<(&'a Place, Outcome)> {
     let mut got = got.into_iter();
     let outcomes = plans.iter().map(|plan| match plan {
         Plan::Read(_) => {
             let got = got.next().unwrap_or(Err(ReadError::UnknownPartition));
-            got.map_err(|error| meaning(&error))
+            got.map_err(|error| meaning(&error)).and_then(|slice| known_to(call, slice))
         }
         Plan::Refuse(error) => Err(*error),
     });
@@ -215,6 +261,15 @@ fn told<'a>(turn: &'a Turn, plans: &[Plan], got: Vec<Got>) -> Vec<(&'a Place, Ou
     all.filter(|((_, _, said), outcome)| turn.is_full || is_news(said, outcome))
         .map(|((place, _, _), outcome)| (place, outcome))
         .collect()
+}
+
+/// Who asks in a version from before zstd cannot read it, and is told.
+fn known_to(call: &Call, slice: Slice) -> Outcome {
+    let is_new = |stored: &StoredBatch| stored.batch.compression() == Compression::Zstd;
+    match call.version < ZSTD_SINCE && slice.batches.iter().any(is_new) {
+        true => Err(ResponseError::UnsupportedCompressionType),
+        false => Ok(slice),
+    }
 }
 
 fn write(

@@ -22,14 +22,14 @@ pub(super) async fn answer(
     request: OffsetCommitRequest,
 ) -> OffsetCommitResponse {
     let name: Arc<str> = shared(&request.group_id);
-    let topics = context.topics();
+    let (topics, permit) = (context.topics(), context.permit(call));
     let metadata_max = context.coordinator.look(|groups| groups.limits().offset_metadata_bytes_max);
     let judged: Vec<(&OffsetCommitRequestTopic, Vec<Judged>)> = request
         .topics
         .iter()
         .map(|topic| {
             let asked = topic.partitions.iter().map(|it| asked(it, call.version));
-            (topic, judge(&topics, &topic.name, asked, metadata_max))
+            (topic, judge((&topics, &permit), &topic.name, asked, metadata_max))
         })
         .collect();
     let wanted = judged.iter().flat_map(|(_, partitions)| partitions);

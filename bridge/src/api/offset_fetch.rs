@@ -16,6 +16,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::asked::{self, GROUP_BYTES};
 use crate::context::{Call, Context};
 use crate::groups::{Committed, Groups, Refusal, Spot};
+use crate::permit::Permit;
 use crate::room::{NoRoom, Room};
 use crate::text::{shared, spoken};
 
@@ -31,12 +32,9 @@ const PARTITION_BYTES: usize = 128;
 /// Offsets by topic and partition.
 type Found = Vec<(StrBytes, Vec<(i32, Option<Committed>)>)>;
 /// What is said of them.
-type Said = Vec<(StrBytes, Vec<(i32, Result<Option<Committed>, Unstable>)>)>;
+type Said = Vec<(StrBytes, Vec<(i32, Result<Option<Committed>, ResponseError>)>)>;
 /// Topics and their partitions that are asked for; `None` for all.
 type Wanted<'a> = Option<Vec<(&'a TopicName, &'a [i32])>>;
-
-/// A transaction is about to change it: ask again.
-struct Unstable;
 
 /// What one group committed, or several.
 pub(super) fn answer(
@@ -49,7 +47,7 @@ pub(super) fn answer(
         let groups = asked::once(&request.groups, |group| &group.group_id);
         let permit = context.permit(call);
         let groups = groups.map(|it| match permit.group(&it.group_id) {
-            Ok(()) => of_group(context, it, request.require_stable, &mut room),
+            Ok(()) => of_group((context, &permit), it, request.require_stable, &mut room),
             Err(error) => OffsetFetchResponseGroup::default()
                 .with_group_id(it.group_id.clone())
                 .with_error_code(error.code()),
@@ -74,11 +72,12 @@ pub(super) fn answer(
             .with_partitions(partitions.into_iter().map(partition).collect())
     };
     let answer = OffsetFetchResponse::default();
-    if let Err(error) = context.permit(call).group(&request.group_id) {
+    let permit = context.permit(call);
+    if let Err(error) = permit.group(&request.group_id) {
         return denied(call, answer, (request, error));
     }
     let is_wary = request.require_stable;
-    match find(context, &request.group_id, (wanted, is_wary), &mut room) {
+    match find((context, &permit), &request.group_id, (wanted, is_wary), &mut room) {
         Ok(found) => answer.with_topics(found.into_iter().map(topic).collect()),
         Err(NoRoom) => answer.with_error_code(Refusal::InvalidRequest.code()),
     }
@@ -109,7 +108,7 @@ fn denied(
 }
 
 fn of_group(
-    context: &Context,
+    by: (&Context, &Permit),
     group: &OffsetFetchRequestGroup,
     is_wary: bool,
     room: &mut Room,
@@ -133,36 +132,42 @@ fn of_group(
     };
     let answer = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
     let asked = (wanted, is_wary);
-    match room.take(GROUP_BYTES).and_then(|()| find(context, &group.group_id, asked, room)) {
+    match room.take(GROUP_BYTES).and_then(|()| find(by, &group.group_id, asked, room)) {
         Ok(found) => answer.with_topics(found.into_iter().map(topic).collect()),
         Err(NoRoom) => answer.with_error_code(Refusal::InvalidRequest.code()),
     }
 }
 
+/// What may not be seen is refused to who names it, and left out for who asks for all.
 fn find(
-    context: &Context,
+    (context, permit): (&Context, &Permit),
     group: &GroupId,
     (wanted, is_wary): (Wanted<'_>, bool),
     room: &mut Room,
 ) -> Result<Said, NoRoom> {
+    let names_all = wanted.is_none();
     let found = context.coordinator.look(|groups| match wanted {
         Some(wanted) => asked_for(groups, group, wanted, room),
         None => all(groups, group, room),
     })?;
     let of_topic = |(name, partitions): (StrBytes, Vec<(i32, Option<Committed>)>)| {
         let topic: Arc<str> = shared(&name);
+        let is_seen = permit.sees_named(&name);
         let is_unstable = |index: i32| {
             let partition = u32::try_from(index).unwrap_or(u32::MAX);
             let spot = Spot { topic: Arc::clone(&topic), partition };
             is_wary && context.transact.is_waiting(group, &spot)
         };
         let said = partitions.into_iter().map(|(index, committed)| match is_unstable(index) {
-            true => (index, Err(Unstable)),
+            _ if !is_seen => (index, Err(ResponseError::TopicAuthorizationFailed)),
+            // A transaction is about to change it: ask again.
+            true => (index, Err(ResponseError::UnstableOffsetCommit)),
             false => (index, Ok(committed)),
         });
         (name, said.collect())
     };
-    Ok(found.into_iter().map(of_topic).collect())
+    let is_told = |(name, _): &(StrBytes, _)| !names_all || permit.sees_named(name);
+    Ok(found.into_iter().filter(is_told).map(of_topic).collect())
 }
 
 /// A partition that is asked for twice is answered once.
@@ -213,7 +218,7 @@ struct Told {
 }
 
 impl Told {
-    fn of(committed: Result<Option<Committed>, Unstable>) -> Self {
+    fn of(committed: Result<Option<Committed>, ResponseError>) -> Self {
         let nothing =
             Self { offset: NO_OFFSET, epoch: NO_EPOCH, metadata: StrBytes::default(), error: 0 };
         match committed {
@@ -223,7 +228,7 @@ impl Told {
                 Self { offset, epoch, metadata, error: 0 }
             }
             Ok(None) => nothing,
-            Err(Unstable) => Self { error: ResponseError::UnstableOffsetCommit.code(), ..nothing },
+            Err(error) => Self { error: error.code(), ..nothing },
         }
     }
 }

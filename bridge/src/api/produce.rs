@@ -46,6 +46,7 @@ pub(crate) fn begin(context: &Context, call: &Call, request: &ProduceRequest) ->
     let permit = context.permit(call);
     let id = request.transactional_id.as_ref();
     let may_use = id.map_or(Ok(()), |id| permit.transaction(id));
+    let transaction = id.filter(|_| may_use.is_ok()).map(|id| id.as_str());
     let whole = check(request).and(may_use);
     let mut room = Room::new(PLAIN_BYTES_MAX.max(bytes_of(request)));
     let streams = context.topics();
@@ -58,13 +59,16 @@ pub(crate) fn begin(context: &Context, call: &Call, request: &ProduceRequest) ->
         let stream = whole.and(stream).map(|(stream, _)| stream);
         let parts = topic.partition_data.iter().map(|data| {
             let found = stream.and_then(|stream| find(stream, data.index));
+            let may = stream.and_then(|stream| permit.writes(stream));
             let records = data.records.as_ref();
-            let outcome = found.map_err(Refused::from).and_then(|partition| {
-                let from = Source { stream: stream.map_or("", |it| &it.name), permit: &permit };
+            let outcome = found.and_then(|it| may.map(|()| it)).map_err(Refused::from);
+            let outcome = outcome.and_then(|partition| {
+                let stream = stream.map_or("", |it| &it.name);
+                let from = Source { stream, permit: &permit, transaction };
                 append::append_some(context, (partition, &from), (records, at_ms), &mut room)
             });
-            let outcome =
-                outcome.map_err(|refused| append::spoil(context, found.ok(), records, refused));
+            let of = (found.ok(), transaction);
+            let outcome = outcome.map_err(|refused| append::spoil(context, of, records, refused));
             Part { index: data.index, id: found.ok(), outcome }
         });
         topics.push((topic.name.clone(), topic.topic_id, parts.collect()));
@@ -97,7 +101,12 @@ pub(crate) async fn finish(
         });
     }
     if !begun.wants_answer {
-        return Ok(Answer::default());
+        let mut parts = responses.iter().flat_map(|topic| &topic.partition_responses);
+        // There is no other way to tell.
+        return match parts.find(|part| part.error_code != 0) {
+            Some(_) => Err(Refusal::NotTaken),
+            None => Ok(Answer::default()),
+        };
     }
     let response = ProduceResponse::default().with_responses(responses);
     Answer::of(&response, call.version, call.correlation)

@@ -1,14 +1,15 @@
 //! Claims about all APIs at once, and about those that read and write the log.
 
-mod open;
+mod bench;
+mod fetching;
+mod in_transactions;
+pub(crate) mod open;
+mod rights;
 
-use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
@@ -19,269 +20,20 @@ use kafka_protocol::messages::offset_commit_request::{
 use kafka_protocol::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopics,
 };
-use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ConsumerGroupDescribeRequest,
-    ConsumerGroupDescribeResponse, DescribeGroupsRequest, DescribeGroupsResponse,
-    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, EndTxnRequest, EndTxnResponse,
-    FetchRequest, FetchResponse, GroupId, InitProducerIdRequest, InitProducerIdResponse,
-    ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
-    OffsetFetchResponse, ProduceRequest, ProduceResponse, ProducerId, TopicName, TransactionalId,
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, DescribeGroupsRequest,
+    DescribeGroupsResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+    FetchRequest, FetchResponse, GroupId, ListGroupsResponse, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, TopicName,
 };
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
-use tidewire_proto::id::PartitionId;
+use kafka_protocol::protocol::StrBytes;
 use tidewire_proto::record::{Batch, BatchBuilder, Compression, Header, Repacker};
-use tidewire_store::{RealDisk, Store, StoreOptions};
-use tokio::runtime::Runtime;
 
-use super::{Ends, Incoming, admit, begin};
-use crate::Door;
-use crate::context::Context;
-use crate::guard::sample;
 use crate::text::spoken;
-use crate::versions::{APIS, Api};
+use crate::versions::APIS;
 use crate::wire::{Answer, Refusal};
 
-use open::options;
-
-/// A port without a socket.
-struct Bench {
-    context: Rc<Context>,
-    runtime: Runtime,
-    _folder: tempfile::TempDir,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let disk = Arc::new(RealDisk::new(folder.path().join("data")));
-        let (store, _) = Store::open(disk, StoreOptions::default()).unwrap();
-        let doors = vec![Door { listener: "kafka", advertised: None, takes_anonymous: true }];
-        let context = Rc::new(Context::new(store, options(), doors, "test".into()).unwrap());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { context, runtime, _folder: folder }
-    }
-
-    fn partition(&self) -> PartitionId {
-        self.context.topics().named("mqtt").unwrap().0.partitions[1]
-    }
-
-    fn answer(&self, frame: &Bytes) -> Answer {
-        let here = "127.0.0.1:9092".parse().unwrap();
-        let admitted = admit(frame, Ends { local: here, peer: here, door: 0 }, &Rc::default());
-        let Ok(Incoming::Request(request)) = admitted else { panic!("it is not admitted") };
-        let answered = self.runtime.block_on(async {
-            tokio::select! {
-                answered = begin(Rc::clone(&self.context), request) => answered,
-                () = self.context.run() => panic!("groups are at an end"),
-            }
-        });
-        answered.unwrap_or_else(|refusal| panic!("{frame:?} is answered {refusal:?}"))
-    }
-
-    fn call<Q, A>(&self, request: &Q, version: i16) -> A
-    where
-        Q: Request + Encodable,
-        A: Decodable + HeaderVersion,
-    {
-        let mut frame = head(Q::KEY, version, Q::header_version(version) > 1);
-        request.encode(&mut frame, version).unwrap();
-        let mut answer = Bytes::from(self.answer(&frame.freeze()).chunks.concat());
-        assert_eq!(usize::try_from(answer.get_i32()).unwrap(), answer.len());
-        assert_eq!(answer.get_i32(), 7);
-        if A::header_version(version) > 0 {
-            assert_eq!(answer.get_u8(), 0);
-        }
-        let decoded = A::decode(&mut answer, version).unwrap();
-        assert!(answer.is_empty(), "{} bytes are left", answer.len());
-        decoded
-    }
-
-    /// A producer of transactions that may write to partition 1.
-    fn transactional(&self) -> (i64, i16) {
-        let start = InitProducerIdRequest::default()
-            .with_transactional_id(Some(TransactionalId(spoken("line"))))
-            .with_transaction_timeout_ms(60_000);
-        let started: InitProducerIdResponse = self.call(&start, 4);
-        assert_eq!(started.error_code, 0);
-        self.begin((started.producer_id.0, started.producer_epoch))
-    }
-
-    fn begin(&self, (id, epoch): (i64, i16)) -> (i64, i16) {
-        let topic = AddPartitionsToTxnTopic::default()
-            .with_name(TopicName(spoken("mqtt")))
-            .with_partitions(vec![1]);
-        let add = AddPartitionsToTxnRequest::default()
-            .with_v3_and_below_transactional_id(TransactionalId(spoken("line")))
-            .with_v3_and_below_producer_id(ProducerId(id))
-            .with_v3_and_below_producer_epoch(epoch)
-            .with_v3_and_below_topics(vec![topic]);
-        let added: AddPartitionsToTxnResponse = self.call(&add, 3);
-        let topic = &added.results_by_topic_v3_and_below[0];
-        assert_eq!(topic.results_by_partition[0].partition_error_code, 0);
-        (id, epoch)
-    }
-
-    fn end(&self, (id, epoch): (i64, i16), committed: bool) -> i16 {
-        let end = EndTxnRequest::default()
-            .with_transactional_id(TransactionalId(spoken("line")))
-            .with_producer_id(ProducerId(id))
-            .with_producer_epoch(epoch)
-            .with_committed(committed);
-        self.call::<_, EndTxnResponse>(&end, 3).error_code
-    }
-
-    fn produce(&self, records: Bytes) -> PartitionProduceResponse {
-        self.produce_all(vec![records]).remove(0)
-    }
-
-    fn produce_all(&self, batches: Vec<Bytes>) -> Vec<PartitionProduceResponse> {
-        let data = |records| PartitionProduceData::default().with_index(1).with_records(records);
-        let topic = TopicProduceData::default()
-            .with_name(TopicName(StrBytes::from_static_str("mqtt")))
-            .with_partition_data(batches.into_iter().map(|it| data(Some(it))).collect());
-        let request = ProduceRequest::default().with_acks(-1).with_topic_data(vec![topic]);
-        let mut response: ProduceResponse = self.call(&request, 9);
-        response.responses.remove(0).partition_responses
-    }
-
-    fn fetch(&self, version: i16, offset: i64, bytes_max: i32, wait_ms: i32) -> PartitionData {
-        let partition = FetchPartition::default()
-            .with_partition(1)
-            .with_fetch_offset(offset)
-            .with_partition_max_bytes(bytes_max);
-        self.fetch_all(version, vec![partition], 1, wait_ms).remove(0)
-    }
-
-    fn fetch_all(
-        &self,
-        version: i16,
-        partitions: Vec<FetchPartition>,
-        bytes_min: i32,
-        wait_ms: i32,
-    ) -> Vec<PartitionData> {
-        let topic = FetchTopic::default().with_partitions(partitions);
-        let topic = match version {
-            13.. => topic.with_topic_id(self.context.topics().named("mqtt").unwrap().1),
-            _ => topic.with_topic(TopicName(StrBytes::from_static_str("mqtt"))),
-        };
-        let request = FetchRequest::default()
-            .with_max_wait_ms(wait_ms)
-            .with_min_bytes(bytes_min)
-            .with_max_bytes(1 << 20)
-            .with_topics(vec![topic]);
-        let mut response: FetchResponse = self.call(&request, version);
-        response.responses.remove(0).partitions
-    }
-}
-
-fn head(key: i16, version: i16, is_flexible: bool) -> BytesMut {
-    let mut frame = BytesMut::new();
-    frame.put_i16(key);
-    frame.put_i16(version);
-    frame.put_i32(7);
-    frame.put_i16(2);
-    frame.put_slice(b"me");
-    if is_flexible {
-        frame.put_u8(0);
-    }
-    frame
-}
-
-fn frame(api: &Api, version: i16, elements: usize) -> Bytes {
-    let mut frame = head(api.key as i16, version, api.is_flexible(version));
-    frame.put_slice(&sample::write(api.shape, version, elements));
-    frame.freeze()
-}
-
-/// A batch as a producer sends it, from the producer of this number, if any.
-fn batch(topic: &str, records: i32, sender: Option<(i64, i16, i32)>) -> Bytes {
-    let mut builder = BatchBuilder::new();
-    for n in 0..records {
-        builder.push(n.into(), Some(topic.as_bytes()), Some(&[7; 100]), &[]);
-    }
-    let mut bytes = BytesMut::from(&builder.finish().bytes()[..]);
-    if let Some((id, epoch, sequence)) = sender {
-        bytes[43..51].copy_from_slice(&id.to_be_bytes());
-        bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
-        bytes[53..57].copy_from_slice(&sequence.to_be_bytes());
-    }
-    let crc = crc_fast::crc32_iscsi(&bytes[21..]);
-    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
-    bytes.freeze()
-}
-
-/// The same as a part of a transaction.
-fn in_transaction(batch: &Bytes) -> Bytes {
-    let mut bytes = BytesMut::from(&batch[..]);
-    bytes[22] |= 1 << 4;
-    let crc = crc_fast::crc32_iscsi(&bytes[21..]);
-    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
-    bytes.freeze()
-}
-
-#[test]
-fn what_a_transaction_holds_is_read_when_it_is_committed_and_not_before() {
-    let bench = Bench::new();
-    let (id, epoch) = bench.transactional();
-    let end = |bench: &Bench| bench.context.store.bounds(bench.partition()).unwrap().1;
-    for (sequence, topic) in [(0, "a"), (5, "b"), (0, "a")] {
-        let records = in_transaction(&batch(topic, 5, Some((id, epoch, sequence))));
-        let answer = bench.produce(records);
-        assert_eq!((answer.error_code, answer.base_offset), (0, -1), "{sequence}");
-        assert_eq!(answer.log_append_time_ms, -1);
-    }
-    assert_eq!(end(&bench), 0);
-    assert_eq!(bench.end((id, epoch), true), 0);
-    assert_eq!(end(&bench), 10, "each batch once");
-    let fetched = bench.fetch(12, 0, 1 << 20, 0);
-    let records = fetched.records.unwrap();
-    let (first, second) = records.split_at(Batch::bytes_needed(&records).unwrap());
-    let [first, second] =
-        [first, second].map(|it| Batch::parse(Bytes::copy_from_slice(it)).unwrap());
-    assert_eq!(first.validate().and(second.validate()), Ok(()));
-    assert!(first.base_timestamp() > 1_000_000 && !first.is_control());
-    assert_eq!(bench.end((id, epoch), true), 0, "the answer was lost");
-    assert_eq!(end(&bench), 10);
-}
-
-#[test]
-fn a_batch_without_its_transaction_is_refused() {
-    let bench = Bench::new();
-    let invalid = ResponseError::InvalidTxnState.code();
-    let told = |sender| bench.produce(in_transaction(&batch("a", 1, sender))).error_code;
-    assert_eq!([Some((5, 0, 0)), None].map(told), [invalid; 2]);
-    let (id, epoch) = bench.transactional();
-    assert_eq!(bench.produce(batch("a", 1, Some((id, epoch, 0)))).error_code, invalid);
-    assert_eq!(told(Some((id, epoch - 1, 0))), ResponseError::InvalidProducerEpoch.code());
-    assert_eq!(bench.end((id, epoch), false), 0);
-    assert_eq!(told(Some((id, epoch, 0))), invalid, "too late");
-    assert_eq!(bench.end((id, epoch), true), invalid);
-}
-
-#[test]
-fn what_comes_behind_a_batch_of_a_transaction_that_was_refused_is_refused_alike() {
-    let bench = Bench::new();
-    let who = bench.transactional();
-    let send = |topic, sequence| {
-        let records = in_transaction(&batch(topic, 2, Some((who.0, who.1, sequence))));
-        ResponseError::try_from_code(bench.produce(records).error_code)
-    };
-    assert_eq!(send("a", 0), None);
-    for (topic, sequence) in [("#", 2), ("a", 4), ("a", 8), ("a", 0)] {
-        assert_eq!(send(topic, sequence), Some(ResponseError::InvalidRecord));
-    }
-    assert_eq!(bench.end(who, true), ResponseError::UnknownProducerId.code());
-    let behind = Some(ResponseError::UnknownProducerId);
-    for (sequence, expected) in [(8, behind), (0, behind), (10, None)] {
-        assert_eq!(bench.end(who, false), 0);
-        bench.begin(who);
-        assert_eq!(send("a", sequence), expected, "no repeat");
-    }
-    assert_eq!(bench.end(who, true), 0);
-    assert_eq!(bench.context.store.bounds(bench.partition()).unwrap().1, 2);
-}
+use bench::{Bench, batch, frame};
 
 #[test]
 fn every_version_of_every_api_is_answered() {

@@ -25,14 +25,14 @@ pub(super) fn answer(
     call: &Call,
     request: &TxnOffsetCommitRequest,
 ) -> TxnOffsetCommitResponse {
-    let topics = context.topics();
+    let (topics, permit) = (context.topics(), context.permit(call));
     let metadata_max = context.coordinator.look(|groups| groups.limits().offset_metadata_bytes_max);
     let judged: Vec<(&TxnOffsetCommitRequestTopic, Vec<Judged>)> = request
         .topics
         .iter()
         .map(|topic| {
             let asked = topic.partitions.iter().map(|it| asked(it, call.version));
-            (topic, judge(&topics, &topic.name, asked, metadata_max))
+            (topic, judge((&topics, &permit), &topic.name, asked, metadata_max))
         })
         .collect();
     let wanted = judged.iter().flat_map(|(_, partitions)| partitions);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::groups::{Refusal, Spot, Wanted};
 use crate::names::Topics;
+use crate::permit::Permit;
 use crate::text::shared;
 
 /// What is said of one partition: an offset to commit, or why not.
@@ -18,16 +19,21 @@ pub(super) struct Asked<'a> {
     pub(super) metadata: &'a str,
 }
 
-/// Judges the offsets of one topic.
+/// Judges the offsets of one topic: how far it was read is said by who may read it.
 pub(super) fn judge<'a>(
-    topics: &Topics,
+    (topics, permit): (&Topics, &Permit),
     name: &str,
     asked: impl Iterator<Item = Asked<'a>>,
     metadata_max: usize,
 ) -> Vec<Judged> {
     let topic: Arc<str> = shared(name);
-    let count = topics.named(name).map_or(0, |(stream, _)| stream.partitions.len());
+    let stream = topics.named(name).map(|(stream, _)| stream);
+    let count = stream.map_or(0, |stream| stream.partitions.len());
+    let may_read = stream.is_none_or(|stream| permit.read(stream).is_ok());
     let one = |asked: &Asked<'_>| {
+        if !may_read {
+            return Err(Refusal::NotAllowed);
+        }
         let index = u32::try_from(asked.partition);
         let known = index.ok().filter(|index| (*index as usize) < count);
         let partition = known.ok_or(Refusal::UnknownPartition)?;

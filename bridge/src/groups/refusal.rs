@@ -6,6 +6,9 @@ pub enum Refusal {
     /// There is no such partition.
     #[error("there is no such topic or partition")]
     UnknownPartition,
+    /// The topic may not be read.
+    #[error("the topic may not be read")]
+    NotAllowed,
     /// What the client writes beside an offset is too long.
     #[error("the metadata of the offset is too long")]
     MetadataTooLarge,
@@ -77,6 +80,7 @@ impl Refusal {
             Self::InvalidSessionTimeout => 26,
             Self::Rebalancing => 27,
             Self::NoRoom => 28,
+            Self::NotAllowed => 29,
             Self::InvalidRequest => 42,
             Self::NotEmpty => 68,
             Self::UnknownGroup => 69,

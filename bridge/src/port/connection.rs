@@ -144,17 +144,23 @@ impl Connection {
     /// Until it is known who the client is. Who need not show it may ask for something instead:
     /// that is the first request.
     async fn sign_in(&mut self) -> Result<Option<(Admitted, Share)>, End> {
+        if self.may_ask {
+            return self.show().await;
+        }
+        let patience = self.context.limits().sign_in;
+        timeout(patience, self.show()).await.map_err(|_| Refusal::SignInTimeout)?
+    }
+
+    async fn show(&mut self) -> Result<Option<(Admitted, Share)>, End> {
         let mut sign_in = SignIn::default();
-        let until = Instant::now() + self.context.limits().sign_in;
         loop {
-            let frame = match self.may_ask {
-                true => timeout(self.context.limits().idle, self.frame()).await,
-                false => timeout_at(until, self.frame()).await,
+            let (frame, share) = match self.may_ask {
+                true => {
+                    let idle = self.context.limits().idle;
+                    timeout(idle, self.frame()).await.map_err(|_| Refusal::Idle)??
+                }
+                false => self.frame().await?,
             };
-            let (frame, share) = frame.map_err(|_| match self.may_ask {
-                true => Refusal::Idle,
-                false => Refusal::SignInTimeout,
-            })??;
             let request = match api::admit(&frame, self.ends, &self.caller)? {
                 Incoming::Answered(answer) => {
                     self.send(answer).await?;
@@ -174,7 +180,13 @@ impl Connection {
                     Err(Refusal::NotSignedIn.into())
                 };
             }
-            let (answer, next) = api::sign_in(&self.context, &mut sign_in, &request).await?;
+            let Self { context, socket, input, .. } = self;
+            let (answer, next) = tokio::select! {
+                biased;
+                step = api::sign_in(context, &mut sign_in, &request) => step?,
+                // Nobody looks at the password of who is gone.
+                end = gone(socket, input) => return Err(end),
+            };
             self.send(answer).await?;
             match next {
                 Next::More => (),
@@ -281,6 +293,24 @@ impl Connection {
     }
 }
 
+/// Until the peer is gone. What it sends meanwhile is kept, as long as it is little.
+async fn gone(socket: &Socket, input: &mut BytesMut) -> End {
+    loop {
+        if input.len() > STRANGER_BYTES_MAX {
+            return std::future::pending().await;
+        }
+        if let Err(error) = socket.readable().await {
+            return error.into();
+        }
+        match socket.try_read(input, 0) {
+            Ok(0) => return End::Gone,
+            Ok(_) => (),
+            Err(error) if is_passing(&error) => (),
+            Err(error) => return error.into(),
+        }
+    }
+}
+
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
@@ -296,3 +326,6 @@ fn advance(chunks: &mut VecDeque<Bytes>, mut written: usize) {
         chunks.pop_front();
     }
 }
+
+#[cfg(test)]
+mod tests;

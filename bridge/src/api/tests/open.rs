@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidewire_proto::access::Rules;
+use parking_lot::Mutex;
+use tidewire_proto::access::{Rules, Wide, parse_rules};
 use tidewire_proto::record::Batch;
 use tidewire_proto::scram::Users;
 
@@ -45,12 +46,15 @@ impl Gate for Nobody {
     fn was_wrong(&self, _: IpAddr, _: &str) {}
 }
 
-/// There are no rules.
-struct NoRules;
+/// Rules that can change; none at first.
+pub(crate) type Changing = Arc<Mutex<Option<Arc<Rules>>>>;
 
-impl Access for NoRules {
+/// These, and streams that take everything.
+struct Ruled(Changing);
+
+impl Access for Ruled {
     fn rules(&self) -> Option<Arc<Rules>> {
-        None
+        self.0.lock().clone()
     }
 
     fn filters(&self, _: &str) -> &[String] {
@@ -58,8 +62,13 @@ impl Access for NoRules {
     }
 }
 
+/// These rules.
+pub(super) fn rules(text: &str) -> Option<Arc<Rules>> {
+    Some(Arc::new(Rules::new(vec![parse_rules(text).unwrap()], Wide::Refuse)))
+}
+
 /// What the port is to be.
-pub(super) fn options() -> PortOptions {
+pub(crate) fn options(rules: &Changing) -> PortOptions {
     let limits = PortLimits {
         connections_max: 10,
         request_bytes_max: 32 << 20,
@@ -82,6 +91,6 @@ pub(super) fn options() -> PortOptions {
         numbers,
         retained,
         gate: Arc::new(Nobody),
-        access: Arc::new(NoRules),
+        access: Arc::new(Ruled(Arc::clone(rules))),
     }
 }

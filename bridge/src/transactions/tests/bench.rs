@@ -118,15 +118,15 @@ impl Bench {
         producer: Producer,
         value: u64,
     ) -> Result<(), crate::transactions::Refusal> {
-        self.transactions.expects(producer, HERE)?;
-        self.transactions.admits(producer, 100)?;
-        self.transactions.hold(producer, value, 100);
+        self.transactions.expects(&id(), producer, HERE)?;
+        self.transactions.admits(&id(), producer, 100)?;
+        self.transactions.hold(&id(), producer, value, 100);
         Ok(())
     }
 
     /// A batch is refused that does not come again. Whether its numbers are used.
     pub(super) fn refuse(&mut self, producer: Producer) -> bool {
-        let is_doomed = self.transactions.doom(producer, THERE, WHY);
+        let is_doomed = self.transactions.doom(&id(), producer, THERE, WHY);
         self.perform();
         is_doomed
     }
