@@ -284,6 +284,32 @@ fn what_may_not_be_received_any_more_is_not_delivered_on_any_way() {
     assert_eq!(bob.packet_of(kind::PUBLISH).topic(), "open/yes");
 }
 
+/// What is retained is of now, however long ago it was published.
+#[test]
+fn a_retained_message_is_not_of_the_past_while_something_else_is_replayed() {
+    let rules = "allow everyone any #\ndeny user=bob subscribe x\ndeny user=bob replay b/#\n";
+    let setup = setup(rules, "wide_filters = \"sieve\"\n");
+    let mut ann = setup.client("ann");
+    assert_eq!(published(&mut ann, "b/1", 1, true), SUCCESS);
+    for _ in 0..3 {
+        assert_eq!(published(&mut ann, "a/1", 1, false), SUCCESS);
+    }
+    // One at a time: as long as it is not acknowledged, the replay goes on.
+    let one = property::short(0x21, 1);
+    let hello = Hello { properties: &one, login: login("bob"), ..Hello::new("bob") };
+    let (mut bob, _) = Wire::greet(setup.broker.address(), &hello);
+    // Retained messages are not asked for by this one.
+    bob.subscribe5("#", 0x21);
+    bob.subscribe5("$s/earliest/a/#", 1);
+    let first = bob.packet_of(kind::PUBLISH);
+    assert_eq!(first.topic(), "a/1");
+    bob.send(&subscribe(Version::V5, 7, &[("b/+", 0)]));
+    assert_eq!(bob.packet_of(kind::SUBACK).body().last(), Some(&0));
+    assert_eq!(bob.packet_of(kind::PUBLISH).topic(), "b/1");
+    bob.acknowledge(kind::PUBACK, first.id());
+    assert_eq!(bob.packet_of(kind::PUBLISH).topic(), "a/1");
+}
+
 #[test]
 fn a_publisher_who_lost_its_right_is_refused_at_once_and_may_end_what_it_began() {
     let setup = setup("allow user=bob any #\n", "");

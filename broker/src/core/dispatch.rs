@@ -160,7 +160,8 @@ impl Core {
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return Sent::Skipped };
         if let Phase::Open(open) = &mut conn.phase
             && !matches!(way, Way::Group(_))
-            && open.is_kept_from(message.topic, place)
+            // What is retained is there now, however old it is.
+            && open.is_kept_from(message.topic, place.filter(|_| way != Way::Retained))
         {
             let quality = quality(target.qos.min(message.qos));
             self.counters.messages_dropped.add((DropReason::NotAuthorized, quality), 1);

@@ -286,6 +286,8 @@ impl Core {
         let Some(open) = self.open(id) else { return Again::Lost };
         let is_denied = match exchange.group {
             Some(_) => open.is_no_member_for(message.topic),
+            // A retained message was there at the time, however old it was.
+            None if exchange.retain => open.is_denied(message.topic, None),
             None => open.is_denied(message.topic, Some(exchange.place)),
         };
         if is_denied {

@@ -127,7 +127,7 @@ impl Core {
         let Some(group) = open.shares.remove(filter) else { return };
         let client_id = Arc::clone(&open.client_id);
         if open.is_durable() {
-            open.parting.push((filter.into(), group));
+            open.parting.insert(filter.into(), group);
             self.put_member_row(group, &client_id, false);
             // A row that stays would bring it back without its group.
             let left = Left { by: Some(id), filters: vec![filter.into()], held: Vec::new() };
@@ -159,6 +159,9 @@ impl Core {
         let record = deal.record.record();
         let Some(message) = record.as_ref().and_then(Message::of) else { return };
         let Some(open) = self.open(deal.conn) else { return };
+        if open.is_no_member_for(message.topic) {
+            return self.withhold(deal);
+        }
         let is_ready = open.is_announced && open.resends.is_empty();
         let sent = if is_ready {
             self.scratch.templates.used = 0;
@@ -178,6 +181,19 @@ impl Core {
             }
             (Sent::NoRoom, Some(place)) => self.give_back(deal.conn, deal.group, place),
         }
+    }
+
+    /// The session lost its right, and the group has not heard yet that it leaves.
+    fn withhold(&mut self, deal: &Deal) {
+        let Some(place) = deal.place else {
+            let denied = (DropReason::NotAuthorized, Quality::AtMostOnce);
+            return self.counters.messages_dropped.add(denied, 1);
+        };
+        let Some(open) = self.open(deal.conn) else { return };
+        let member = Arc::clone(&open.client_id);
+        // Like one without room it is handed nothing else; it leaves before it has any.
+        self.post.for_group(deal.group, &member, Notice::Returned(place, true));
+        self.end_turn_soon();
     }
 
     fn give_back(&mut self, id: ConnId, group: GroupId, place: Place) {
@@ -252,7 +268,7 @@ impl Core {
         // Before CONNACK, the end of rows that it had may not be durable.
         let is_over = (!open.is_durable() && open.is_announced) || open.ends_at_once;
         groups.extend(open.shares.values());
-        groups.extend(open.parting.iter().map(|(_, group)| group));
+        groups.extend(open.parting.values());
         groups.sort_unstable();
         groups.dedup();
         for group in groups {
@@ -309,7 +325,7 @@ impl Core {
 
     fn leave_group(&mut self, client_id: &Arc<str>, filter: &str, by: Option<ConnId>) {
         if let Some(open) = by.and_then(|id| self.open(id)) {
-            open.parting.retain(|(parting, _)| &**parting != filter);
+            open.parting.remove(filter);
         }
         if let Some(group) = self.shared.shares.release(filter, client_id) {
             let notice = by.map_or(Notice::SessionEnded, |id| Notice::Leave(id.serial));
@@ -354,4 +370,63 @@ impl Core {
 /// What a reason code says about a message.
 pub(crate) fn fate(reason: ReasonCode) -> Fate {
     if reason.is_error() { Fate::Refused(reason) } else { Fate::Done }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidewire_proto::access::{Rules, Subject, Wide, parse_rules};
+    use tidewire_proto::id::{GroupId, PartitionId};
+    use tidewire_proto::message::Published;
+    use tidewire_proto::mqtt::Properties;
+    use tidewire_proto::qos::Qos;
+    use tidewire_proto::record::BatchBuilder;
+    use tidewire_proto::routing::grant::Grant;
+    use tidewire_proto::session::window::Place;
+
+    use crate::core::alone::Alone;
+    use crate::core::granted::Granted;
+    use crate::core::letters::{Deal, Notice};
+
+    /// What comes of a message of a group under these rules: whether it is sent, and whether it
+    /// goes back.
+    fn dealt_under(rules: &str, qos: Qos) -> (bool, bool) {
+        let mut alone = Alone::new(|_| ());
+        let member = alone.connect("member");
+        alone.settle();
+        alone.heard(member);
+        let rules = Rules::new(vec![parse_rules(rules).expect("good rules")], Wide::Refuse);
+        let granted = Granted::new(rules.rights(Subject::default()), Wide::Refuse);
+        alone.core.open(member).expect("it is here").granted = Some(Box::new(granted));
+        alone.core.post.take().for_each(drop);
+        let mut batch = BatchBuilder::new();
+        let properties = Properties::EMPTY;
+        let (topic, payload, retain) = ("a", b"b", false);
+        Published { topic, payload, qos, retain, properties, origin: None }.push_to(&mut batch, 0);
+        let batch = batch.finish();
+        let record = batch.records().next().map(|record| batch.share(&record));
+        let place = Place { partition: PartitionId(0), offset: 0 };
+        alone.core.on_deal(&Deal {
+            conn: member,
+            group: GroupId(7),
+            grant: Grant { qos, no_local: false, retain_as_published: false, id: 0 },
+            place: (qos != Qos::AtMostOnce).then_some(place),
+            record: record.expect("just written"),
+        });
+        let is_back = {
+            let mut letters = alone.core.post.take().flat_map(|(_, to_groups, _)| to_groups);
+            letters.any(|letter| matches!(letter.what, Notice::Returned(..)))
+        };
+        alone.rest();
+        (!alone.heard(member).is_empty(), is_back)
+    }
+
+    #[test]
+    fn a_member_that_lost_its_right_is_sent_nothing_before_its_group_has_heard_of_it() {
+        for (qos, is_back) in [(Qos::AtMostOnce, false), (Qos::AtLeastOnce, true)] {
+            let all = "allow everyone subscribe,shared a";
+            assert_eq!(dealt_under(all, qos), (true, false), "{qos:?}");
+            let lost = "allow everyone subscribe a\ndeny everyone shared a";
+            assert_eq!(dealt_under(lost, qos), (false, is_back), "{qos:?}");
+        }
+    }
 }

@@ -187,7 +187,7 @@ pub(crate) struct Open {
     /// The share groups of its shared subscriptions, by filter.
     pub(crate) shares: AHashMap<Box<str>, GroupId>,
     /// Those that it unsubscribed from, while their rows may be there.
-    pub(crate) parting: Vec<(Box<str>, GroupId)>,
+    pub(crate) parting: AHashMap<Box<str>, GroupId>,
     /// SUBSCRIBEs that wait for something outside this core.
     pub(crate) joining: Vec<Joining>,
     pub(crate) last_token: u32,

@@ -239,7 +239,7 @@ impl Core {
             resends: VecDeque::new(),
             feeds: VecDeque::new(),
             shares: AHashMap::new(),
-            parting: Vec::new(),
+            parting: AHashMap::new(),
             joining: Vec::new(),
             last_token: 0,
             seeking: 0,

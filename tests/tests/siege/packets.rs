@@ -62,6 +62,37 @@ fn topics_and_filters_of_65535_levels_are_refused_wherever_they_stand() {
     });
 }
 
+/// Every way to write the first levels with and without a wildcard, and many more levels behind:
+/// what costs a node for each level elsewhere is one of each filter here.
+#[test]
+fn filters_of_many_levels_cost_what_they_are_long_and_no_more() {
+    const WAYS: u32 = 13;
+    let broker = start();
+    let tail = "/a".repeat(128 - WAYS as usize);
+    let filter = |ways: u32| {
+        let level = |at| if ways >> at & 1 == 0 { "a" } else { "+" };
+        (0..WAYS).map(level).collect::<Vec<_>>().join("/") + &tail
+    };
+    let filters: Vec<String> = (0..1 << WAYS).map(filter).collect();
+    let held = bear(&broker, 48 * MIB, |broker| {
+        let mut greedy = Wire::clean(broker.address(), Version::V5, "greedy");
+        for part in filters.chunks(2_048) {
+            let wanted: Vec<(&str, u8)> = part.iter().map(|filter| (filter.as_str(), 0)).collect();
+            greedy.subscribe(1, &wanted);
+        }
+        // Topics that nobody has asked for before: each has to be looked for among all.
+        let topic = filters[0].strip_suffix("/a").expect("it has it");
+        let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
+        for at in 0..sized(1_000, 50) {
+            writer.publish(&Publish::new(&format!("{topic}/{at}"), "x", 0, 0));
+            writer.publish(&Publish::new(&format!("{topic}/a"), "x", 0, 0));
+            let _ = greedy.packet_of(kind::PUBLISH);
+        }
+        greedy
+    });
+    drop(held);
+}
+
 fn refuses_deep(broker: &Broker, version: Version, deep: &str, filter: &str) {
     let known = || Wire::clean(broker.address(), version, "deep");
     for qos in [0, 1, 2] {

@@ -1,4 +1,7 @@
 //! Which subscriptions match a topic: a tree of topic levels. Knows nothing of sessions but keys.
+//!
+//! Levels between which nothing branches or ends share one node, so that a filter costs a node or
+//! two however many levels it has.
 
 use ahash::AHashMap;
 use slab::Slab;
@@ -15,9 +18,13 @@ pub struct Trie {
     generation: u64,
 }
 
+/// Every node but the root has a subscription of its own, or branches.
 #[derive(Debug, Default)]
 struct Node {
     parent: usize,
+    /// The levels from the parent to here: at least one.
+    edge: Box<str>,
+    /// By the first levels of their edges.
     children: AHashMap<Box<str>, usize>,
     /// Subscriptions that end here.
     here: Vec<(SessionKey, Grant)>,
@@ -77,7 +84,7 @@ impl Trie {
         entries.swap_remove(index);
         self.subscriptions -= 1;
         self.generation += 1;
-        self.prune(at, levels);
+        self.prune(at);
         true
     }
 
@@ -87,64 +94,104 @@ impl Trie {
     pub fn visit(&self, topic: &str, mut found: impl FnMut(SessionKey, &Grant)) {
         let hidden = topic.starts_with('$');
         let mut waiting = vec![(ROOT, Some(topic))];
-        while let Some((at, rest)) = waiting.pop() {
+        while let Some((at, left)) = waiting.pop() {
             let node = &self.nodes[at];
-            if !(hidden && at == ROOT) {
+            let is_hidden = hidden && at == ROOT;
+            if !is_hidden {
                 node.rest.iter().for_each(|(key, grant)| found(*key, grant));
             }
-            let Some(rest) = rest else {
+            let Some(left) = left else {
                 node.here.iter().for_each(|(key, grant)| found(*key, grant));
                 continue;
             };
-            let (level, after) = match rest.split_once('/') {
-                Some((level, after)) => (level, Some(after)),
-                None => (rest, None),
-            };
-            if let Some(child) = node.children.get(level) {
-                waiting.push((*child, after));
-            }
-            if let Some(child) = node.children.get("+").filter(|_| !(hidden && at == ROOT)) {
-                waiting.push((*child, after));
+            let (level, after) = first_level(left);
+            let any = node.children.get("+").filter(|_| !is_hidden);
+            for child in [node.children.get(level), any].into_iter().flatten() {
+                if let Some(left) = pass(&self.nodes[*child].edge, after) {
+                    waiting.push((*child, left));
+                }
             }
         }
     }
 
     fn entries_made(&mut self, filter: &str) -> &mut Vec<(SessionKey, Grant)> {
         let (levels, to_rest) = split_filter(filter);
-        let mut at = ROOT;
-        for level in levels.into_iter().flat_map(|levels| levels.split('/')) {
-            at = match self.nodes[at].children.get(level) {
-                Some(child) => *child,
-                None => {
-                    let child = self.nodes.insert(Node { parent: at, ..Node::default() });
-                    self.nodes[at].children.insert(level.into(), child);
-                    child
-                }
+        let (mut at, mut left) = (ROOT, levels);
+        while let Some(levels) = left {
+            let (first, _) = first_level(levels);
+            let Some(&child) = self.nodes[at].children.get(first) else {
+                let leaf = Node { parent: at, edge: levels.into(), ..Node::default() };
+                let leaf = self.nodes.insert(leaf);
+                self.nodes[at].children.insert(first.into(), leaf);
+                at = leaf;
+                break;
             };
+            let shared = shared_levels(&self.nodes[child].edge, levels);
+            at = self.branch(child, shared);
+            left = behind(levels, shared);
         }
         let node = &mut self.nodes[at];
         if to_rest { &mut node.rest } else { &mut node.here }
     }
 
+    /// The node so many bytes down the edge to this one; made, if that is in the middle.
+    fn branch(&mut self, at: usize, bytes: usize) -> usize {
+        let edge = std::mem::take(&mut self.nodes[at].edge);
+        let Some(lower) = behind(&edge, bytes) else {
+            self.nodes[at].edge = edge;
+            return at;
+        };
+        let parent = self.nodes[at].parent;
+        let upper = edge.get(..bytes).unwrap_or_default();
+        let mut middle = Node { parent, edge: upper.into(), ..Node::default() };
+        middle.children.insert(first_level(lower).0.into(), at);
+        let middle = self.nodes.insert(middle);
+        self.nodes[parent].children.insert(first_level(&edge).0.into(), middle);
+        self.nodes[at].parent = middle;
+        self.nodes[at].edge = lower.into();
+        middle
+    }
+
     fn find(&self, levels: Option<&str>) -> Option<usize> {
-        let mut at = ROOT;
-        for level in levels.into_iter().flat_map(|levels| levels.split('/')) {
-            at = *self.nodes[at].children.get(level)?;
+        let (mut at, mut left) = (ROOT, levels);
+        while let Some(levels) = left {
+            at = *self.nodes[at].children.get(first_level(levels).0)?;
+            let behind = levels.strip_prefix(&*self.nodes[at].edge)?;
+            left = behind.strip_prefix('/');
+            if left.is_none() && !behind.is_empty() {
+                return None;
+            }
         }
         Some(at)
     }
 
-    /// Frees nodes that hold nothing any more, from the leaf upwards.
-    fn prune(&mut self, mut at: usize, levels: Option<&str>) {
-        for level in levels.into_iter().flat_map(|levels| levels.rsplit('/')) {
-            let node = &self.nodes[at];
-            if !(node.here.is_empty() && node.rest.is_empty() && node.children.is_empty()) {
-                return;
-            }
-            let parent = node.parent;
-            self.nodes.remove(at);
-            self.nodes[parent].children.remove(level);
-            at = parent;
+    /// A subscription at this node is gone: so is the node if it has no other and does not branch.
+    fn prune(&mut self, at: usize) {
+        if !self.nodes[at].children.is_empty() {
+            return self.join(at);
+        }
+        let node = &self.nodes[at];
+        if at == ROOT || !(node.here.is_empty() && node.rest.is_empty()) {
+            return;
+        }
+        let node = self.nodes.remove(at);
+        self.nodes[node.parent].children.remove(first_level(&node.edge).0);
+        self.join(node.parent);
+    }
+
+    /// A node that neither ends anything nor branches is a part of the edge to its child.
+    fn join(&mut self, at: usize) {
+        let node = &self.nodes[at];
+        let is_idle = node.here.is_empty() && node.rest.is_empty() && node.children.len() == 1;
+        if at == ROOT || !is_idle {
+            return;
+        }
+        let node = self.nodes.remove(at);
+        for child in node.children.into_values() {
+            let edge = format!("{}/{}", node.edge, self.nodes[child].edge);
+            self.nodes[child].edge = edge.into();
+            self.nodes[child].parent = node.parent;
+            self.nodes[node.parent].children.insert(first_level(&node.edge).0.into(), child);
         }
     }
 }
@@ -156,6 +203,45 @@ fn split_filter(filter: &str) -> (Option<&str>, bool) {
         None if filter == "#" => (None, true),
         None => (Some(filter), false),
     }
+}
+
+/// The first of some levels, and the others if there are any.
+fn first_level(levels: &str) -> (&str, Option<&str>) {
+    match levels.split_once('/') {
+        Some((first, others)) => (first, Some(others)),
+        None => (levels, None),
+    }
+}
+
+/// The levels behind so many bytes, which end with a level.
+fn behind(levels: &str, bytes: usize) -> Option<&str> {
+    levels.get(bytes..)?.strip_prefix('/')
+}
+
+/// How many bytes the levels have that both begin with; the first is the same.
+fn shared_levels(one: &str, other: &str) -> usize {
+    let both = one.split('/').zip(other.split('/'));
+    let same = both.take_while(|(level, also)| level == also);
+    same.map(|(level, _)| level.len() + 1).sum::<usize>().saturating_sub(1)
+}
+
+/// What is left of a topic at the end of an edge whose first level it has passed, with this much
+/// left there; `None` when the others do not match.
+fn pass<'a>(edge: &str, left: Option<&'a str>) -> Option<Option<&'a str>> {
+    let (_, Some(levels)) = first_level(edge) else { return Some(left) };
+    if !levels.contains('+') {
+        let behind = left?.strip_prefix(levels)?;
+        return if behind.is_empty() { Some(None) } else { behind.strip_prefix('/').map(Some) };
+    }
+    let (mut levels, mut left) = (Some(levels), left);
+    while let Some(some) = levels {
+        let ((wanted, others), (level, after)) = (first_level(some), first_level(left?));
+        if wanted != "+" && wanted != level {
+            return None;
+        }
+        (levels, left) = (others, after);
+    }
+    Some(left)
 }
 
 #[cfg(test)]
@@ -214,6 +300,27 @@ mod tests {
         assert_eq!((trie.len(), trie.nodes.len()), (0, 1));
     }
 
+    /// Every way to write a dozen levels with and without a wildcard, and a hundred more behind.
+    #[test]
+    fn many_levels_without_a_branch_cost_one_node() {
+        let mut trie = Trie::default();
+        let tail = "/a".repeat(100);
+        let filter = |ways: u32| {
+            let level = |at: u32| if ways >> at & 1 == 0 { "a" } else { "+" };
+            (0..12).map(level).collect::<Vec<_>>().join("/") + &tail
+        };
+        let filters: Vec<String> = (0..1 << 12).map(filter).collect();
+        for filter in &filters {
+            trie.insert(filter, SessionKey(1), GRANT);
+        }
+        assert!(trie.nodes.len() <= 2 * filters.len(), "{}", trie.nodes.len());
+        assert_eq!(matching(&trie, &filters[0]).len(), filters.len());
+        for filter in &filters {
+            assert!(trie.remove(filter, SessionKey(1)));
+        }
+        assert_eq!((trie.len(), trie.nodes.len()), (0, 1));
+    }
+
     fn filter_text() -> impl Strategy<Value = String> {
         vec(select(vec!["a", "b", "", "+", "$x"]), 1..5).prop_flat_map(|levels| {
             select(vec!["", "/#"]).prop_map(move |end| format!("{}{end}", levels.join("/")))
@@ -241,12 +348,19 @@ mod tests {
                     assert!(trie.remove(&filter, SessionKey(key)));
                 }
             }
+            let idle = |node: &super::Node| node.here.is_empty() && node.rest.is_empty();
+            let idle = trie.nodes.iter().filter(|(at, it)| *at != 0 && idle(it));
+            assert!(idle.fold(true, |all, (_, node)| all && node.children.len() > 1));
             let expected: Vec<u32> = model
                 .iter()
                 .filter(|(_, filter)| topic::matches(filter, &topic))
                 .map(|(key, _)| *key)
                 .collect();
             assert_eq!(matching(&trie, &topic), expected);
+            for (key, filter) in &model {
+                assert!(trie.remove(filter, SessionKey(*key)));
+            }
+            assert_eq!((trie.len(), trie.nodes.len()), (0, 1));
         }
     }
 }
