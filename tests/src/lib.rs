@@ -9,6 +9,7 @@ pub mod clients;
 pub mod clock;
 pub mod configured;
 pub mod conformance;
+pub mod dependencies;
 pub mod doors;
 pub mod fuzz;
 pub mod hex;

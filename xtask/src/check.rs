@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
+use crate::deny;
 use crate::output::{announce, note, run, shown};
 use crate::places::Places;
 use crate::tally::Tally;
@@ -23,6 +24,10 @@ pub(crate) fn all(places: &Places, filter: Option<&str>) -> bool {
         step("check: clippy", &mut cargo(places, clippy));
         let docs = &mut cargo(places, "doc --workspace --no-deps --quiet");
         step("check: documentation", docs.env("RUSTDOCFLAGS", "-D warnings"));
+        announce("check: cargo deny");
+        if let Some(words) = deny::words(places) {
+            step("check: dependencies", &mut cargo(places, words));
+        }
     }
     // The same profile and the same packages as the tests, so nothing is compiled twice.
     let build = "build --workspace --bins --tests --profile test";

@@ -4,6 +4,7 @@
 mod check;
 mod compare;
 mod conformance;
+mod deny;
 mod fuzz;
 mod kafka_speed;
 mod output;
