@@ -1,7 +1,7 @@
 //! Is a client let in with its password and not with another, and does guessing cost nobody else?
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tidewire_tests::broker::Broker;
 use tidewire_tests::clients::Mosquitto;
+use tidewire_tests::doors::connect_from;
 use tidewire_tests::places;
 use tidewire_tests::wire::{Hello, LastWill, Publish, Version, Wire, frame, kind, property};
 
@@ -55,7 +56,10 @@ fn path(file: &Path) -> &str {
 
 /// What a client of MQTT 5 hears as the answer to CONNECT.
 fn answer(address: SocketAddr, client_id: &str, login: Option<(&str, &str)>) -> u8 {
-    let mut wire = Wire::open(address, Version::V5);
+    answer_on(Wire::open(address, Version::V5), client_id, login)
+}
+
+fn answer_on(mut wire: Wire, client_id: &str, login: Option<(&str, &str)>) -> u8 {
     wire.send(&Hello { login, ..Hello::new(client_id) }.bytes());
     wire.packet_of(kind::CONNACK).body()[1]
 }
@@ -192,8 +196,10 @@ fn a_guesser_is_stopped_and_neither_delays_others_nor_locks_out_who_is_known() {
     let before = pings(500);
     let (guessed, during) = std::thread::scope(|threads| {
         let guesser = threads.spawn(|| {
+            let from = IpAddr::from([127, 0, 0, 2]);
             let guess = |number: u32| {
-                answer(address, &format!("bad{number}"), Some(("ann", &number.to_string())))
+                let wire = Wire::on(connect_from(from, address), Version::V5);
+                answer_on(wire, &format!("bad{number}"), Some(("ann", &number.to_string())))
             };
             (0..2_000).map(guess).collect::<Vec<u8>>()
         });

@@ -26,8 +26,8 @@ pub struct AuthConfig {
     /// hashing; 0: none.
     #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
     pub passwords_remembered_max: u32,
-    /// Wrong passwords from one address in a minute; beyond them those that are not remembered are
-    /// refused without a look; 0: any number.
+    /// Wrong passwords from one address in a minute; beyond them those that are not remembered from
+    /// there are refused without a look; 0: any number.
     #[serde(deserialize_with = "count::<_, _, 0, 1_000_000>")]
     pub wrong_passwords_per_address_max: u32,
     /// The same for one user name, from wherever they come.

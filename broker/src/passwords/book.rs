@@ -1,6 +1,7 @@
 //! The file of users and their hashes: one `user:hash` to a line, as Mosquitto's. Understood whole
 //! or not at all.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ahash::AHashMap;
@@ -86,11 +87,16 @@ impl Book {
         self.known.len()
     }
 
-    /// The same question as [`Self::check`], answered at once if it was answered before; if not,
-    /// what [`Self::remember`] is to be told.
-    pub(super) fn recall(&self, user: &str, password: &[u8]) -> Result<(), Trace> {
+    /// The same question as [`Self::check`], answered at once if it was answered before to somebody
+    /// in the same network; if not, what [`Self::remember`] is to be told.
+    pub(super) fn recall(
+        &self,
+        user: &str,
+        password: &[u8],
+        from: Option<IpAddr>,
+    ) -> Result<(), Trace> {
         let mut checked = self.checked.lock();
-        let trace = checked.trace(user, password);
+        let trace = checked.trace(user, password, from);
         if checked.has(&trace) { Ok(()) } else { Err(trace) }
     }
 

@@ -88,15 +88,19 @@ impl PasswordDesk {
     pub(crate) fn ask(&self, question: Question, now_ms: i64, answer: Answer) -> Option<Verdict> {
         let inner = &self.inner;
         let (user, address) = (&*question.user, question.address);
-        if inner.book.read().recall(user, &question.password).is_ok() {
+        inner.now_ms.fetch_max(now_ms, Ordering::Relaxed);
+        let Some(is_spent) = inner.standing(&question, now_ms) else {
+            return Some(Verdict::TooOften);
+        };
+        if inner.book.read().recall(user, &question.password, address).is_ok() {
             return Some(Verdict::Right);
+        }
+        if is_spent {
+            inner.guesses.lock().compared_in_vain(address, user, now_ms);
+            return Some(Verdict::TooOften);
         }
         if self.threads.lock().is_empty() {
             return Some(Verdict::Unavailable);
-        }
-        inner.now_ms.fetch_max(now_ms, Ordering::Relaxed);
-        if inner.guesses.lock().standing(address, user, now_ms) == Standing::Spent {
-            return Some(Verdict::TooOften);
         }
         let mut queue = inner.queue.lock();
         if queue.is_over {
@@ -170,6 +174,14 @@ impl Inner {
         }
     }
 
+    /// Whether too many wrong ones came; `None`: so many that it is compared with nothing either.
+    fn standing(&self, question: &Question, now_ms: i64) -> Option<bool> {
+        let (address, user) = (question.address, &*question.user);
+        let guesses = self.guesses.lock();
+        let is_spent = guesses.standing(address, user, now_ms) == Standing::Spent;
+        (!is_spent || guesses.may_compare(address, user, now_ms)).then_some(is_spent)
+    }
+
     fn count(&self, question: &Question, verdict: Verdict) {
         let Question { user, address, .. } = question;
         let mut guesses = self.guesses.lock();
@@ -180,10 +192,10 @@ impl Inner {
     }
 
     fn check(&self, question: &Question) -> Verdict {
-        let Question { user, password, .. } = question;
+        let Question { user, password, address, .. } = question;
         let book = Arc::clone(&self.book.read());
         // Another connection may have asked the same meanwhile.
-        match book.recall(user, password) {
+        match book.recall(user, password, *address) {
             Ok(()) => Verdict::Right,
             Err(trace) => match book.check(user, password) {
                 Some(true) => {
@@ -256,7 +268,11 @@ mod tests {
 
         /// The answer, and whether it came at once.
         fn ask(&self, user: &str, password: &str) -> (Verdict, bool) {
-            let (verdict, from) = self.begin(user, password);
+            self.ask_from([192, 0, 2, 1], user, password)
+        }
+
+        fn ask_from(&self, from: [u8; 4], user: &str, password: &str) -> (Verdict, bool) {
+            let (verdict, from) = self.begin_from(from, user, password);
             match verdict {
                 Some(verdict) => (verdict, true),
                 None => (from.recv().expect("an answer"), false),
@@ -265,12 +281,21 @@ mod tests {
 
         /// The answer if it came at once, and where it comes from if not.
         fn begin(&self, user: &str, password: &str) -> (Option<Verdict>, Receiver<Verdict>) {
+            self.begin_from([192, 0, 2, 1], user, password)
+        }
+
+        fn begin_from(
+            &self,
+            address: [u8; 4],
+            user: &str,
+            password: &str,
+        ) -> (Option<Verdict>, Receiver<Verdict>) {
             let (to, from) = channel();
             let asker = Arc::new(());
             let question = Question {
                 user: user.into(),
                 password: password.as_bytes().into(),
-                address: Some([192, 0, 2, 1].into()),
+                address: Some(address.into()),
                 asker: Arc::downgrade(&asker),
             };
             let answer = Box::new(move |verdict| {
@@ -313,6 +338,36 @@ mod tests {
         }
         assert_eq!(trial.ask("ann", "d"), (Verdict::TooOften, true));
         assert_eq!(trial.ask("ann", "pencil"), (Verdict::Right, true));
+        trial.desk.stop();
+    }
+
+    #[test]
+    fn who_guesses_too_often_is_not_told_by_what_is_remembered_of_others() {
+        let (home, elsewhere) = ([192, 0, 2, 1], [198, 51, 100, 9]);
+        let trial = Trial::new(LIMITS);
+        trial.desk.start().expect("a thread");
+        assert_eq!(trial.ask_from(home, "ann", "pencil"), (Verdict::Right, false));
+        for guess in ["a", "b", "c"] {
+            assert_eq!(trial.ask_from(elsewhere, "ann", guess), (Verdict::Wrong, false));
+        }
+        assert_eq!(trial.ask_from(elsewhere, "ann", "pencil"), (Verdict::TooOften, true));
+        assert_eq!(trial.ask_from(home, "ann", "pencil"), (Verdict::Right, true));
+        trial.desk.stop();
+    }
+
+    #[test]
+    fn who_guesses_where_the_user_is_has_so_many_tries_and_then_none() {
+        let trial = Trial::new(LIMITS);
+        trial.desk.start().expect("a thread");
+        assert_eq!(trial.ask("ann", "pencil"), (Verdict::Right, false));
+        for guess in 0..WRONG_MAX {
+            assert_eq!(trial.ask("ann", &guess.to_string()), (Verdict::Wrong, false));
+        }
+        for guess in 0..10 * WRONG_MAX {
+            assert_eq!(trial.ask("ann", "pencil"), (Verdict::Right, true), "{guess}");
+            assert_eq!(trial.ask("ann", &guess.to_string()), (Verdict::TooOften, true));
+        }
+        assert_eq!(trial.ask("ann", "pencil"), (Verdict::TooOften, true));
         trial.desk.stop();
     }
 

@@ -16,6 +16,9 @@ const REMEMBERED_MAX: usize = 65_536;
 /// When there are more, so many are forgotten.
 const FORGOTTEN: usize = REMEMBERED_MAX / 8;
 const MINUTE_MS: i64 = 60_000;
+/// Of a network that guesses too often for a user so many times as many passwords are compared with
+/// those that are remembered from there: comparing costs nothing, and its user may be there too.
+const COMPARED: i64 = 10;
 
 /// What wrong passwords are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +26,8 @@ enum Key {
     /// Of version 6 the network.
     Address(IpAddr),
     User(u64),
+    /// What a network shows for a user while one of the two is spent.
+    Compared(u64),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,15 +96,32 @@ impl Guesses {
     /// It was wrong.
     pub(crate) fn spend(&mut self, address: Option<IpAddr>, user: &str, now_ms: i64) {
         for (key, per_minute) in self.keys(address, user).into_iter().flatten() {
-            let level = (self.level(key, per_minute, now_ms) - MINUTE_MS).max(0);
-            // Threads tell of it in any order: no time fills a bucket twice.
-            let at_ms = match self.buckets.get(&key) {
-                Some(bucket) => bucket.at_ms.max(now_ms),
-                None => now_ms,
-            };
-            self.make_room(now_ms);
-            self.buckets.insert(key, Bucket { level, at_ms });
+            self.take(key, per_minute, now_ms);
         }
+    }
+
+    /// Whether a try that is not looked at may be compared with what is remembered. Without a limit
+    /// of its own, who is where a user is could guess as often as it likes, and be told.
+    pub(super) fn may_compare(&self, address: Option<IpAddr>, user: &str, now_ms: i64) -> bool {
+        let (key, per_minute) = self.compared(address, user);
+        self.level(key, per_minute, now_ms) >= MINUTE_MS
+    }
+
+    /// It was, and nothing like it is remembered.
+    pub(super) fn compared_in_vain(&mut self, address: Option<IpAddr>, user: &str, now_ms: i64) {
+        let (key, per_minute) = self.compared(address, user);
+        self.take(key, per_minute, now_ms);
+    }
+
+    fn take(&mut self, key: Key, per_minute: i64, now_ms: i64) {
+        let level = (self.level(key, per_minute, now_ms) - MINUTE_MS).max(0);
+        // Threads tell of it in any order: no time fills a bucket twice.
+        let at_ms = match self.buckets.get(&key) {
+            Some(bucket) => bucket.at_ms.max(now_ms),
+            None => now_ms,
+        };
+        self.make_room(now_ms);
+        self.buckets.insert(key, Bucket { level, at_ms });
     }
 
     /// A try is being looked at.
@@ -127,6 +149,15 @@ impl Guesses {
             of_address.filter(|_| self.per_address > 0).map(|key| (key, self.per_address)),
             (self.per_user > 0).then_some((of_user, self.per_user)),
         ]
+    }
+
+    fn compared(&self, address: Option<IpAddr>, user: &str) -> (Key, i64) {
+        let both = self.hasher.hash_one((address.map(network_of), user));
+        (Key::Compared(both), self.per_comparison())
+    }
+
+    fn per_comparison(&self) -> i64 {
+        COMPARED * self.per_address.max(self.per_user)
     }
 
     fn level(&self, key: Key, per_minute: i64, now_ms: i64) -> i64 {
@@ -160,6 +191,7 @@ impl Guesses {
         let per_minute = match key {
             Key::Address(_) => self.per_address,
             Key::User(_) => self.per_user,
+            Key::Compared(_) => self.per_comparison(),
         };
         (per_minute * MINUTE_MS - self.level(key, per_minute, now_ms)) / per_minute.max(1)
     }
