@@ -124,7 +124,7 @@ impl Core {
     pub(crate) fn give_up_filters(&mut self, id: ConnId, lost: &[Box<str>]) {
         for filter in lost {
             tracing::info!(filter = &**filter, "a member of a share group lost its right to it");
-            let _ = self.unsubscribe(id, filter);
+            self.unsubscribe(id, filter);
         }
     }
 

@@ -256,7 +256,7 @@ impl Core {
         open.cursor.set_reading(false);
         match slice {
             Ok(slice) => {
-                if self.feed_slice(id, reading, &slice) {
+                if self.feed_read(id, reading, &slice) {
                     self.feed(id);
                 }
             }

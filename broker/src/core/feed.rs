@@ -26,6 +26,8 @@ use crate::metrics::{CloseReason, DropReason};
 
 /// Exchanges that are gone on with before others get their turn.
 const RESENDS_AT_A_TIME: usize = 32;
+/// Records, each times the filters that it is compared with, before others get their turn.
+const LOOKS_AT_A_TIME: usize = 1 << 16;
 
 /// What the feed must wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,7 @@ impl Core {
 
     /// Sends what there is room for. Called whenever room may have appeared.
     pub(crate) fn feed(&mut self, id: ConnId) {
+        self.scratch.looks = 0;
         let Need::Disk(reading) = self.feed_from_memory(id) else { return };
         let Some(open) = self.open(id) else { return };
         open.cursor.set_reading(true);
@@ -117,15 +120,34 @@ impl Core {
         }
     }
 
-    /// Sends what a part of the log holds for this session. False when room ran out.
-    pub(crate) fn feed_slice(&mut self, id: ConnId, reading: Reading, slice: &Slice) -> bool {
+    /// Sends what was read from the log for this session. False when room ran out, or others are
+    /// to have their turn.
+    pub(crate) fn feed_read(&mut self, id: ConnId, reading: Reading, slice: &Slice) -> bool {
+        self.scratch.looks = 0;
+        self.feed_slice(id, reading, slice)
+    }
+
+    fn feed_slice(&mut self, id: ConnId, reading: Reading, slice: &Slice) -> bool {
+        let each = match self.open(id) {
+            Some(open) if open.subscriptions.walks_filters() => open.subscriptions.len().max(1),
+            _ => 1,
+        };
+        let mut is_tired = false;
         let walked = walk(reading, slice, |_, record, place| {
+            is_tired = self.scratch.looks >= LOOKS_AT_A_TIME;
+            if is_tired {
+                return ControlFlow::Break(());
+            }
+            self.scratch.looks += each;
             match self.feed_message(id, Message::of(record), place) {
                 Sent::NoRoom => ControlFlow::Break(()),
                 Sent::Yes | Sent::Skipped => ControlFlow::Continue(()),
             }
         });
         self.advance(id, reading.partition, walked.next);
+        if is_tired {
+            self.feed_soon(id);
+        }
         walked.goes_on
     }
 
@@ -314,13 +336,16 @@ mod tests {
     use tidewire_proto::mqtt::Properties;
     use tidewire_proto::qos::Qos;
     use tidewire_proto::record::BatchBuilder;
+    use tidewire_proto::routing::grant::Grant;
     use tidewire_proto::session::cursor::Positions;
+    use tidewire_proto::session::subscription::Subscription;
     use tidewire_proto::session::window::{Exchange, Place, Step, Window};
     use tidewire_store::rows::cursor;
     use tidewire_store::rows::session::SessionRow;
+    use tidewire_store::rows::subscription;
     use tidewire_store::{Append, Commit, Table, TableChange};
 
-    use super::RESENDS_AT_A_TIME;
+    use super::{LOOKS_AT_A_TIME, RESENDS_AT_A_TIME};
     use crate::core::alone::Alone;
     use crate::core::granted::Granted;
     use crate::core::letters::Notice;
@@ -334,26 +359,34 @@ mod tests {
     fn leave_unanswered(alone: &Alone, client_id: &str, count: u16, of: (Qos, Option<GroupId>)) {
         let (qos, group) = of;
         let partition: PartitionId = alone.store.streams()[0].partitions[0];
-        let mut batch = BatchBuilder::new();
         let mut window = Window::new(UNANSWERED);
-        for number in 0..u64::from(count) {
+        for offset in 0..u64::from(count) {
+            let place = Place { partition, offset };
+            window.begin(Exchange { place, qos, step: Step::Published, retain: false, group });
+        }
+        leave_log(alone, client_id, count.into(), &window);
+    }
+
+    /// Messages in the log, and a session at their beginning.
+    fn leave_log(alone: &Alone, client_id: &str, count: usize, window: &Window) {
+        let partition: PartitionId = alone.store.streams()[0].partitions[0];
+        let mut batch = BatchBuilder::new();
+        for _ in 0..count {
             let published = Published {
                 topic: "a",
                 payload: b"b",
-                qos,
+                qos: Qos::ExactlyOnce,
                 retain: false,
                 properties: Properties::EMPTY,
                 origin: None,
             };
             published.push_to(&mut batch, 0);
-            let place = Place { partition, offset: number };
-            window.begin(Exchange { place, qos, step: Step::Published, retain: false, group });
         }
         let row = |table, row| TableChange::new(table, client_id.as_bytes().into(), Some(row));
         let session = SessionRow { expiry_s: 3600, ended_ms: None, user: None };
         let changes = vec![
             row(Table::Sessions, session.encode()),
-            row(Table::Cursors, cursor::encode(&window, &Positions::default())),
+            row(Table::Cursors, cursor::encode(window, &Positions::default())),
         ];
         let appends = vec![Append::new(partition, batch.finish())];
         alone.store.commit(Commit { appends, changes }).expect("committed");
@@ -388,6 +421,54 @@ mod tests {
             alone.core.end_turn();
         }
         assert_eq!((all, resent(&alone.heard(reader))), (usize::from(UNANSWERED), 0));
+    }
+
+    /// A session that is at the beginning of a log of so many messages, none of them for it, and
+    /// has so many subscriptions that were made behind its first message.
+    fn leave_behind(alone: &Alone, client_id: &str, (messages, filters): (usize, usize)) {
+        let partition: PartitionId = alone.store.streams()[0].partitions[0];
+        let mut since = Positions::default();
+        since.advance(partition, 1);
+        let grant =
+            Grant { qos: Qos::AtLeastOnce, no_local: false, retain_as_published: false, id: 0 };
+        let subscribed = Subscription {
+            grant,
+            since: Some(since),
+            is_replay: false,
+            is_rewritten: false,
+            is_exclusive: false,
+        };
+        let rows = (0..filters).map(|number| {
+            let key = subscription::key(client_id, &format!("x/{number}"));
+            let row = subscription::encode(&subscribed);
+            TableChange::new(Table::Subscriptions, key, Some(row))
+        });
+        alone.store.commit(Commit { appends: vec![], changes: rows.collect() }).expect("kept");
+        leave_log(alone, client_id, messages, &Window::new(UNANSWERED));
+    }
+
+    #[test]
+    fn a_client_with_thousands_of_filters_that_catches_up_leaves_others_their_turns() {
+        let (messages, filters) = (400, 1000);
+        let mut alone = Alone::new(|_| ());
+        leave_behind(&alone, "reader", (messages, filters));
+        let partition = alone.store.streams()[0].partitions[0];
+        alone.core.positions.advance(partition, messages as u64);
+        let other = alone.connect("other");
+        alone.settle();
+        alone.heard(other);
+        let reader = alone.connect("reader");
+        alone.settle();
+        let mut turns = 0;
+        while !alone.core.open(reader).expect("it is here").cursor.is_live() {
+            turns += 1;
+            assert!(turns <= messages, "it goes on");
+            assert!(alone.core.scratch.looks <= LOOKS_AT_A_TIME + filters, "after {turns}");
+            alone.say(other, PINGREQ, &[]);
+            assert_eq!(alone.heard(other), PINGRESP, "after {turns}");
+            alone.core.end_turn();
+        }
+        assert!(turns > messages * filters / LOOKS_AT_A_TIME / 2, "{turns} turns");
     }
 
     #[test]

@@ -124,6 +124,8 @@ pub(crate) enum Deferred {
 pub(crate) struct Scratch {
     pub(crate) read: Vec<u8>,
     pub(crate) templates: Templates,
+    /// What the session that is fed has cost so far, since others had their turn.
+    pub(crate) looks: usize,
 }
 
 /// One encoding of the message at hand per shape of receiver.
@@ -172,7 +174,11 @@ impl Core {
             ending: AHashMap::new(),
             unheard: AHashMap::new(),
             timers: Timers::default(),
-            scratch: Scratch { read: vec![0; READ_BYTES_MAX], templates: Templates::default() },
+            scratch: Scratch {
+                read: vec![0; READ_BYTES_MAX],
+                templates: Templates::default(),
+                looks: 0,
+            },
             turn_end: Arc::new(Notify::new()),
             is_turn_due: false,
             is_late_waiting: false,

@@ -21,6 +21,7 @@ use crate::core::open::{ConnId, Joining, Made, Open, Phase, RetainedFeed, Suback
 use crate::core::send::put;
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
+use crate::metrics::CloseReason;
 use crate::topic_rules::without_exclusive;
 
 const INVALID: ReasonCode = ReasonCode::TOPIC_FILTER_INVALID;
@@ -208,22 +209,30 @@ impl Core {
     }
 
     pub(crate) fn on_unsubscribe(&mut self, id: ConnId, unsubscribe: &Unsubscribe<'_>) {
+        let filters_max = self.shared.limits.filters_per_subscribe_max as usize;
+        if unsubscribe.filters().nth(filters_max).is_some() {
+            // UNSUBACK has no code for that, and before MQTT 5 none at all.
+            return self.close(id, CloseReason::Limit, Some(QUOTA));
+        }
         let mut codes = Vec::new();
         for filter in unsubscribe.filters() {
             let plain = split_start(filter).ok().flatten().map_or(filter, |(_, plain)| plain);
             let named = canonical(plain);
             let name = self.shared.rules.filter(&named);
             let code = match name == named || self.is_rewritten(id, &name) {
-                true => self.unsubscribe(id, &name),
+                true => self.take_off(id, &name),
                 // A subscription that is older than the rule has the filter as the client gave it;
                 // one that another rule made has it too, and is not meant.
-                false if !self.is_rewritten(id, &named) => self.unsubscribe(id, &named),
+                false if !self.is_rewritten(id, &named) => self.take_off(id, &named),
                 // What the rule makes of it was asked for by that name, if at all.
                 false => ReasonCode::NO_SUBSCRIPTION_EXISTED,
             };
             codes.push(code.0);
         }
         let Some(open) = self.open(id) else { return };
+        // Once for all of them: there may be thousands of either.
+        let Open { feeds, subscriptions, .. } = open;
+        feeds.retain(|feed| subscriptions.get(&feed.filter).is_some());
         let ack = UnsubAck {
             packet_id: unsubscribe.packet_id,
             properties: Properties::EMPTY,
@@ -244,10 +253,18 @@ impl Core {
         found.is_some_and(|found| found.is_rewritten)
     }
 
-    pub(crate) fn unsubscribe(&mut self, id: ConnId, filter: &str) -> ReasonCode {
+    pub(crate) fn unsubscribe(&mut self, id: ConnId, filter: &str) {
+        self.take_off(id, filter);
+        let (filter, _) = without_exclusive(filter);
+        if let Some(open) = self.open(id) {
+            open.feeds.retain(|feed| &*feed.filter != filter);
+        }
+    }
+
+    /// All but the retained messages that were to come: whoever calls it looks after those.
+    fn take_off(&mut self, id: ConnId, filter: &str) -> ReasonCode {
         let (filter, _) = without_exclusive(filter);
         let Some(open) = self.open(id) else { return ReasonCode::UNSPECIFIED_ERROR };
-        open.feeds.retain(|feed| &*feed.filter != filter);
         if !open.subscriptions.remove(filter) {
             return ReasonCode::NO_SUBSCRIPTION_EXISTED;
         }
@@ -315,6 +332,20 @@ mod tests {
     const A: &[u8] = b"\x00\x01\x00\x00\x01a";
     const SUBSCRIBE_A: &[u8] = b"\x00\x01\x00\x00\x01a\x01";
     const SUBSCRIBE_B: &[u8] = b"\x00\x01\x00\x00\x01b\x01";
+
+    #[test]
+    fn an_unsubscribe_with_more_filters_than_it_may_have_ends_the_connection() {
+        let mut alone = Alone::new(|config| config.mqtt.filters_per_subscribe_max = 2);
+        let client = alone.connect("client");
+        alone.settle();
+        alone.heard(client);
+        alone.say(client, UNSUBSCRIBE, b"\x00\x01\x00\x00\x01a\x00\x01b");
+        alone.settle();
+        assert_eq!(alone.heard(client), [0xb0, 5, 0, 1, 0, 0x11, 0x11]);
+        alone.say(client, UNSUBSCRIBE, b"\x00\x01\x00\x00\x01a\x00\x01b\x00\x01c");
+        alone.settle();
+        assert!(alone.core.open(client).is_none());
+    }
 
     #[test]
     fn unsubscribe_of_a_rewritten_name_leaves_what_was_asked_for_by_the_other_name() {

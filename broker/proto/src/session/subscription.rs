@@ -137,6 +137,13 @@ impl Subscriptions {
         self.replays > 0
     }
 
+    /// Whether [`target`](Self::target) or [`replay_target`](Self::replay_target), which walk all
+    /// filters, are to be asked for messages from the log.
+    #[must_use]
+    pub fn walks_filters(&self) -> bool {
+        self.has_beginnings() || self.has_replays()
+    }
+
     /// Whether messages on this topic reach the session from the log, also at QoS 0.
     #[must_use]
     pub fn is_replaying(&self, topic: &str) -> bool {
