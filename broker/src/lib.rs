@@ -28,6 +28,7 @@ mod listener;
 pub mod metrics;
 mod mock_secret;
 mod network;
+mod open_files;
 mod pace;
 mod passwords;
 mod ports;

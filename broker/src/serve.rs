@@ -8,6 +8,7 @@ use crate::banner::{self, BannerFacts};
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::error::{StartError, StopError};
+use crate::open_files;
 
 /// Why the program ended.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,7 @@ pub(crate) enum ServeError {
 
 /// Runs the broker until it is told to stop (SIGTERM, SIGINT). SIGHUP has files read anew.
 pub(crate) fn run(config: &Config) -> Result<(), ServeError> {
+    open_files::raise();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -18,6 +18,8 @@ pub struct Broker {
     address: SocketAddr,
     data: PathBuf,
     flags: Vec<String>,
+    /// What the system lets it have open, if the test says.
+    open_files: Option<u32>,
     /// The folder goes when the broker goes; `None` when the test owns it.
     _fresh: Option<TempDir>,
 }
@@ -54,6 +56,19 @@ impl Broker {
         std::fs::write(&file, toml).expect("the config file");
         let flags = vec!["--config".into(), file.display().to_string()];
         Self::launch(data, flags, Some(fresh))
+    }
+
+    /// Like `start`, where the system gives no more open files than that.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_with_open_files(most: u32) -> Self {
+        let fresh = TempDir::new().expect("a folder for the data");
+        let data = fresh.path().join("data");
+        let (program, address) = run(&data, &[], Some(most));
+        let (flags, open_files) = (Vec::new(), Some(most));
+        Self { program, address, data, flags, open_files, _fresh: Some(fresh) }
     }
 
     /// On a data folder that the test owns.
@@ -172,7 +187,7 @@ impl Broker {
 
     /// Starts again on the same data folder; call it after `kill9` or `stop`.
     pub fn restart(&mut self) {
-        (self.program, self.address) = run(&self.data, &self.flags);
+        (self.program, self.address) = run(&self.data, &self.flags, self.open_files);
     }
 
     /// All that this run of it has said.
@@ -206,16 +221,17 @@ impl Broker {
     }
 
     fn launch(data: PathBuf, flags: Vec<String>, fresh: Option<TempDir>) -> Self {
-        let (program, address) = run(&data, &flags);
-        Self { program, address, data, flags, _fresh: fresh }
+        let (program, address) = run(&data, &flags, None);
+        Self { program, address, data, flags, open_files: None, _fresh: fresh }
     }
 }
 
 /// Runs in the folder above the data, so that no config file of ours is found by chance; and
 /// with SIGXFSZ ignored, so that a forbidden write is an error to it and not its end.
-fn run(data: &Path, flags: &[String]) -> (Program, SocketAddr) {
+fn run(data: &Path, flags: &[String], open_files: Option<u32>) -> (Program, SocketAddr) {
     let mut command = Command::new("sh");
-    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+    let limit = open_files.map_or_else(String::new, |most| format!("ulimit -n {most}; "));
+    command.args(["-c", &format!("{limit}trap '' XFSZ; exec \"$0\" \"$@\"")]);
     command.arg(places::built_program("tidewire"));
     command.arg("--data").arg(data).args(["--mqtt", "127.0.0.1:0"]);
     // A test that restarts the broker under its clients names a port.

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::core::shared::Shared;
 use crate::error::{StartError, StopError};
 use crate::metrics::Counted;
+use crate::open_files;
 use crate::server::Server;
 
 /// What to start.
@@ -69,7 +70,8 @@ fn no_answer() -> StartError {
 
 /// The whole life of a broker.
 fn live(plan: Plan, started: oneshot::Sender<Result<Door, StartError>>) {
-    let Plan { config, disk, counted, temporary } = plan;
+    let Plan { mut config, disk, counted, temporary } = plan;
+    open_files::fit(&mut config);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return drop(started.send(Err(StartError::System("a runtime", error)))),

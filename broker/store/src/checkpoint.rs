@@ -15,7 +15,7 @@ use crate::partition::Segment;
 use crate::resieve;
 use crate::segment::{self, Sources};
 use crate::tables::{DatabaseFailure, Manifest, PartitionRow, SegmentRow};
-use crate::wal::is_full;
+use crate::wal::passes;
 
 /// How often a full disk is tried again.
 const FULL_RETRY: Duration = Duration::from_secs(1);
@@ -127,7 +127,7 @@ fn row(partition: PartitionId, segment: &Segment) -> SegmentRow {
 impl From<segment::AppendError> for Stop {
     fn from(error: segment::AppendError) -> Self {
         match &error {
-            segment::AppendError::Io(io) if is_full(io) => Self::Full(error.to_string()),
+            segment::AppendError::Io(io) if passes(io) => Self::Full(error.to_string()),
             segment::AppendError::Io(_) | segment::AppendError::Damaged { .. } => {
                 Self::Fatal(error.to_string())
             }

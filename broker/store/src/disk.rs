@@ -7,6 +7,7 @@ mod sectors;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 
+pub(crate) use access::NO_FILE_TO_OPEN;
 pub use access::{Disk, File, OpenMode};
 pub use real::RealDisk;
 pub(crate) use sectors::{is_too_small_to_tell, read_around, read_parts, salvage};

@@ -9,7 +9,7 @@ use crate::partition::{Partition, Segment};
 use crate::segment::{self, Recipe, Rewritten};
 use crate::stream::Stream;
 use crate::tables::{DatabaseFailure, Rearrangement, SealedRow, SegmentRow};
-use crate::wal::is_full;
+use crate::wal::passes;
 
 /// Remove what an earlier run left behind.
 pub(crate) fn sweep(engine: &Engine) {
@@ -62,8 +62,8 @@ pub(crate) fn rewrite(
         Ok(Rewritten::Done(new)) => return swap(engine, partition, segment, new),
         Ok(Rewritten::Stopped) => (),
         Ok(Rewritten::Damaged) => engine.sealer.leave_alone(partition.id, base),
-        Err(error) if is_full(&error) => {
-            tracing::warn!(folder, base, "no room to write a segment anew");
+        Err(error) if passes(&error) => {
+            tracing::warn!(folder, base, %error, "a segment cannot be written anew now");
         }
         Err(error) => {
             tracing::error!(folder, base, %error, "a segment stays as it is");

@@ -7,4 +7,4 @@ mod supply;
 
 pub(crate) use file::{FRAMES_FROM, WAL_DIR, WalFile, create_dir, epoch_of, name_of};
 pub(crate) use replay::{Found, ReplayError, Replayed, replay, visit_strays};
-pub(crate) use supply::{NoFile, Supply, first_bytes, is_full};
+pub(crate) use supply::{NoFile, Supply, first_bytes, is_full, passes};

@@ -1,8 +1,12 @@
 //! The trait that the real disk and the lying one both implement. Never a policy.
 
 use std::fmt::Debug;
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
+
+/// What [`Disk`]'s calls fail with when the system has no more open files to give, to this program
+/// or to anybody. Nothing happened then.
+pub(crate) const NO_FILE_TO_OPEN: ErrorKind = ErrorKind::ResourceBusy;
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::io::{Errno, pread, pwritev};
 
-use super::access::{Disk, File, OpenMode};
+use super::access::{Disk, File, NO_FILE_TO_OPEN, OpenMode};
 
 /// The kernel takes this many parts in one call.
 const PARTS_MAX: usize = 1024;
@@ -192,7 +192,11 @@ fn write_all(
 
 /// The same error, saying which file it is about.
 fn named(error: &io::Error, path: &Path) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    let kind = match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE) => NO_FILE_TO_OPEN,
+        _ => error.kind(),
+    };
+    io::Error::new(kind, format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

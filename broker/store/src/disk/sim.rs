@@ -20,7 +20,7 @@ pub(crate) use state::Random as SimRandom;
 pub use state::{Fault, Loss, Moment};
 use watch::announce;
 
-use super::access::{Disk, File, OpenMode};
+use super::access::{Disk, File, NO_FILE_TO_OPEN, OpenMode};
 use crate::mutation;
 
 /// A simulated data folder.
@@ -136,6 +136,9 @@ impl Disk for SimDisk {
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn File>> {
         let mut state = self.state.lock();
         state.powered()?;
+        if state.fails(&[Fault::Open]).is_some() {
+            return Err(NO_FILE_TO_OPEN.into());
+        }
         let known = state.names.get(name).copied();
         let inode = match (known, mode) {
             (Some(inode), OpenMode::Read | OpenMode::Write) => inode,

@@ -240,7 +240,7 @@ fn a_store_that_starts_on_a_full_disk_lets_readers_acknowledge() {
 
 #[test]
 fn an_access_that_fails_while_the_folder_is_made_fails_the_open_or_costs_nothing() {
-    for fault in [Fault::Write, Fault::Full, Fault::Sync, Fault::FullSync] {
+    for fault in [Fault::Write, Fault::Full, Fault::Sync, Fault::FullSync, Fault::Open] {
         for (after, seed) in (0..40).flat_map(|after| [(after, 1), (after, 2)]) {
             let disk = SimDisk::new(seed);
             disk.fail_once(fault, after);
@@ -252,4 +252,28 @@ fn an_access_that_fails_while_the_folder_is_made_fails_the_open_or_costs_nothing
             check(&disk.restart(Loss::Everything, seed), acked, &context);
         }
     }
+}
+
+#[test]
+fn a_system_without_open_files_to_give_refuses_commits_for_a_moment_and_breaks_nothing() {
+    let mut met = 0;
+    for after in 0..40 {
+        let disk = SimDisk::new(after);
+        let (store, _) = open(disk.clone()).expect("opens");
+        disk.fail_once(Fault::Open, after);
+        let mut kept = Vec::new();
+        for number in 0..400 {
+            match put(&store, 0, &text(0, number)) {
+                Ok(_) => kept.push(text(0, number)),
+                Err(error) => assert_eq!(error, CommitError::DiskFull, "{number}, after {after}"),
+            }
+        }
+        met += disk.faults_met();
+        put(&store, 0, "later").expect("it has passed");
+        kept.push("later".into());
+        drop(store);
+        let (store, _) = open(disk.restart(Loss::Everything, after)).expect("opens");
+        assert_eq!(texts(&store, 0).expect("readable"), kept, "after {after}");
+    }
+    assert!(met > 10, "it was met {met} times");
 }

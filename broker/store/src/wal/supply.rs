@@ -9,7 +9,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::file::WalFile;
 use crate::background;
-use crate::disk::Disk;
+use crate::disk::{Disk, NO_FILE_TO_OPEN};
 
 /// More checkpointed files than this are removed: they are space.
 const SPARES_MAX: usize = 2;
@@ -207,7 +207,12 @@ impl Supply {
                 state.next_epoch = epoch + 1;
                 state.full = false;
             }
-            Err(error) if is_full(&error) => state.full = true,
+            Err(error) if passes(&error) => {
+                if !is_full(&error) {
+                    tracing::warn!(%error, "no write-ahead log file can be made now");
+                }
+                state.full = true;
+            }
             Err(error) => state.failed = Some(format!("write-ahead log: {error}").into()),
         }
         self.changed.notify_all();
@@ -225,6 +230,12 @@ impl Supply {
 /// The size of the first file that is made, where all others have `file_bytes`.
 pub(crate) fn first_bytes(file_bytes: u64) -> u64 {
     FIRST_BYTES.min(file_bytes)
+}
+
+/// Trying again may help, and nothing is lost by it: no room, or no open file to be had. Never
+/// ask of what a sync failed with: what that should have kept is lost.
+pub(crate) fn passes(error: &io::Error) -> bool {
+    is_full(error) || error.kind() == NO_FILE_TO_OPEN
 }
 
 /// No room, as opposed to a broken disk.

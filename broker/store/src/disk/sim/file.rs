@@ -74,7 +74,9 @@ impl SimFile {
         self.with(|inode| inode.change(Change::Write { position, new: bytes.to_vec() }));
         Err(match fault {
             Fault::Full => ErrorKind::StorageFull.into(),
-            Fault::Write | Fault::Sync | Fault::FullSync => io::Error::other("the write failed"),
+            Fault::Write | Fault::Sync | Fault::FullSync | Fault::Open => {
+                io::Error::other("the write failed")
+            }
         })
     }
 

@@ -179,6 +179,8 @@ pub enum Fault {
     Sync,
     /// The same for lack of room, which some file systems notice only then.
     FullSync,
+    /// Opening a file, because the system has no more open files to give.
+    Open,
 }
 
 #[derive(Debug, Default)]
