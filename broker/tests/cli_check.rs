@@ -49,6 +49,22 @@ fn check_reads_the_file_and_the_flags_on_either_side_of_the_verb() {
 }
 
 #[test]
+fn check_says_which_stream_takes_the_rest_beyond_its_filters() {
+    let folder = tempfile::tempdir().unwrap();
+    let streams = "[[stream]]\nname = \"mqtt\"\n\
+                   [[stream]]\nname = \"plant\"\nfilters = [\"plant/#\"]\n";
+    std::fs::write(folder.path().join("t.toml"), streams).unwrap();
+    let (code, stdout, stderr) =
+        run(&mut tidewire(folder.path(), &["check", "--config", "t.toml"]));
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("stream  mqtt: #; 4 partitions"), "{stdout}");
+    assert!(
+        stdout.contains("stream  plant: plant/# and what no other stream takes; 4"),
+        "{stdout}"
+    );
+}
+
+#[test]
 fn check_tells_all_mistakes_of_all_layers_and_exits_with_2() {
     let folder = tempfile::tempdir().unwrap();
     let text = "[mqtt]\npacket_byte_max = 4096\nreceive_max = 0\n";

@@ -13,6 +13,7 @@ use tidewire_tests::places;
 
 const RULES: &str = "
     allow user=all  any               #
+    allow user=all  kafka-write       $devices/#
     allow user=ann  kafka-read        plant/#
     allow user=ann  kafka-group       %u-app/#
     allow everyone  kafka-group       unused
@@ -22,7 +23,10 @@ const RULES: &str = "
     allow user=wil  kafka-transaction %u-1
 ";
 
-/// A broker with a stream `plant` and these rules. The folder holds its files.
+/// A stream, and behind it by itself `mqtt`, which takes the rest.
+const PLANT: &str = "[[stream]]\nname = \"plant\"\nfilters = [\"plant/#\"]\npartitions = 1\n";
+
+/// A broker with these rules. The folder holds its files.
 struct Setup {
     broker: Broker,
     folder: TempDir,
@@ -30,6 +34,10 @@ struct Setup {
 
 impl Setup {
     fn new() -> Self {
+        Self::with(PLANT)
+    }
+
+    fn with(streams: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
         let (passwords, rules) = (folder.path().join("passwords"), folder.path().join("rules"));
         std::fs::write(&rules, RULES).expect("the file");
@@ -43,8 +51,7 @@ impl Setup {
         assert!(child.wait().expect("our child").success());
         let text = format!(
             "[listener.mqtt]\nanonymous = \"refuse\"\n[auth]\npassword_file = {passwords:?}\n\
-             [access]\nrules_file = {rules:?}\n[[stream]]\nname = \"plant\"\n\
-             filters = [\"plant/#\"]\npartitions = 1\n"
+             [access]\nrules_file = {rules:?}\n{streams}"
         );
         Self { broker: Configured::new(&text).start(), folder }
     }
@@ -84,6 +91,23 @@ fn a_reader_needs_the_right_to_all_of_a_stream_and_to_its_group() {
         // Half of it is not enough: nothing is left out of a stream.
         check(&setup.said(library, "bob", &["list", "read:plant:1"]), &["TOPICS", stream]);
         check(&setup.said(library, "all", &["list"]), &["TOPICS mqtt plant"]);
+    }
+}
+
+#[test]
+fn a_stream_that_takes_the_rest_is_not_read_by_who_may_read_its_filters_alone() {
+    let narrowed = PLANT.replace("name = \"plant\"", "name = \"mqtt\"");
+    let all = "[[stream]]\nname = \"mqtt\"\nfilters = [\"#\"]\n";
+    // No filter admits the topic that is written: MQTT places it there as well.
+    for (streams, write, read) in [
+        (narrowed, "write:mqtt:secret/x:1", "read:mqtt:1"),
+        (format!("{all}{PLANT}"), "write:plant:$devices/7/key:1", "read:plant:1"),
+    ] {
+        let setup = Setup::with(&streams);
+        check(&setup.said("confluent", "all", &[write]), &["WROTE"]);
+        let lines = setup.said("confluent", "ann", &["list", read]);
+        check(&lines, &["TOPICS", "REFUSED TOPIC_AUTHORIZATION_FAILED"]);
+        assert_eq!(lines[0].trim_end(), "TOPICS");
     }
 }
 

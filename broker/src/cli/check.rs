@@ -57,7 +57,9 @@ pub(super) fn summary(config: &Config) -> String {
     let unix = config.listener.unix.path.as_ref();
     let unix = unix.map(|path| ("unix", format!("{}, this machine only", path.display())));
     let rows = rows.chain(unix).chain([("data", format!("{}, {state}", dir.display()))]);
-    let streams = config.streams.iter().map(|stream| ("stream", describe(stream)));
+    let last = config.streams.len().saturating_sub(1);
+    let streams = config.streams.iter().enumerate();
+    let streams = streams.map(|(place, stream)| ("stream", describe(stream, place == last)));
     for (name, fact) in rows.chain(streams) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {name:<7} {fact}");
@@ -111,9 +113,13 @@ fn row(
     Row { name, bind, reach, client_auth, takes_anonymous, who, behind_proxy: false }
 }
 
-fn describe(stream: &StreamConfig) -> String {
+/// The last one takes what no filter admits, too.
+fn describe(stream: &StreamConfig, is_last: bool) -> String {
     let StreamConfig { name, partitions, durability, .. } = stream;
-    let filters = stream.filters.join(", ");
+    let mut filters = stream.filters.join(", ");
+    if is_last && !stream.filters.iter().any(|filter| filter == "#") {
+        filters.push_str(" and what no other stream takes");
+    }
     format!("{name}: {filters}; {partitions} partitions, durability {}", durability.as_str())
 }
 
