@@ -75,13 +75,16 @@ impl Readers {
         for (topic, count) in &beat.counts {
             is_other |= self.counts.insert(Arc::clone(topic), *count) != Some(*count);
         }
-        if let Some(owned) = &beat.owned {
-            let reader = self.all.get_mut(&beat.member).ok_or(Refusal::UnknownMember)?;
-            let Reader { owned: held, told, .. } = reader;
-            held.retain(|spot| told.contains(spot) || owned.contains(spot));
-        }
         if is_other {
             self.share_out();
+        }
+        if let Some(owned) = &beat.owned {
+            let reader = self.all.get_mut(&beat.member).ok_or(Refusal::UnknownMember)?;
+            let Reader { owned: held, told, target, .. } = reader;
+            // What it was told and does not say that it has, it may not have heard of: it hears
+            // again of what it still is to read, and never of the rest.
+            let hears = |spot: &Spot| told.contains(spot) && target.contains(spot);
+            held.retain(|spot| owned.contains(spot) || hears(spot));
         }
         let is_behind = self.all.get(&beat.member).is_some_and(|it| it.epoch != beat.epoch);
         let is_told = is_new || is_behind || beat.owned.is_some();

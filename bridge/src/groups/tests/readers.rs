@@ -45,13 +45,23 @@ impl Client {
         Self { id: format!("m{id}"), epoch: 0, reads: BTreeSet::new(), says: true }
     }
 
-    fn beat(&mut self, bench: &mut Bench) {
+    fn say(&mut self, bench: &mut Bench) -> Result<Pulse, Refusal> {
         let mut said = beat(&self.id, self.epoch);
         if self.epoch > 0 && self.says {
             said.owned = Some(self.reads.clone());
         }
         self.says = false;
-        match bench.beat(&said) {
+        bench.beat(&said)
+    }
+
+    /// The answer is lost: it does not know what was heard of it, and will say it all again.
+    fn say_in_vain(&mut self, bench: &mut Bench) {
+        let _ = self.say(bench);
+        self.says = true;
+    }
+
+    fn beat(&mut self, bench: &mut Bench) {
+        match self.say(bench) {
             Ok(pulse) => {
                 self.epoch = pulse.epoch;
                 if let Some(assignment) = pulse.assignment {
@@ -92,6 +102,28 @@ fn a_second_member_gets_what_the_first_let_go_and_not_before() {
     two.beat(&mut bench);
     assert_eq!((one.reads.len(), two.reads.len()), (3, 2));
     assert!(one.reads.is_disjoint(&two.reads));
+}
+
+#[test]
+fn what_a_member_did_not_hear_of_goes_to_another_at_once() {
+    let mut bench = Bench::new();
+    let (mut one, mut two) = (Client::new(1), Client::new(2));
+    for _ in 0..3 {
+        one.beat(&mut bench);
+        two.beat(&mut bench);
+    }
+    assert_eq!((one.reads.len(), two.reads.len()), (3, 2));
+    bench.beat(&beat(&two.id, -1)).expect("it leaves");
+    one.say_in_vain(&mut bench);
+    two = Client::new(2);
+    two.beat(&mut bench);
+    one.beat(&mut bench);
+    assert_eq!(one.reads.len(), 3, "it hears what it has already, and never of the rest");
+    two.beat(&mut bench);
+    assert_eq!(two.reads.len(), 2);
+    bench.pass(5_000);
+    one.beat(&mut bench);
+    assert_eq!(one.reads.len(), 3, "nobody waited for it to let go");
 }
 
 #[test]
@@ -293,7 +325,7 @@ fn what_members_of_one_group_want_to_read_is_bounded_together_and_members_stay()
 }
 
 proptest! {
-    /// Clients that beat, leave, vanish and come back in any order.
+    /// Clients that beat, heard and in vain, leave, vanish and come back in any order.
     #[test]
     fn nobody_is_told_to_read_what_another_reads(
         actions in prop::collection::vec((0_usize..4, 0_u32..20), 0..200)
@@ -309,6 +341,7 @@ proptest! {
                 }
                 1 => clients[at] = Client::new(at),
                 2 => bench.pass(2_000),
+                3..6 => clients[at].say_in_vain(&mut bench),
                 _ => clients[at].beat(&mut bench),
             }
             let lives = |client: &&Client| {
