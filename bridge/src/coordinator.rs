@@ -72,16 +72,16 @@ struct Joint {
 
 impl Reply for Inbox {
     fn committed(&self, outcomes: &mut Vec<Outcome>) {
-        for Outcome { ticket, result, .. } in outcomes.drain(..) {
-            let (error, is_stored) = (result.as_ref().err(), result.is_ok());
+        for Outcome { ticket, result, stayed } in outcomes.drain(..) {
             if ticket & JOINT != 0 {
-                self.told_jointly(ticket, error);
+                self.told_jointly(ticket, result.as_ref().err());
                 continue;
             }
-            if let Some(error) = error {
+            // All of it stays: a commit that was refused at first may have found room after all.
+            if let Err(error) = &stayed {
                 tracing::warn!(%error, "what a consumer group is to remember cannot be stored");
             }
-            self.outcomes.lock().push((ticket, is_stored));
+            self.outcomes.lock().push((ticket, stayed.is_ok()));
         }
         self.arrived.notify_one();
     }
@@ -287,5 +287,26 @@ impl Drop for Line<'_> {
             state.groups.hang_up(group, *ticket, coordinator.now());
             coordinator.perform(&mut state);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidewire_store::{CommitError, Outcome, Reply};
+
+    use super::{Inbox, JOINT, Joint};
+
+    #[test]
+    fn what_stayed_of_a_commit_that_was_refused_is_stored() {
+        let inbox = Inbox::default();
+        let then = Box::new(|error: Option<&CommitError>| assert!(error.is_some()));
+        inbox.joint.lock().push(Joint { ticket: JOINT | 9, writes: vec![5], then });
+        let full = CommitError::DiskFull;
+        let outcome = |ticket, stayed| Outcome { ticket, result: Err(full.clone()), stayed };
+        let mut outcomes =
+            vec![outcome(1, Ok(())), outcome(2, Err(full.clone())), outcome(JOINT | 9, Ok(()))];
+        inbox.committed(&mut outcomes);
+        // Offsets that come with records are not there without them.
+        assert_eq!(*inbox.outcomes.lock(), [(1, true), (2, false), (5, false)]);
     }
 }
