@@ -58,6 +58,8 @@ enum Verdict {
     NotNow,
     /// Not ever.
     Never,
+    /// Only the next start will show it.
+    Unknown,
 }
 
 /// What the store said, on one of its threads.
@@ -135,6 +137,7 @@ impl Transact {
                     Verdict::Stored => transactions.stored(write, true, now),
                     Verdict::NotNow => transactions.stored(write, false, now),
                     Verdict::Never => transactions.give_up(write, now),
+                    Verdict::Unknown => transactions.lose_sight(write, now),
                 }
             }
             transactions.tick(now);
@@ -354,6 +357,8 @@ fn verdict(error: Option<&CommitError>) -> Verdict {
     tracing::warn!(%error, "what a transaction is to remember cannot be stored");
     match error {
         CommitError::TooLarge { .. } | CommitError::UnknownPartition(_) => Verdict::Never,
+        // It may have been under way when the disk failed.
+        CommitError::Failed(_) | CommitError::Closed => Verdict::Unknown,
         _ => Verdict::NotNow,
     }
 }

@@ -417,6 +417,16 @@ impl<B> Transactions<B> {
         self.answer(ticket, is_stored, Answer::Done);
     }
 
+    /// What becomes of a write only the next start will show. A commit stays under way until then:
+    /// who called it lost, and sent its records anew, would have them twice.
+    pub fn lose_sight(&mut self, write: u64, now: Moment) {
+        let owner = self.writes.get(&write).and_then(|id| self.all.get(id));
+        match owner.and_then(|owner| owner.writing.as_ref()) {
+            Some(&(_, Writing::Commit(ticket))) => self.refuse(ticket, Refusal::NotStored),
+            _ => self.stored(write, false, now),
+        }
+    }
+
     /// A transaction that cannot be committed, ever: it is gone, and its producer hears so.
     pub fn give_up(&mut self, write: u64, now: Moment) {
         let id = self.writes.get(&write).cloned();

@@ -159,6 +159,16 @@ impl Bench {
         self.perform();
     }
 
+    /// The store fails for good with the oldest write: the next start finds it, or does not.
+    pub(super) fn fail(&mut self, is_found: bool) {
+        let Some(write) = self.writes.pop_front() else { return };
+        self.transactions.lose_sight(write.number, self.now);
+        if is_found {
+            self.apply(write);
+        }
+        self.perform();
+    }
+
     fn apply(&mut self, write: Write) {
         let Write { change, batches, offset, .. } = write;
         match change.value {

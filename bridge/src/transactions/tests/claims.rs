@@ -76,6 +76,31 @@ fn a_commit_that_a_crash_took_back_is_not_taken_for_the_one_before() {
 }
 
 #[test]
+fn a_commit_that_the_next_start_may_find_is_not_called_lost_before() {
+    for is_found in [false, true] {
+        let mut bench = Bench::new();
+        let producer = bench.started(None);
+        bench.begun(producer, &[1]);
+        let ticket = bench.end(producer, true);
+        bench.fail(is_found);
+        assert_eq!(bench.hear(ticket), refused(Refusal::NotStored));
+        for is_commit in [true, false] {
+            bench.pass(u64::try_from(TIMEOUT_MS).unwrap());
+            let ticket = bench.end(producer, is_commit);
+            assert_eq!(bench.hear(ticket), refused(Refusal::Busy));
+        }
+        let ticket = bench.start(None);
+        assert_eq!(bench.hear(ticket), refused(Refusal::Busy));
+        assert!(bench.ends.is_empty());
+        bench.crash(0);
+        let ticket = bench.end(producer, true);
+        let expected = if is_found { Answer::Done } else { refused(Refusal::Lost) };
+        assert_eq!(bench.hear(ticket), expected);
+        assert_eq!(bench.log.len(), usize::from(is_found));
+    }
+}
+
+#[test]
 fn a_new_producer_fences_the_old_one_and_ends_what_it_left() {
     let mut bench = Bench::new();
     let old = bench.started(None);
