@@ -136,7 +136,7 @@ fn append(
     room: &mut Room,
 ) -> Result<Arc<Placed>, Refused> {
     let foreign = Foreign::open(records.unwrap_or(&Bytes::new()), room)?;
-    let mut rewriting = Rewriting::default();
+    let mut rewriting = Rewriting { is_held: foreign.is_transactional, ..Rewriting::default() };
     rewriting.all(context, (&foreign.batch, source), at_ms, room)?;
     let transaction = match foreign.is_transactional {
         // Its number alone says nothing: others can know it.
@@ -253,6 +253,8 @@ struct Rewriting<'a> {
     kept: Vec<(u32, Written<'a>)>,
     forms: Vec<Kept>,
     claims: Vec<Settle>,
+    /// It is committed with its transaction, who knows when.
+    is_held: bool,
 }
 
 impl<'a> Rewriting<'a> {
@@ -331,7 +333,11 @@ impl<'a> Rewriting<'a> {
                 self.claims.drain(..).for_each(|settle| settle(false));
                 return Err(NoRoom.into());
             }
-            let claimed = context.options.retained.claim(written.topic, form.as_ref());
+            let (retained, topic) = (&context.options.retained, written.topic);
+            let claimed = match self.is_held {
+                true => retained.claim_ahead(topic, form.as_ref()),
+                false => retained.claim(topic, form.as_ref()),
+            };
             let Some(settle) = claimed else {
                 self.claims.drain(..).for_each(|settle| settle(false));
                 let message = "there are as many retained messages as there may be";

@@ -19,7 +19,7 @@ use crate::kafka_gate::UsersGate;
 use crate::kafka_socket::greeted;
 use crate::metrics::{TlsListener, TlsResult};
 use crate::ports;
-use crate::retained::Footprint;
+use crate::retained::{Claimed, Footprint};
 use crate::tls::{Shaken, Slot};
 
 /// The ports that are bound; nobody is accepted yet.
@@ -145,9 +145,18 @@ struct Retained(Arc<Shared>);
 impl RetainedLimit for Retained {
     fn claim(&self, topic: &str, kept: Option<&Batch>) -> Option<Settle> {
         let footprint = kept.map(|kept| Footprint::of(topic, kept));
-        let claimed = self.0.retained.claim(topic, footprint, NO_CORE)?;
+        self.0.retained.claim(topic, footprint, NO_CORE).map(|claimed| self.settles(claimed))
+    }
+
+    fn claim_ahead(&self, topic: &str, kept: Option<&Batch>) -> Option<Settle> {
+        let footprint = kept.map(|kept| Footprint::of(topic, kept));
+        self.0.retained.claim_ahead(topic, footprint).map(|claimed| self.settles(claimed))
+    }
+}
+
+impl Retained {
+    fn settles(&self, claimed: Claimed) -> Settle {
         let shared = Arc::clone(&self.0);
-        let settle = move |is_durable| shared.retained.settle(&claimed, &shared.store, is_durable);
-        Some(Box::new(settle))
+        Box::new(move |is_durable| shared.retained.settle(&claimed, &shared.store, is_durable))
     }
 }

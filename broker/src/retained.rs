@@ -59,7 +59,8 @@ pub(crate) struct Claimed {
 #[derive(Debug)]
 struct Pending {
     count: u32,
-    core: usize,
+    /// Who made them; `None`: somebody whose commits come in no order.
+    core: Option<usize>,
     /// Cores commit in no order among each other, and a commit may fail: what the store has in the
     /// end is looked up then.
     is_unsure: bool,
@@ -124,6 +125,20 @@ impl RetainedIndex {
         kept: Option<Footprint>,
         core: usize,
     ) -> Option<Claimed> {
+        self.claim_for(topic, kept, Some(core))
+    }
+
+    /// The same by a commit that is not in the order of anybody's claims.
+    pub(crate) fn claim_ahead(&self, topic: &str, kept: Option<Footprint>) -> Option<Claimed> {
+        self.claim_for(topic, kept, None)
+    }
+
+    fn claim_for(
+        &self,
+        topic: &str,
+        kept: Option<Footprint>,
+        core: Option<usize>,
+    ) -> Option<Claimed> {
         let hash = self.hasher.hash_one(topic);
         let shard = &mut *self.shard(hash).lock();
         let before = self.replace(shard, hash, kept);
@@ -141,7 +156,7 @@ impl RetainedIndex {
         let new = Pending { count: 0, core, is_unsure: false };
         let pending = shard.pending.entry(hash).or_insert(new);
         pending.count += 1;
-        pending.is_unsure |= pending.core != core;
+        pending.is_unsure |= core.is_none() || pending.core != core;
         Some(Claimed { topic: topic.into() })
     }
 
@@ -384,6 +399,24 @@ mod tests {
             claimed.iter().for_each(|claimed| index.settle(claimed, &store, true));
             assert_eq!(index.totals(), expected, "{claims:?}");
             commit(&store, "a", None);
+        }
+    }
+
+    #[test]
+    fn the_count_is_exact_when_a_transaction_commits_what_it_claimed_before_others() {
+        let (_folder, store) = store();
+        let (row, kept) = row("a", b"x");
+        let bytes = u64::from(kept.expect("a message").bytes);
+        for (held, plain, of_held, expected) in
+            [(kept, None, row.clone(), (1, bytes)), (None, kept, None, (0, 0))]
+        {
+            let index = index(10, 1000);
+            let held = index.claim_ahead("a", held).expect("room");
+            let plain = index.claim("a", plain, 0).expect("room");
+            index.settle(&plain, &store, true);
+            commit(&store, "a", of_held);
+            index.settle(&held, &store, true);
+            assert_eq!(index.totals(), expected);
         }
     }
 

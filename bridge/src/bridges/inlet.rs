@@ -93,7 +93,8 @@ impl Inlet {
             single.finish()
         });
         if message.retain {
-            let settle = self.retained.claim(topic, form.as_ref()).ok_or(NoPlace::Retained)?;
+            let settle =
+                self.retained.claim_ahead(topic, form.as_ref()).ok_or(NoPlace::Retained)?;
             self.claims.0.push(settle);
         }
         let place = message.push_to(self.batches.entry(partition).or_default(), now_ms);
