@@ -77,7 +77,12 @@ async fn one(
         let partitions = topic.partitions.iter().zip(found).map(|(index, found)| {
             AddPartitionsToTxnPartitionResult::default()
                 .with_partition_index(*index)
-                .with_partition_error_code(found.map_or(unknown, |_| error))
+                .with_partition_error_code(match (may, found) {
+                    // Who may not does not hear either which partitions there are.
+                    (Err(denied), _) => denied.code(),
+                    (Ok(()), None) => unknown,
+                    (Ok(()), Some(_)) => error,
+                })
         });
         AddPartitionsToTxnTopicResult::default()
             .with_name(topic.name.clone())

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::consumer_group_heartbeat_response::{
     Assignment, TopicPartitions as Assigned,
@@ -41,6 +42,10 @@ pub(super) fn answer(
         return refused(Refusal::InvalidRequest.code(), why);
     }
     let topics = context.topics();
+    if !sees_all(context, call, request) {
+        let why = "a topic that the member wants to read may not be seen by it";
+        return refused(ResponseError::TopicAuthorizationFailed.code(), why);
+    }
     let Some(beat) = beat(&topics, call, request) else {
         return refused(Refusal::NotStored.code(), "there are no random numbers for an id");
     };
@@ -54,6 +59,13 @@ pub(super) fn answer(
             .with_heartbeat_interval_ms(i32::try_from(interval_ms).unwrap_or(i32::MAX))
             .with_assignment(pulse.assignment.map(|spots| assignment(&topics, &spots))),
     }
+}
+
+/// Partitions and ids of streams are told only to who may see these.
+fn sees_all(context: &Context, call: &Call, request: &ConsumerGroupHeartbeatRequest) -> bool {
+    let (topics, permit) = (context.topics(), context.permit(call));
+    let sees = |name: &str| topics.named(name).is_none_or(|(stream, _)| permit.sees(stream));
+    request.subscribed_topic_names.iter().flatten().all(|name| sees(name))
 }
 
 /// `None` if the system has no random numbers for an id.

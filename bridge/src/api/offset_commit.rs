@@ -10,7 +10,7 @@ use kafka_protocol::messages::offset_commit_response::{
 };
 use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 
-use super::wanted::{Asked, Judged, judge};
+use super::wanted::{Asked, Judged, code, judge};
 use crate::context::{Call, Context};
 use crate::groups::{Answer, Caller, Refusal};
 use crate::text::shared;
@@ -39,8 +39,8 @@ pub(super) async fn answer(
         instance: request.group_instance_id.as_deref().map(shared),
         generation: request.generation_id_or_member_epoch,
     };
-    let may = context.permit(call).group(&name);
-    let error = match may {
+    let may = permit.group(&name);
+    let became = match may {
         Err(error) => error.code(),
         Ok(()) => match context.coordinator.commit(&name, &caller, wanted).await {
             Answer::Done => 0,
@@ -51,7 +51,7 @@ pub(super) async fn answer(
     let partition = |(index, judged): Judged| {
         OffsetCommitResponsePartition::default()
             .with_partition_index(index)
-            .with_error_code(judged.err().map_or(error, Refusal::code))
+            .with_error_code(code(may, judged, became))
     };
     let topic = |(topic, judged): (&OffsetCommitRequestTopic, Vec<Judged>)| {
         OffsetCommitResponseTopic::default()

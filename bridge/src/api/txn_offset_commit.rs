@@ -10,7 +10,7 @@ use kafka_protocol::messages::txn_offset_commit_response::{
 };
 use kafka_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
-use super::wanted::{Asked, Judged, judge};
+use super::wanted::{Asked, Judged, code, judge};
 use crate::context::{Call, Context};
 use crate::groups::{Caller, Wanted};
 use crate::text::shared;
@@ -37,11 +37,16 @@ pub(super) fn answer(
         .collect();
     let wanted = judged.iter().flat_map(|(_, partitions)| partitions);
     let wanted = wanted.filter_map(|(_, judged)| judged.as_ref().ok().cloned()).collect();
-    let error = hold(context, call, request, wanted);
+    let may = permit.transaction(&request.transactional_id);
+    let may = may.and_then(|()| permit.group(&request.group_id));
+    let became = match may {
+        Ok(()) => hold(context, call, request, wanted),
+        Err(error) => error.code(),
+    };
     let partition = |(index, judged): Judged| {
         TxnOffsetCommitResponsePartition::default()
             .with_partition_index(index)
-            .with_error_code(judged.map_or_else(|why| why.code(), |_| error))
+            .with_error_code(code(may, judged, became))
     };
     let topic = |(topic, judged): (&TxnOffsetCommitRequestTopic, Vec<Judged>)| {
         TxnOffsetCommitResponseTopic::default()
@@ -51,17 +56,13 @@ pub(super) fn answer(
     TxnOffsetCommitResponse::default().with_topics(judged.into_iter().map(topic).collect())
 }
 
+/// What becomes of those that are right.
 fn hold(
     context: &Context,
     call: &Call,
     request: &TxnOffsetCommitRequest,
     wanted: Vec<Wanted>,
 ) -> i16 {
-    let permit = context.permit(call);
-    let may = permit.transaction(&request.transactional_id);
-    if let Err(error) = may.and_then(|()| permit.group(&request.group_id)) {
-        return error.code();
-    }
     let group: Arc<str> = shared(&request.group_id);
     let is_named = call.version >= 3;
     let caller = Caller {

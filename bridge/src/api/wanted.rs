@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use kafka_protocol::ResponseError;
+
 use crate::groups::{Refusal, Spot, Wanted};
 use crate::names::Topics;
 use crate::permit::Permit;
@@ -48,4 +50,40 @@ pub(super) fn judge<'a>(
         })
     };
     asked.map(|asked| (asked.partition, one(&asked))).collect()
+}
+
+/// The code for one partition where this became of those that are right. Who may have none of it
+/// hears just that, and not which partitions there are.
+pub(super) fn code(
+    may: Result<(), ResponseError>,
+    judged: Result<Wanted, Refusal>,
+    became: i16,
+) -> i16 {
+    match (may, judged) {
+        (Err(denied), _) => denied.code(),
+        (Ok(()), Err(why)) => why.code(),
+        (Ok(()), Ok(_)) => became,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::ResponseError;
+
+    use super::{Refusal, Spot, Wanted, code};
+
+    #[test]
+    fn who_may_not_hears_that_before_what_else_is_wrong() {
+        let spot = Spot { topic: "mqtt".into(), partition: 1 };
+        let right = Wanted { spot, offset: 7, leader_epoch: -1, metadata: "".into() };
+        let denied = ResponseError::GroupAuthorizationFailed;
+        for (may, judged, expected) in [
+            (Err(denied), Err(Refusal::UnknownPartition), denied.code()),
+            (Err(denied), Ok(right.clone()), denied.code()),
+            (Ok(()), Err(Refusal::UnknownPartition), 3),
+            (Ok(()), Ok(right), 25),
+        ] {
+            assert_eq!(code(may, judged, 25), expected);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -10,16 +11,19 @@ use kafka_protocol::messages::offset_fetch_request::{
 };
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    GroupId, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
-    ProduceRequest, TopicName,
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse, GroupId, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, TopicName, TransactionalId,
 };
 
 use super::bench::{Bench, batch, framed};
 use crate::text::spoken;
 use crate::wire::Refusal;
 
-fn commit(bench: &Bench) -> i16 {
-    let partition = OffsetCommitRequestPartition::default().with_committed_offset(7);
+fn commit(bench: &Bench, index: i32) -> i16 {
+    let partition = OffsetCommitRequestPartition::default()
+        .with_partition_index(index)
+        .with_committed_offset(7);
     let topic = OffsetCommitRequestTopic::default()
         .with_name(TopicName(spoken("mqtt")))
         .with_partitions(vec![partition]);
@@ -52,14 +56,65 @@ fn offsets_of_a_topic_are_for_who_may_read_it() {
     let bench = Bench::ruled(rules);
     let denied = ResponseError::TopicAuthorizationFailed.code();
     bench.is_asked_by("bob");
-    assert_eq!(commit(&bench), denied);
+    assert_eq!(commit(&bench, 0), denied);
     bench.is_asked_by("ann");
     assert_eq!(committed(&bench, true), [(0, -1)], "what was refused is not there");
-    assert_eq!(commit(&bench), 0);
+    assert_eq!(commit(&bench, 0), 0);
     for (user, named, all) in [("ann", (0, 7), vec![(0, 7)]), ("bob", (denied, -1), vec![])] {
         bench.is_asked_by(user);
         assert_eq!(committed(&bench, true), [named], "{user}");
         assert_eq!(committed(&bench, false), all, "{user}");
+    }
+}
+
+fn add(bench: &Bench, index: i32) -> i16 {
+    let topic = AddPartitionsToTxnTopic::default()
+        .with_name(TopicName(spoken("mqtt")))
+        .with_partitions(vec![index]);
+    let request = AddPartitionsToTxnRequest::default()
+        .with_v3_and_below_transactional_id(TransactionalId(spoken("line")))
+        .with_v3_and_below_topics(vec![topic]);
+    let answer: AddPartitionsToTxnResponse = bench.call(&request, 3);
+    let topic = &answer.results_by_topic_v3_and_below[0];
+    topic.results_by_partition[0].partition_error_code
+}
+
+#[test]
+fn who_may_not_use_a_group_or_an_id_does_not_hear_which_partitions_there_are() {
+    let bench = Bench::ruled("allow user=ann any #");
+    let unknown = ResponseError::UnknownTopicOrPartition.code();
+    bench.is_asked_by("ann");
+    assert_eq!([commit(&bench, 99), add(&bench, 99)], [unknown; 2]);
+    bench.is_asked_by("eve");
+    let group = ResponseError::GroupAuthorizationFailed.code();
+    let id = ResponseError::TransactionalIdAuthorizationFailed.code();
+    for index in [0, 99] {
+        assert_eq!([commit(&bench, index), add(&bench, index)], [group, id], "{index}");
+    }
+}
+
+#[test]
+fn a_member_of_a_group_is_told_of_streams_that_it_may_see() {
+    let rules = "allow user=ann kafka-read #\nallow everyone kafka-group team";
+    let bench = Bench::ruled(rules);
+    let denied = ResponseError::TopicAuthorizationFailed.code();
+    let topics = |names: &[&str]| names.iter().map(|name| TopicName(spoken(name))).collect();
+    for (user, names, error, told) in [
+        ("bob", &["mqtt"][..], denied, 0),
+        ("bob", &["nowhere"], 0, 0),
+        ("ann", &["nowhere", "mqtt"], 0, 4),
+    ] {
+        bench.is_asked_by(user);
+        let request = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(GroupId(spoken("team")))
+            .with_member_id(spoken("one"))
+            .with_rebalance_timeout_ms(1_000)
+            .with_subscribed_topic_names(Some(topics(names)))
+            .with_topic_partitions(Some(Vec::new()));
+        let answer: ConsumerGroupHeartbeatResponse = bench.call(&request, 1);
+        let topics = answer.assignment.iter().flat_map(|it| &it.topic_partitions);
+        let partitions: usize = topics.map(|topic| topic.partitions.len()).sum();
+        assert_eq!((answer.error_code, partitions), (error, told), "{user} {names:?}");
     }
 }
 
