@@ -15,7 +15,8 @@ pub fn partitions(assignment: &[u8]) -> Vec<(String, Vec<u32>)> {
     read_partitions(assignment).unwrap_or_default()
 }
 
-fn read_topics(metadata: &[u8]) -> Result<Vec<String>, ShortError> {
+/// The same, or that it says something else.
+pub(crate) fn read_topics(metadata: &[u8]) -> Result<Vec<String>, ShortError> {
     let mut reader = Reader::new(metadata);
     reader.i16()?;
     let mut topics = Vec::new();

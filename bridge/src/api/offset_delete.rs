@@ -13,6 +13,9 @@ use crate::groups::{Answer, Groups, Refusal, Spot};
 use crate::subscription;
 use crate::text::shared;
 
+/// What those are to each other whose words for what they read are known.
+const CONSUMERS: &str = "consumer";
+
 /// Answered when they are gone for good.
 pub(super) async fn answer(
     context: &Context,
@@ -23,10 +26,11 @@ pub(super) async fn answer(
         return OffsetDeleteResponse::default().with_error_code(error.code());
     }
     let name: Arc<str> = shared(&request.group_id);
-    let Some(read) = context.coordinator.look(|groups| topics_read(groups, &name)) else {
-        return OffsetDeleteResponse::default().with_error_code(Refusal::UnknownGroup.code());
+    let read = match context.coordinator.look(|groups| topics_read(groups, &name)) {
+        Ok(read) => read,
+        Err(why) => return OffsetDeleteResponse::default().with_error_code(why.code()),
     };
-    let can_go = |topic: &str| !read.contains(topic);
+    let can_go = |topic: &str| read.as_ref().is_some_and(|read| !read.contains(topic));
     let spots = request.topics.iter().filter(|topic| can_go(&topic.name)).flat_map(|topic| {
         let name: Arc<str> = shared(&topic.name);
         let indexes = topic.partitions.iter();
@@ -54,15 +58,24 @@ pub(super) async fn answer(
     OffsetDeleteResponse::default().with_topics(topics.collect())
 }
 
-/// What the members of a group say that they read; `None` if there is no such group.
-fn topics_read(groups: &Groups, name: &str) -> Option<BTreeSet<String>> {
-    let group = groups.describe(name)?;
-    let members = group.members.iter();
-    let said = members.flat_map(|member| subscription::topics(&member.metadata));
-    // Members of the newer kind say it in each request, and have no such bytes.
-    let readers = groups.readers(name).into_iter().flat_map(|(_, readers)| readers);
-    let named = readers.flat_map(|reader| reader.topics).map(|topic| (*topic).to_owned());
-    Some(said.chain(named).collect())
+/// What the members of a group say that they read; `None` if there are some that did not say it
+/// yet, or in words that we do not know: they may read anything.
+fn topics_read(groups: &Groups, name: &str) -> Result<Option<BTreeSet<String>>, Refusal> {
+    let group = groups.describe(name).ok_or(Refusal::UnknownGroup)?;
+    if let Some((_, readers)) = groups.readers(name) {
+        // Members of the newer kind say it in each request.
+        let named = readers.into_iter().flat_map(|reader| reader.topics);
+        return Ok(Some(named.map(|topic| (*topic).to_owned()).collect()));
+    }
+    if group.members.is_empty() {
+        return Ok(Some(BTreeSet::new()));
+    }
+    if &*group.protocol_type != CONSUMERS {
+        return Err(Refusal::NotEmpty);
+    }
+    let said = group.members.iter().map(|member| subscription::read_topics(&member.metadata).ok());
+    let said: Option<Vec<Vec<String>>> = said.collect();
+    Ok(said.map(|said| said.into_iter().flatten().collect()))
 }
 
 #[cfg(test)]
@@ -70,13 +83,51 @@ mod tests {
     use std::sync::Arc;
 
     use super::topics_read;
-    use crate::groups::{Beat, Groups, Limits, Moment};
+    use crate::groups::{Beat, Groups, Join, Limits, Moment, Protocol, Refusal, Ticket};
+
+    const METADATA: &[u8] = b"\0\x01\0\0\0\x01\0\x04mqtt\xff\xff\xff\xff";
+
+    /// What may be read by a group that somebody joins so.
+    fn read(
+        protocol_type: &str,
+        metadata: &'static [u8],
+        is_over: bool,
+    ) -> Result<Option<Vec<String>>, Refusal> {
+        let mut groups = Groups::new(Limits { initial_delay_ms: 1_000, ..Limits::default() });
+        let name: Arc<str> = "team".into();
+        let join = Join {
+            member: "".into(),
+            instance: None,
+            client_id: "client".into(),
+            host: "/127.0.0.1".into(),
+            session_ms: 10_000,
+            rebalance_ms: Some(10_000),
+            protocol_type: protocol_type.into(),
+            protocols: vec![Protocol { name: "range".into(), metadata: metadata.into() }],
+            comes_back: false,
+            may_skip: false,
+            fresh: "member-1".into(),
+        };
+        groups.join(&name, Ticket(1), &join, Moment::default());
+        if is_over {
+            groups.tick(Moment { steady_ms: 1_000, wall_ms: 1_000 });
+        }
+        topics_read(&groups, &name).map(|read| read.map(|read| read.into_iter().collect()))
+    }
+
+    #[test]
+    fn of_members_that_do_not_say_what_they_read_nothing_is_deleted() {
+        assert_eq!(read("consumer", METADATA, true), Ok(Some(vec!["mqtt".to_owned()])));
+        assert_eq!(read("consumer", METADATA, false), Ok(None), "they join for the first time");
+        assert_eq!(read("consumer", b"x", true), Ok(None));
+        assert_eq!(read("connect", METADATA, true), Err(Refusal::NotEmpty));
+    }
 
     #[test]
     fn what_members_of_the_newer_kind_read_is_read() {
         let mut groups = Groups::new(Limits::default());
         let (name, topic): (Arc<str>, Arc<str>) = ("team".into(), "mqtt".into());
-        assert_eq!(topics_read(&groups, &name), None);
+        assert_eq!(topics_read(&groups, &name), Err(Refusal::UnknownGroup));
         let beat = Beat {
             member: "one".into(),
             instance: None,
@@ -89,9 +140,9 @@ mod tests {
             counts: vec![(topic, 4)],
         };
         groups.beat(&name, &beat, Moment::default()).expect("it joins");
-        assert_eq!(topics_read(&groups, &name), Some(["mqtt".to_owned()].into()));
+        assert_eq!(topics_read(&groups, &name), Ok(Some(["mqtt".to_owned()].into())));
         let leave = Beat { epoch: -1, ..beat };
         groups.beat(&name, &leave, Moment::default()).expect("it leaves");
-        assert_eq!(topics_read(&groups, &name), Some([].into()));
+        assert_eq!(topics_read(&groups, &name), Ok(Some([].into())));
     }
 }
