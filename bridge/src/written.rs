@@ -4,7 +4,8 @@
 //! A record is told what it is by its key, the topic, or by headers: `mqtt.topic` instead of the
 //! key, `mqtt.retain` (`1` or `true`), `mqtt.qos` (`0`, `1` or `2`). They are taken out; all others
 //! stay; those that MQTT cannot carry are for Kafka's consumers alone. A record that begins with
-//! our own header `q`, as those that were read from a stream do, is kept as it is.
+//! our own header `q`, as those that were read from a stream do, is kept as it is, but for who
+//! published it.
 
 use tidewire_proto::delayed;
 use tidewire_proto::delivery;
@@ -19,8 +20,9 @@ const QOS: &[u8] = b"mqtt.qos";
 /// Holds the key of a record whose topic came in a header.
 const KEY: &[u8] = b"mqtt.key";
 
-/// Ours: QoS and RETAIN, then the mark behind which all headers are the user's.
+/// Ours: QoS and RETAIN, who published it, then the mark behind which all headers are the user's.
 const OURS: &[u8] = b"q";
+const AUTHOR: &[u8] = b"o";
 const USER: &[u8] = b"u";
 
 /// Headers of one record: in memory each is worth many times the two bytes that it may take.
@@ -66,7 +68,7 @@ impl<'a> Written<'a> {
                 topic: message.topic,
                 value: record.value,
                 is_retained: message.retain,
-                headers: record.headers().collect(),
+                headers: without_author(record),
             },
             None => Self::of_foreign(record)?,
         };
@@ -126,6 +128,16 @@ impl<'a> Written<'a> {
 /// Does what stands in our own headers fit into MQTT's properties? Who else wrote them, who knows.
 fn is_carried(message: &Message<'_>) -> bool {
     delivery::copy_properties(&mut PropertiesBuilder::default(), message, 0).is_ok()
+}
+
+/// A producer may name anybody: who published it is for us to say, and no MQTT client did.
+fn without_author<'a>(record: &Record<'a>) -> Vec<Header<'a>> {
+    let mut is_ours = true;
+    let stays = move |header: &Header<'a>| {
+        is_ours &= header.key != USER;
+        !is_ours || header.key != AUTHOR
+    };
+    record.headers().filter(stays).collect()
 }
 
 /// Our header, the mark, and theirs.
@@ -244,6 +256,15 @@ mod tests {
             assert_eq!((message.qos, message.retain), (Qos::AtMostOnce, true));
             assert_eq!(message.content_type, Some("text/plain"));
             assert_eq!(user(message), [("q", "x")]);
+        });
+    }
+
+    #[test]
+    fn a_producer_names_no_mqtt_client_as_the_publisher() {
+        check(Some("a"), &[("q", "1"), ("o", "sensor-1"), ("u", ""), ("o", "mine")], |message| {
+            let message = message.unwrap();
+            assert_eq!(message.origin, None);
+            assert_eq!(user(message), [("o", "mine")]);
         });
     }
 
