@@ -9,6 +9,7 @@ mod socket;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -91,7 +92,8 @@ impl BoundPort {
 }
 
 impl Port {
-    /// Serves Kafka clients from this store, wherever they come in.
+    /// Serves Kafka clients from this store, wherever they come in. `alarm` is for the end of the
+    /// port that nobody asked for: what is left of the broker answers no Kafka client any more.
     ///
     /// # Errors
     /// When the store does not say who we are, or the system refuses a thread.
@@ -99,6 +101,7 @@ impl Port {
         listening: Vec<Listening>,
         store: Store,
         options: PortOptions,
+        alarm: impl FnOnce() + Send + 'static,
     ) -> Result<Self, PortError> {
         let cluster_id = identity::cluster_id(&store)?;
         let doors = listening.iter().map(|listening| listening.door.clone()).collect();
@@ -113,8 +116,7 @@ impl Port {
         let live = move || {
             LocalSet::new().block_on(&runtime, run(listening, Rc::new(context), stopped));
         };
-        let thread = std::thread::Builder::new().name("kafka".into()).spawn(live);
-        let thread = thread.map_err(|error| PortError::System("a thread", error))?;
+        let thread = start(live, alarm).map_err(|error| PortError::System("a thread", error))?;
         Ok(Self { stop, thread })
     }
 
@@ -127,6 +129,19 @@ impl Port {
             tracing::error!("the thread of the Kafka port ended in a panic");
         }
     }
+}
+
+/// Starts the port's thread, and tells if it ends in a panic.
+fn start(
+    live: impl FnOnce() + Send + 'static,
+    alarm: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("kafka".into()).spawn(move || {
+        if catch_unwind(AssertUnwindSafe(live)).is_err() {
+            tracing::error!("the Kafka port ended in a panic: the broker ends with it");
+            alarm();
+        }
+    })
 }
 
 /// A client that was accepted, and where.
@@ -233,4 +248,22 @@ async fn greet(
     greeter.greet(stream, peer, Box::new(tell));
     let Greeted { bind, certificate } = greeted.await.ok()?;
     Some((Link::Secret(bind().ok()?), certificate))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::start;
+
+    #[test]
+    fn a_panic_of_the_ports_thread_is_told_and_its_end_is_not() {
+        for (panics, told) in [(true, Ok(())), (false, Err(()))] {
+            let (tell, tells) = channel();
+            let live = move || assert!(!panics, "as it is meant to");
+            let alarm = move || tell.send(()).expect("somebody hears it");
+            start(live, alarm).expect("a thread").join().expect("it ends well");
+            assert_eq!(tells.recv().map_err(|_| ()), told);
+        }
+    }
 }

@@ -92,7 +92,12 @@ impl KafkaPorts {
         };
         let listening = bound.into_iter().map(listening).collect();
         let options = options(shared, config, numbers);
-        let port = Port::open(listening, shared.store.clone(), options);
+        // As with a core: nobody is left connected to nothing.
+        let told = Arc::clone(shared);
+        let alarm = move || {
+            told.failed.send_replace(true);
+        };
+        let port = Port::open(listening, shared.store.clone(), options, alarm);
         port.map(Some).map_err(StartError::Kafka)
     }
 }
