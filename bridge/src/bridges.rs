@@ -4,18 +4,18 @@
 mod asked;
 mod backoff;
 mod board;
-mod counts;
-mod desk;
-mod holds;
-mod inlet;
+pub(crate) mod counts;
+pub(crate) mod desk;
+pub(crate) mod holds;
+pub(crate) mod inlet;
 mod lag;
 mod life;
-mod order;
-mod scope;
-mod source;
-mod start;
-mod status;
-mod work;
+pub(crate) mod order;
+pub(crate) mod scope;
+pub(crate) mod source;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod work;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ mod shapes;
 
 pub(crate) use read::{Reader, ShortError};
 pub(crate) use shape::Shape;
-pub(crate) use shapes::{admin, data, groups};
+pub(crate) use shapes::{admin, answers, data, groups};
 
 use shape::{Field, Kind};
 

@@ -3,7 +3,6 @@
 
 mod connection;
 mod error;
-mod identity;
 mod patience;
 mod socket;
 
@@ -26,6 +25,7 @@ use crate::api::Ends;
 use crate::caller::Caller;
 use crate::context::Context;
 use crate::door::Door;
+use crate::identity;
 use crate::options::PortOptions;
 use crate::secret::{Greeted, Greeter};
 use crate::wire::Refusal;

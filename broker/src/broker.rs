@@ -14,6 +14,9 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use parking_lot::Mutex;
+use tidewire_bridge::bridges::{
+    Order as BridgeOrder, OrderError as BridgeOrderError, Status as BridgeStatus,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::access_file::AccessFile;
@@ -195,6 +198,24 @@ impl Broker {
         if shared.access.as_ref().is_some_and(AccessFile::reload) {
             shared.tell_rules();
         }
+    }
+
+    /// How its bridges are, in the order of the configuration.
+    #[must_use]
+    pub fn bridges(&self) -> Vec<BridgeStatus> {
+        self.door.bridges.statuses()
+    }
+
+    /// Gives an order to a bridge and waits until it is carried out; says what was done.
+    ///
+    /// # Errors
+    /// When there is no such bridge, or it could not be carried out.
+    pub async fn order_bridge(
+        &self,
+        name: &str,
+        order: BridgeOrder,
+    ) -> Result<String, BridgeOrderError> {
+        self.door.bridges.order(name, order).await
     }
 
     /// Waits until the broker ends without being asked to: a part of it panicked. It serves nobody

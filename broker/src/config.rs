@@ -3,9 +3,11 @@
 
 mod access;
 mod auth;
+mod bridges;
 mod consumer_groups;
 mod defaults;
 mod document;
+mod exports;
 mod gather;
 mod kafka;
 mod layers;
@@ -30,7 +32,12 @@ use serde::{Deserialize, Serialize};
 
 pub use access::{AccessConfig, UnauthorizedPublish, WideFilters};
 pub use auth::{Anonymous, AuthConfig};
+pub use bridges::BridgeConfig;
 pub use consumer_groups::ConsumerGroupsConfig;
+pub use exports::{
+    AtRefusedTopic, ClusterConfig, ExportConfig, ExportStart, HeadersWord, ImportConfig,
+    PackingWord, PartitionWord, SaslWord, dead_letter_topic,
+};
 pub use kafka::{KafkaListener, KafkasListener};
 pub use layers::{Flag, Sources};
 pub use listeners::{ListenerConfig, MqttListener, MqttsListener, WebSocketListener, WssListener};
@@ -71,6 +78,8 @@ pub struct Config {
     pub consumer_groups: ConsumerGroupsConfig,
     /// Transactions of Kafka producers.
     pub transactions: TransactionsConfig,
+    /// What is copied from and to others.
+    pub bridge: BridgeConfig,
     /// Sizes of the log's files and memory.
     pub store: StoreConfig,
     /// The parts of the log. The stream `mqtt` is always among them.
@@ -98,6 +107,7 @@ impl Default for Config {
             share: ShareConfig::default(),
             consumer_groups: ConsumerGroupsConfig::default(),
             transactions: TransactionsConfig::default(),
+            bridge: BridgeConfig::default(),
             store: StoreConfig::default(),
             streams: vec![StreamConfig::catch_all()],
             topics: TopicsConfig::default(),
@@ -166,6 +176,7 @@ fn broken_rules(config: &Config, layers: &Layers, known: &[Problem]) -> Vec<Prob
     breaches.extend(rules::check_streams(&config.streams));
     breaches.extend(topics::check_topics(&config.topics));
     breaches.extend(listeners::check_listeners(&config.listener));
+    breaches.extend(bridges::check_bridges(&config.bridge));
     breaches.retain(|breach| !breach.settings.iter().any(covered));
     breaches.into_iter().map(|breach| locate(breach, &settings, layers)).collect()
 }

@@ -144,6 +144,11 @@ impl Greeter for TlsGreeter {
 /// Stands for the port where cores are numbered.
 const NO_CORE: usize = usize::MAX;
 
+/// For whoever writes into the log without being a client of a core.
+pub(crate) fn retained_limit(shared: &Arc<Shared>) -> Arc<dyn RetainedLimit> {
+    Arc::new(Retained(Arc::clone(shared)))
+}
+
 /// Retained messages are counted in one place, whoever publishes them.
 struct Retained(Arc<Shared>);
 

@@ -9,6 +9,7 @@ mod ban;
 pub mod banner;
 mod bans;
 mod bench;
+mod bridges;
 mod broker;
 mod cert_watch;
 pub mod cli;
@@ -60,6 +61,11 @@ pub use ban::{Ban, BanTarget};
 pub use broker::{Broker, Builder, Message, Received, Subscribe, Subscription, SubscriptionEnd};
 pub use error::{AdminError, PublishError, StartError, StopError, SubscribeError};
 pub use passwords::{BookError, PasswordFileError};
+pub use tidewire_bridge::bridges::{
+    Counts as BridgeCounts, Event as BridgeEvent, Lag as BridgeLag, Order as BridgeOrder,
+    OrderError as BridgeOrderError, State as BridgeState, Status as BridgeStatus, To as BridgeTo,
+    Trouble as BridgeTrouble,
+};
 pub use tidewire_proto::access::AccessError;
 pub use tidewire_proto::mqtt::ReasonCode;
 pub use tidewire_proto::qos::Qos;

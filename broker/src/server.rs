@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidewire_bridge::Port;
+use tidewire_bridge::bridges::{Bridges, BridgesThread};
 use tidewire_proto::routing::placement::{Placement, Shelf};
 use tidewire_proto::session::cursor::Positions;
 use tidewire_proto::topic::TopicFilter;
@@ -27,7 +28,7 @@ use crate::ports::{OpenPorts, Ports};
 use crate::trust_watch::TrustWatch;
 use crate::upkeep::Upkeep;
 use crate::users::UsersFile;
-use crate::{core, kafka, restart, store_options};
+use crate::{bridges, core, kafka, restart, store_options};
 
 /// How long clients may take to let a stopping broker go.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -39,6 +40,7 @@ pub(crate) struct Server {
     ports: OpenPorts,
     listeners: Vec<BoundListener>,
     kafka: Option<Port>,
+    bridges: (Bridges, Option<BridgesThread>),
     upkeep: Upkeep,
     trust_watch: TrustWatch,
     is_new: bool,
@@ -52,7 +54,7 @@ impl Server {
         disk: Arc<dyn Disk>,
         counted: Counted,
     ) -> Result<Self, StartError> {
-        let Counted { metrics, kafka: numbers } = counted;
+        let Counted { metrics, kafka: numbers, bridges: bridge_numbers } = counted;
         let users = config.auth.scram_file.as_ref().map(|file| UsersFile::open(file)).transpose();
         let users = users.map_err(StartError::Users)?;
         let guesses = Guesses::of(&config.auth);
@@ -80,6 +82,7 @@ impl Server {
         let mut shared = Shared::new(store, shares, inboxes, config, metrics);
         (shared.users, shared.passwords, shared.access) = (users, passwords, access);
         shared.guesses = guesses;
+        shared.bridges = bridges::names(config).into_iter().map(|(name, _)| name).collect();
         let shared = Arc::new(shared);
         shared.retained.load(&shared.store).map_err(StartError::Tables)?;
         shared.exclusives.load(&shared.store).map_err(StartError::Tables)?;
@@ -97,7 +100,8 @@ impl Server {
         let mut listeners = ports.listeners().to_vec();
         listeners.extend(kafka.listeners(config));
         let kafka = kafka.open(&shared, config, (numbers, ports.handshakes()))?;
-        Ok(Self { shared, cores, ports, listeners, kafka, upkeep, trust_watch, is_new })
+        let bridges = bridges::open(&shared, config, placing(&shared, config), bridge_numbers)?;
+        Ok(Self { shared, cores, ports, listeners, kafka, bridges, upkeep, trust_watch, is_new })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -111,6 +115,11 @@ impl Server {
     /// Who reads certificates anew, if any are in use.
     pub(crate) fn cert_watch(&self) -> Option<Arc<CertWatch>> {
         self.ports.cert_watch()
+    }
+
+    /// Orders to the bridges go this way.
+    pub(crate) fn bridges(&self) -> Bridges {
+        self.bridges.0.clone()
     }
 
     /// Whether this start made the data folder.
@@ -161,6 +170,9 @@ impl Server {
         self.trust_watch.stop();
         if let Some(kafka) = self.kafka {
             kafka.close();
+        }
+        if let (_, Some(thread)) = self.bridges {
+            thread.close();
         }
         self.shared.store.shutdown().map_err(StopError::Close)?;
         tracing::info!("Stopped.");
@@ -233,6 +245,12 @@ fn start_cores(shared: &Arc<Shared>, config: &Config) -> Result<Vec<JoinHandle<(
         cores.push(core);
     }
     Ok(cores)
+}
+
+/// The same for who asks from a thread of its own, as the streams are when it does.
+fn placing(shared: &Arc<Shared>, config: &Config) -> bridges::Placing {
+    let (store, config) = (shared.store.clone(), config.clone());
+    Box::new(move || placement(&store, &config))
 }
 
 /// Streams in the order in which they are asked; the default takes the rest.

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tidewire_bridge::bridges::held;
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::topic::is_shared;
 use tidewire_store::rows::offset::{OffsetKey, OffsetRow};
@@ -48,11 +49,11 @@ impl Upkeep {
         let thread = std::thread::Builder::new().name("upkeep".into()).spawn(move || {
             loop {
                 let now_ms = wall_clock_ms();
-                run(&shared.store, now_ms);
+                run(&shared, now_ms);
                 sweep(&shared, now_ms);
                 drop_expired(&shared, &stopped);
                 let now_ms = wall_clock_ms();
-                run(&shared.store, now_ms);
+                run(&shared, now_ms);
                 sweep(&shared, now_ms);
                 if rest(&shared, &stopped).is_break() {
                     return;
@@ -81,7 +82,7 @@ fn rest(shared: &Shared, stopped: &Receiver<()>) -> ControlFlow<()> {
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return ControlFlow::Break(()),
         }
         if between.is_due(shared.store.is_retention_urgent()) {
-            run(&shared.store, wall_clock_ms());
+            run(shared, wall_clock_ms());
         }
     }
     ControlFlow::Continue(())
@@ -140,7 +141,8 @@ fn drop_expired(shared: &Shared, stopped: &Receiver<()>) {
     }
 }
 
-fn run(store: &Store, now_ms: i64) {
+fn run(shared: &Shared, now_ms: i64) {
+    let store = &shared.store;
     for (readers, unread) in
         [(SESSIONS, unread_from(store)), (CONSUMER_GROUPS, uncommitted_from(store))]
     {
@@ -153,7 +155,20 @@ fn run(store: &Store, now_ms: i64) {
             }
         }
     }
-    store.retain(now_ms).iter().for_each(report);
+    match held(store, shared.bridges.iter().map(String::as_str)) {
+        Ok(held) => {
+            for (bridge, unread) in held {
+                match unread.is_empty() {
+                    true => store.release_hold(&bridge),
+                    false => store.set_hold(&bridge, &unread),
+                }
+            }
+        }
+        Err(error) => return tracing::error!(%error, "bridges cannot be read; retention waits"),
+    }
+    let reports = store.retain(now_ms);
+    shared.forecasts.set(&reports, now_ms);
+    reports.iter().for_each(report);
 }
 
 /// Retained messages that nobody gets any more, and bans that are over.

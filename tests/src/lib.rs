@@ -1,6 +1,7 @@
 //! The harness of the whole-system tests: starts the real programs and speaks to them from
 //! outside. Never looks into the broker; only the fuzzer looks at a part of it, the codec.
 
+pub mod apache;
 pub mod authority;
 pub mod broker;
 pub mod browser;
@@ -13,6 +14,7 @@ pub mod dependencies;
 pub mod doors;
 pub mod fuzz;
 pub mod hex;
+pub mod kafka_log;
 pub mod kafka_orders;
 pub mod malformed;
 pub mod members;

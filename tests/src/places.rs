@@ -47,6 +47,12 @@ pub fn java_client() -> PathBuf {
     installed("TIDEWIRE_JAVA_CLIENT", "tools/java")
 }
 
+/// The folder that has the jars of Apache Kafka.
+#[must_use]
+pub fn apache_kafka() -> PathBuf {
+    installed("TIDEWIRE_APACHE_KAFKA", "tools/kafka-4.3.1/lib")
+}
+
 /// The program that calls the Go client.
 #[must_use]
 pub fn go_client() -> PathBuf {

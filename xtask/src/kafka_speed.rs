@@ -4,7 +4,6 @@
 mod bare;
 mod fields;
 mod figures;
-mod jars;
 mod latency;
 mod load;
 mod processor;
@@ -22,6 +21,7 @@ use std::process::Command;
 
 use crate::output::{announce, note, run};
 use crate::places::Places;
+use crate::setup::apache;
 
 use segments::Segments;
 use servers::Server;
@@ -108,7 +108,7 @@ fn measure(places: &Places, folder: &Path, asked: &Asked<'_>) -> Result<(), Stri
     }
     if wants("server-cpu") {
         note("Apache Kafka from Maven Central");
-        let jars = jars::install(places)?;
+        let jars = apache::install(places)?;
         let kafka = Server::apache(&jars, folder)?;
         server_cpu::measure(&server, &kafka, &jars, asked.rounds)?;
     }

@@ -35,6 +35,9 @@ The commands of this workspace:
   cargo xtask kill [N]     kills the broker 200 times (or N) under load, then counts
   cargo xtask kill --kafka [N]
                            the same 50 times (or N) under consumer groups of Kafka clients
+  cargo xtask kill --bridge [N]
+                           either side of an export and an import 20 times (or N) each, the other
+                           being Apache Kafka, and a broker of ours
   cargo xtask scale        many idle connections, offline sessions and retained messages
   cargo xtask siege        attacks of every kind in full number, 100,000 wrong passwords among them,
                            and how long others wait meanwhile

@@ -1,6 +1,7 @@
 //! Installs what the tests need and the machine lacks. Never skips: what cannot be installed
 //! is an error that says what to do.
 
+pub(crate) mod apache;
 mod debian;
 mod go;
 mod java;
@@ -25,6 +26,8 @@ pub(crate) fn install(places: &Places) -> Result<(), String> {
     cached(&places.node_folder(), &node::pins(places)?, || node::install(places))?;
     announce("setup: the Java client");
     cached(&places.java_folder(), &java::pins(places)?, || java::install(places))?;
+    announce("setup: Apache Kafka");
+    apache::install(places)?;
     announce("setup: the Go client");
     cached(&places.go_folder(), &go::pins(places)?, || go::install(places))?;
     announce("setup: a Rust client");

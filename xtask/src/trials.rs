@@ -6,17 +6,25 @@ use std::process::Command;
 use crate::output::{announce, run};
 use crate::places::Places;
 
-/// `kill -9` this often in the middle of a load; with `--kafka` one of consumer groups.
+/// `kill -9` this often in the middle of a load; with `--kafka` one of consumer groups, with
+/// `--bridge` one of export and import, with Apache Kafka and with a second broker of ours.
 pub(crate) fn kill(places: &Places, words: &[&str]) -> Result<(), String> {
     let (test, kills) = match words {
         [] => ("killed", "200"),
         ["--kafka"] => ("kafka_killed", "50"),
         ["--kafka", kills] => ("kafka_killed", *kills),
+        ["--bridge"] => return bridge(places, "20"),
+        ["--bridge", kills] => return bridge(places, kills),
         [kills] => ("killed", *kills),
-        _ => return Err("kill takes `--kafka` and a number".to_owned()),
+        _ => return Err("kill takes `--kafka` or `--bridge`, and a number".to_owned()),
     };
     let count: u32 = kills.parse().map_err(|_| format!("{kills:?} is not a number of kills"))?;
     trial(places, test, ("TIDEWIRE_KILLS", &count.to_string()))
+}
+
+fn bridge(places: &Places, kills: &str) -> Result<(), String> {
+    trial(places, "bridge_kafka", ("TIDEWIRE_KILLS", kills))?;
+    trial(places, "bridge_apache", ("TIDEWIRE_KILLS", kills))
 }
 
 /// Idle connections with and without TLS, offline sessions, retained messages, and clients that

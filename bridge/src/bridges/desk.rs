@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::bridges::board::Board;
 use crate::bridges::counts::Event;
 use crate::bridges::holds;
-use crate::bridges::inlet::Inlet;
+use crate::bridges::inlet::{Claims, Inlet};
 use crate::bridges::scope::Scope;
 use crate::bridges::source::Source;
 use crate::bridges::start::{Start, positions};
@@ -123,12 +123,34 @@ impl Desk {
 
     /// Its cursor, where its row says, and what its kind keeps in the row. A bridge that begins
     /// has a row from here on: what comes now is held for it.
+    #[allow(dead_code, reason = "exports read by it")]
     pub(crate) async fn source(
         &self,
         scope: &Scope,
         start: Start,
         bytes_max: usize,
     ) -> Result<(Source, Box<[u8]>), String> {
+        let (found, extra) = self.begin(scope, start).await?;
+        Ok((self.source_at(scope, &found, bytes_max), extra))
+    }
+
+    /// A cursor that begins at these positions.
+    pub(crate) fn source_at(
+        &self,
+        scope: &Scope,
+        positions: &[(PartitionId, u64)],
+        bytes_max: usize,
+    ) -> Source {
+        let (store, tail) = (self.house.store.clone(), Arc::clone(&self.house.tail));
+        Source::new((store, tail), scope.clone(), positions, bytes_max)
+    }
+
+    /// Where it goes on by its row, and what its kind keeps there; as [`source`](Self::source).
+    pub(crate) async fn begin(
+        &self,
+        scope: &Scope,
+        start: Start,
+    ) -> Result<(Vec<(PartitionId, u64)>, Box<[u8]>), String> {
         let row = self.row().map_err(|error| error.to_string())?.unwrap_or_default();
         let found = positions(self.store(), scope, &row.positions, start);
         let found = found.map_err(|error| error.to_string())?;
@@ -139,8 +161,7 @@ impl Desk {
             stored.map_err(|error| format!("its position cannot be stored: {error}"))?;
         }
         self.board.set_positions(found.clone());
-        let (store, tail) = (self.house.store.clone(), Arc::clone(&self.house.tail));
-        Ok((Source::new((store, tail), scope.clone(), &found, bytes_max), row.extra))
+        Ok((found, row.extra))
     }
 
     /// Its row.
@@ -169,10 +190,20 @@ impl Desk {
     /// Hands a commit to the store, now, in the order of these calls; what it is answered can be
     /// waited for.
     pub(crate) fn submit(&self, commit: Commit) -> oneshot::Receiver<Answer> {
+        self.submit_with(commit, Claims::default())
+    }
+
+    /// The same, of a commit with retained messages.
+    pub(crate) fn submit_with(
+        &self,
+        commit: Commit,
+        mut claims: Claims,
+    ) -> oneshot::Receiver<Answer> {
         let (tell, told) = oneshot::channel();
         self.pending.one_more();
         let pending = Arc::clone(&self.pending);
-        let then = move |answer| {
+        let then = move |answer: Answer| {
+            claims.settle(answer.is_ok());
             // Whoever does not wait any more does not want to know.
             let _ = tell.send(answer);
             pending.one_less();

@@ -85,6 +85,15 @@ impl Inlet {
         if topic == "$SYS" || topic.starts_with("$SYS/") || topic.starts_with(delayed::PREFIX) {
             return Err(NoPlace::Ours);
         }
+        self.push_own(message, now_ms)
+    }
+
+    /// Adds a message of the broker's own, whatever its topic.
+    ///
+    /// # Errors
+    /// When there is no place for it.
+    pub(crate) fn push_own(&mut self, message: &Published<'_>, now_ms: i64) -> Result<(), NoPlace> {
+        let topic = message.topic;
         let placed = self.placement.place(topic, &self.client_id, message.properties);
         let partition = placed.ok_or(NoPlace::Levels)?.partition;
         let form = (message.retain && !message.payload.is_empty()).then(|| {

@@ -1,12 +1,12 @@
 //! A cursor on the log for a bridge: what it reads next, partition by partition in order, at the
 //! end of the log when something comes. Never commits; what was read is not what is done with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidewire_proto::id::PartitionId;
-use tidewire_proto::record::Record;
+use tidewire_proto::record::{Record, SharedRecord};
 use tidewire_proto::session::cursor::{Barrier, Cursor, Positions, Reading};
 use tidewire_proto::topic::TopicFilter;
 use tidewire_store::{ReadError, Slice, Store, StoredBatch, Stream};
@@ -68,6 +68,25 @@ impl Chunk {
         })
     }
 
+    /// The same, to be kept for longer than the chunk.
+    pub(crate) fn shared(&self) -> VecDeque<(u64, SharedRecord)> {
+        let mut shared = VecDeque::new();
+        for stored in self.batches.iter().filter(|stored| !stored.batch.is_control()) {
+            for record in stored.batch.records() {
+                let offset = stored.base_offset + u64::from(record.offset_delta);
+                if (self.from..self.next).contains(&offset) && self.scope.admits(record.key) {
+                    shared.push_back((offset, stored.batch.share(&record)));
+                }
+            }
+        }
+        shared
+    }
+
+    /// What its batches come to, plain.
+    pub(crate) fn bytes(&self) -> usize {
+        self.batches.iter().map(|stored| stored.batch.records_bytes()).sum()
+    }
+
     fn is_empty(&self) -> bool {
         self.lost == 0 && self.records().next().is_none()
     }
@@ -122,19 +141,22 @@ impl Source {
     }
 
     /// Where it reads next, in each partition that it reads.
+    #[allow(dead_code, reason = "exports read by it")]
     pub(crate) fn positions(&self) -> Vec<(PartitionId, u64)> {
         let positions = self.cursor.positions(&self.ends);
         self.homes.keys().map(|partition| (*partition, positions.get(*partition))).collect()
     }
 
     /// Where a partition belongs.
+    #[allow(dead_code, reason = "exports read by it")]
     pub(crate) fn home(&self, partition: PartitionId) -> Option<&Home> {
         self.homes.get(&partition)
     }
 
-    /// Everything that was there when it was looked last has been read.
+    /// Nothing is there that was not looked at.
     pub(crate) fn is_at_end(&self) -> bool {
-        self.cursor.is_live()
+        let end = |partition| self.store.bounds(partition).map_or(0, |(_, end)| end);
+        self.positions().iter().all(|(partition, next)| *next >= end(*partition))
     }
 
     fn look(&mut self) {

@@ -9,6 +9,7 @@ use metrics::Recorder;
 use tempfile::TempDir;
 use tidewire_store::RealDisk;
 
+use crate::bridges;
 use crate::broker::door::Plan;
 use crate::config::Config;
 use crate::error::StartError;
@@ -112,9 +113,11 @@ impl Builder {
                 Some(folder)
             }
         };
+        let names = bridges::names(&config);
+        let register = || Counted::register(&names);
         let counted = match recorder {
-            Some(recorder) => metrics::with_local_recorder(&*recorder, Counted::register),
-            None => Counted::register(),
+            Some(recorder) => metrics::with_local_recorder(&*recorder, register),
+            None => register(),
         };
         let disk = Arc::new(RealDisk::new(&config.data.dir));
         Ok(Plan { config, disk, counted, temporary })

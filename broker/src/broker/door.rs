@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use tidewire_bridge::bridges::Bridges;
 use tidewire_store::Disk;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -36,6 +37,7 @@ pub(super) struct Door {
     pub(super) listeners: Vec<BoundListener>,
     pub(super) is_new: bool,
     pub(super) cert_watch: Option<Arc<CertWatch>>,
+    pub(super) bridges: Bridges,
     /// Dropped, the broker stops all the same.
     stop: oneshot::Sender<Ended>,
 }
@@ -92,6 +94,7 @@ fn live(plan: Plan, started: oneshot::Sender<Result<Door, StartError>>) {
             listeners: server.listeners().to_vec(),
             is_new: server.is_new(),
             cert_watch: server.cert_watch(),
+            bridges: server.bridges(),
             stop,
         };
         // Who does not wait any more has dropped `stop` with it.

@@ -138,6 +138,30 @@ pub(super) fn key_rule_out<S: Serializer>(rule: &KeyRule, to: S) -> Result<S::Ok
     }
 }
 
+/// What of a message is its key, or `none`.
+pub(super) fn key_rule_or_none<'de, D>(from: D) -> Result<Option<KeyRule>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let expected =
+        "\"topic\", \"level:N\" (counted from 0), \"client_id\", \"user:NAME\" or \"none\"";
+    read(from, expected, |text| match text {
+        "none" => Some(None),
+        _ => parse_key_rule(text).map(Some),
+    })
+}
+
+/// The way back of [`key_rule_or_none`].
+pub(super) fn key_rule_or_none_out<S>(rule: &Option<KeyRule>, to: S) -> Result<S::Ok, S::Error>
+where
+    S: Serializer,
+{
+    match rule {
+        Some(rule) => key_rule_out(rule, to),
+        None => to.serialize_str("none"),
+    }
+}
+
 /// One word of a closed set. Text only: serde alone would take a number for a variant's index.
 pub(super) fn word<'de, D, T>(from: D) -> Result<T, D::Error>
 where

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use tidewire_bridge::bridges::Forecasts;
 use tidewire_store::Store;
 use tokio::sync::watch;
 
@@ -42,6 +43,10 @@ pub(crate) struct Shared {
     /// Who may do what; `None`: everybody everything.
     pub(crate) access: Option<AccessFile>,
     pub(crate) share: ShareConfig,
+    /// Names of bridges: what they have not read is held.
+    pub(crate) bridges: Vec<String>,
+    /// What readers will lose.
+    pub(crate) forecasts: Arc<Forecasts>,
     /// Some share group looks at who published a message.
     pub(crate) notes_publisher: bool,
     pub(crate) shares: Shares,
@@ -92,6 +97,8 @@ impl Shared {
             passwords: None,
             guesses: Guesses::of(&config.auth),
             access: None,
+            bridges: Vec::new(),
+            forecasts: Arc::default(),
             notes_publisher: share.asks_for_publisher(),
             share,
             shares,

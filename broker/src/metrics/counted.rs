@@ -1,6 +1,7 @@
 //! The handles of all parts of one broker. Counts nothing.
 
 use tidewire_bridge::PortNumbers;
+use tidewire_bridge::bridges::BridgeNumbers;
 
 use super::handles::Metrics;
 
@@ -9,11 +10,14 @@ pub(crate) struct Counted {
     pub(crate) metrics: Metrics,
     /// Of the Kafka port.
     pub(crate) kafka: PortNumbers,
+    /// Of the bridges.
+    pub(crate) bridges: BridgeNumbers,
 }
 
 impl Counted {
-    /// Registers all series with the recorder in force.
-    pub(crate) fn register() -> Self {
-        Self { metrics: Metrics::register(), kafka: PortNumbers::register() }
+    /// Registers all series with the recorder in force. `bridges`: their names and kinds.
+    pub(crate) fn register(bridges: &[(String, &'static str)]) -> Self {
+        let bridges = BridgeNumbers::register(bridges);
+        Self { metrics: Metrics::register(), kafka: PortNumbers::register(), bridges }
     }
 }

@@ -52,7 +52,10 @@ impl Compression {
     }
 
     /// Adds `plain` to `out`, compressed.
-    pub(super) fn compress(self, plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When the codec fails, which memory alone can make it.
+    pub fn compress(self, plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
         match self {
             Self::None => out.extend_from_slice(plain),
             Self::Lz4 => {

@@ -3,20 +3,27 @@
 use std::fmt::Write;
 use std::io;
 
-use tidewire_store::{Commit, Store, Table, TableChange};
-
-use super::error::PortError;
+use tidewire_store::{Commit, ReadError, Store, Table, TableChange};
 
 /// The row of [`Table::Meta`] that holds it.
 const KEY: &[u8] = b"cluster-id";
 
+/// Why there is no name.
+#[derive(Debug)]
+pub(crate) enum NoIdentity {
+    /// The tables cannot be read.
+    Tables(ReadError),
+    /// The system gives no random bytes.
+    Random(io::Error),
+}
+
 /// The name of the cluster; made when there is none.
-pub(super) fn cluster_id(store: &Store) -> Result<String, PortError> {
-    if let Some(row) = store.get(Table::Meta, KEY).map_err(PortError::Tables)? {
+pub(crate) fn cluster_id(store: &Store) -> Result<String, NoIdentity> {
+    if let Some(row) = store.get(Table::Meta, KEY).map_err(NoIdentity::Tables)? {
         return Ok(String::from_utf8_lossy(&row).into_owned());
     }
     let mut random = [0; 16];
-    let failed = |error| PortError::System("random numbers", io::Error::other(error));
+    let failed = |error| NoIdentity::Random(io::Error::other(error));
     getrandom::fill(&mut random).map_err(failed)?;
     let id = random.iter().fold(String::new(), |mut id, byte| {
         // Writing to a String cannot fail.

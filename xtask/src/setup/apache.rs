@@ -12,7 +12,7 @@ const VERSION: &str = "4.3.1";
 const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
 
 /// The folder with all jars that the server and its tools need.
-pub(super) fn install(places: &Places) -> Result<PathBuf, String> {
+pub(crate) fn install(places: &Places) -> Result<PathBuf, String> {
     let folder = places.tools().join(format!("kafka-{VERSION}"));
     let (jars, pom, stamp) = (folder.join("lib"), folder.join("pom.xml"), folder.join("complete"));
     if stamp.is_file() {

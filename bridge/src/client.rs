@@ -1,0 +1,16 @@
+//! A client of somebody else's Kafka, as small as exports and imports need it. Never decides what
+//! is written or read.
+
+mod calls;
+pub(crate) mod cluster;
+pub(crate) mod fault;
+mod files;
+mod link;
+pub(crate) mod packed;
+mod sign_in;
+mod socket;
+pub(crate) mod target;
+
+pub use files::TlsFiles;
+pub use packed::Packing;
+pub use target::{Sasl, SignIn, Target};

@@ -1,0 +1,425 @@
+//! Writes loads to the target: idempotent, and where that is wanted each in a transaction that
+//! carries our position. Whatever goes wrong, the next [`Producer::open`] takes up from what the
+//! target holds: it fences who was there before and ends what was open.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::PartitionProduceResponse;
+use kafka_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::{
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, GroupId,
+    InitProducerIdRequest, OffsetFetchRequest, ProduceRequest, ProducerId, TopicName,
+    TransactionalId, TxnOffsetCommitRequest,
+};
+use tidewire_proto::session::window::Place;
+use tokio::time::{Instant, sleep};
+
+use crate::client::cluster::{Cluster, Coordinates, Node};
+use crate::client::fault::Fault;
+use crate::client::packed::{Stamp, pack};
+use crate::exports::judge::{Verdict, Why, judge};
+use crate::exports::load::{Lane, Load, Ready};
+use crate::exports::options::ExportOptions;
+use crate::exports::position::Mark;
+use crate::text::spoken;
+
+/// Between two tries of what passes by itself: the end of the transaction before, as a rule.
+const PAUSE: Duration = Duration::from_millis(10);
+/// So long it is tried.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a broker may take to write a batch.
+const WRITE_MS: i32 = 30_000;
+const ACKS_ALL: i16 = -1;
+
+/// What became of a load.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// All of it is there.
+    All,
+    /// Nothing of it is, or should not be: these records will never be taken.
+    Refused(Vec<(Place, Why)>),
+    /// The same: nothing will be taken for this topic.
+    TopicRefused(String, Why),
+    /// The same: some batch of so many records holds one that will not be taken.
+    Halve(usize),
+}
+
+/// A producer with its numbers.
+pub(crate) struct Producer {
+    pub(crate) cluster: Cluster,
+    options: Arc<ExportOptions>,
+    /// Our transactional id, and the name of our group.
+    id_text: Arc<str>,
+    /// Who coordinates our transactions, and who our group.
+    coordinators: Option<(Node, Node)>,
+    id: i64,
+    epoch: i16,
+    /// The number of the next record, by partition of the target.
+    sequences: HashMap<(String, u32), i32>,
+}
+
+impl Producer {
+    /// Connects; ends what is open of before; says what the target holds of our position.
+    pub(crate) async fn open(
+        options: Arc<ExportOptions>,
+        id: &Arc<str>,
+    ) -> Result<(Self, Vec<Mark>), Fault> {
+        let cluster = Cluster::connect(Arc::new(options.target.clone())).await?;
+        let mut producer = Self {
+            cluster,
+            options,
+            id_text: Arc::clone(id),
+            coordinators: None,
+            id: -1,
+            epoch: -1,
+            sequences: HashMap::new(),
+        };
+        let marks = producer.begin().await?;
+        Ok((producer, marks))
+    }
+
+    /// New numbers: who had them before is fenced, what was open is aborted.
+    pub(crate) async fn begin(&mut self) -> Result<Vec<Mark>, Fault> {
+        self.sequences.clear();
+        let options = Arc::clone(&self.options);
+        if !options.exactly_once {
+            let request = InitProducerIdRequest::default().with_transaction_timeout_ms(60_000);
+            let answer = self.cluster.call_any(&request).await?;
+            Fault::of(answer.error_code, || "the numbers of a producer".into())?;
+            (self.id, self.epoch) = (answer.producer_id.0, answer.producer_epoch);
+            return Ok(Vec::new());
+        }
+        let key = Arc::clone(&self.id_text);
+        let id = &*key;
+        let transactions = self.cluster.coordinator(Coordinates::Transaction, id, PATIENCE).await?;
+        let group = self.cluster.coordinator(Coordinates::Group, id, PATIENCE).await?;
+        self.coordinators = Some((transactions, group));
+        let timeout = i32::try_from(options.transaction_timeout.as_millis()).unwrap_or(i32::MAX);
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(Some(TransactionalId(spoken(id))))
+            .with_transaction_timeout_ms(timeout);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.cluster.call(transactions, &request).await?;
+            let what = || format!("transactional id {id:?}");
+            match Fault::of(answer.error_code, what) {
+                Ok(()) => {
+                    (self.id, self.epoch) = (answer.producer_id.0, answer.producer_epoch);
+                    return self.marks(group).await;
+                }
+                Err(fault) => pause(fault, deadline).await?,
+            }
+        }
+    }
+
+    /// What the target's group says; waits for transactions that are about to end.
+    async fn marks(&mut self, node: Node) -> Result<Vec<Mark>, Fault> {
+        let group = Arc::clone(&self.id_text);
+        let request = OffsetFetchRequest::default()
+            .with_group_id(GroupId(spoken(&group)))
+            .with_topics(None)
+            .with_require_stable(true);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.cluster.call(node, &request).await?;
+            let partitions = || answer.topics.iter().flat_map(|topic| &topic.partitions);
+            let inner = partitions().map(|it| it.error_code).find(|code| *code != 0);
+            let code = if answer.error_code == 0 { inner.unwrap_or(0) } else { answer.error_code };
+            match Fault::of(code, || format!("position in group {group:?}")) {
+                Ok(()) => {
+                    let texts = partitions().filter_map(|it| it.metadata.as_deref());
+                    return Ok(texts.filter_map(Mark::parse).collect());
+                }
+                Err(fault) => pause(fault, deadline).await?,
+            }
+        }
+    }
+
+    /// Writes a load, and with it how far we are then. After `Halve`, `Refused` and an error
+    /// nothing may be written before [`begin`](Self::begin).
+    pub(crate) async fn write(&mut self, load: &Load, mark: &Mark) -> Result<Written, Fault> {
+        if self.options.exactly_once {
+            self.admit(load).await?;
+        }
+        let inflight = self.options.inflight_max.max(1);
+        let rounds = load.rounds();
+        let mut from = 0;
+        while from < rounds {
+            let to = rounds.min(from + inflight);
+            match self.send(load, from..to).await? {
+                Written::All => (),
+                other => return Ok(other),
+            }
+            from = to;
+        }
+        if self.options.exactly_once {
+            self.end(load, mark).await?;
+        }
+        Ok(Written::All)
+    }
+
+    /// Tells the coordinator what the transaction is about.
+    async fn admit(&mut self, load: &Load) -> Result<(), Fault> {
+        let Some((node, _)) = self.coordinators else { return Err(unready()) };
+        let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+        for lane in &load.lanes {
+            topics.entry(&lane.topic).or_default().push(signed(lane.partition));
+        }
+        let topic = |(name, partitions)| {
+            let topic = AddPartitionsToTxnTopic::default().with_name(TopicName(spoken(name)));
+            topic.with_partitions(partitions)
+        };
+        let id = TransactionalId(spoken(&self.id_text));
+        let request = AddPartitionsToTxnRequest::default()
+            .with_v3_and_below_transactional_id(id.clone())
+            .with_v3_and_below_producer_id(ProducerId(self.id))
+            .with_v3_and_below_producer_epoch(self.epoch)
+            .with_v3_and_below_topics(topics.into_iter().map(topic).collect());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.cluster.call(node, &request).await?;
+            let results = answer.results_by_topic_v3_and_below.iter();
+            let results = results.flat_map(|topic| &topic.results_by_partition);
+            // Where one is wrong, the others are only not attempted.
+            let not_attempted = ResponseError::OperationNotAttempted.code();
+            let codes = results.map(|it| it.partition_error_code);
+            let code = codes.filter(|code| *code != 0).min_by_key(|code| *code == not_attempted);
+            match Fault::of(code.unwrap_or(0), || "a transaction".into()) {
+                Ok(()) => break,
+                Err(fault) => pause(fault, deadline).await?,
+            }
+        }
+        let request = AddOffsetsToTxnRequest::default()
+            .with_transactional_id(id)
+            .with_producer_id(ProducerId(self.id))
+            .with_producer_epoch(self.epoch)
+            .with_group_id(GroupId(spoken(&self.id_text)));
+        loop {
+            let answer = self.cluster.call(node, &request).await?;
+            let group = || format!("group {:?} in a transaction", self.id_text);
+            match Fault::of(answer.error_code, group) {
+                Ok(()) => return Ok(()),
+                Err(fault) => pause(fault, deadline).await?,
+            }
+        }
+    }
+
+    /// Sends some of the batches of each lane, to all brokers at once, and hears what came of them.
+    async fn send(
+        &mut self,
+        load: &Load,
+        rounds: std::ops::Range<usize>,
+    ) -> Result<Written, Fault> {
+        let mut waiting: BTreeMap<Node, Vec<_>> = BTreeMap::new();
+        for round in rounds {
+            for (node, request) in self.requests(load, round)? {
+                let sent = self.cluster.link(node).await?.send(&request).await?;
+                waiting.entry(node).or_default().push((round, sent));
+            }
+        }
+        let mut heard = Heard::default();
+        for (node, waiting) in waiting {
+            for (round, sent) in waiting {
+                let link = self.cluster.link(node).await?;
+                let answer = link.receive::<ProduceRequest>(sent).await?;
+                for topic in &answer.responses {
+                    for partition in &topic.partition_responses {
+                        if let Some(found) = ready(load, &topic.name, partition.index, round) {
+                            heard.take(found, partition);
+                        }
+                    }
+                }
+            }
+        }
+        heard.written()
+    }
+
+    /// The requests of a round, by the brokers that they go to.
+    fn requests(
+        &mut self,
+        load: &Load,
+        round: usize,
+    ) -> Result<Vec<(Node, ProduceRequest)>, Fault> {
+        let mut by_node: BTreeMap<Node, BTreeMap<&str, Vec<PartitionProduceData>>> =
+            BTreeMap::new();
+        for lane in &load.lanes {
+            let Some(ready) = lane.ready.get(round) else { continue };
+            let node = self.cluster.leader(&lane.topic, lane.partition);
+            let node = node.ok_or_else(|| {
+                let code = ResponseError::UnknownTopicOrPartition.code();
+                Fault::Refused { what: format!("topic {:?}", lane.topic), code }
+            })?;
+            let data = PartitionProduceData::default()
+                .with_index(signed(lane.partition))
+                .with_records(Some(self.packed(lane, ready)?));
+            by_node.entry(node).or_default().entry(&lane.topic).or_default().push(data);
+        }
+        let id = self.options.exactly_once.then(|| spoken(&self.id_text));
+        let request = |(node, topics): (Node, BTreeMap<&str, Vec<PartitionProduceData>>)| {
+            let topic = |(name, data)| {
+                let topic = TopicProduceData::default().with_name(TopicName(spoken(name)));
+                topic.with_partition_data(data)
+            };
+            let request = ProduceRequest::default()
+                .with_transactional_id(id.clone().map(TransactionalId))
+                .with_acks(ACKS_ALL)
+                .with_timeout_ms(WRITE_MS)
+                .with_topic_data(topics.into_iter().map(topic).collect());
+            (node, request)
+        };
+        Ok(by_node.into_iter().map(request).collect())
+    }
+
+    fn packed(&mut self, lane: &Lane, ready: &Ready) -> Result<bytes::Bytes, Fault> {
+        let count = i32::try_from(ready.places.len()).unwrap_or(i32::MAX);
+        let next = self.sequences.entry((lane.topic.clone(), lane.partition)).or_default();
+        let sequence = *next;
+        // After the last number comes 0.
+        *next = sequence
+            .checked_add(count)
+            .unwrap_or_else(|| sequence.wrapping_add(count).wrapping_sub(i32::MIN));
+        let stamp = Stamp {
+            producer: self.id,
+            epoch: self.epoch,
+            sequence,
+            is_transactional: self.options.exactly_once,
+        };
+        pack(&ready.batch, self.options.packing, stamp)
+            .map_err(|error| Fault::Other(format!("a batch cannot be compressed: {error}")))
+    }
+
+    /// Puts our position into the transaction, and ends it.
+    async fn end(&mut self, load: &Load, mark: &Mark) -> Result<(), Fault> {
+        let Some((transactions, group)) = self.coordinators else { return Err(unready()) };
+        let Some(lane) = load.lanes.first() else { return Err(unready()) };
+        let id = TransactionalId(spoken(&self.id_text));
+        let partition = TxnOffsetCommitRequestPartition::default()
+            .with_partition_index(signed(lane.partition))
+            .with_committed_offset(i64::try_from(mark.count).unwrap_or(i64::MAX))
+            .with_committed_metadata(Some(spoken(&mark.encode())));
+        let topic = TxnOffsetCommitRequestTopic::default()
+            .with_name(TopicName(spoken(&lane.topic)))
+            .with_partitions(vec![partition]);
+        let request = TxnOffsetCommitRequest::default()
+            .with_transactional_id(id.clone())
+            .with_group_id(GroupId(spoken(&self.id_text)))
+            .with_producer_id(ProducerId(self.id))
+            .with_producer_epoch(self.epoch)
+            .with_topics(vec![topic]);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.cluster.call(group, &request).await?;
+            let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+            let code = partitions.map(|it| it.error_code).find(|code| *code != 0).unwrap_or(0);
+            match Fault::of(code, || format!("position in group {:?}", self.id_text)) {
+                Ok(()) => break,
+                Err(fault) => pause(fault, deadline).await?,
+            }
+        }
+        let request = EndTxnRequest::default()
+            .with_transactional_id(id)
+            .with_producer_id(ProducerId(self.id))
+            .with_producer_epoch(self.epoch)
+            .with_committed(true);
+        loop {
+            let answer = self.cluster.call(transactions, &request).await?;
+            match Fault::of(answer.error_code, || "the end of a transaction".into()) {
+                Ok(()) => return Ok(()),
+                Err(fault) => pause(fault, deadline).await?,
+            }
+        }
+    }
+}
+
+/// Waits a little where a coordinator only asks for time; what is not of that kind is an error.
+async fn pause(fault: Fault, deadline: Instant) -> Result<(), Fault> {
+    let waits = matches!(
+        fault.error(),
+        Some(
+            ResponseError::ConcurrentTransactions
+                | ResponseError::CoordinatorLoadInProgress
+                | ResponseError::CoordinatorNotAvailable
+                | ResponseError::UnstableOffsetCommit
+        )
+    );
+    if !waits || Instant::now() >= deadline {
+        return Err(fault);
+    }
+    sleep(PAUSE).await;
+    Ok(())
+}
+
+fn ready<'a>(
+    load: &'a Load,
+    topic: &str,
+    partition: i32,
+    round: usize,
+) -> Option<(&'a Lane, &'a Ready)> {
+    let is_it = |lane: &&Lane| signed(lane.partition) == partition && lane.topic == topic;
+    let lane = load.lanes.iter().find(is_it)?;
+    Some((lane, lane.ready.get(round)?))
+}
+
+/// What the answers to some requests came to.
+#[derive(Default)]
+struct Heard {
+    refused: Vec<(Place, Why)>,
+    topic: Option<(String, Why)>,
+    halve: usize,
+    again: Option<(i16, String)>,
+}
+
+impl Heard {
+    fn take(&mut self, (lane, ready): (&Lane, &Ready), answer: &PartitionProduceResponse) {
+        match verdict(answer, ready) {
+            Verdict::Taken => (),
+            Verdict::Records(records) => {
+                let placed = |(at, why): (usize, Why)| Some((*ready.places.get(at)?, why));
+                self.refused.extend(records.into_iter().filter_map(placed));
+            }
+            Verdict::Topic(why) => self.topic = Some((lane.topic.clone(), why)),
+            Verdict::Halve => self.halve = self.halve.max(ready.places.len()),
+            Verdict::Again(code) => {
+                self.again.get_or_insert_with(|| (code, lane.topic.clone()));
+            }
+        }
+    }
+
+    /// What is refused for good is told first: the rest may only follow from it.
+    fn written(self) -> Result<Written, Fault> {
+        let Self { refused, topic, halve, again } = self;
+        match (topic, again) {
+            _ if !refused.is_empty() => Ok(Written::Refused(refused)),
+            (Some((topic, why)), _) => Ok(Written::TopicRefused(topic, why)),
+            _ if halve > 0 => Ok(Written::Halve(halve)),
+            (None, Some((code, topic))) => {
+                Err(Fault::Refused { what: format!("topic {topic:?}"), code })
+            }
+            (None, None) => Ok(Written::All),
+        }
+    }
+}
+
+fn verdict(answer: &PartitionProduceResponse, ready: &Ready) -> Verdict {
+    let wrong = answer.record_errors.iter().map(|it| {
+        let words = it.batch_index_error_message.as_deref().unwrap_or_default();
+        (it.batch_index, words.to_owned())
+    });
+    let wrong: Vec<_> = wrong.collect();
+    judge(answer.error_code, &wrong, answer.error_message.as_deref(), ready.places.len())
+}
+
+fn signed(partition: u32) -> i32 {
+    i32::try_from(partition).unwrap_or(i32::MAX)
+}
+
+fn unready() -> Fault {
+    Fault::Other("nothing can be written before the producer has begun".into())
+}

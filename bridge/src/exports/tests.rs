@@ -1,0 +1,222 @@
+//! A producer against a broker that answers as it is told to: what it asks for, in which order, and
+//! what it makes of the answers.
+
+mod fake;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::ApiKey;
+use tidewire_proto::id::PartitionId;
+use tidewire_proto::record::{BatchBuilder, KeyRule};
+
+use crate::client::{Packing, Target};
+use crate::exports::load::{Known, Load, Origin, Sizes};
+use crate::exports::options::{AtRefusedTopic, ExportOptions};
+use crate::exports::position::Mark;
+use crate::exports::producer::{Producer, Written};
+use crate::exports::rule::{Headers, Partition, Rule, topic};
+use fake::Fake;
+
+fn options(fake: &Fake, exactly_once: bool) -> Arc<ExportOptions> {
+    let rule = Rule {
+        topic: topic("copy").unwrap(),
+        key: Some(KeyRule::Topic),
+        headers: Headers::All,
+        partition: Partition::Key,
+    };
+    let target = Target {
+        addresses: vec![("127.0.0.1".into(), fake.port)],
+        client_id: "test".into(),
+        tls: None,
+        sign_in: None,
+        connect: Duration::from_secs(60),
+        answer: Duration::from_secs(60),
+        answer_bytes_max: 1 << 20,
+    };
+    Arc::new(ExportOptions {
+        target,
+        streams: Vec::new(),
+        filters: Vec::new(),
+        from_earliest: true,
+        rule,
+        packing: Packing::Lz4,
+        exactly_once,
+        transactional_id: None,
+        transaction_timeout: Duration::from_secs(60),
+        transaction_bytes_max: 1 << 20,
+        batch_bytes_max: 200,
+        message_bytes_max: 1 << 20,
+        inflight_max: 5,
+        linger: Duration::ZERO,
+        may_make_topics: false,
+        topic_wait: Duration::from_secs(60),
+        at_refused_topic: AtRefusedTopic::DeadLetter,
+        dead_letter_topic: None,
+    })
+}
+
+/// So many records of two topics.
+fn load(options: &ExportOptions, records: u64) -> Load {
+    let mut builder = BatchBuilder::new();
+    for n in 0..records {
+        let key = if n % 2 == 0 { "even" } else { "odd" };
+        builder.push(1, Some(key.as_bytes()), Some(n.to_string().as_bytes()), &[]);
+    }
+    let batch = builder.finish();
+    let sizes = Sizes { batch_bytes_max: 200, record_bytes_max: 9_999, batch_records_max: 9_999 };
+    let mut load = Load::default();
+    let origin = Origin { stream: "mqtt", index: 0, partition: PartitionId(3) };
+    for (offset, record) in (0..).zip(batch.records()) {
+        load.add((&options.rule, sizes), origin, (offset, &record), |_| Known::Partitions(2));
+    }
+    load.finish();
+    load
+}
+
+fn mark(count: u64) -> Mark {
+    Mark { generation: 0, count, positions: vec![(PartitionId(3), count)] }
+}
+
+fn run<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, future)
+}
+
+async fn opened(fake: &Fake, exactly_once: bool) -> (Producer, Vec<Mark>, Arc<ExportOptions>) {
+    let options = options(fake, exactly_once);
+    let opened = Producer::open(Arc::clone(&options), &"mine".into()).await;
+    let (mut producer, marks) = opened.unwrap();
+    producer.cluster.look_up("copy", false, Duration::from_secs(60)).await.unwrap();
+    (producer, marks, options)
+}
+
+#[test]
+fn a_transaction_holds_records_and_position_and_the_next_begins_from_there() {
+    run(async {
+        let fake = Fake::start().await;
+        let (mut producer, marks, options) = opened(&fake, true).await;
+        assert_eq!(marks, []);
+        for count in 1..3 {
+            let load = load(&options, 100);
+            assert!(load.rounds() > options.inflight_max, "more than go at once");
+            assert_eq!(producer.write(&load, &mark(count)).await.unwrap(), Written::All);
+        }
+        assert_eq!(fake.records(), 200);
+        assert!(fake.is_in_order(), "sequence numbers follow each other");
+        let (_, marks, _) = opened(&fake, true).await;
+        assert_eq!(marks, [mark(2)]);
+    });
+}
+
+#[test]
+fn what_only_asks_for_time_is_asked_again() {
+    run(async {
+        let fake = Fake::start().await;
+        let busy = ResponseError::ConcurrentTransactions;
+        fake.answers(ApiKey::InitProducerId, busy);
+        fake.answers(ApiKey::InitProducerId, ResponseError::CoordinatorLoadInProgress);
+        fake.answers(ApiKey::OffsetFetch, ResponseError::UnstableOffsetCommit);
+        fake.answers(ApiKey::FindCoordinator, ResponseError::CoordinatorNotAvailable);
+        fake.answers(ApiKey::Metadata, ResponseError::LeaderNotAvailable);
+        let (mut producer, _, options) = opened(&fake, true).await;
+        for key in [
+            ApiKey::AddPartitionsToTxn,
+            ApiKey::AddOffsetsToTxn,
+            ApiKey::TxnOffsetCommit,
+            ApiKey::EndTxn,
+        ] {
+            fake.answers(key, ResponseError::CoordinatorLoadInProgress);
+        }
+        fake.answers(ApiKey::AddPartitionsToTxn, busy);
+        let written = producer.write(&load(&options, 9), &mark(1)).await.unwrap();
+        assert_eq!((written, fake.records()), (Written::All, 9));
+    });
+}
+
+#[test]
+fn what_is_refused_for_good_is_told_by_record_and_nothing_of_it_is_committed() {
+    run(async {
+        let fake = Fake::start().await;
+        let (mut producer, _, options) = opened(&fake, true).await;
+        fake.answers(ApiKey::Produce, ResponseError::MessageTooLarge);
+        let written = producer.write(&load(&options, 100), &mark(1)).await.unwrap();
+        assert!(matches!(written, Written::Halve(records) if records > 1), "{written:?}");
+        producer.begin().await.unwrap();
+
+        fake.refuses_record(1);
+        let written = producer.write(&load(&options, 9), &mark(1)).await.unwrap();
+        let Written::Refused(refused) = written else { panic!("{written:?}") };
+        // Both keys have one partition there.
+        let (place, why) = &refused[0];
+        assert_eq!((refused.len(), place.offset), (1, 1));
+        assert!(why.words.contains("no good"), "{why:?}");
+        producer.begin().await.unwrap();
+
+        fake.answers(ApiKey::Produce, ResponseError::TopicAuthorizationFailed);
+        let written = producer.write(&load(&options, 9), &mark(1)).await.unwrap();
+        assert!(matches!(written, Written::TopicRefused(..)), "{written:?}");
+        producer.begin().await.unwrap();
+
+        assert_eq!(fake.records(), 0, "all of it was aborted");
+        assert_eq!(producer.write(&load(&options, 9), &mark(1)).await.unwrap(), Written::All);
+        assert_eq!(fake.records(), 9);
+        assert!(fake.is_in_order(), "numbers begin anew with each epoch");
+    });
+}
+
+#[test]
+fn whoever_comes_later_fences_and_goes_on_from_what_was_committed() {
+    run(async {
+        let fake = Fake::start().await;
+        let (mut first, _, options) = opened(&fake, true).await;
+        assert_eq!(first.write(&load(&options, 4), &mark(1)).await.unwrap(), Written::All);
+        let (mut second, marks, _) = opened(&fake, true).await;
+        assert_eq!(marks, [mark(1)]);
+        let fault = first.write(&load(&options, 4), &mark(2)).await.unwrap_err();
+        assert!(fault.is_fenced(), "{fault}");
+        assert_eq!(second.write(&load(&options, 4), &mark(2)).await.unwrap(), Written::All);
+        assert_eq!(fake.records(), 8);
+    });
+}
+
+#[test]
+fn an_answer_that_is_lost_leaves_no_doubt() {
+    run(async {
+        let fake = Fake::start().await;
+        for (key, committed) in [
+            (ApiKey::AddPartitionsToTxn, 0),
+            (ApiKey::Produce, 0),
+            (ApiKey::TxnOffsetCommit, 0),
+            (ApiKey::EndTxn, 4),
+        ] {
+            let before = fake.records();
+            let (mut producer, marks, options) = opened(&fake, true).await;
+            let count = marks.iter().map(|mark| mark.count).max().unwrap_or(0);
+            fake.hangs_up_behind(key);
+            assert!(producer.write(&load(&options, 4), &mark(count + 1)).await.is_err());
+            let (_, marks, _) = opened(&fake, true).await;
+            let now = marks.iter().map(|mark| mark.count).max().unwrap_or(0);
+            assert_eq!(fake.records() - before, committed, "{key:?}");
+            assert_eq!(now - count, u64::from(committed > 0), "{key:?}");
+        }
+    });
+}
+
+#[test]
+fn without_transactions_there_are_numbers_all_the_same() {
+    run(async {
+        let fake = Fake::start().await;
+        let (mut producer, marks, options) = opened(&fake, false).await;
+        assert_eq!(marks, []);
+        for _ in 0..3 {
+            let written = producer.write(&load(&options, 30), &mark(1)).await.unwrap();
+            assert_eq!(written, Written::All);
+        }
+        assert_eq!(fake.records(), 90);
+        assert!(fake.is_in_order());
+        let asked = fake.asked();
+        assert!(!asked.contains(&ApiKey::EndTxn) && !asked.contains(&ApiKey::AddOffsetsToTxn));
+    });
+}

@@ -1,0 +1,160 @@
+//! The bridges of this broker: from their settings to bridges at work. Copies nothing itself.
+
+use std::sync::Arc;
+
+use tidewire_bridge::bridges::{BridgeNumbers, Bridges, BridgesThread, Needs, Plan, Retry};
+use tidewire_bridge::exports::{self, ExportOptions, export};
+use tidewire_bridge::imports::{self, ImportOptions, import};
+use tidewire_bridge::{Packing, Sasl, SignIn, Target, TlsFiles};
+use tidewire_proto::qos::Qos;
+use tidewire_proto::routing::placement::Placement;
+use tidewire_proto::scram::Method;
+use tidewire_proto::topic::TopicFilter;
+
+use crate::config::{
+    AtRefusedTopic, ClusterConfig, Config, ExportConfig, ExportStart, HeadersWord, ImportConfig,
+    PackingWord, PartitionWord, SaslWord, dead_letter_topic,
+};
+use crate::core::shared::Shared;
+use crate::error::StartError;
+use crate::kafka;
+
+/// Puts messages where the streams' filters say.
+pub(crate) type Placing = Box<dyn Fn() -> Placement + Send + Sync>;
+
+/// What there is to be, in the order of the configuration.
+pub(crate) fn plans(config: &Config) -> Vec<Plan> {
+    let exports = config.bridge.export.iter().filter_map(of_export);
+    exports.chain(config.bridge.import.iter().filter_map(of_import)).collect()
+}
+
+/// Names of all bridges, and what they are.
+pub(crate) fn names(config: &Config) -> Vec<(String, &'static str)> {
+    plans(config).iter().map(Plan::name_and_kind).collect()
+}
+
+/// Starts them, if there are any. What one of them lacks keeps nobody from starting.
+pub(crate) fn open(
+    shared: &Arc<Shared>,
+    config: &Config,
+    placement: Placing,
+    numbers: BridgeNumbers,
+) -> Result<(Bridges, Option<BridgesThread>), StartError> {
+    let plans = plans(config);
+    if plans.is_empty() {
+        return Ok((Bridges::none(), None));
+    }
+    let retry = Retry { min: config.bridge.retry_ms_min, max: config.bridge.retry_ms_max };
+    let needs = Needs {
+        store: shared.store.clone(),
+        placement,
+        retained: kafka::retained_limit(shared),
+        forecasts: Arc::clone(&shared.forecasts),
+        numbers,
+        retry,
+    };
+    let opened = Bridges::open(plans, needs);
+    let (bridges, thread) = opened.map_err(|error| StartError::System("a thread", error))?;
+    Ok((bridges, Some(thread)))
+}
+
+fn of_export(config: &ExportConfig) -> Option<Plan> {
+    let filters = config.filters.iter().filter_map(|filter| TopicFilter::parse(filter).ok());
+    let options = ExportOptions {
+        target: target(&config.cluster),
+        streams: config.streams.clone(),
+        filters: filters.collect(),
+        from_earliest: config.start == ExportStart::Earliest,
+        rule: rule(config)?,
+        packing: packing(config.compression),
+        exactly_once: config.exactly_once,
+        transactional_id: config.transactional_id.clone(),
+        transaction_timeout: config.transaction_timeout_ms,
+        transaction_bytes_max: config.transaction_bytes_max as usize,
+        batch_bytes_max: config.batch_bytes_max as usize,
+        message_bytes_max: config.message_bytes_max as usize,
+        inflight_max: usize::from(config.in_flight_max),
+        linger: config.linger_ms,
+        may_make_topics: config.create_topics,
+        topic_wait: config.topic_wait_ms,
+        at_refused_topic: match config.at_refused_topic {
+            AtRefusedTopic::DeadLetter => exports::AtRefusedTopic::DeadLetter,
+            AtRefusedTopic::Wait => exports::AtRefusedTopic::Wait,
+        },
+        dead_letter_topic: dead_letter_topic(config.dead_letter_topic.as_ref(), &config.name),
+    };
+    Some(export(config.name.clone(), options))
+}
+
+/// `None` for what the rules of the settings do not let pass.
+fn rule(config: &ExportConfig) -> Option<exports::Rule> {
+    Some(exports::Rule {
+        topic: exports::topic(&config.topic).ok()?,
+        key: config.key.clone(),
+        headers: match config.headers {
+            HeadersWord::All => exports::Headers::All,
+            HeadersWord::User => exports::Headers::User,
+            HeadersWord::None => exports::Headers::None,
+        },
+        partition: match config.partition {
+            PartitionWord::Key => exports::Partition::Key,
+            PartitionWord::Source => exports::Partition::Source,
+        },
+    })
+}
+
+fn packing(word: PackingWord) -> Packing {
+    match word {
+        PackingWord::None => Packing::None,
+        PackingWord::Gzip => Packing::Gzip,
+        PackingWord::Snappy => Packing::Snappy,
+        PackingWord::Lz4 => Packing::Lz4,
+        PackingWord::Zstd => Packing::Zstd,
+    }
+}
+
+fn of_import(config: &ImportConfig) -> Option<Plan> {
+    let options = ImportOptions {
+        source: target(&config.cluster),
+        topics: config.topics.clone(),
+        from: config.from()?,
+        rule: imports::Rule {
+            topic: imports::topic(&config.topic).ok()?,
+            qos: Qos::from_bits(config.qos)?,
+            retain: config.retain,
+            headers: config.headers,
+        },
+        read_committed: config.read_committed,
+        fetch_bytes_max: config.fetch_bytes_max as usize,
+        commit_bytes_max: config.commit_bytes_max as usize,
+        fetch_wait: config.fetch_wait_ms,
+        look: config.look_ms,
+        dead_letter_topic: dead_letter_topic(config.dead_letter_topic.as_ref(), &config.name),
+    };
+    Some(import(config.name.clone(), options))
+}
+
+fn target(config: &ClusterConfig) -> Target {
+    let shown = config.cert_file.clone().zip(config.key_file.clone());
+    let tls = TlsFiles { authorities: config.ca_file.clone(), shown };
+    Target {
+        addresses: config.places(),
+        client_id: config.client_id.clone(),
+        tls: config.tls.then_some(tls),
+        sign_in: sign_in(config),
+        connect: config.connect_timeout_ms,
+        answer: config.answer_timeout_ms,
+        answer_bytes_max: config.answer_bytes_max as usize,
+    }
+}
+
+fn sign_in(config: &ClusterConfig) -> Option<SignIn> {
+    let mechanism = match config.sasl {
+        SaslWord::Off => return None,
+        SaslWord::Plain => Sasl::Plain,
+        SaslWord::Scram256 => Sasl::Scram(Method::Sha256),
+        SaslWord::Scram512 => Sasl::Scram(Method::Sha512),
+    };
+    let (user, password_file) = config.user.clone().zip(config.password_file.clone())?;
+    Some(SignIn { mechanism, user, password_file })
+}
