@@ -15,6 +15,7 @@ use crate::core::shared::Shared;
 use crate::error::StartError;
 use crate::handshakes::{Arrival, Entrance, Handshakes};
 use crate::kafka_access::StreamAccess;
+use crate::kafka_advertised;
 use crate::kafka_gate::UsersGate;
 use crate::kafka_socket::greeted;
 use crate::metrics::{TlsListener, TlsResult};
@@ -80,6 +81,9 @@ impl KafkaPorts {
         let Self { bound, slot } = self;
         if bound.is_empty() {
             return Ok(None);
+        }
+        for doubt in kafka_advertised::doubts(config) {
+            tracing::warn!("{doubt}");
         }
         let greeter = slot.zip(handshakes).map(|(slot, handshakes)| {
             let (entrance, shared) = (Arc::new(Entrance::new(slot)), Arc::clone(shared));

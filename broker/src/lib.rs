@@ -21,6 +21,7 @@ mod file_watch;
 mod handshakes;
 mod kafka;
 mod kafka_access;
+mod kafka_advertised;
 mod kafka_gate;
 mod kafka_socket;
 mod ledger;

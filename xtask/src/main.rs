@@ -29,8 +29,9 @@ The commands of this workspace:
                            a mutation, of a store that is wrong on purpose
   cargo xtask simulate --every-byte
                            one short history, the power cut after every byte of it
-  cargo xtask fuzz [codec|session] [--minutes N] [--seed S]
-                           random bytes against the codec and a whole broker, one minute each;
+  cargo xtask fuzz [codec|session|kafka] [--minutes N] [--seed S]
+                           random bytes against the codec, a whole broker and its Kafka port, one
+                           minute each;
                            what was found goes into tests/fuzz/corpus
   cargo xtask kill [N]     kills the broker 200 times (or N) under load, then counts
   cargo xtask kill --kafka [N]

@@ -14,7 +14,7 @@ use crate::config::{
     Anonymous, ClientAuth, Config, ListenerConfig, MqttListener, ProxyProtocol, StreamConfig,
 };
 use crate::tls::TlsError;
-use crate::{access_file, passwords, ports, users};
+use crate::{access_file, kafka_advertised, passwords, ports, users};
 
 /// Files that we need besides one per connection.
 const OTHER_FILES: u64 = 256;
@@ -35,6 +35,7 @@ pub(super) fn look(config: &Config) -> Findings {
     findings.problems.extend(look_at_access(config));
     findings.problems.extend(look_at_tls(&config.listener));
     findings.warnings.extend(look_at_reach(config));
+    findings.warnings.extend(kafka_advertised::doubts(config));
     findings.warnings.extend(look_at_keys(&config.listener));
     findings.warnings.extend(look_at_files(config));
     findings
