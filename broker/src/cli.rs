@@ -6,6 +6,7 @@ mod certs;
 mod check;
 mod edit_file;
 mod flags;
+mod init;
 mod log;
 mod passwd;
 
@@ -24,6 +25,7 @@ use acl::AclCommand;
 use bench::Bench;
 use certs::CertsCommand;
 use flags::Flags;
+use init::Init;
 use log::LogCommand;
 use passwd::Passwd;
 
@@ -54,6 +56,8 @@ enum Command {
     Serve,
     /// Check the configuration without starting: prints what would be served, or every mistake.
     Check,
+    /// Make a folder with a configuration, a user, rules and certificates, and say what to do next.
+    Init(Init),
     /// Edit or check the password file; make a line for the file of SCRAM.
     Passwd(Passwd),
     /// Ask the access rules of the configuration.
@@ -78,65 +82,35 @@ enum Command {
 /// Does what was asked. The exit code is 0, 1 (failed while running) or 2 (refused to start).
 #[must_use]
 pub fn run(cli: &Cli) -> ExitCode {
-    if let Some(Command::Passwd(passwd)) = &cli.command {
-        return make_line(passwd);
-    }
-    if let Some(Command::Bench(bench)) = &cli.command {
-        return measure(bench);
-    }
-    if let Some(Command::Certs { command }) = &cli.command {
-        return certify(command);
+    // These need no configuration.
+    match &cli.command {
+        Some(Command::Init(init)) => return tell(init::run(init), "tidewire init"),
+        Some(Command::Passwd(passwd)) => return tell(passwd::run(passwd), "tidewire"),
+        Some(Command::Certs { command }) => return tell(certs::run(command), "tidewire certs"),
+        Some(Command::Bench(bench)) => return measure(bench),
+        _ => (),
     }
     let config = match Config::load(&cli.flags.sources()) {
         Ok(config) => config,
         Err(errors) => return complain(&errors, REFUSED),
     };
     match &cli.command {
-        None | Some(Command::Serve) => serve(&config),
         Some(Command::Check) => check(&config),
-        Some(Command::Acl { command }) => ask(command, &config),
-        // They need no configuration: done above.
-        Some(Command::Passwd(passwd)) => make_line(passwd),
-        Some(Command::Bench(bench)) => measure(bench),
-        Some(Command::Certs { command }) => certify(command),
+        Some(Command::Acl { command }) => tell(acl::run(command, &config), "tidewire acl"),
         Some(Command::Log { command }) => ExitCode::from(log::run(command, &config.data.dir)),
+        _ => serve(&config),
     }
 }
 
-fn make_line(passwd: &Passwd) -> ExitCode {
-    match passwd::run(passwd) {
+/// What a command has to say, and whether all is well.
+fn tell(done: Result<(String, bool), String>, name: &str) -> ExitCode {
+    match done {
         Ok((report, is_good)) => {
             say(std::io::stdout(), &report);
             if is_good { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
         }
         Err(problem) => {
-            say(std::io::stderr(), &format!("tidewire: {problem}"));
-            ExitCode::from(REFUSED)
-        }
-    }
-}
-
-fn certify(command: &CertsCommand) -> ExitCode {
-    match certs::run(command) {
-        Ok((report, is_good)) => {
-            say(std::io::stdout(), &report);
-            if is_good { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
-        }
-        Err(problem) => {
-            say(std::io::stderr(), &format!("tidewire certs: {problem}"));
-            ExitCode::from(REFUSED)
-        }
-    }
-}
-
-fn ask(command: &AclCommand, config: &Config) -> ExitCode {
-    match acl::run(command, config) {
-        Ok((report, is_allowed)) => {
-            say(std::io::stdout(), &report);
-            if is_allowed { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
-        }
-        Err(problem) => {
-            say(std::io::stderr(), &format!("tidewire acl: {problem}"));
+            say(std::io::stderr(), &format!("{name}: {problem}"));
             ExitCode::from(REFUSED)
         }
     }

@@ -6,9 +6,11 @@ mod judge;
 mod make;
 mod show;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+
+use folder::Files;
 
 const DIR: &str = "certs";
 const DAYS: u16 = 365;
@@ -98,6 +100,18 @@ pub(super) struct Check {
     /// A host name or address that clients will connect to; none: it is a client's certificate.
     #[arg(long)]
     name: Option<String>,
+}
+
+/// Makes a server's certificate, and an authority where there is none; where the certificate and
+/// its key are.
+pub(super) fn make_server(
+    dir: &Path,
+    names: &[String],
+    days: u16,
+) -> Result<(PathBuf, PathBuf), String> {
+    make::server(dir, names, days)?;
+    let Files { cert, key } = Files::named(dir, names.first().map_or("server", String::as_str));
+    Ok((cert, key))
 }
 
 /// Does it; the answer is what to print, and whether all is well.

@@ -123,7 +123,8 @@ fn check(file: &Path, user: Option<&str>) -> Result<(String, bool), String> {
     }
 }
 
-fn read_password() -> Result<String, String> {
+/// The first line of the standard input.
+pub(super) fn read_password() -> Result<String, String> {
     let mut password = String::new();
     let read = io::stdin().lock().read_line(&mut password);
     read.map_err(|error| format!("the password cannot be read from the standard input: {error}"))?;
