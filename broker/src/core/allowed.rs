@@ -11,7 +11,7 @@ use tidewire_proto::session::window::Place;
 
 use crate::core::granted::Granted;
 use crate::core::inbox::Event;
-use crate::core::open::{CERTIFICATE, Claim, Conn, ConnId, Identity, Open, Phase};
+use crate::core::open::{Claim, Conn, ConnId, Identity, Open, Phase};
 use crate::core::send::quality;
 use crate::core::state::Core;
 use crate::link::IN_PROCESS;
@@ -30,12 +30,10 @@ impl Core {
     ) -> Option<Box<Granted>> {
         let access = self.shared.access.as_ref()?;
         let address = conn.peer.ip()?;
-        let is_certificate = |identity: &&Identity| identity.method == CERTIFICATE;
-        let certificate = identity.filter(is_certificate);
         let subject = Subject {
             client_id: Arc::clone(client_id),
             user: identity.map(|identity| identity.user.clone()),
-            certificate: certificate.map(|identity| identity.user.clone()),
+            certificate: conn.certified.clone(),
             place: Some(access::Place { address: Some(address), listener: conn.door.listener }),
         };
         let rules = access.rules();
@@ -169,5 +167,60 @@ impl Open {
         self.subscriptions.has_replays()
             && at.1 < self.left.since.get(at.0)
             && !self.subscriptions.has_come_to(topic, at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::access_file::AccessFile;
+    use crate::config::AccessConfig;
+    use crate::core::alone::Alone;
+    use crate::core::open::{Identity, METHOD};
+    use crate::link::Peer;
+
+    /// A core with these rules.
+    fn ruled(rules: &str) -> Alone {
+        let mut alone = Alone::new(|_| ());
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rules");
+        std::fs::write(&path, rules).expect("written");
+        let config = AccessConfig { rules_file: Some(path), ..AccessConfig::default() };
+        let shared = Arc::get_mut(&mut alone.core.shared).expect("no other core");
+        shared.access = AccessFile::open(&config).expect("good rules");
+        alone
+    }
+
+    #[test]
+    fn a_certificate_is_asked_for_by_the_rules_also_of_who_signs_in_besides() {
+        let mut alone = ruled(
+            "allow everyone any plant/#\n\
+             allow cert=contractor-* publish yard\n\
+             deny cert=contractor-* publish plant/valves/#\n",
+        );
+        let identity = Identity { user: "c7".into(), method: METHOD };
+        for (certified, valves, yard) in [(Some("contractor-7"), false, true), (None, true, false)]
+        {
+            let id = alone.accept();
+            let conn = alone.core.conn(id).expect("it is there");
+            conn.peer = Peer::Net(([192, 0, 2, 1], 1).into());
+            conn.certified = certified.map(Into::into);
+            let conn = &alone.core.conns[id.key as usize];
+            let granted = alone.core.granted(conn, &"client".into(), Some(&identity));
+            let mut granted = granted.expect("there are rules");
+            assert_eq!(granted.may_publish("plant/valves/1", false), valves, "{certified:?}");
+            assert_eq!(granted.may_publish("yard", false), yard, "{certified:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_certificate_says_is_known_as_long_as_its_connection() {
+        let mut alone = Alone::new(|_| ());
+        let id = alone.accept();
+        alone.core.conn(id).expect("it is there").certified = Some("contractor-7".into());
+        alone.say(id, 0x10, b"\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01c");
+        let certified = alone.core.conn(id).expect("it is there").certified.as_deref();
+        assert_eq!(certified, Some("contractor-7"));
     }
 }

@@ -77,21 +77,22 @@ impl Alone {
         id
     }
 
-    fn accept(&mut self) -> ConnId {
+    /// Somebody connects and says nothing yet.
+    pub(crate) fn accept(&mut self) -> ConnId {
         let (ours, theirs) = UnixStream::pair().expect("two sockets");
         ours.set_nonblocking(true).expect("a socket");
         self.ends.push(theirs);
         let _within = self.runtime.enter();
         let link = Unbound::Unix(ours).bind().expect("a socket");
+        let seat = Seat::take(&self.core.shared.connections, usize::MAX).expect("a place");
         let serial = self.core.shared.next_serial();
         let key = self.core.conns.insert(Conn {
             serial,
-            socket: Rc::new(Socket::new(link)),
+            socket: Rc::new(Socket::new(link, seat)),
             peer: Peer::InProcess,
             door: Door::INSIDE,
-            identity: None,
+            certified: None,
             pace: None,
-            _seat: Seat::uncounted(),
             out: Vec::new(),
             partial: Vec::new(),
             is_dirty: false,

@@ -34,7 +34,7 @@ impl Core {
     pub(crate) fn on_connect(&mut self, id: ConnId, connect: &Connect<'_>) {
         let Some(conn) = self.conn(id) else { return };
         let peer = conn.peer;
-        let certified = conn.identity.take();
+        let certified = conn.certified.clone();
         let is_inside = peer == Peer::InProcess;
         if let Err(no) = self.check_connect(connect, peer) {
             let hearing = hearing(connect);

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use crate::core::denial::Hearing;
 use crate::core::granted::Granted;
 use crate::core::socket::Socket;
-use crate::link::{Door, Peer, Seat};
+use crate::link::{Door, Peer};
 use crate::pace::Pace;
 
 /// A connection of this core; its serial number guards against a key that was used again.
@@ -38,12 +38,10 @@ pub(crate) struct Conn {
     pub(crate) socket: Rc<Socket>,
     pub(crate) peer: Peer,
     pub(crate) door: Door,
-    /// Who its certificate says it is.
-    pub(crate) identity: Option<Box<str>>,
+    /// Who its certificate says it is, also where it shows something else besides.
+    pub(crate) certified: Option<Box<str>>,
     /// How fast it may publish; `None`: as fast as it can.
     pub(crate) pace: Option<Box<Pace>>,
-    /// Held as long as the connection is.
-    pub(crate) _seat: Seat,
     /// Bytes for the client that the socket has not taken.
     pub(crate) out: Vec<u8>,
     /// Bytes from the client that are not yet a whole packet.

@@ -23,7 +23,7 @@ use crate::core::packets::ReadEnd;
 use crate::core::replay::find_start;
 use crate::core::shared::{Shared, wall_clock_ms};
 use crate::core::socket::Socket;
-use crate::core::state::{Core, Deferred, READ_BYTES_MAX};
+use crate::core::state::{Core, Deferred};
 use crate::core::stored::READ_LOG_BYTES;
 use crate::core::tick::TICK_MS;
 use crate::link::Accepted;
@@ -209,7 +209,7 @@ fn accept(shell: &Shell, accepted: Accepted) {
         return;
     }
     let socket = match link.bind() {
-        Ok(link) => Rc::new(Socket::new(link)),
+        Ok(link) => Rc::new(Socket::new(link, seat)),
         Err(error) => return tracing::warn!(%peer, %error, "a new connection cannot be used"),
     };
     let serial = core.shared.next_serial();
@@ -218,8 +218,7 @@ fn accept(shell: &Shell, accepted: Accepted) {
         socket: Rc::clone(&socket),
         peer,
         door,
-        identity,
-        _seat: seat,
+        certified: identity,
         pace: core.pace_of(peer, allowance),
         out: Vec::new(),
         partial: Vec::new(),
@@ -241,7 +240,7 @@ async fn serve(shell: Shell, id: ConnId, socket: Rc<Socket>) {
     while step(&shell, id, &socket).await {}
     shell.borrow_mut().on_lost(id);
     if socket.is_closing.get() {
-        linger(&socket).await;
+        linger(&shell, &socket).await;
     }
 }
 
@@ -296,14 +295,15 @@ async fn read(shell: &Shell, id: ConnId, socket: &Socket) -> bool {
 }
 
 /// Closing a socket that holds unread bytes would take our last packet from the client.
-async fn linger(socket: &Socket) {
+async fn linger(shell: &Shell, socket: &Socket) {
     if socket.link.end_writing().is_err() {
         return;
     }
-    let mut waste = vec![0; READ_BYTES_MAX / 8];
     let drain = async {
         loop {
-            let is_over = match socket.link.try_waste(&mut waste) {
+            // What many are waited for must not take a buffer each.
+            let wasted = socket.link.try_waste(&mut shell.borrow_mut().scratch.read);
+            let is_over = match wasted {
                 Ok(count) => count == 0,
                 Err(error) => error.kind() != io::ErrorKind::WouldBlock,
             };

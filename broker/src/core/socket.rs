@@ -5,11 +5,13 @@ use std::io;
 
 use tokio::sync::Notify;
 
-use crate::link::Link;
+use crate::link::{Link, Seat};
 
 /// The socket and what its task must know.
 pub(crate) struct Socket {
     pub(crate) link: Link,
+    /// Held as long as the socket is: also while nothing but its last bytes are waited for.
+    _seat: Seat,
     /// Something below changed.
     pub(crate) wake: Notify,
     /// Bytes wait for the socket to take them.
@@ -25,9 +27,10 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    pub(crate) fn new(link: Link) -> Self {
+    pub(crate) fn new(link: Link, seat: Seat) -> Self {
         Self {
             link,
+            _seat: seat,
             wake: Notify::new(),
             wants_write: Cell::new(false),
             is_paused: Cell::new(false),
@@ -94,5 +97,27 @@ impl Socket {
         if !paused {
             self.wake.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use crate::core::alone::Alone;
+
+    #[test]
+    fn a_connection_that_is_forgotten_has_its_seat_until_its_socket_is_gone() {
+        let mut alone = Alone::new(|_| ());
+        let id = alone.accept();
+        let open = Arc::clone(&alone.core.shared.connections);
+        assert_eq!(open.load(Ordering::Relaxed), 1);
+        let socket = Rc::clone(&alone.core.conn(id).expect("it is there").socket);
+        alone.core.forget(id);
+        assert_eq!(open.load(Ordering::Relaxed), 1, "its last bytes are waited for");
+        drop(socket);
+        assert_eq!(open.load(Ordering::Relaxed), 0);
     }
 }

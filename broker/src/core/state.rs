@@ -30,7 +30,7 @@ use crate::metrics::CoreCounters;
 use crate::registry::Owner;
 
 /// Bytes read from one socket before others get their turn.
-pub(crate) const READ_BYTES_MAX: usize = 128 * 1024;
+const READ_BYTES_MAX: usize = 128 * 1024;
 
 /// The state of one core. Only its own thread touches it.
 pub(crate) struct Core {
