@@ -155,7 +155,9 @@ impl Core {
             // Its rows end with this connection; a crash of ours ends it too.
             self.delete_rows(&client_id, Members::Stay)?;
         }
-        self.change_will(&client_id, (old_will, old), is_kept, open.will.as_ref());
+        let shown = open.user();
+        let returns = (shown.as_deref(), is_kept);
+        self.change_will(&client_id, (old_will, old), returns, open.will.as_ref());
         let bytes = self.connack(version, &client_id, &open.terms, is_kept);
         let lost = self.hold_to_rules(&mut open);
         let may_be_halved = !open.is_durable() && self.next_ticket != from;

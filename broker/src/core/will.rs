@@ -58,7 +58,7 @@ impl Core {
         &mut self,
         client_id: &Arc<str>,
         (old, session): (Option<WillRow>, Option<SessionRow>),
-        is_resumed: bool,
+        (user, is_resumed): (Option<&str>, bool),
         new: Option<&Will>,
     ) {
         self.timers.forget(client_id);
@@ -68,7 +68,12 @@ impl Core {
             let at_ms = due_ms(old, session.as_ref(), started_ms);
             at_ms.is_some_and(|at_ms| at_ms <= self.will_clock_ms(old))
         };
-        if let Some(old) = old.filter(|old| is_sent_at_return(old, is_resumed, is_due(old))) {
+        // Whoever else has the client id now, its client is not back, and cannot come.
+        let is_sent = |old: &WillRow| {
+            let is_foreign = old.user.is_some() && old.user.as_deref() != user;
+            is_foreign || is_sent_at_return(old, is_resumed, is_due(old))
+        };
+        if let Some(old) = old.filter(is_sent) {
             self.publish_late_will(&old, client_id);
         }
         match new {
@@ -277,10 +282,27 @@ mod tests {
         core.now_ms = core.shared.clock.now_ms() + 60_000;
         let ended_ms = Some(core.now_ms);
         let session = SessionRow { expiry_s: 3600, ended_ms, user: None };
-        core.change_will(&"client".into(), (Some(will), Some(session)), true, None);
+        core.change_will(&"client".into(), (Some(will), Some(session)), (None, true), None);
         core.submit();
         store.turn();
         assert_eq!(logged(&store), 1, "it is owed");
+    }
+
+    #[test]
+    fn a_will_that_waits_since_a_restart_is_not_silenced_by_another_user_with_its_client_id() {
+        for (user, sent) in [(Some("ann"), 0), (Some("bob"), 1), (None, 1)] {
+            let Alone { mut core, store, .. } = Alone::new(|_| ());
+            let mut message = BatchBuilder::new();
+            message.push(7, Some(b"alarm"), Some(b"x"), &[]);
+            let due_ms = core.shared.clock.now_ms() + 3_600_000;
+            let state = WillState::Waiting { due_ms, by_broker: true };
+            let message = message.finish();
+            let will = WillRow { state, delay_s: 0, user: Some("ann".into()), message };
+            core.change_will(&"press-7".into(), (Some(will), None), (user, false), None);
+            core.submit();
+            store.turn();
+            assert_eq!(logged(&store), sent, "{user:?}");
+        }
     }
 
     /// What waits is measured with a clock of its own, which the wall clock may be before.
@@ -305,7 +327,7 @@ mod tests {
         assert_eq!(core.timers.pop(i64::MAX).map(|(_, due)| due), {
             Some(Due::Will(Arc::clone(&client_id), due_ms))
         });
-        core.change_will(&client_id, (Some(will), Some(session)), true, None);
+        core.change_will(&client_id, (Some(will), Some(session)), (None, true), None);
         core.submit();
         store.turn();
         assert_eq!(logged(&store), 0, "its client is back in time");
@@ -315,7 +337,7 @@ mod tests {
     fn a_will_that_cannot_be_read_counts_no_more_when_its_client_is_back_without_one() {
         let Alone { mut core, .. } = Alone::new(|config| config.mqtt.wills_bytes_max = 10);
         core.shared.wills.put(b"client", Some(10));
-        core.change_will(&"client".into(), (None, None), true, None);
+        core.change_will(&"client".into(), (None, None), (None, true), None);
         assert!(core.shared.wills.claim(b"other", 10).is_some());
     }
 }
