@@ -10,7 +10,7 @@ use tidewire_bridge::{
 use tidewire_proto::record::Batch;
 
 use crate::banner::{BoundListener, Protocol, Who};
-use crate::config::Config;
+use crate::config::{ClientAuth, Config};
 use crate::core::shared::Shared;
 use crate::error::StartError;
 use crate::handshakes::{Arrival, Entrance, Handshakes};
@@ -112,7 +112,8 @@ fn door(protocol: Protocol, config: &Config) -> Door {
         Protocol::Kafkas => (secret.advertised(), secret.anonymous, secret.bind),
         _ => (plain.advertised(), plain.anonymous, plain.bind),
     };
-    let takes_anonymous = anonymous.lets_in(bind, &config.auth);
+    let asks = protocol == Protocol::Kafkas && secret.tls.client_auth == ClientAuth::Required;
+    let takes_anonymous = anonymous.lets_in_certified(bind, &config.auth, asks);
     Door { listener: protocol.section(), advertised, takes_anonymous }
 }
 

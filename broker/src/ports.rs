@@ -138,7 +138,8 @@ impl OpenPorts {
     fn take_in(&mut self, bound: Bound, shared: &Arc<Shared>, auth: &AuthConfig) {
         let Bound { protocol, address, socket, common, origins, slot } = bound;
         let asks_certificate = slot.as_ref().is_some_and(|slot| slot.asks_everybody());
-        let takes_anonymous = common.takes_anonymous(auth);
+        let (anonymous, reach) = (common.anonymous, common.reach());
+        let takes_anonymous = anonymous.lets_in_certified(reach, auth, asks_certificate);
         let who = Who::of(asks_certificate, takes_anonymous);
         let behind_proxy = common.proxy_protocol == ProxyProtocol::Required;
         self.listeners.push(BoundListener { protocol, address, who, behind_proxy });

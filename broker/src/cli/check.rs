@@ -12,6 +12,7 @@ use rustix::process::Resource;
 use crate::banner::{self, Who};
 use crate::config::{
     Anonymous, ClientAuth, Config, ListenerConfig, MqttListener, ProxyProtocol, StreamConfig,
+    TlsConfig, TlsIdentity,
 };
 use crate::tls::TlsError;
 use crate::{access_file, kafka_advertised, passwords, ports, users};
@@ -96,12 +97,20 @@ fn listeners(config: &Config) -> [Row; 6] {
     };
     [
         of_mqtt("mqtt", mqtt.clone(), ClientAuth::None),
-        of_mqtt("mqtts", mqtts.common(), mqtts.tls.client_auth),
+        of_mqtt("mqtts", mqtts.common(), naming(&mqtts.tls)),
         of_mqtt("websocket", websocket.common(), ClientAuth::None),
-        of_mqtt("wss", wss.common(), wss.tls.client_auth),
+        of_mqtt("wss", wss.common(), naming(&wss.tls)),
         of_kafka("kafka", kafka.bind, ClientAuth::None, kafka.anonymous),
-        of_kafka("kafkas", kafkas.bind, kafkas.tls.client_auth, kafkas.anonymous),
+        of_kafka("kafkas", kafkas.bind, naming(&kafkas.tls), kafkas.anonymous),
     ]
+}
+
+/// Whose certificates count: one that may be left out is good for nothing where it names nobody.
+fn naming(tls: &TlsConfig) -> ClientAuth {
+    match (tls.client_auth, tls.identity) {
+        (ClientAuth::Optional, TlsIdentity::None) => ClientAuth::None,
+        (client_auth, _) => client_auth,
+    }
 }
 
 fn row(
@@ -225,8 +234,8 @@ mod tests {
     use std::fs::Permissions;
 
     use super::{
-        ClientAuth, Config, ListenerConfig, PermissionsExt, look_at_folder, look_at_keys,
-        look_at_reach, summary,
+        ClientAuth, Config, ListenerConfig, PermissionsExt, TlsIdentity, look_at_folder,
+        look_at_keys, look_at_reach, summary,
     };
 
     #[test]
@@ -257,6 +266,8 @@ mod tests {
         config.listener.mqtts.bind = Some("0.0.0.0:8883".parse().unwrap());
         assert!(look_at_reach(&config).concat().contains("listener.mqtts.bind"));
         config.listener.mqtts.tls.client_auth = ClientAuth::Optional;
+        assert!(look_at_reach(&config).concat().contains("nobody can connect"), "nameless");
+        config.listener.mqtts.tls.identity = TlsIdentity::Cn;
         assert_eq!(look_at_reach(&config), Vec::<String>::new(), "some have certificates");
         config.listener.mqtts.tls.client_auth = ClientAuth::Required;
         assert_eq!(look_at_reach(&config), Vec::<String>::new(), "nobody without a certificate");

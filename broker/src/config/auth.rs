@@ -70,6 +70,19 @@ pub enum Anonymous {
 }
 
 impl Anonymous {
+    /// The same where clients may have to show a certificate. One that names nobody has shown by it
+    /// that it may come, where no other way to sign in is set up.
+    #[must_use]
+    pub fn lets_in_certified(
+        self,
+        bind: Option<SocketAddr>,
+        auth: &AuthConfig,
+        asks_certificate: bool,
+    ) -> bool {
+        let is_shown = asks_certificate && self == Self::Auto && !auth.has_users();
+        is_shown || self.lets_in(bind, auth)
+    }
+
     /// Whether they may, at this address.
     #[must_use]
     pub fn lets_in(self, bind: Option<SocketAddr>, auth: &AuthConfig) -> bool {
@@ -79,6 +92,29 @@ impl Anonymous {
             Self::Auto => {
                 bind.is_none_or(|address| address.ip().is_loopback()) && !auth.has_users()
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Anonymous, AuthConfig};
+
+    #[test]
+    fn where_a_certificate_is_asked_for_who_shows_one_may_come_without_a_name() {
+        let file = Some("users".into());
+        let (nobody, users) =
+            (AuthConfig::default(), AuthConfig { password_file: file, ..AuthConfig::default() });
+        let open = Some(([0, 0, 0, 0], 8883).into());
+        for (anonymous, auth, asks, expected) in [
+            (Anonymous::Auto, &nobody, true, true),
+            (Anonymous::Auto, &nobody, false, false),
+            (Anonymous::Auto, &users, true, false),
+            (Anonymous::Refuse, &nobody, true, false),
+            (Anonymous::Allow, &users, false, true),
+        ] {
+            let found = anonymous.lets_in_certified(open, auth, asks);
+            assert_eq!(found, expected, "{anonymous:?} {auth:?} {asks}");
         }
     }
 }
