@@ -19,6 +19,9 @@ pub struct AddressRange {
 #[error("not an address or a range of them, such as 10.1.2.3 or 10.1.0.0/16")]
 pub struct AddressRangeError;
 
+/// How many bits of version 6 stand before an address of version 4.
+const MAPPED_BITS: u8 = 96;
+
 impl AddressRange {
     /// Whether the address is one of them.
     #[must_use]
@@ -59,7 +62,14 @@ impl FromStr for AddressRange {
             return Ok(address.into());
         };
         let address: IpAddr = address.parse().map_err(|_| AddressRangeError)?;
-        let bits = bits.parse().map_err(|_| AddressRangeError)?;
+        let bits: u8 = bits.parse().map_err(|_| AddressRangeError)?;
+        let (address, bits) = match address.to_canonical() {
+            // Who comes by version 4 is known by that address, however it is written.
+            v4 @ IpAddr::V4(_) if address.is_ipv6() => {
+                (v4, bits.checked_sub(MAPPED_BITS).ok_or(AddressRangeError)?)
+            }
+            _ => (address, bits),
+        };
         let address = masked(address, bits).ok_or(AddressRangeError)?;
         Ok(Self { address, bits })
     }
@@ -110,8 +120,20 @@ mod tests {
         check("10.1.2.3/8", &["10.9.9.9"], &["11.0.0.0"]);
         check("0.0.0.0/0", &["1.2.3.4"], &["::1"]);
         check("fd00::/8", &["fd12::1"], &["fe80::1", "10.0.0.1"]);
+        check("::ffff:10.1.2.0/120", &["10.1.2.3", "::ffff:10.1.2.9"], &["10.1.3.1", "::1"]);
         check("::/0", &["::1"], &["1.2.3.4"]);
-        for wrong in ["", "10.1.2", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "a/8", "10.0.0.0/"] {
+        assert_eq!("::ffff:10.1.2.3/120".parse(), "10.1.2.0/24".parse::<AddressRange>());
+        for wrong in [
+            "::ffff:10.0.0.0/95",
+            "::ffff:10.0.0.0/129",
+            "",
+            "10.1.2",
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0.0/-1",
+            "a/8",
+            "10.0.0.0/",
+        ] {
             assert!(wrong.parse::<AddressRange>().is_err(), "{wrong}");
         }
     }
