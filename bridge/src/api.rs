@@ -58,7 +58,7 @@ use kafka_protocol::messages::{
 use crate::caller::Caller;
 use crate::context::{Call, Context};
 use crate::guard::{self, Reader};
-use crate::sign_in::{self, Next, SignIn};
+use crate::sign_in::{self, Next, SignIn, Stranger};
 use crate::versions::{self, Api};
 use crate::wire::{Answer, Refusal, RequestHead, read_client_id};
 
@@ -144,7 +144,12 @@ pub(crate) async fn sign_in(
         return Ok((answer, Next::More));
     }
     let step = decode(call, &request.body)?;
-    let (answer, next) = sign_in.show(gate, call.peer.ip(), &step).await;
+    let who = Stranger {
+        address: call.peer.ip(),
+        client_id: &call.client_id,
+        listener: context.listener(call.door).unwrap_or_default(),
+    };
+    let (answer, next) = sign_in.show(gate, who, &step).await;
     Ok((Answer::of(&answer, call.version, call.correlation)?, next))
 }
 

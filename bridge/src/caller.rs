@@ -3,6 +3,9 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
+
+use tidewire_proto::access::Vouched;
 
 use crate::permit::Permit;
 
@@ -13,6 +16,8 @@ pub(crate) struct Caller {
     pub(crate) user: Option<Box<str>>,
     /// What its certificate says it is.
     pub(crate) certificate: Option<Box<str>>,
+    /// What who vouches for it says besides its name.
+    pub(crate) vouched: Option<Arc<Vouched>>,
     /// What it may do, as of its last request.
     pub(crate) permit: RefCell<Option<Rc<Permit>>>,
 }
@@ -20,12 +25,12 @@ pub(crate) struct Caller {
 impl Caller {
     /// Who shows this certificate, if any.
     pub(crate) fn of_certificate(certificate: Option<Box<str>>) -> Self {
-        Self { user: certificate.clone(), certificate, permit: RefCell::default() }
+        Self { user: certificate.clone(), certificate, ..Self::default() }
     }
 
     /// The same after it signed in.
-    pub(crate) fn signed_in(&self, user: Box<str>) -> Self {
+    pub(crate) fn signed_in(&self, user: Box<str>, vouched: Option<Arc<Vouched>>) -> Self {
         let certificate = self.certificate.clone();
-        Self { user: Some(user), certificate, permit: RefCell::default() }
+        Self { user: Some(user), certificate, vouched, permit: RefCell::default() }
     }
 }

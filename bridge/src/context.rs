@@ -116,6 +116,11 @@ impl Context {
         self.doors.get(door).is_some_and(|door| door.takes_anonymous)
     }
 
+    /// The section of a listener.
+    pub(crate) fn listener(&self, door: usize) -> Option<&'static str> {
+        self.doors.get(door).map(|door| door.listener)
+    }
+
     /// What the client that made this call may do, by the rules that hold now.
     pub(crate) fn permit(&self, call: &Call) -> Rc<Permit> {
         let access = &self.options.access;
@@ -124,15 +129,17 @@ impl Context {
         if let Some(permit) = kept.as_ref().filter(|it| it.is_of(rules.as_ref(), &call.client_id)) {
             return Rc::clone(permit);
         }
-        let listener = self.doors.get(call.door).map(|door| door.listener);
+        let listener = self.listener(call.door);
         let address = Some(call.peer.ip());
         let subject = Subject {
             client_id: call.client_id.as_str().into(),
             user: call.caller.user.clone(),
             certificate: call.caller.certificate.clone(),
             place: listener.map(|listener| Place { address, listener }),
+            ..Subject::default()
         };
-        Rc::clone(kept.insert(Rc::new(Permit::new(access, subject))))
+        let vouched = call.caller.vouched.as_deref();
+        Rc::clone(kept.insert(Rc::new(Permit::new(access, subject, vouched))))
     }
 
     /// Where a client that made this call is to connect to.

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use tidewire_proto::access::Vouched;
 use tidewire_proto::scram::{Method, Users};
 
 /// How a client shows who it is.
@@ -12,6 +14,8 @@ pub enum Mechanism {
     Plain,
     /// By a proof that it knows the password.
     Scram(Method),
+    /// By a token.
+    Bearer,
 }
 
 impl Mechanism {
@@ -21,27 +25,34 @@ impl Mechanism {
         match self {
             Self::Plain => "PLAIN",
             Self::Scram(method) => method.word(),
+            Self::Bearer => "OAUTHBEARER",
         }
     }
 }
 
 /// Is this the user's password?
 pub struct Login {
-    /// Who the client says it is.
+    /// How it shows it: by a password, or by a token.
+    pub mechanism: Mechanism,
+    /// Who the client says it is; with a token of its own it need not say.
     pub user: Box<str>,
     /// What it says it knows.
     pub password: Box<[u8]>,
     /// Where it comes from.
     pub address: IpAddr,
+    /// What it calls itself.
+    pub client_id: Box<str>,
+    /// Where it came in.
+    pub listener: &'static str,
     /// Whose answer it is: when nobody holds it any more, nobody waits.
     pub asker: Weak<()>,
 }
 
 /// What came of a look at a password, or at a proof.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is right.
-    Right,
+    /// It is right, and this is who the client is.
+    Right(Shown),
     /// It is not, or there is no such user.
     Wrong,
     /// Too many wrong ones came, from there or for that user: it was not looked at.
@@ -50,6 +61,25 @@ pub enum Verdict {
     Busy,
     /// It could not be looked at.
     Unavailable,
+}
+
+/// Who a client has shown to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The user.
+    pub user: Box<str>,
+    /// What who vouches for it says besides its name.
+    pub vouched: Option<Arc<Vouched>>,
+    /// How long its connection may last.
+    pub lasts: Option<Duration>,
+}
+
+impl Shown {
+    /// Of whom no more is said than the name.
+    #[must_use]
+    pub fn plain(user: Box<str>) -> Self {
+        Self { user, vouched: None, lasts: None }
+    }
 }
 
 /// What is called with the verdict, from another thread.

@@ -49,7 +49,7 @@ mod written;
 
 pub use client::{Packing, Sasl, SignIn, Target, TlsFiles};
 pub use door::Door;
-pub use gate::{Gate, Login, Mechanism, OnVerdict, Verdict};
+pub use gate::{Gate, Login, Mechanism, OnVerdict, Shown, Verdict};
 pub use limits::PortLimits;
 pub use numbers::PortNumbers;
 pub use options::PortOptions;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
-use tidewire_proto::access::{Action, Admits, Rights, Rules, Subject};
+use tidewire_proto::access::{Action, Admits, Rights, Rules, Subject, Vouched, rights_of};
 use tidewire_proto::topic;
 use tidewire_store::Stream;
 
@@ -21,12 +21,14 @@ pub trait Access: Send + Sync {
 
 /// What a client may do.
 pub(crate) struct Permit {
+    /// The rules that it was made of.
+    rules: Option<Arc<Rules>>,
+    client_id: Arc<str>,
     bounds: Option<Bounds>,
 }
 
-/// Where there are rules.
+/// Where not everything may be done.
 struct Bounds {
-    rules: Arc<Rules>,
     rights: Rights,
     access: Arc<dyn Access>,
     /// What was asked before, by the stream's name.
@@ -46,25 +48,28 @@ struct OfStream {
 
 impl Permit {
     /// Of this subject, as of now.
-    pub(crate) fn new(access: &Arc<dyn Access>, subject: Subject) -> Self {
-        let bounds = access.rules().map(|rules| Bounds {
-            rights: rules.rights(subject),
-            rules,
+    pub(crate) fn new(
+        access: &Arc<dyn Access>,
+        subject: Subject,
+        vouched: Option<&Vouched>,
+    ) -> Self {
+        let (rules, client_id) = (access.rules(), Arc::clone(&subject.client_id));
+        let rights = rights_of(rules.as_deref(), subject, vouched);
+        let bounds = rights.map(|rights| Bounds {
+            rights,
             access: Arc::clone(access),
             streams: RefCell::default(),
         });
-        Self { bounds }
+        Self { rules, client_id, bounds }
     }
 
     /// Whether it is of these rules, and of a client that calls itself so.
     pub(crate) fn is_of(&self, rules: Option<&Arc<Rules>>, client_id: &str) -> bool {
-        match (&self.bounds, rules) {
-            (Some(bounds), Some(rules)) => {
-                Arc::ptr_eq(&bounds.rules, rules)
-                    && &*bounds.rights.subject().client_id == client_id
-            }
-            (bounds, rules) => bounds.is_none() && rules.is_none(),
-        }
+        let is_same = match (&self.rules, rules) {
+            (Some(own), Some(rules)) => Arc::ptr_eq(own, rules),
+            (own, rules) => own.is_none() && rules.is_none(),
+        };
+        is_same && &*self.client_id == client_id
     }
 
     /// Whether all of a stream may be read.
@@ -207,7 +212,7 @@ mod tests {
         let access: Arc<dyn Access> = Arc::new(Fixed(rules, streams));
         let place = Place { address: "10.1.2.3".parse().ok(), listener: "kafka" };
         let user = Some("ann".into());
-        Permit::new(&access, Subject { user, place: Some(place), ..Subject::default() })
+        Permit::new(&access, Subject { user, place: Some(place), ..Subject::default() }, None)
     }
 
     /// Of each stream: r, it may be read; s, it may be seen.

@@ -12,7 +12,7 @@ use kafka_protocol::messages::{
 use tidewire_proto::scram::{Exchange, Method};
 use tokio::sync::oneshot;
 
-use crate::gate::{Gate, Login, Mechanism, Verdict};
+use crate::gate::{Gate, Login, Mechanism, Shown, Verdict};
 use crate::text::spoken;
 use crate::wire::Refusal;
 
@@ -35,12 +35,22 @@ pub(crate) enum SignIn {
     Challenged(Box<Exchange>),
 }
 
+/// Who signs in, as far as is known without its help.
+#[derive(Clone, Copy)]
+pub(crate) struct Stranger<'a> {
+    pub(crate) address: IpAddr,
+    /// What it calls itself.
+    pub(crate) client_id: &'a str,
+    /// Where it came in.
+    pub(crate) listener: &'static str,
+}
+
 /// What comes of a step.
 pub(crate) enum Next {
     /// Another step.
     More,
-    /// It has shown that it is this user.
-    Shown(Box<str>),
+    /// It has shown who it is.
+    Shown(Shown),
     /// It has not: the answer is sent, and the connection closed.
     Over(Refusal),
 }
@@ -76,7 +86,7 @@ impl SignIn {
     pub(crate) async fn show(
         &mut self,
         gate: &dyn Gate,
-        address: IpAddr,
+        who: Stranger<'_>,
         request: &SaslAuthenticateRequest,
     ) -> (SaslAuthenticateResponse, Next) {
         let said = &request.auth_bytes;
@@ -86,7 +96,8 @@ impl SignIn {
                 Refusal::NotSignedIn,
                 "SaslHandshake comes first",
             )),
-            Self::Named(Mechanism::Plain) => plain(gate, address, said).await,
+            Self::Named(Mechanism::Plain) => plain(gate, who, said).await,
+            Self::Named(Mechanism::Bearer) => bearer(gate, who, said).await,
             Self::Named(Mechanism::Scram(method)) => match challenge(gate, method, said) {
                 Ok((exchange, text)) => {
                     *self = Self::Challenged(Box::new(exchange));
@@ -94,7 +105,7 @@ impl SignIn {
                 }
                 Err(no) => Err(no),
             },
-            Self::Challenged(exchange) => prove(gate, address, *exchange, said),
+            Self::Challenged(exchange) => prove(gate, who.address, *exchange, said),
         };
         let answer = SaslAuthenticateResponse::default().with_error_message(None);
         match step {
@@ -119,12 +130,34 @@ pub(crate) fn authenticate_out_of_place() -> SaslAuthenticateResponse {
         .with_error_message(Some(spoken("whoever is here has begun as who it is")))
 }
 
-async fn plain(gate: &dyn Gate, address: IpAddr, said: &[u8]) -> Result<(String, Next), No> {
+async fn plain(gate: &dyn Gate, who: Stranger<'_>, said: &[u8]) -> Result<(String, Next), No> {
     let (user, password) = parse_plain(said).ok_or(FAILED)?;
+    let shown = look(gate, who, (Mechanism::Plain, user), password).await?;
+    Ok((String::new(), Next::Shown(shown)))
+}
+
+async fn bearer(gate: &dyn Gate, who: Stranger<'_>, said: &[u8]) -> Result<(String, Next), No> {
+    let (acts_for, token) = parse_bearer(said).ok_or(FAILED)?;
+    let shown = look(gate, who, (Mechanism::Bearer, ""), token.as_bytes()).await?;
+    if !acts_for.is_empty() && acts_for != &*shown.user {
+        return Err(FAILED);
+    }
+    Ok((String::new(), Next::Shown(shown)))
+}
+
+/// Has a password or a token looked at.
+async fn look(
+    gate: &dyn Gate,
+    who: Stranger<'_>,
+    (mechanism, user): (Mechanism, &str),
+    password: &[u8],
+) -> Result<Shown, No> {
     // Gone with this future, when the connection is.
     let here = Arc::new(());
     let asker = Arc::downgrade(&here);
-    let login = Login { user: user.into(), password: password.into(), address, asker };
+    let Stranger { address, client_id, listener } = who;
+    let (user, password, client_id) = (user.into(), password.into(), client_id.into());
+    let login = Login { mechanism, user, password, address, client_id, listener, asker };
     let (to, from) = oneshot::channel();
     let tell = move |verdict| {
         // Without a receiver the client is gone.
@@ -134,7 +167,21 @@ async fn plain(gate: &dyn Gate, address: IpAddr, said: &[u8]) -> Result<(String,
         Some(verdict) => verdict,
         None => from.await.unwrap_or(Verdict::Unavailable),
     };
-    judged(verdict).map(|()| (String::new(), Next::Shown(user.into())))
+    judged(verdict)
+}
+
+/// Whom the client acts for, and its token (RFC 7628): `n,a=USER,^Aauth=Bearer TOKEN^A^A`.
+fn parse_bearer(said: &[u8]) -> Option<(&str, &str)> {
+    let (head, rest) = std::str::from_utf8(said).ok()?.split_once('\u{1}')?;
+    let acts_for = match head.strip_prefix("n,")?.strip_suffix(',')? {
+        "" => "",
+        named => named.strip_prefix("a=").filter(|user| user.len() <= USER_BYTES_MAX)?,
+    };
+    let pairs = rest.strip_suffix("\u{1}\u{1}")?.split('\u{1}');
+    let mut tokens = pairs.filter_map(|pair| pair.strip_prefix("auth="));
+    let (scheme, token) = tokens.next()?.split_once(' ')?;
+    let is_one = scheme.eq_ignore_ascii_case("bearer") && tokens.next().is_none();
+    is_one.then(|| (acts_for, token.trim_start()))
 }
 
 /// Whom the client acts for, who it is, its password.
@@ -164,21 +211,21 @@ fn prove(
 ) -> Result<(String, Next), No> {
     let user: Box<str> = exchange.user().into();
     if !gate.may_try(address, &user) {
-        judged(Verdict::TooOften)?;
+        return judged(Verdict::TooOften).map(|shown| (String::new(), Next::Shown(shown)));
     }
     let shown = exchange.finish(said).map_err(|error| {
         tracing::debug!(%error, "a client of the Kafka port does not sign in");
         gate.was_wrong(address, &user);
         FAILED
     })?;
-    Ok((shown.server_final, Next::Shown(user)))
+    Ok((shown.server_final, Next::Shown(Shown::plain(user))))
 }
 
 /// What cannot be looked at is not wrong: clients try again by themselves.
-fn judged(verdict: Verdict) -> Result<(), No> {
+fn judged(verdict: Verdict) -> Result<Shown, No> {
     let later = ResponseError::BrokerNotAvailable;
     match verdict {
-        Verdict::Right => Ok(()),
+        Verdict::Right(shown) => Ok(shown),
         Verdict::Wrong => Err(FAILED),
         Verdict::TooOften => Err(No(
             later,

@@ -34,6 +34,8 @@ pub(crate) enum Refusal {
     Busy,
     /// Who it is could not be looked up.
     Unavailable,
+    /// The time that it had by its token, or by who vouched for it, is over.
+    Expired,
     /// It said nothing for too long.
     Idle,
     /// It did not take an answer.
@@ -48,7 +50,7 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// All there are.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::FrameLength,
         Self::Malformed,
         Self::UnknownApi,
@@ -58,6 +60,7 @@ impl Refusal {
         Self::Guessing,
         Self::Busy,
         Self::Unavailable,
+        Self::Expired,
         Self::Idle,
         Self::SlowReader,
         Self::NotTaken,
@@ -77,6 +80,7 @@ impl Refusal {
             Self::Guessing => "guessing",
             Self::Busy => "busy",
             Self::Unavailable => "unavailable",
+            Self::Expired => "expired",
             Self::Idle => "idle",
             Self::SlowReader => "slow_reader",
             Self::NotTaken => "not_taken",

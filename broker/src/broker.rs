@@ -192,8 +192,8 @@ impl Broker {
         if let Some(users) = &shared.users {
             users.reload();
         }
-        if let Some(passwords) = &shared.passwords {
-            passwords.reload();
+        if let Some(chain) = &shared.chain {
+            chain.reload();
         }
         if shared.access.as_ref().is_some_and(AccessFile::reload) {
             shared.tell_rules();

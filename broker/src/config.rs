@@ -3,12 +3,15 @@
 
 mod access;
 mod auth;
+mod auth_http;
 mod bridges;
 mod consumer_groups;
 mod defaults;
 mod document;
 mod exports;
 mod gather;
+mod http_client;
+mod jwt;
 mod kafka;
 mod layers;
 mod listeners;
@@ -32,12 +35,15 @@ use serde::{Deserialize, Serialize};
 
 pub use access::{AccessConfig, UnauthorizedPublish, WideFilters};
 pub use auth::{Anonymous, AuthConfig};
+pub use auth_http::AuthHttpConfig;
 pub use bridges::BridgeConfig;
 pub use consumer_groups::ConsumerGroupsConfig;
 pub use exports::{
     AtRefusedTopic, ClusterConfig, ExportConfig, ExportStart, HeadersWord, ImportConfig,
     PackingWord, PartitionWord, SaslWord, dead_letter_topic,
 };
+pub use http_client::HttpUrl;
+pub use jwt::{JwtConfig, TokenUserName};
 pub use kafka::{KafkaListener, KafkasListener};
 pub use layers::{Flag, Sources};
 pub use listeners::{ListenerConfig, MqttListener, MqttsListener, WebSocketListener, WssListener};
@@ -174,6 +180,8 @@ fn broken_rules(config: &Config, layers: &Layers, known: &[Problem]) -> Vec<Prob
     let mut breaches = rules::check_sizes(&config.mqtt, &config.store);
     breaches.extend(rules::check_sessions(&config.consumer_groups));
     breaches.extend(rules::check_streams(&config.streams));
+    breaches.extend(jwt::check_jwt(&config.auth.jwt));
+    breaches.extend(auth_http::check_auth_http(&config.auth.http));
     breaches.extend(topics::check_topics(&config.topics));
     breaches.extend(listeners::check_listeners(&config.listener));
     breaches.extend(bridges::check_bridges(&config.bridge));

@@ -11,6 +11,9 @@ use tidewire_store::{CloseError, CommitError, OpenError, ReadError, StreamError}
 
 use crate::access_file::AccessFileError;
 use crate::config::ConfigErrors;
+use crate::hook::HookError;
+use crate::http_client::HttpClientError;
+use crate::jwt::KeyFileError;
 use crate::passwords::PasswordFileError;
 use crate::tls::TlsError;
 use crate::users::UsersFileError;
@@ -36,6 +39,15 @@ pub enum StartError {
     /// The file of passwords cannot be used.
     #[error("the password file cannot be used")]
     Passwords(#[source] PasswordFileError),
+    /// Keys of tokens cannot be used.
+    #[error("the keys of tokens (auth.jwt) cannot be used")]
+    TokenKeys(#[source] KeyFileError),
+    /// Keys of tokens cannot be fetched.
+    #[error("auth.jwt.jwks_ca_file cannot be used")]
+    TokenSource(#[source] HttpClientError),
+    /// The HTTP hook cannot be asked.
+    #[error("the HTTP hook (auth.http) cannot be asked")]
+    Hook(#[source] HookError),
     /// The access rules cannot be used.
     #[error("the access rules cannot be used")]
     Access(#[source] AccessFileError),

@@ -12,6 +12,7 @@ mod bench;
 mod bridges;
 mod broker;
 mod cert_watch;
+mod chain;
 pub mod cli;
 pub mod config;
 mod core;
@@ -19,6 +20,10 @@ mod error;
 mod exclusive;
 mod file_watch;
 mod handshakes;
+mod hook;
+mod http_client;
+mod jwt;
+mod jwt_words;
 mod kafka;
 mod kafka_access;
 mod kafka_advertised;
@@ -53,6 +58,7 @@ mod trust_watch;
 mod unix_socket;
 mod upkeep;
 mod users;
+mod wall_clock;
 mod web_link;
 mod wire;
 
@@ -61,6 +67,9 @@ pub use address_range::{AddressRange, AddressRangeError};
 pub use ban::{Ban, BanTarget};
 pub use broker::{Broker, Builder, Message, Received, Subscribe, Subscription, SubscriptionEnd};
 pub use error::{AdminError, PublishError, StartError, StopError, SubscribeError};
+pub use hook::HookError;
+pub use http_client::HttpClientError;
+pub use jwt::{JwksError, KeyFileError};
 pub use passwords::{BookError, PasswordFileError};
 pub use tidewire_bridge::bridges::{
     Counts as BridgeCounts, Event as BridgeEvent, Lag as BridgeLag, Order as BridgeOrder,

@@ -12,8 +12,9 @@ pub(crate) use counted::Counted;
 pub use family::{CounterFamily, GaugeFamily, Tally};
 pub use handles::Metrics;
 pub use label::{
-    CloseReason, Direction, DropReason, Label, PacketType, Quality, RefuseReason, ReloadResult,
-    SessionState, SubscriptionKind, Throttled, TlsFile, TlsListener, TlsResult,
+    Backend, CloseReason, Direction, DropReason, HookResult, Label, PacketType, Quality,
+    RefuseReason, ReloadResult, SessionState, SignInResult, SubscriptionKind, Throttled, TlsFile,
+    TlsListener, TlsResult, TokenFault,
 };
 pub use per_core::CoreCounters;
 pub use series::{Kind, SERIES, Series};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tidewire_bridge::Port;
 use tidewire_bridge::bridges::{Bridges, BridgesThread};
 use tidewire_proto::routing::placement::{Placement, Shelf};
@@ -17,13 +16,14 @@ use tokio::sync::oneshot;
 use crate::access_file::AccessFile;
 use crate::banner::BoundListener;
 use crate::cert_watch::CertWatch;
+use crate::chain::Chain;
 use crate::config::{Config, StreamConfig};
 use crate::core::inbox::{Event, Inbox};
 use crate::core::shared::{Shared, wall_clock_ms};
 use crate::error::{StartError, StopError};
 use crate::metrics::Counted;
 use crate::mock_secret::mock_secret;
-use crate::passwords::{DeskLimits, Guesses, PasswordDesk};
+use crate::passwords::Guesses;
 use crate::ports::{OpenPorts, Ports};
 use crate::trust_watch::TrustWatch;
 use crate::upkeep::Upkeep;
@@ -58,7 +58,7 @@ impl Server {
         let users = config.auth.scram_file.as_ref().map(|file| UsersFile::open(file)).transpose();
         let users = users.map_err(StartError::Users)?;
         let guesses = Guesses::of(&config.auth);
-        let passwords = passwords(config, Arc::clone(&guesses))?;
+        let chain = Chain::open(config, &guesses, &metrics)?;
         let access = AccessFile::open(&config.access).map_err(StartError::Access)?;
         let dir = &config.data.dir;
         let is_new = !dir.exists();
@@ -80,7 +80,7 @@ impl Server {
         let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
         let shares = core::stored_shares(&store).map_err(StartError::Tables)?;
         let mut shared = Shared::new(store, shares, inboxes, config, metrics);
-        (shared.users, shared.passwords, shared.access) = (users, passwords, access);
+        (shared.users, shared.chain, shared.access) = (users, chain, access);
         shared.guesses = guesses;
         shared.bridges = bridges::names(config).into_iter().map(|(name, _)| name).collect();
         let shared = Arc::new(shared);
@@ -163,8 +163,8 @@ impl Server {
             tracing::warn!("some clients did not let go in time");
         }
         self.ports.stop();
-        if let Some(desk) = &self.shared.passwords {
-            desk.stop();
+        if let Some(chain) = &self.shared.chain {
+            chain.stop();
         }
         self.upkeep.stop();
         self.trust_watch.stop();
@@ -202,27 +202,6 @@ fn fit_streams(store: &Store, config: &Config) -> Result<(), StartError> {
         }
     }
     Ok(())
-}
-
-/// The desk where passwords are checked, open.
-fn passwords(
-    config: &Config,
-    guesses: Arc<Mutex<Guesses>>,
-) -> Result<Option<PasswordDesk>, StartError> {
-    let Some(file) = &config.auth.password_file else { return Ok(None) };
-    let auth = &config.auth;
-    let threads = match config.threads.passwords {
-        0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get).div_ceil(4),
-        count => usize::from(count),
-    };
-    let limits = DeskLimits {
-        threads,
-        queue_max: auth.password_queue_max as usize,
-        checked_max: auth.passwords_remembered_max as usize,
-    };
-    let desk = PasswordDesk::open(file, limits, guesses).map_err(StartError::Passwords)?;
-    desk.start().map_err(|error| StartError::System("a thread", error))?;
-    Ok(Some(desk))
 }
 
 fn core_count(config: &Config) -> usize {

@@ -44,8 +44,8 @@ fn look(shared: &Shared) {
     if let Some(users) = &shared.users {
         users.look();
     }
-    if let Some(passwords) = &shared.passwords {
-        passwords.look();
+    if let Some(chain) = &shared.chain {
+        chain.look();
     }
     if shared.access.as_ref().is_some_and(AccessFile::look) {
         shared.tell_rules();

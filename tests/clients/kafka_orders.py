@@ -2,7 +2,8 @@
 
 Arguments: host, port, library (`confluent` or `kafka-python`), settings (`name=value`), `--` and
 orders: `write:stream:key:value`, `read:stream:count`, `group:name:stream:count`, `list`. Each says
-"WROTE", "GOT key value" so often, "TOPICS ..." or "REFUSED why". With `confluent` also `create:stream`.
+"WROTE", "GOT key value" so often, "TOPICS ..." or "REFUSED why". With `confluent` also `create:stream`;
+there `token=` is what OAUTHBEARER shows.
 """
 
 import sys
@@ -16,6 +17,7 @@ PATIENCE_S = 60
 host, port, library = sys.argv[1:4]
 end = sys.argv.index("--")
 settings = dict(setting.split("=", 1) for setting in sys.argv[4:end])
+token = settings.pop("token", None)
 
 
 class RefusedError(Exception):
@@ -36,6 +38,8 @@ class Confluent:
             "error_cb": self.errors.append,
             **settings,
         }
+        if token:
+            self.settings["oauth_cb"] = lambda _: (token, time.time() + 3600)
 
     def tell(self):
         last = ("_AUTHENTICATION", "_SSL", "_ALL_BROKERS_DOWN")

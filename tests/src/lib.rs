@@ -27,5 +27,7 @@ pub mod scram;
 pub mod secure;
 pub mod siege;
 pub mod tidy;
+pub mod tokens;
 pub mod users;
+pub mod web;
 pub mod wire;

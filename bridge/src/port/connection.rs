@@ -14,6 +14,7 @@ use crate::api::{self, Admitted, Answering, Ends, Incoming};
 use crate::budget::{FREE_BYTES, Share};
 use crate::caller::Caller;
 use crate::context::Context;
+use crate::gate::Shown;
 use crate::port::patience::Patience;
 use crate::port::socket::Socket;
 use crate::sign_in::{Next, SignIn};
@@ -56,7 +57,8 @@ pub(super) async fn serve(context: Rc<Context>, socket: Socket, ends: Ends, call
     let may_ask = caller.user.is_some() || context.takes_anonymous(ends.door);
     let caller = Rc::new(caller);
     let (input, share) = (BytesMut::new(), Share::default());
-    let mut connection = Connection { context, socket, ends, caller, may_ask, input, share };
+    let until = None;
+    let mut connection = Connection { context, socket, ends, caller, may_ask, until, input, share };
     if let Err(End::Refused(refusal)) = connection.run().await {
         tracing::debug!(%peer, reason = refusal.label(), "a Kafka connection is closed");
         connection.context.numbers().closed(refusal);
@@ -72,6 +74,8 @@ struct Connection {
     caller: Rc<Caller>,
     /// It has shown who it is, or need not.
     may_ask: bool,
+    /// When its time is over by what was said of it.
+    until: Option<Instant>,
     input: BytesMut,
     /// What the request on its way in has of what all may take.
     share: Share,
@@ -92,8 +96,18 @@ impl Connection {
     /// The first of the requests that wait is worked on; those behind it have done at most what
     /// needs no waiting (see [`api::begin`]).
     async fn run(&mut self) -> Result<(), End> {
+        let first = self.sign_in().await?;
+        match self.until {
+            Some(until) => {
+                timeout_at(until, self.serve(first)).await.map_err(|_| Refusal::Expired)?
+            }
+            None => self.serve(first).await,
+        }
+    }
+
+    async fn serve(&mut self, first: Option<(Admitted, Share)>) -> Result<(), End> {
         let mut waiting: VecDeque<Answering> = VecDeque::new();
-        if let Some(first) = self.sign_in().await? {
+        if let Some(first) = first {
             waiting.push_back(self.begin_request(first).await);
         }
         loop {
@@ -190,10 +204,11 @@ impl Connection {
             self.send(answer).await?;
             match next {
                 Next::More => (),
-                Next::Shown(user) => {
+                Next::Shown(Shown { user, vouched, lasts }) => {
                     let peer = self.ends.peer;
                     tracing::debug!(%peer, user = &*user, "a Kafka client has signed in");
-                    self.caller = Rc::new(self.caller.signed_in(user));
+                    self.caller = Rc::new(self.caller.signed_in(user, vouched));
+                    self.until = lasts.map(|lasts| Instant::now() + lasts);
                     self.may_ask = true;
                     return Ok(None);
                 }

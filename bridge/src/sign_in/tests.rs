@@ -8,10 +8,14 @@ use kafka_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
 use parking_lot::Mutex;
 use tidewire_proto::scram::{Credentials, Method, Users};
 
-use super::{Next, SignIn, parse_plain};
-use crate::gate::{Gate, Login, Mechanism, OnVerdict, Verdict};
+use super::{Next, SignIn, Stranger, parse_bearer, parse_plain};
+use crate::gate::{Gate, Login, Mechanism, OnVerdict, Shown, Verdict};
 use crate::text::spoken;
 use crate::wire::Refusal;
+
+fn right() -> Verdict {
+    Verdict::Right(Shown::plain("ann".into()))
+}
 
 /// A gate that says what it is told to.
 struct Told {
@@ -28,14 +32,14 @@ impl Told {
 
 impl Gate for Told {
     fn mechanisms(&self) -> Vec<Mechanism> {
-        vec![Mechanism::Plain, Mechanism::Scram(Method::Sha512)]
+        vec![Mechanism::Plain, Mechanism::Scram(Method::Sha512), Mechanism::Bearer]
     }
 
     fn check(&self, _: Login, answer: OnVerdict) -> Option<Verdict> {
         if self.is_at_once {
-            return Some(self.verdict);
+            return Some(self.verdict.clone());
         }
-        answer(self.verdict);
+        answer(self.verdict.clone());
         None
     }
 
@@ -56,7 +60,10 @@ impl Gate for Told {
 fn name(sign_in: &mut SignIn, gate: &Told, mechanism: &str) -> i16 {
     let request = SaslHandshakeRequest::default().with_mechanism(spoken(mechanism));
     let answer = sign_in.name(gate, &request);
-    assert_eq!(answer.mechanisms, [spoken("PLAIN"), spoken("SCRAM-SHA-512")]);
+    assert_eq!(
+        answer.mechanisms,
+        [spoken("PLAIN"), spoken("SCRAM-SHA-512"), spoken("OAUTHBEARER")]
+    );
     answer.error_code
 }
 
@@ -64,7 +71,8 @@ fn name(sign_in: &mut SignIn, gate: &Told, mechanism: &str) -> i16 {
 fn show(sign_in: &mut SignIn, gate: &Told, said: &[u8]) -> (i16, Next) {
     let request = SaslAuthenticateRequest::default().with_auth_bytes(said.to_vec().into());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let here = [127, 0, 0, 1].into();
+    let address = [127, 0, 0, 1].into();
+    let here = Stranger { address, client_id: "c", listener: "kafka" };
     let (answer, next) = runtime.block_on(sign_in.show(gate, here, &request));
     assert_eq!(answer.session_lifetime_ms, 0);
     assert_eq!(answer.error_message.is_some(), answer.error_code != 0);
@@ -75,7 +83,7 @@ fn show(sign_in: &mut SignIn, gate: &Told, said: &[u8]) -> (i16, Next) {
 fn a_password_is_answered_by_what_was_found_out_and_never_called_wrong_for_less() {
     let later = ResponseError::BrokerNotAvailable.code();
     for (verdict, code, refusal) in [
-        (Verdict::Right, 0, None),
+        (right(), 0, None),
         (
             Verdict::Wrong,
             ResponseError::SaslAuthenticationFailed.code(),
@@ -86,13 +94,13 @@ fn a_password_is_answered_by_what_was_found_out_and_never_called_wrong_for_less(
         (Verdict::Unavailable, later, Some(Refusal::Unavailable)),
     ] {
         for is_at_once in [true, false] {
-            let gate = Told { is_at_once, ..Told::new(verdict) };
+            let gate = Told { is_at_once, ..Told::new(verdict.clone()) };
             let mut sign_in = SignIn::default();
             assert_eq!(name(&mut sign_in, &gate, "PLAIN"), 0);
             let (found, next) = show(&mut sign_in, &gate, b"\0ann\0pencil");
             assert_eq!(found, code, "{verdict:?}");
             match next {
-                Next::Shown(user) => assert_eq!((&*user, refusal), ("ann", None)),
+                Next::Shown(shown) => assert_eq!((&*shown.user, refusal), ("ann", None)),
                 Next::Over(why) => assert_eq!(Some(why), refusal),
                 Next::More => panic!("PLAIN is one step"),
             }
@@ -102,7 +110,7 @@ fn a_password_is_answered_by_what_was_found_out_and_never_called_wrong_for_less(
 
 #[test]
 fn a_mechanism_that_is_not_there_is_told_from_those_that_are_and_another_may_follow() {
-    let (mut sign_in, gate) = (SignIn::default(), Told::new(Verdict::Right));
+    let (mut sign_in, gate) = (SignIn::default(), Told::new(right()));
     let unsupported = ResponseError::UnsupportedSaslMechanism.code();
     for other in ["GSSAPI", "SCRAM-SHA-256", "plain", ""] {
         assert_eq!(name(&mut sign_in, &gate, other), unsupported, "{other}");
@@ -116,7 +124,7 @@ fn a_mechanism_that_is_not_there_is_told_from_those_that_are_and_another_may_fol
 
 #[test]
 fn a_wrong_proof_is_a_try_and_who_has_none_left_is_not_looked_at() {
-    let gate = Told::new(Verdict::Right);
+    let gate = Told::new(right());
     let attempt = || {
         let mut sign_in = SignIn::default();
         assert_eq!(name(&mut sign_in, &gate, "SCRAM-SHA-512"), 0);
@@ -151,4 +159,33 @@ fn plain_is_three_parts_and_nobody_acts_for_another() {
         assert_eq!(parse_plain(said.as_bytes()), expected, "{said:?}");
     }
     assert_eq!(parse_plain(b"\0\xff\0x"), None);
+}
+
+#[test]
+fn a_token_stands_behind_its_scheme_and_nobody_acts_for_another() {
+    for (said, expected) in [
+        ("n,,\u{1}auth=Bearer a.b.c\u{1}\u{1}", Some(("", "a.b.c"))),
+        ("n,a=ann,\u{1}auth=bearer a.b.c\u{1}\u{1}", Some(("ann", "a.b.c"))),
+        ("n,,\u{1}host=x\u{1}auth=Bearer t\u{1}port=1\u{1}\u{1}", Some(("", "t"))),
+        ("n,,\u{1}auth=Bearer t\u{1}auth=Bearer u\u{1}\u{1}", None),
+        ("n,,\u{1}auth=Basic t\u{1}\u{1}", None),
+        ("n,,\u{1}auth=Bearer t\u{1}", None),
+        ("n,,\u{1}\u{1}", None),
+        ("y,,\u{1}auth=Bearer t\u{1}\u{1}", None),
+        ("n,b=ann,\u{1}auth=Bearer t\u{1}\u{1}", None),
+        ("\u{1}", None),
+        ("", None),
+    ] {
+        assert_eq!(parse_bearer(said.as_bytes()), expected, "{said:?}");
+    }
+    assert_eq!(parse_bearer(b"n,,\x01auth=Bearer \xff\x01\x01"), None);
+    let gate = Told::new(right());
+    for (said, is_let_in) in [("n,,", true), ("n,a=ann,", true), ("n,a=bob,", false)] {
+        let mut sign_in = SignIn::default();
+        assert_eq!(name(&mut sign_in, &gate, "OAUTHBEARER"), 0);
+        let said = format!("{said}\u{1}auth=Bearer t\u{1}\u{1}");
+        let (code, next) = show(&mut sign_in, &gate, said.as_bytes());
+        assert_eq!(code == 0, is_let_in, "{said:?}");
+        assert_eq!(matches!(next, Next::Shown(_)), is_let_in, "{said:?}");
+    }
 }

@@ -4,20 +4,26 @@
 mod action;
 mod filter;
 mod mosquitto;
+mod narrow;
 mod network;
 mod own;
+mod ready;
 mod rights;
 mod rule;
 mod rules;
 mod shelf;
 mod subject;
 mod trie;
+mod vouched;
 mod words;
 
 pub use action::{Action, Actions};
 pub use mosquitto::parse_mosquitto;
+pub use narrow::{Narrow, NarrowError};
 pub use own::{LISTENERS, parse_rules};
-pub use rights::{Admits, Rights};
+pub use ready::Admits;
+pub use rights::Rights;
 pub use rule::{AccessError, Effect, Parsed, Rule};
 pub use rules::{Rules, Wide};
 pub use subject::{Place, Subject};
+pub use vouched::{Vouched, rights_of};

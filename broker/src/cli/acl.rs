@@ -34,6 +34,9 @@ pub(super) struct Check {
     /// What the client's certificate says it is.
     #[arg(long, value_name = "NAME")]
     cert: Option<String>,
+    /// A group that its token, or the HTTP hook, says it is in; may be said several times.
+    #[arg(long = "group", value_name = "NAME")]
+    groups: Vec<String>,
     /// Where it comes from.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     address: IpAddr,
@@ -87,6 +90,8 @@ fn subject(check: &Check) -> Subject {
         user: (check.user != "-").then(|| check.user.as_str().into()),
         certificate: check.cert.as_deref().map(Into::into),
         place: listener.map(|listener| Place { address: Some(check.address), listener }),
+        groups: check.groups.iter().map(|group| group.as_str().into()).collect(),
+        may_be_vouched: false,
     }
 }
 

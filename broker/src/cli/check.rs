@@ -15,7 +15,7 @@ use crate::config::{
     TlsConfig, TlsIdentity,
 };
 use crate::tls::TlsError;
-use crate::{access_file, kafka_advertised, passwords, ports, users};
+use crate::{access_file, jwt, kafka_advertised, passwords, ports, users};
 
 /// Files that we need besides one per connection.
 const OTHER_FILES: u64 = 256;
@@ -33,6 +33,7 @@ pub(super) fn look(config: &Config) -> Findings {
     findings.problems.extend(look_at_folder(&config.data.dir));
     findings.problems.extend(look_at_users(config));
     findings.problems.extend(look_at_passwords(config));
+    findings.problems.extend(look_at_tokens(config));
     findings.problems.extend(look_at_access(config));
     findings.problems.extend(look_at_tls(&config.listener));
     findings.warnings.extend(look_at_reach(config));
@@ -155,6 +156,12 @@ fn look_at_passwords(config: &Config) -> Option<String> {
     let error = passwords::load(config.auth.password_file.as_ref()?, 0).err()?;
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     Some(format!("auth.password_file: {error}{cause}"))
+}
+
+fn look_at_tokens(config: &Config) -> Option<String> {
+    let error = jwt::load(&config.auth.jwt).err()?;
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    Some(format!("auth.jwt: {error}{cause}"))
 }
 
 fn look_at_access(config: &Config) -> Option<String> {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::auth_http::AuthHttpConfig;
+use super::jwt::JwtConfig;
 use super::quantity::count;
 use super::text::{file_or_off, file_or_off_out};
 
@@ -33,6 +35,10 @@ pub struct AuthConfig {
     /// The same for one user name, from wherever they come.
     #[serde(deserialize_with = "count::<_, _, 0, 1_000_000>")]
     pub wrong_passwords_per_user_max: u32,
+    /// Tokens.
+    pub jwt: JwtConfig,
+    /// A program elsewhere that is asked.
+    pub http: AuthHttpConfig,
 }
 
 impl Default for AuthConfig {
@@ -44,15 +50,29 @@ impl Default for AuthConfig {
             passwords_remembered_max: 100_000,
             wrong_passwords_per_address_max: 60,
             wrong_passwords_per_user_max: 60,
+            jwt: JwtConfig::default(),
+            http: AuthHttpConfig::default(),
         }
     }
 }
 
 impl AuthConfig {
+    /// Whether anybody is asked about what a client brings as its password.
+    #[must_use]
+    pub fn takes_passwords(&self) -> bool {
+        self.password_file.is_some() || self.jwt.is_on() || self.http.url.is_some()
+    }
+
+    /// Whether who vouches for a client may say more of it than its name.
+    #[must_use]
+    pub fn may_vouch(&self) -> bool {
+        self.jwt.groups_claim.is_some() || self.http.url.is_some()
+    }
+
     /// Whether there are users that could sign in with a password.
     #[must_use]
     pub fn has_users(&self) -> bool {
-        self.scram_file.is_some() || self.password_file.is_some()
+        self.scram_file.is_some() || self.takes_passwords()
     }
 }
 

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use tidewire_proto::access::{self, Action, Subject};
+use tidewire_proto::access::{self, Action, Subject, Wide, rights_of};
 use tidewire_proto::message::Message;
 use tidewire_proto::record::Batch;
 use tidewire_proto::routing::grant::SessionKey;
 use tidewire_proto::session::window::Place;
 
+use crate::access_file::AccessFile;
 use crate::core::granted::Granted;
 use crate::core::inbox::Event;
 use crate::core::open::{Claim, Conn, ConnId, Identity, Open, Phase};
@@ -28,16 +29,19 @@ impl Core {
         client_id: &Arc<str>,
         identity: Option<&Identity>,
     ) -> Option<Box<Granted>> {
-        let access = self.shared.access.as_ref()?;
+        let rules = self.shared.access.as_ref().map(AccessFile::rules);
         let address = conn.peer.ip()?;
         let subject = Subject {
             client_id: Arc::clone(client_id),
             user: identity.map(|identity| identity.user.clone()),
             certificate: conn.certified.clone(),
             place: Some(access::Place { address: Some(address), listener: conn.door.listener }),
+            ..Subject::default()
         };
-        let rules = access.rules();
-        Some(Box::new(Granted::new(rules.rights(subject), rules.wide())))
+        let vouched = identity.and_then(|identity| identity.vouched.as_deref());
+        let rights = rights_of(rules.as_deref(), subject, vouched)?;
+        let wide = rules.map_or(Wide::Refuse, |rules| rules.wide());
+        Some(Box::new(Granted::new(rights, wide)))
     }
 
     /// The same of a claim.
@@ -73,6 +77,9 @@ impl Core {
             certificate: user.clone(),
             user,
             place: None,
+            // What was said of it then is not kept; what it may have at most was asked at CONNECT.
+            may_be_vouched: self.shared.may_vouch,
+            ..Subject::default()
         };
         let mut granted = Granted::new(rules.rights(subject), rules.wide());
         let is_allowed = self.may_publish_kept(&mut granted, message);

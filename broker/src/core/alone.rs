@@ -97,6 +97,7 @@ impl Alone {
             partial: Vec::new(),
             is_dirty: false,
             heard_ms: self.core.uptime_ms,
+            until_ms: i64::MAX,
             silence_ms_max: 0,
             phase: Phase::Fresh,
         });

@@ -95,7 +95,7 @@ impl Core {
             }
             Next::Shown(Shown { user, server_final }) => {
                 tracing::debug!(user = &*user, client_id = &*claim.client_id, "authenticated");
-                claim.identity = Some(Identity { user, method: METHOD });
+                claim.identity = Some(Identity::plain(user, METHOD));
                 claim.terms.authentication = Some(server_final.into());
                 self.claim(id, claim);
             }

@@ -60,7 +60,7 @@ impl Core {
             // What a certificate says goes before what the client says.
             user: certified.clone().or_else(|| connect.user_name.map(Into::into)),
             will: connect.will.as_ref().map(|will| Will::of(will, self.now_ms)),
-            identity: certified.map(|user| Identity { user, method: CERTIFICATE }),
+            identity: certified.map(|user| Identity::plain(user, CERTIFICATE)),
             asker: None,
             releases: Vec::new(),
             is_abandoned: false,
@@ -93,7 +93,9 @@ impl Core {
             // Neither its session nor its connection is touched.
             return self.refuse_claim(id, &claim, FORBIDDEN, OF_ANOTHER);
         };
+        let until_ms = claim.identity.as_ref().and_then(|identity| identity.until_ms);
         let Some(conn) = self.conn(id) else { return };
+        conn.until_ms = until_ms.unwrap_or(i64::MAX);
         conn.phase = Phase::Claiming(Box::new(claim));
         conn.socket.pause(true);
         match former {

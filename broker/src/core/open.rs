@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 use ahash::AHashSet;
+use tidewire_proto::access::Vouched;
 use tidewire_proto::id::{GroupId, PacketId};
 use tidewire_proto::mqtt::Version;
 use tidewire_proto::record::Batch;
@@ -49,6 +50,8 @@ pub(crate) struct Conn {
     pub(crate) is_dirty: bool,
     /// When the client was last heard, in milliseconds of the core's uptime.
     pub(crate) heard_ms: i64,
+    /// When its time is over by what was said of it, in milliseconds of the Unix epoch.
+    pub(crate) until_ms: i64,
     /// Silence after which the connection is closed; 0: never.
     pub(crate) silence_ms_max: i64,
     pub(crate) phase: Phase,
@@ -89,15 +92,23 @@ pub(crate) const METHOD: &str = Method::Sha256.word();
 /// How a client has shown who it is, if its certificate does.
 pub(crate) const CERTIFICATE: &str = "certificate";
 
-/// How, if it did with user name and password.
-pub(crate) const PASSWORD: &str = "password";
-
 /// Who a client has shown to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) user: Box<str>,
-    /// The Authentication Method by which it has, or `CERTIFICATE`, or `PASSWORD`.
+    /// The Authentication Method by which it has, or `CERTIFICATE`, or who was asked.
     pub(crate) method: &'static str,
+    /// What who vouches for it says besides its name.
+    pub(crate) vouched: Option<Arc<Vouched>>,
+    /// Until when its connection may last, in milliseconds of the Unix epoch.
+    pub(crate) until_ms: Option<i64>,
+}
+
+impl Identity {
+    /// Of whom no more is said than the name.
+    pub(crate) fn plain(user: Box<str>, method: &'static str) -> Self {
+        Self { user, method, vouched: None, until_ms: None }
+    }
 }
 
 /// A CONNECT that waits for its session.

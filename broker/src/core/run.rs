@@ -224,6 +224,7 @@ fn accept(shell: &Shell, accepted: Accepted) {
         partial: Vec::new(),
         is_dirty: false,
         heard_ms: core.uptime_ms,
+        until_ms: i64::MAX,
         silence_ms_max: 0,
         phase: Phase::Fresh,
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use tidewire_bridge::bridges::Forecasts;
@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::access_file::AccessFile;
 use crate::bans::Bans;
+use crate::chain::Chain;
 use crate::config::{Config, MqttConfig, ShareConfig};
 use crate::core::inbox::Event;
 use crate::core::inbox::Inbox;
@@ -19,12 +20,13 @@ use crate::exclusive::Exclusives;
 use crate::ledger::{Ledger, LedgerLimits};
 use crate::link::Accepted;
 use crate::metrics::Metrics;
-use crate::passwords::{Guesses, PasswordDesk};
+use crate::passwords::Guesses;
 use crate::registry::Registry;
 use crate::retained::{RetainedIndex, RetainedLimits};
 use crate::shares::Shares;
 use crate::topic_rules::TopicRules;
 use crate::users::UsersFile;
+pub(crate) use crate::wall_clock::wall_clock_ms;
 
 /// Shared by all cores of a broker.
 pub(crate) struct Shared {
@@ -36,8 +38,10 @@ pub(crate) struct Shared {
     pub(crate) turn_bytes_max: usize,
     /// Who may use SCRAM-SHA-256, if anybody may.
     pub(crate) users: Option<UsersFile>,
-    /// Who may use a password, if anybody may.
-    pub(crate) passwords: Option<PasswordDesk>,
+    /// Who is asked about passwords and tokens, if anybody is.
+    pub(crate) chain: Option<Chain>,
+    /// Who vouches for clients may say more of them than their names.
+    pub(crate) may_vouch: bool,
     /// How often wrong passwords came, of either kind.
     pub(crate) guesses: Arc<Mutex<Guesses>>,
     /// Who may do what; `None`: everybody everything.
@@ -94,7 +98,8 @@ impl Shared {
             limits,
             turn_bytes_max: turn_bytes_max(config.store.wal_file_bytes),
             users: None,
-            passwords: None,
+            chain: None,
+            may_vouch: config.auth.may_vouch(),
             guesses: Guesses::of(&config.auth),
             access: None,
             bridges: Vec::new(),
@@ -188,12 +193,6 @@ impl Clock {
             self.began_ms.store(wall_ms.saturating_sub(self.elapsed_ms()), Ordering::Relaxed);
         }
     }
-}
-
-/// Wall-clock time in milliseconds of the Unix epoch. Asked once per turn, not per message.
-pub(crate) fn wall_clock_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ impl Core {
     }
 
     fn close_silent(&mut self) {
-        let now_ms = self.uptime_ms;
+        let (now_ms, wall_ms) = (self.uptime_ms, self.now_ms);
         let connect_ms_max =
             i64::try_from(self.shared.limits.connect_timeout.as_millis()).unwrap_or(i64::MAX);
         let late: Vec<ConnId> = self
@@ -86,6 +86,7 @@ impl Core {
                 // What was heard since the last tick carries its time: never too early.
                 let silent_ms = now_ms - conn.heard_ms - i64::from(TICK_MS);
                 match conn.phase {
+                    Phase::Open(_) if conn.until_ms <= wall_ms => true,
                     Phase::Closing => silent_ms >= CLOSING_MS_MAX,
                     // It is we who do not listen.
                     _ if conn.socket.is_unheard() => false,
@@ -102,7 +103,7 @@ impl Core {
     }
 
     fn close_late(&mut self, id: ConnId) {
-        let now_ms = self.uptime_ms;
+        let (now_ms, wall_ms) = (self.uptime_ms, self.now_ms);
         let Some(conn) = self.conn(id) else { return };
         match conn.phase {
             Phase::Closing => {
@@ -114,6 +115,9 @@ impl Core {
             Phase::Fresh | Phase::Authenticating(_) => {
                 conn.heard_ms = now_ms;
                 self.turn_away(id, RefuseReason::Timeout);
+            }
+            _ if conn.until_ms <= wall_ms => {
+                self.close(id, CloseReason::Expired, Some(ReasonCode::MAXIMUM_CONNECT_TIME));
             }
             _ => {
                 conn.heard_ms = now_ms;

@@ -1,11 +1,14 @@
 //! The handles of all series, registered together. Counts nothing itself.
 
+use std::sync::Arc;
+
 use metrics::{Counter, Gauge, Histogram};
 
 use super::family::{CounterFamily, GaugeFamily};
 use super::label::{
-    CloseReason, Direction, DropReason, PacketType, Quality, RefuseReason, ReloadResult,
-    SessionState, SubscriptionKind, Throttled, TlsFile, TlsListener, TlsResult,
+    Backend, CloseReason, Direction, DropReason, HookResult, PacketType, Quality, RefuseReason,
+    ReloadResult, SessionState, SignInResult, SubscriptionKind, Throttled, TlsFile, TlsListener,
+    TlsResult, TokenFault,
 };
 use super::series::{self, SERIES};
 
@@ -21,6 +24,12 @@ pub struct Metrics {
     pub connections_closed: CounterFamily<CloseReason>,
     /// Accepted connections that are open now.
     pub connections_open: Gauge,
+    /// Passwords and tokens that were looked at.
+    pub sign_ins: Arc<CounterFamily<(Backend, SignInResult)>>,
+    /// Tokens that were not taken.
+    pub tokens_refused: Arc<CounterFamily<TokenFault>>,
+    /// Questions to the HTTP hook.
+    pub hook_questions: Arc<CounterFamily<HookResult>>,
     /// TLS handshakes.
     pub tls_handshakes: CounterFamily<TlsResult>,
     /// Until when certificates and lists in use are good, in seconds of the Unix epoch.
@@ -80,6 +89,9 @@ impl Metrics {
                 ),
                 connections_closed: CounterFamily::register(&series::CLOSED, &[], to),
                 connections_open: series::CLIENTS.gauge(to, &[("state", "connected")]),
+                sign_ins: Arc::new(CounterFamily::register(&series::SIGN_INS, &[], to)),
+                tokens_refused: Arc::new(CounterFamily::register(&series::TOKENS, &[], to)),
+                hook_questions: Arc::new(CounterFamily::register(&series::HOOK, &[], to)),
                 tls_handshakes: CounterFamily::register(&series::TLS_HANDSHAKES, &[], to),
                 tls_expiry: GaugeFamily::register(&series::TLS_EXPIRY, &[], to),
                 tls_reloads: CounterFamily::register(&series::TLS_RELOADS, &[], to),

@@ -116,6 +116,8 @@ labels! {
         Limit = "limit",
         /// The client did not read what we wrote.
         Slow = "slow",
+        /// The time that it had by its token, or by the HTTP hook, is over.
+        Expired = "expired",
         /// An operator sent it away.
         Expelled = "expelled",
         /// We stop.
@@ -220,6 +222,86 @@ labels! {
         Disconnect = "disconnect",
         /// AUTH.
         Auth = "auth",
+    }
+}
+
+labels! {
+    /// Who was asked about what a client brought as its password.
+    Backend as "backend" {
+        /// Whoever knows tokens.
+        Jwt = "jwt",
+        /// The password file.
+        PasswordFile = "password_file",
+        /// The HTTP hook.
+        Http = "http",
+    }
+}
+
+labels! {
+    /// What came of it.
+    SignInResult as "result" {
+        /// The client is who it says.
+        Accepted = "accepted",
+        /// It is not.
+        Wrong = "wrong",
+        /// What it has shown before decides.
+        Ignored = "ignored",
+        /// Too many wrong ones came: nobody looked.
+        Guessing = "guessing",
+        /// Too many wait: nobody looked.
+        Busy = "busy",
+        /// Nobody could look.
+        Unavailable = "unavailable",
+    }
+}
+
+labels! {
+    /// Why a token was not taken.
+    TokenFault as "reason" {
+        /// It is none, or asks for what we do not have.
+        Form = "form",
+        /// It is signed in a way that is not allowed.
+        Algorithm = "algorithm",
+        /// It names a key that nobody knows.
+        Key = "key",
+        /// Its signature is wrong.
+        Signature = "signature",
+        /// It has expired, or does not say when it does.
+        Expired = "expired",
+        /// It does not hold yet.
+        Early = "early",
+        /// Somebody else made it.
+        Issuer = "issuer",
+        /// It is for somebody else.
+        Audience = "audience",
+        /// A claim that it must have is missing, or not of its form.
+        Claim = "claim",
+        /// It is for another user name.
+        UserName = "user_name",
+        /// It is for another client id.
+        ClientId = "client_id",
+    }
+}
+
+labels! {
+    /// What came of asking the HTTP hook.
+    HookResult as "result" {
+        /// It lets the client in.
+        Allow = "allow",
+        /// It does not.
+        Deny = "deny",
+        /// It does not know the client.
+        Ignore = "ignore",
+        /// It had said so before, and was not asked again.
+        Remembered = "remembered",
+        /// No answer in time.
+        Timeout = "timeout",
+        /// A status that is not 200.
+        Status = "status",
+        /// An answer that is none.
+        Malformed = "malformed",
+        /// It could not be reached, or hung up.
+        Unreachable = "unreachable",
     }
 }
 

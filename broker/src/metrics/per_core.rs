@@ -14,7 +14,7 @@ pub struct CoreCounters {
     /// Connections turned away.
     pub connections_refused: Tally<RefuseReason, 15>,
     /// Accepted connections that ended.
-    pub connections_closed: Tally<CloseReason, 9>,
+    pub connections_closed: Tally<CloseReason, 10>,
     /// MQTT packets.
     pub packets: Tally<(PacketType, Direction), 30>,
     /// Bytes on MQTT sockets.

@@ -31,6 +31,9 @@ pub const SERIES: &[&Series] = &[
     &CONNECTIONS,
     &CLOSED,
     &CLIENTS,
+    &SIGN_INS,
+    &TOKENS,
+    &HOOK,
     &TLS_HANDSHAKES,
     &TLS_EXPIRY,
     &TLS_RELOADS,
@@ -64,6 +67,21 @@ pub(super) const CLOSED: Series = counter(
 );
 pub(super) const CLIENTS: Series =
     gauge("tidewire_clients", Unit::Count, "Clients that are connected now.");
+pub(super) const SIGN_INS: Series = counter(
+    "tidewire_sign_ins_total",
+    Unit::Count,
+    "What clients brought as their passwords, by who was asked and what came of it.",
+);
+pub(super) const TOKENS: Series = counter(
+    "tidewire_tokens_refused_total",
+    Unit::Count,
+    "Tokens (JWT) that were not taken, by reason.",
+);
+pub(super) const HOOK: Series = counter(
+    "tidewire_auth_http_questions_total",
+    Unit::Count,
+    "Questions to the HTTP hook, by what came of them.",
+);
 pub(super) const TLS_HANDSHAKES: Series = counter(
     "tidewire_tls_handshakes_total",
     Unit::Count,

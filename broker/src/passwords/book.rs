@@ -87,6 +87,11 @@ impl Book {
         self.known.len()
     }
 
+    /// Whether the user is in it.
+    pub(super) fn knows(&self, user: &str) -> bool {
+        self.known.contains_key(user)
+    }
+
     /// The same question as [`Self::check`], answered at once if it was answered before to somebody
     /// in the same network; if not, what [`Self::remember`] is to be told.
     pub(super) fn recall(

@@ -147,7 +147,8 @@ impl Guesses {
         let of_user = Key::User(self.hasher.hash_one(user));
         [
             of_address.filter(|_| self.per_address > 0).map(|key| (key, self.per_address)),
-            (self.per_user > 0).then_some((of_user, self.per_user)),
+            // Of whom no name is said there is nothing to count.
+            (self.per_user > 0 && !user.is_empty()).then_some((of_user, self.per_user)),
         ]
     }
 

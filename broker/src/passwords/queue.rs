@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::time::Instant;
 
 use ahash::AHashMap;
 
@@ -13,6 +14,8 @@ use crate::network::network_of;
 pub(super) struct Job {
     pub(super) question: Question,
     pub(super) answer: Answer,
+    /// When nobody waits for it any longer; `None`: somebody does as long as there is an asker.
+    pub(super) until: Option<Instant>,
 }
 
 /// What is next.
@@ -59,7 +62,7 @@ impl Queue {
     pub(super) fn next(&mut self, guesses: &mut Guesses, now_ms: i64) -> Option<Next> {
         let mut at = 0;
         while let Some(Job { question, .. }) = self.jobs.get(at) {
-            let (address, user) = (question.address, &*question.user);
+            let (address, user) = (question.address, question.guessed());
             if question.asker.strong_count() == 0 {
                 drop(self.remove(at));
                 continue;
@@ -74,6 +77,21 @@ impl Queue {
             }
         }
         None
+    }
+
+    /// Takes back what was taken out: it has had its place.
+    pub(super) fn put_back(&mut self, jobs: Vec<Job>) {
+        for job in jobs {
+            if let Some(address) = job.question.address.map(network_of) {
+                *self.of_address.entry(address).or_default() += 1;
+            }
+            self.jobs.push_back(job);
+        }
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
     }
 
     /// All of them, and no more.
@@ -116,6 +134,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::{Guesses, Job, Next, Question, Queue};
+    use crate::passwords::About;
 
     fn job(last: u8, user: &str) -> (Job, Arc<()>) {
         let asker = Arc::new(());
@@ -124,8 +143,9 @@ mod tests {
             password: Box::default(),
             address: Some([192, 0, 2, last].into()),
             asker: Arc::downgrade(&asker),
+            about: About::default(),
         };
-        (Job { question, answer: Box::new(|_| ()) }, asker)
+        (Job { question, answer: Box::new(|_| ()), until: None }, asker)
     }
 
     fn next(queue: &mut Queue, guesses: &mut Guesses) -> Option<(Box<str>, bool)> {

@@ -84,7 +84,7 @@ impl Bench {
 
     /// From now on it is this user who asks.
     pub(super) fn is_asked_by(&self, user: &str) {
-        self.caller.replace(Rc::new(Caller::default().signed_in(user.into())));
+        self.caller.replace(Rc::new(Caller::default().signed_in(user.into(), None)));
     }
 
     /// From now on these hold.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! group operators = ann bob
+//! group plant
 //! allow user=ann listener=mqtts publish,subscribe plant/#
 //! deny  everyone publish secrets/#
 //! ```
@@ -30,13 +31,16 @@ pub fn parse_rules(text: &str) -> Result<Parsed, AccessError> {
         }
         parse_line(line, text, &mut parsed).map_err(|words| AccessError { line, words })?;
     }
-    let is_known = |group: &str| parsed.members.iter().any(|(known, _)| **known == *group);
+    let is_known = |group: &str| {
+        let mut named = parsed.members.iter().map(|(known, _)| known).chain(&parsed.outside);
+        named.any(|known| **known == *group)
+    };
     for rule in &parsed.rules {
         for condition in &rule.who {
             if let Condition::Group(group) = condition
                 && !is_known(group)
             {
-                let words = format!("there is no `group {group} = …`");
+                let words = format!("there is no `group {group} = …`, and no `group {group}`");
                 return Err(AccessError { line: rule.line, words });
             }
         }
@@ -80,8 +84,12 @@ fn parse_line(line: usize, text: &str, parsed: &mut Parsed) -> Result<(), String
 }
 
 fn parse_group(text: &str, parsed: &mut Parsed) -> Result<(), String> {
-    let form = "the form is: group NAME = USER USER…";
+    let form = "the form is: group NAME = USER USER…, or group NAME if others say who is in it";
     let (group, rest) = first_word(text).ok_or(form)?;
+    if rest.trim().is_empty() && !group.is_empty() && !group.contains('=') {
+        parsed.outside.push(group.as_str().into());
+        return Ok(());
+    }
     let rest = rest.trim_start().strip_prefix('=').ok_or(form)?;
     let (mut rest, mut count) = (rest, 0);
     while !rest.trim().is_empty() {
@@ -156,6 +164,10 @@ mod tests {
             ("allow listener=tcp any #", 1, "is none of mqtt"),
             ("allow group=ops any #", 1, "there is no `group ops"),
             ("group ops =", 1, "the form is: group"),
+            ("group", 1, "the form is: group"),
+            ("group =", 1, "the form is: group"),
+            ("group ops=ann", 1, "the form is: group"),
+            ("group ops\nallow group=op any #", 2, "there is no `group op "),
             ("allow user=\"ann any #", 1, "the form is"),
         ] {
             let error = parse_rules(text).expect_err(text);

@@ -3,51 +3,45 @@
 use std::sync::Arc;
 
 use super::action::{Action, Actions};
-use super::filter::RuleFilter;
-use super::rule::Effect;
+use super::narrow::Narrow;
+use super::ready::{Admits, Compiled};
 use super::subject::Subject;
-use super::trie::Trie;
-
-/// Rules that are for the same subjects, made ready.
-#[derive(Debug)]
-pub(super) struct Compiled {
-    trie: Trie,
-    filters: Vec<(Effect, Actions, RuleFilter)>,
-}
-
-impl Compiled {
-    pub(super) fn of(rules: impl Iterator<Item = (Effect, Actions, RuleFilter)>) -> Self {
-        let (mut trie, filters) = (Trie::new(), rules.collect::<Vec<_>>());
-        for (effect, actions, filter) in &filters {
-            trie.add(filter.levels(), *effect, *actions);
-        }
-        Self { trie, filters }
-    }
-}
-
-/// How much of what a filter matches a subject may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admits {
-    /// One rule allows all of it, and none denies any.
-    All,
-    /// Some of it, perhaps.
-    Some,
-    /// Nothing.
-    None,
-}
 
 /// What one subject may do.
 #[derive(Clone, Debug)]
 pub struct Rights {
     pub(super) compiled: Arc<Compiled>,
-    pub(super) subject: Subject,
+    subject: Subject,
+    /// What it may have at most.
+    narrow: Option<Arc<Narrow>>,
 }
 
 impl Rights {
+    /// Those of a subject where there are no rules: all that it is not held from otherwise.
+    pub(super) fn without_rules(subject: Subject) -> Self {
+        Self::new(Compiled::everything(), subject)
+    }
+
+    pub(super) const fn new(compiled: Arc<Compiled>, subject: Subject) -> Self {
+        Self { compiled, subject, narrow: None }
+    }
+
+    /// Within these bounds, if there are any.
+    pub(super) fn within(self, narrow: Option<Arc<Narrow>>) -> Self {
+        Self { narrow, ..self }
+    }
+
     /// All that it may do with this topic.
     #[must_use]
     pub fn actions(&self, topic: &str) -> Actions {
-        self.compiled.trie.allowed(topic, &self.subject)
+        let allowed = self.compiled.actions(topic, &self.subject);
+        let Some(narrow) = &self.narrow else { return allowed };
+        let within = narrow.compiled().actions(topic, &self.subject);
+        let left = |action: &Action| !Narrow::is_about(*action) || within.has(*action);
+        Action::ALL
+            .iter()
+            .filter(|action| !left(action))
+            .fold(allowed, |allowed, action| allowed.without(Actions::of(&[*action])))
     }
 
     /// Whether it may do this with this topic.
@@ -59,36 +53,18 @@ impl Rights {
     /// How much of what a filter matches it may have. `filter` is a plain one: no `$share/`.
     #[must_use]
     pub fn admits(&self, action: Action, filter: &str) -> Admits {
-        let (mut is_covered, mut is_met, mut is_denied) = (false, false, false);
-        let about = self.compiled.filters.iter().filter(|(_, actions, _)| actions.has(action));
-        for (effect, _, rule) in about {
-            match effect {
-                Effect::Allow => {
-                    is_covered = is_covered || rule.covers(filter, &self.subject);
-                    is_met = is_met || is_covered || rule.meets(filter, &self.subject);
-                }
-                Effect::Deny => {
-                    let rule = rule.denied(&self.subject);
-                    if rule.covers(filter, &self.subject) {
-                        return Admits::None;
-                    }
-                    is_denied = is_denied || rule.meets(filter, &self.subject);
-                }
-            }
-        }
-        match (is_covered, is_met) {
-            (true, _) if !is_denied => Admits::All,
-            (_, true) => Admits::Some,
-            (_, false) => Admits::None,
+        let allowed = self.compiled.admits(action, filter, &self.subject);
+        match self.narrow.as_ref().filter(|_| Narrow::is_about(action)) {
+            Some(narrow) => allowed.min(narrow.compiled().admits(action, filter, &self.subject)),
+            None => allowed,
         }
     }
 
-    /// Whether any rule takes this, of whatever topics: `$` topics are among them, which no filter
+    /// Whether anything takes this, of whatever topics: `$` topics are among them, which no filter
     /// that begins with a wildcard speaks of.
     #[must_use]
     pub fn has_denial(&self, action: Action) -> bool {
-        let mut about = self.compiled.filters.iter();
-        about.any(|(effect, actions, _)| *effect == Effect::Deny && actions.has(action))
+        self.narrow.is_some() || self.compiled.has_denial(action)
     }
 
     /// Whose they are.

@@ -51,6 +51,8 @@ pub struct Parsed {
     pub(super) rules: Vec<Rule>,
     /// A group and one of its users.
     pub(super) members: Vec<(Box<str>, Box<str>)>,
+    /// Groups whose users others name.
+    pub(super) outside: Vec<Box<str>>,
 }
 
 /// Whom a rule is for. All conditions of a rule must hold.
@@ -97,7 +99,11 @@ impl Rule {
         let holds = |condition: &Condition| match condition {
             Condition::Anonymous => subject.named_user().is_none(),
             Condition::User(user) => subject.named_user() == Some(user),
-            Condition::Group(group) => is_in(group),
+            Condition::Group(group) => {
+                is_in(group)
+                    || subject.is_said_in(group)
+                    || (subject.may_be_vouched && self.effect == Effect::Allow)
+            }
             Condition::Client(name) => name.means(&subject.client_id),
             Condition::Certificate(name) => {
                 subject.certificate.as_ref().is_some_and(|certificate| name.means(certificate))

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use ahash::{AHashMap, AHashSet};
 
 use super::action::Action;
-use super::rights::{Admits, Compiled, Rights};
+use super::ready::{Admits, Compiled};
+use super::rights::Rights;
 use super::rule::{Effect, Parsed, Rule};
 use super::shelf::Shelf;
 use super::subject::Subject;
@@ -79,7 +80,7 @@ impl Rules {
         let numbers: Box<[u32]> = self.numbers(&subject).into();
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(compiled) = ready.known.get(&numbers).and_then(Weak::upgrade) {
-            return Rights { compiled, subject };
+            return Rights::new(compiled, subject);
         }
         let rules = numbers.iter().map(|number| &self.rules[*number as usize]);
         let parts = rules.map(|rule| (rule.effect, rule.actions, rule.filter.clone()));
@@ -89,7 +90,7 @@ impl Rules {
             ready.sweep_at = (2 * ready.known.len()).max(SWEEP_AT);
         }
         ready.known.insert(numbers, Arc::downgrade(&compiled));
-        Rights { compiled, subject }
+        Rights::new(compiled, subject)
     }
 
     /// The rule that decides about a topic, and whether it is allowed; no rule: it is not.
@@ -167,7 +168,8 @@ mod tests {
     fn user(name: &str) -> Subject {
         let place = Place { address: "10.1.2.3".parse().ok(), listener: "mqtt" };
         let user = (!name.is_empty()).then(|| name.into());
-        Subject { client_id: "c1".into(), user, certificate: None, place: Some(place) }
+        let (client_id, place) = ("c1".into(), Some(place));
+        Subject { client_id, user, place, ..Subject::default() }
     }
 
     const RULES: &str = "

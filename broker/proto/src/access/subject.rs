@@ -16,6 +16,11 @@ pub struct Subject {
     /// conditions on the place hold for what is allowed, and not for what is denied: they held, or
     /// did not, when it was there.
     pub place: Option<Place>,
+    /// Groups that it is in, besides those of the rules: who vouches for it says so.
+    pub groups: Arc<[Box<str>]>,
+    /// It may have been in groups that are not kept, because the client is away: then conditions on
+    /// groups hold for what is allowed.
+    pub may_be_vouched: bool,
 }
 
 /// Where a subject came in.
@@ -28,6 +33,11 @@ pub struct Place {
 }
 
 impl Subject {
+    /// Whether who vouches for it says that it is in this group.
+    pub(super) fn is_said_in(&self, group: &str) -> bool {
+        self.groups.iter().any(|known| **known == *group)
+    }
+
     /// Its user, where a name of no characters is none.
     pub(super) fn named_user(&self) -> Option<&str> {
         self.user.as_deref().filter(|user| !user.is_empty())

@@ -1,0 +1,163 @@
+//! Asks others over HTTP, waiting for the answer: for threads that have nothing else to do. Follows
+//! no redirect, and knows what is asked as little as what is answered.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ureq::Agent;
+use ureq::config::Config;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+use crate::tls::provider;
+
+/// Longest head of an answer.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// How long a connection that is not used is kept.
+const IDLE_MAX: Duration = Duration::from_secs(15);
+/// Where systems keep the authorities that they trust.
+const SYSTEM_CA_FILES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Why nobody can be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpClientError {
+    /// A file cannot be read.
+    #[error("cannot read {}", .0.display())]
+    Read(PathBuf, #[source] std::io::Error),
+    /// It holds no certificate.
+    #[error("{} holds no certificate of an authority", .0.display())]
+    NoCertificate(PathBuf),
+    /// The system has no authorities where others have them.
+    #[error("the system has no file of authorities; name one")]
+    NoSystem,
+}
+
+/// Why there is no answer. Never holds what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HttpError {
+    #[error("no answer within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    #[error("an answer of more than {0} bytes")]
+    TooLarge(u64),
+    #[error("status {0}")]
+    Status(u16),
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Where, and how.
+pub(crate) struct HttpClientOptions<'a> {
+    pub(crate) is_secret: bool,
+    pub(crate) ca_file: Option<&'a Path>,
+    pub(crate) timeout: Duration,
+    pub(crate) connections: usize,
+    /// Largest answer.
+    pub(crate) bytes_max: u64,
+}
+
+/// Asks.
+pub(crate) struct HttpClient {
+    agent: Agent,
+    timeout: Duration,
+    bytes_max: u64,
+}
+
+impl HttpClient {
+    /// Reads the authorities, if they are needed.
+    pub(crate) fn new(options: &HttpClientOptions<'_>) -> Result<Self, HttpClientError> {
+        let mut tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());
+        if options.is_secret {
+            let authorities = authorities(options.ca_file)?;
+            tls = tls.root_certs(RootCerts::Specific(Arc::new(authorities)));
+        }
+        let config = Config::builder()
+            .http_status_as_error(false)
+            // Neither another address nor somebody between is who was named.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .timeout_global(Some(options.timeout))
+            .max_response_header_size(HEAD_BYTES_MAX)
+            .max_idle_connections(options.connections)
+            .max_idle_connections_per_host(options.connections)
+            .max_idle_age(IDLE_MAX)
+            .user_agent("tidewire")
+            .tls_config(tls.build())
+            .build();
+        let (timeout, bytes_max) = (options.timeout, options.bytes_max);
+        Ok(Self { agent: config.new_agent(), timeout, bytes_max })
+    }
+
+    /// What lies there.
+    pub(crate) fn get(&self, url: &str) -> Result<Vec<u8>, HttpError> {
+        let answer = self.agent.get(url).header("Accept", "application/json").call();
+        self.body(answer)
+    }
+
+    /// The answer to a question in JSON. One that meets a connection that the other side is just
+    /// closing is asked again, once.
+    pub(crate) fn post(
+        &self,
+        url: &str,
+        header: Option<(&str, &str)>,
+        json: &[u8],
+    ) -> Result<Vec<u8>, HttpError> {
+        let began = Instant::now();
+        let ask = || {
+            let question = self.agent.post(url).header("Content-Type", "application/json");
+            let question = match header {
+                Some((name, value)) => question.header(name, value),
+                None => question,
+            };
+            question.send(json)
+        };
+        let answer = match ask() {
+            Err(ureq::Error::Io(_)) if began.elapsed() < self.timeout / 2 => ask(),
+            answer => answer,
+        };
+        self.body(answer)
+    }
+
+    fn body(
+        &self,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Vec<u8>, HttpError> {
+        let mut answer = answer.map_err(|error| self.error(&error))?;
+        let status = answer.status().as_u16();
+        if status != 200 {
+            return Err(HttpError::Status(status));
+        }
+        let body = answer.body_mut().with_config().limit(self.bytes_max).read_to_vec();
+        body.map_err(|error| self.error(&error))
+    }
+
+    fn error(&self, error: &ureq::Error) -> HttpError {
+        match error {
+            ureq::Error::Timeout(_) => HttpError::Timeout(self.timeout),
+            ureq::Error::BodyExceedsLimit(_) => HttpError::TooLarge(self.bytes_max),
+            other => HttpError::Other(other.to_string()),
+        }
+    }
+}
+
+fn authorities(file: Option<&Path>) -> Result<Vec<Certificate<'static>>, HttpClientError> {
+    let system = || SYSTEM_CA_FILES.iter().map(Path::new).find(|path| path.exists());
+    let path = file.or_else(system).ok_or(HttpClientError::NoSystem)?;
+    let pem =
+        std::fs::read(path).map_err(|error| HttpClientError::Read(path.to_path_buf(), error))?;
+    let found: Vec<_> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if found.is_empty() {
+        return Err(HttpClientError::NoCertificate(path.to_path_buf()));
+    }
+    Ok(found)
+}
