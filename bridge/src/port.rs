@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::SockRef;
 use tidewire_store::Store;
 use tokio::net::{TcpListener as Listener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -68,18 +68,12 @@ pub struct Port {
 }
 
 impl BoundPort {
-    /// Takes a port; port 0 lets the system choose one.
+    /// A socket that is bound, without waiting, and listens nowhere yet.
     ///
     /// # Errors
-    /// When it is taken already, or may not be used.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // A broker that was just restarted finds its port still marked as used.
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        let socket = TcpListener::from(socket);
+    /// When it cannot listen.
+    pub fn of(socket: TcpListener) -> io::Result<Self> {
+        SockRef::from(&socket).listen(BACKLOG)?;
         let address = socket.local_addr()?;
         Ok(Self { socket, address })
     }

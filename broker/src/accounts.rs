@@ -11,6 +11,10 @@ const GROUPS: &str = "/etc/group";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) uid: u32,
+    /// The group of its own; `None` where only a number is known.
+    pub(crate) gid: Option<u32>,
+    /// What other groups name it by.
+    name: Option<String>,
 }
 
 /// Why a name stands for nobody.
@@ -36,6 +40,12 @@ pub(crate) fn group(said: &str) -> Result<u32, AccountError> {
     find_group(&text, said).ok_or_else(|| AccountError::Unknown(said.into(), GROUPS))
 }
 
+/// The groups that name this user as a member, besides its own.
+pub(crate) fn groups_of(account: &Account) -> Result<Vec<u32>, AccountError> {
+    let Some(name) = &account.name else { return Ok(Vec::new()) };
+    Ok(find_memberships(&read(GROUPS)?, name))
+}
+
 fn read(file: &'static str) -> Result<String, AccountError> {
     fs::read_to_string(file).map_err(|error| AccountError::Read(file, error))
 }
@@ -46,11 +56,14 @@ fn find_user(text: &str, said: &str) -> Option<Account> {
     let mut known = text.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let (name, uid) = (fields.next()?, fields.nth(1)?.parse().ok()?);
-        Some((name, uid))
+        Some(Account { uid, gid: fields.next()?.parse().ok(), name: Some(name.into()) })
     });
-    number
-        .or_else(|| known.find(|(name, _)| *name == said).map(|(_, uid)| uid))
-        .map(|uid| Account { uid })
+    let is_meant = |account: &Account| match number {
+        Some(number) => account.uid == number,
+        None => account.name.as_deref() == Some(said),
+    };
+    let unnamed = number.map(|uid| Account { uid, gid: None, name: None });
+    known.find(is_meant).or(unnamed)
 }
 
 /// Lines are `name:password:gid:member,member`.
@@ -62,9 +75,18 @@ fn find_group(text: &str, said: &str) -> Option<u32> {
     said.parse().ok().or_else(|| known.find(|(name, _)| *name == said).map(|(_, gid)| gid))
 }
 
+fn find_memberships(text: &str, user: &str) -> Vec<u32> {
+    let member = |line: &str| {
+        let mut fields = line.split(':').skip(2);
+        let gid = fields.next()?.parse().ok()?;
+        fields.next()?.split(',').any(|name| name.trim() == user).then_some(gid)
+    };
+    text.lines().filter_map(member).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Account, find_group, find_user};
+    use super::{Account, find_group, find_memberships, find_user};
 
     const USERS: &str = "root:x:0:0:root:/root:/bin/bash\nbroken\n\
                          tidewire:x:990:985::/var/lib/tidewire:/usr/sbin/nologin\n";
@@ -73,17 +95,21 @@ mod tests {
 
     #[test]
     fn a_user_is_found_by_name_and_by_number() {
-        assert_eq!(find_user(USERS, "tidewire"), Some(Account { uid: 990 }));
-        assert_eq!(find_user(USERS, "4711"), Some(Account { uid: 4711 }));
+        let tidewire = Account { uid: 990, gid: Some(985), name: Some("tidewire".into()) };
+        assert_eq!(find_user(USERS, "tidewire"), Some(tidewire.clone()));
+        assert_eq!(find_user(USERS, "990"), Some(tidewire));
+        assert_eq!(find_user(USERS, "4711"), Some(Account { uid: 4711, gid: None, name: None }));
         for nobody in ["broken", "tide", "", "-1", "990 "] {
             assert_eq!(find_user(USERS, nobody), None, "{nobody:?}");
         }
     }
 
     #[test]
-    fn groups_are_found_by_name_and_by_number() {
+    fn groups_are_found_by_name_by_number_and_by_member() {
         assert_eq!(find_group(GROUPS, "ssl-cert"), Some(110));
         assert_eq!(find_group(GROUPS, "12"), Some(12));
         assert_eq!(find_group(GROUPS, "odd"), None);
+        assert_eq!(find_memberships(GROUPS, "tidewire"), [110]);
+        assert!(find_memberships(GROUPS, "nobody").is_empty());
     }
 }

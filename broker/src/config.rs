@@ -22,6 +22,7 @@ mod quantity;
 mod rate;
 mod rules;
 mod sections;
+mod system;
 mod text;
 mod tls;
 mod topics;
@@ -54,6 +55,7 @@ pub use sections::{
     AtHoldLimit, Compression, DataConfig, Durability, LogConfig, LogFormat, MqttConfig,
     ShareConfig, ShareGroupConfig, ShareStrategy, StoreConfig, StreamConfig, ThreadsConfig,
 };
+pub use system::SystemConfig;
 pub use tls::{ClientAuth, TlsConfig, TlsIdentity, TlsPair, TlsVersion};
 pub use topics::{AutoRetained, AutoSubscribeConfig, RewriteConfig, RewriteOn, TopicsConfig};
 pub use transactions::TransactionsConfig;
@@ -93,6 +95,8 @@ pub struct Config {
     pub streams: Vec<StreamConfig>,
     /// Rules for topics and filters.
     pub topics: TopicsConfig,
+    /// What the broker is to its machine.
+    pub system: SystemConfig,
     /// How many cores we use.
     pub threads: ThreadsConfig,
     /// What we tell about ourselves.
@@ -117,6 +121,7 @@ impl Default for Config {
             store: StoreConfig::default(),
             streams: vec![StreamConfig::catch_all()],
             topics: TopicsConfig::default(),
+            system: SystemConfig::default(),
             threads: ThreadsConfig::default(),
             log: LogConfig::default(),
             file: None,

@@ -60,6 +60,9 @@ pub enum StartError {
     /// A port is taken or may not be used.
     #[error("cannot listen on {0} for {1}; is another broker running? Try {2} with another port")]
     Bind(SocketAddr, &'static str, &'static str, #[source] io::Error),
+    /// It cannot become the user that it is to run as.
+    #[error("cannot run as {0} (system.run_as)")]
+    RunAs(String, #[source] io::Error),
     /// The socket file cannot be made.
     #[error("cannot listen at the socket file {}; see listener.unix.path", .0.display())]
     SocketFile(PathBuf, #[source] io::Error),

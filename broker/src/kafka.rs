@@ -20,6 +20,7 @@ use crate::kafka_gate::UsersGate;
 use crate::kafka_socket::greeted;
 use crate::metrics::{TlsListener, TlsResult};
 use crate::ports;
+use crate::reserved::Reserved;
 use crate::retained::{Claimed, Footprint};
 use crate::tls::{Shaken, Slot};
 
@@ -30,7 +31,7 @@ pub(crate) struct KafkaPorts {
 }
 
 /// Takes the ports that there are to be.
-pub(crate) fn bind(config: &Config) -> Result<KafkaPorts, StartError> {
+pub(crate) fn bind(config: &Config, reserved: &mut Reserved) -> Result<KafkaPorts, StartError> {
     let (plain, secret) = (&config.listener.kafka, &config.listener.kafkas);
     let slot = secret.bind.map(|_| {
         let listener = TlsListener::Kafkas;
@@ -43,7 +44,7 @@ pub(crate) fn bind(config: &Config) -> Result<KafkaPorts, StartError> {
     for (protocol, address) in wanted {
         let Some(address) = address else { continue };
         let (title, setting) = (protocol.title(), protocol.setting());
-        let port = BoundPort::bind(address)
+        let port = BoundPort::of(reserved.claim(protocol, address)?.into())
             .map_err(|error| StartError::Bind(address, title, setting, error))?;
         bound.push((protocol, port));
     }

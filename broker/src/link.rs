@@ -181,20 +181,28 @@ pub(crate) type Addresses = Arc<Mutex<AHashMap<IpAddr, u32>>>;
 /// A connection's place among those that are open; free again when it is dropped.
 pub(crate) struct Seat {
     open: Option<Arc<AtomicUsize>>,
+    /// The same of its listener.
+    here: Option<Arc<AtomicUsize>>,
     address: Option<(Addresses, IpAddr)>,
 }
 
 impl Seat {
     /// `None` when all places are taken.
     pub(crate) fn take(open: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
-        let seat = Self { open: Some(Arc::clone(open)), address: None };
+        let seat = Self { open: Some(Arc::clone(open)), here: None, address: None };
         // Counted first: two that come together must not both take the last place.
         (open.fetch_add(1, Ordering::Relaxed) < max).then_some(seat)
     }
 
     /// For a connection that is not counted: one within this process.
     pub(crate) const fn uncounted() -> Self {
-        Self { open: None, address: None }
+        Self { open: None, here: None, address: None }
+    }
+
+    /// False when as many as may be open at its listener are.
+    pub(crate) fn count_here(&mut self, open: &Arc<AtomicUsize>, max: usize) -> bool {
+        self.here = Some(Arc::clone(open));
+        open.fetch_add(1, Ordering::Relaxed) < max
     }
 
     /// False when as many as may come from this address are open.
@@ -213,7 +221,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if let Some(open) = &self.open {
+        for open in [&self.open, &self.here].into_iter().flatten() {
             open.fetch_sub(1, Ordering::Relaxed);
         }
         let Some((all, address)) = &self.address else { return };

@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpStream as StdTcpStream};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -26,13 +27,18 @@ const BACKLOG: i32 = 4_096;
 /// How long no connection is accepted after the system refused one (no file handles left).
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Binds an address.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// Takes an address; nobody can connect yet.
+pub(crate) fn reserve(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A broker that was just restarted finds its port still marked as used.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// From now on the kernel takes connections there.
+pub(crate) fn listen(socket: Socket) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
@@ -71,6 +77,9 @@ pub(crate) struct Listener {
 /// What holds for those who come.
 struct Entry {
     door: Door,
+    /// How many are open here, and may be; 0: any number.
+    open: Arc<AtomicUsize>,
+    connections_max: usize,
     addresses: Addresses,
     per_address_max: u32,
     allowance: Option<pace::Shared>,
@@ -94,6 +103,8 @@ impl Listener {
         let allowance = Allowance::of(&config.rate, now_ms);
         let entry = Entry {
             door,
+            open: Arc::default(),
+            connections_max: config.connections_max as usize,
             addresses: Addresses::default(),
             per_address_max: config.connections_per_address_max,
             allowance: allowance.map(|allowance| Arc::new(Mutex::new(allowance))),
@@ -130,10 +141,12 @@ impl Listener {
                     continue;
                 }
             };
-            let max = shared.limits.connections_max as usize;
-            let Some(seat) = Seat::take(&shared.connections, max) else {
-                shared.metrics.connections_refused.add(RefuseReason::Limit, 1);
-                continue;
+            let seat = match entry.seat(&shared) {
+                Ok(seat) => seat,
+                Err(reason) => {
+                    shared.metrics.connections_refused.add(reason, 1);
+                    continue;
+                }
             };
             match (arrived, &entry.proxies) {
                 (Arrived::Local(stream), _) => entry.take_in_local(&shared, stream, seat),
@@ -150,6 +163,16 @@ impl Listener {
 }
 
 impl Entry {
+    fn seat(&self, shared: &Shared) -> Result<Seat, RefuseReason> {
+        let max = shared.limits.connections_max as usize;
+        let mut seat = Seat::take(&shared.connections, max).ok_or(RefuseReason::Limit)?;
+        let max = self.connections_max;
+        if max > 0 && !seat.count_here(&self.open, max) {
+            return Err(RefuseReason::Listener);
+        }
+        Ok(seat)
+    }
+
     /// Takes in whom the proxy names.
     async fn introduce(&self, shared: &Shared, stream: TcpStream, proxy: SocketAddr, seat: Seat) {
         let Some(proxies) = &self.proxies else { return };

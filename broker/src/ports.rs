@@ -16,8 +16,9 @@ use crate::handshakes::{Entrance, Handshakes};
 use crate::link::Door;
 use crate::listener::{self, Incoming, Listener};
 use crate::metrics::TlsListener;
+use crate::reserved::Reserved;
 use crate::tls::{Settings, Slot, TlsError};
-use crate::unix_socket::{SocketFile, UnixSocket};
+use crate::unix_socket::SocketFile;
 
 /// What is spoken within TLS, as clients may ask for it.
 const ALPN_MQTT: &[u8] = b"mqtt";
@@ -64,13 +65,23 @@ struct Tls {
 
 impl Ports {
     /// Binds what the configuration names.
-    pub(crate) fn bind(config: &ListenerConfig) -> Result<Self, StartError> {
-        let bound = plans(config).into_iter().filter_map(bound).collect::<Result<_, _>>()?;
-        let unix = config.unix.path.as_ref().map(|path| {
-            let socket = UnixSocket::bind(path, &config.unix).and_then(UnixSocket::listen);
-            socket.map_err(|error| StartError::SocketFile(path.clone(), error))
-        });
-        Ok(Self { bound, unix: unix.transpose()? })
+    pub(crate) fn bind(
+        config: &ListenerConfig,
+        reserved: &mut Reserved,
+    ) -> Result<Self, StartError> {
+        let mut ports = Self { bound: Vec::new(), unix: None };
+        for plan in plans(config) {
+            // Without an address it is off.
+            if let Some(address) = plan.common.bind {
+                ports.bound.push(bind(plan, address, reserved)?);
+            }
+        }
+        if let Some(socket) = reserved.claim_file(config)? {
+            let path = config.unix.path.clone().unwrap_or_default();
+            let listening = socket.listen();
+            ports.unix = Some(listening.map_err(|error| StartError::SocketFile(path, error))?);
+        }
+        Ok(ports)
     }
 
     /// Takes clients from now on. The certificates of Kafka's listener are watched with the others.
@@ -208,20 +219,14 @@ fn plans(config: &ListenerConfig) -> Vec<Plan<'_>> {
     ]
 }
 
-/// `None` when it is off.
-fn bound(plan: Plan<'_>) -> Option<Result<Bound, StartError>> {
-    let address = plan.common.bind?;
-    Some(bind(plan, address))
-}
-
-fn bind(plan: Plan<'_>, address: SocketAddr) -> Result<Bound, StartError> {
+fn bind(plan: Plan<'_>, address: SocketAddr, reserved: &mut Reserved) -> Result<Bound, StartError> {
     let Plan { protocol, common, origins, tls } = plan;
     let slot = tls.map(|(listener, tls)| {
         slot(listener, tls).map_err(|error| StartError::Tls(listener.word(), error))
     });
     let slot = slot.transpose()?;
     let failed = |error| StartError::Bind(address, protocol.title(), protocol.setting(), error);
-    let socket = listener::bind(address).map_err(failed)?;
+    let socket = listener::listen(reserved.claim(protocol, address)?).map_err(failed)?;
     let address = socket.local_addr().map_err(failed)?;
     let origins = origins.map(<[String]>::to_vec);
     Ok(Bound { protocol, address, socket, common, origins, slot: slot.map(Arc::new) })

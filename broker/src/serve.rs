@@ -8,7 +8,10 @@ use crate::banner::{self, BannerFacts};
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::error::{StartError, StopError};
+use crate::notify::{self, Notify};
 use crate::open_files;
+use crate::privileges::{self, Runner};
+use crate::reserved::Reserved;
 
 /// Why the program ended.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +23,14 @@ pub(crate) enum ServeError {
 }
 
 /// Runs the broker until it is told to stop (SIGTERM, SIGINT). SIGHUP has files read anew.
+///
+/// Started by root, it becomes whom the configuration names, while this is the only thread; what
+/// is opened after that (data, certificates, files of users) can be opened again later.
 pub(crate) fn run(config: &Config) -> Result<(), ServeError> {
     open_files::raise();
+    privileges::renounce();
+    let reserved = step_down(config)?;
+    let notify = Notify::from_environment();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -29,8 +38,9 @@ pub(crate) fn run(config: &Config) -> Result<(), ServeError> {
     runtime.block_on(async {
         let mut stop = StopSignals::new()?;
         let mut hangup = caught(SignalKind::hangup())?;
-        let broker = Broker::builder().config(config.clone()).start().await?;
+        let broker = Broker::builder().config(config.clone()).reserved(reserved).start().await?;
         greet(&broker, config);
+        notify.say(notify::READY);
         loop {
             tokio::select! {
                 () = stop.wait() => break,
@@ -42,8 +52,34 @@ pub(crate) fn run(config: &Config) -> Result<(), ServeError> {
                 () = broker.failed() => return Err(StopError::Panicked.into()),
             }
         }
+        notify.say(notify::STOPPING);
         Ok(broker.shutdown().await?)
     })
+}
+
+/// Takes the ports as root, and is root no more.
+fn step_down(config: &Config) -> Result<Reserved, StartError> {
+    let Some(said) = &config.system.run_as else {
+        if privileges::is_root() {
+            tracing::warn!("the broker runs as root: name another user in system.run_as");
+        }
+        return Ok(Reserved::default());
+    };
+    let failed = |error| StartError::RunAs(said.clone(), error);
+    let runner = Runner::find(said).map_err(failed)?;
+    if runner.is_us() {
+        return Ok(Reserved::default());
+    }
+    if !privileges::is_root() {
+        let words = "only root can become another user: start it as root, or as that user";
+        return Err(failed(io::Error::other(words)));
+    }
+    let reserved = Reserved::take_all(&config.listener)?;
+    reserved.give_file(runner.ids(), &config.listener)?;
+    runner.own(&config.data.dir).map_err(failed)?;
+    runner.become_it().map_err(failed)?;
+    tracing::info!(run_as = said, "root's rights are given up");
+    Ok(reserved)
 }
 
 fn greet(broker: &Broker, config: &Config) {

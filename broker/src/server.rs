@@ -25,6 +25,7 @@ use crate::metrics::Counted;
 use crate::mock_secret::mock_secret;
 use crate::passwords::Guesses;
 use crate::ports::{OpenPorts, Ports};
+use crate::reserved::Reserved;
 use crate::trust_watch::TrustWatch;
 use crate::upkeep::Upkeep;
 use crate::users::UsersFile;
@@ -53,6 +54,7 @@ impl Server {
         config: &Config,
         disk: Arc<dyn Disk>,
         counted: Counted,
+        mut reserved: Reserved,
     ) -> Result<Self, StartError> {
         let Counted { metrics, kafka: numbers, bridges: bridge_numbers } = counted;
         let users = config.auth.scram_file.as_ref().map(|file| UsersFile::open(file)).transpose();
@@ -61,7 +63,8 @@ impl Server {
         let chain = Chain::open(config, &guesses, &metrics)?;
         let access = AccessFile::open(&config.access).map_err(StartError::Access)?;
         let dir = &config.data.dir;
-        let is_new = !dir.exists();
+        // Who gave up root's rights has made it before, and left it empty.
+        let is_new = dir.read_dir().map_or(true, |mut found| found.next().is_none());
         let failed = |error| StartError::Store(dir.clone(), error);
         let options = store_options::from_config(config);
         let (store, report) = Store::open(disk, options).map_err(failed)?;
@@ -74,8 +77,8 @@ impl Server {
             }
         }
 
-        let ports = Ports::bind(&config.listener)?;
-        let kafka = kafka::bind(config)?;
+        let ports = Ports::bind(&config.listener, &mut reserved)?;
+        let kafka = kafka::bind(config, &mut reserved)?;
         let count = core_count(config);
         let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
         let shares = core::stored_shares(&store).map_err(StartError::Tables)?;

@@ -52,6 +52,17 @@ impl UnixSocket {
         Ok(Self { socket, file })
     }
 
+    /// Gives the file to a user and a group, where the configuration names none.
+    pub(crate) fn give(
+        &self,
+        (uid, gid): (u32, u32),
+        config: &UnixListenerConfig,
+    ) -> io::Result<()> {
+        let uid = config.owner.is_none().then_some(uid);
+        let gid = config.group.is_none().then_some(gid);
+        chown(&self.file.path, uid, gid)
+    }
+
     /// From now on the kernel takes connections.
     pub(crate) fn listen(self) -> io::Result<(UnixListener, SocketFile)> {
         let Self { socket, file } = self;

@@ -14,6 +14,7 @@ use crate::broker::door::Plan;
 use crate::config::Config;
 use crate::error::StartError;
 use crate::metrics::Counted;
+use crate::reserved::Reserved;
 
 /// What a broker is to be; made by [`Broker::builder`](crate::Broker::builder).
 #[must_use = "nothing starts until `start` is awaited"]
@@ -21,6 +22,7 @@ pub struct Builder {
     config: Config,
     data: Data,
     recorder: Option<Box<dyn Recorder + Send + Sync>>,
+    reserved: Reserved,
 }
 
 /// Where messages are kept.
@@ -37,7 +39,7 @@ impl Builder {
         let mut config = Config::default();
         config.listener.mqtt.bind = None;
         config.listener.kafka.bind = None;
-        Self { config, data: Data::Unknown, recorder: None }
+        Self { config, data: Data::Unknown, recorder: None, reserved: Reserved::default() }
     }
 
     /// All settings at once, also the data folder and what listens where; what is said after this
@@ -99,9 +101,15 @@ impl Builder {
         self
     }
 
+    /// Ports that are taken already.
+    pub(crate) fn reserved(mut self, reserved: Reserved) -> Self {
+        self.reserved = reserved;
+        self
+    }
+
     /// Checked as a whole, before anything is opened.
     pub(super) fn plan(self) -> Result<Plan, StartError> {
-        let Self { config, data, recorder } = self;
+        let Self { config, data, recorder, reserved } = self;
         let mut config = config.checked()?;
         let temporary = match data {
             Data::Unknown => return Err(StartError::NoDataFolder),
@@ -120,13 +128,13 @@ impl Builder {
             None => register(),
         };
         let disk = Arc::new(RealDisk::new(&config.data.dir));
-        Ok(Plan { config, disk, counted, temporary })
+        Ok(Plan { config, disk, counted, reserved, temporary })
     }
 }
 
 impl fmt::Debug for Builder {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, data, recorder: _ } = self;
+        let Self { config, data, recorder: _, reserved: _ } = self;
         out.debug_struct("Builder")
             .field("config", config)
             .field("data", data)

@@ -16,6 +16,7 @@ use crate::core::shared::Shared;
 use crate::error::{StartError, StopError};
 use crate::metrics::Counted;
 use crate::open_files;
+use crate::reserved::Reserved;
 use crate::server::Server;
 
 /// What to start.
@@ -24,6 +25,8 @@ pub(super) struct Plan {
     /// What lies in the data folder.
     pub(super) disk: Arc<dyn Disk>,
     pub(super) counted: Counted,
+    /// Ports that are taken already.
+    pub(super) reserved: Reserved,
     /// Deleted when the broker has ended.
     pub(super) temporary: Option<TempDir>,
 }
@@ -72,14 +75,14 @@ fn no_answer() -> StartError {
 
 /// The whole life of a broker.
 fn live(plan: Plan, started: oneshot::Sender<Result<Door, StartError>>) {
-    let Plan { mut config, disk, counted, temporary } = plan;
+    let Plan { mut config, disk, counted, reserved, temporary } = plan;
     open_files::fit(&mut config);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return drop(started.send(Err(StartError::System("a runtime", error)))),
     };
     let asked = runtime.block_on(async {
-        let server = match Server::start(&config, disk, counted) {
+        let server = match Server::start(&config, disk, counted, reserved) {
             Ok(server) => server,
             Err(error) => {
                 // Nobody waits any more, or the error is on its way.

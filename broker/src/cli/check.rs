@@ -14,6 +14,7 @@ use crate::config::{
     Anonymous, ClientAuth, Config, ListenerConfig, MqttListener, ProxyProtocol, StreamConfig,
     TlsConfig, TlsIdentity,
 };
+use crate::privileges::Runner;
 use crate::tls::TlsError;
 use crate::{access_file, jwt, kafka_advertised, passwords, ports, users};
 
@@ -36,6 +37,7 @@ pub(super) fn look(config: &Config) -> Findings {
     findings.problems.extend(look_at_tokens(config));
     findings.problems.extend(look_at_access(config));
     findings.problems.extend(look_at_tls(&config.listener));
+    findings.problems.extend(look_at_runner(config));
     findings.warnings.extend(look_at_reach(config));
     findings.warnings.extend(kafka_advertised::doubts(config));
     findings.warnings.extend(look_at_keys(&config.listener));
@@ -176,6 +178,34 @@ fn look_at_tls(config: &ListenerConfig) -> Vec<String> {
         format!("listener.{name}.tls: {error}{cause}")
     };
     ports::unusable(config).into_iter().map(problem).collect()
+}
+
+/// Whom root would become, and what that user could not read: a start would say so of the first
+/// file only.
+fn look_at_runner(config: &Config) -> Vec<String> {
+    let Some(said) = &config.system.run_as else { return Vec::new() };
+    let runner = match Runner::find(said) {
+        Ok(runner) => runner,
+        Err(error) => return vec![format!("system.run_as: {said}: {error}")],
+    };
+    let ListenerConfig { mqtts, wss, kafkas, .. } = &config.listener;
+    let open = [(mqtts.bind, &mqtts.tls), (wss.bind, &wss.tls), (kafkas.bind, &kafkas.tls)];
+    let open = open.into_iter().filter(|(bind, _)| bind.is_some()).map(|(_, tls)| tls);
+    let of_tls = open.flat_map(|tls| {
+        let own = [&tls.cert_file, &tls.key_file, &tls.client_ca_file].into_iter().flatten();
+        let more = tls.more.iter().flat_map(|pair| [&pair.cert_file, &pair.key_file]);
+        own.chain(more).chain(&tls.crl_files)
+    });
+    let (auth, access) = (&config.auth, &config.access);
+    let others =
+        [&auth.scram_file, &auth.password_file, &access.rules_file, &access.mosquitto_file];
+    let all = of_tls.chain(others.into_iter().flatten());
+    let unreadable = all.filter(|file| !runner.may_read(file));
+    let told = |file: &PathBuf| {
+        let file = file.display();
+        format!("system.run_as: {said} may not read {file}, which is opened as that user")
+    };
+    unreadable.map(told).collect()
 }
 
 /// A key is its owner's secret, or that of a group that was given it.

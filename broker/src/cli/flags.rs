@@ -20,6 +20,9 @@ pub(super) struct Flags {
     /// Serve Kafka clients at this address, or "off" [listener.kafka.bind].
     #[arg(long, global = true, value_name = "ADDR")]
     kafka: Option<String>,
+    /// Started by root, become this user, or user:group [system.run_as].
+    #[arg(long, global = true, value_name = "USER")]
+    run_as: Option<String>,
     /// What to log: a level or a list like info,tidewire_store=debug [log.filter].
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
@@ -43,6 +46,7 @@ impl Flags {
             ("--data", "data.dir", &self.data),
             ("--mqtt", "listener.mqtt.bind", &self.mqtt),
             ("--kafka", "listener.kafka.bind", &self.kafka),
+            ("--run-as", "system.run_as", &self.run_as),
             ("--log", "log.filter", &self.log),
         ];
         let given = |(name, setting, value): (_, _, &Option<String>)| {

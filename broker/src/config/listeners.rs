@@ -56,6 +56,9 @@ pub struct WebSocketListener {
     pub proxy_protocol: ProxyProtocol,
     /// The proxies whose headers count; from anywhere else nobody is let in.
     pub proxy_from: Vec<AddressRange>,
+    /// Open connections of this listener; 0: as many as `mqtt.connections_max` allows.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
+    pub connections_max: u32,
     /// New connections per second; 0: any number. Beyond it they wait to be accepted.
     #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
     pub connections_per_s_max: u32,
@@ -78,6 +81,7 @@ impl WebSocketListener {
             anonymous: self.anonymous,
             proxy_protocol: self.proxy_protocol,
             proxy_from: self.proxy_from.clone(),
+            connections_max: self.connections_max,
             connections_per_s_max: self.connections_per_s_max,
             connections_burst_max: self.connections_burst_max,
             connections_per_address_max: self.connections_per_address_max,
@@ -101,6 +105,9 @@ pub struct MqttListener {
     pub proxy_protocol: ProxyProtocol,
     /// The proxies whose headers count; from anywhere else nobody is let in.
     pub proxy_from: Vec<AddressRange>,
+    /// Open connections of this listener; 0: as many as `mqtt.connections_max` allows.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
+    pub connections_max: u32,
     /// New connections per second; 0: any number. Beyond it they wait to be accepted.
     #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
     pub connections_per_s_max: u32,
@@ -121,6 +128,7 @@ impl Default for MqttListener {
             anonymous: Anonymous::Auto,
             proxy_protocol: ProxyProtocol::Off,
             proxy_from: Vec::new(),
+            connections_max: 0,
             connections_per_s_max: 0,
             connections_burst_max: 0,
             connections_per_address_max: 0,
@@ -175,6 +183,9 @@ pub struct MqttsListener {
     pub proxy_protocol: ProxyProtocol,
     /// The proxies whose headers count; from anywhere else nobody is let in.
     pub proxy_from: Vec<AddressRange>,
+    /// Open connections of this listener; 0: as many as `mqtt.connections_max` allows.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
+    pub connections_max: u32,
     /// New connections per second; 0: any number. Beyond it they wait to be accepted.
     #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
     pub connections_per_s_max: u32,
@@ -199,6 +210,7 @@ impl MqttsListener {
             anonymous: self.anonymous,
             proxy_protocol: self.proxy_protocol,
             proxy_from: self.proxy_from.clone(),
+            connections_max: self.connections_max,
             connections_per_s_max: self.connections_per_s_max,
             connections_burst_max: self.connections_burst_max,
             connections_per_address_max: self.connections_per_address_max,
@@ -225,6 +237,9 @@ pub struct WssListener {
     pub proxy_protocol: ProxyProtocol,
     /// The proxies whose headers count; from anywhere else nobody is let in.
     pub proxy_from: Vec<AddressRange>,
+    /// Open connections of this listener; 0: as many as `mqtt.connections_max` allows.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
+    pub connections_max: u32,
     /// New connections per second; 0: any number. Beyond it they wait to be accepted.
     #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
     pub connections_per_s_max: u32,
@@ -249,6 +264,7 @@ impl WssListener {
             anonymous: self.anonymous,
             proxy_protocol: self.proxy_protocol,
             proxy_from: self.proxy_from.clone(),
+            connections_max: self.connections_max,
             connections_per_s_max: self.connections_per_s_max,
             connections_burst_max: self.connections_burst_max,
             connections_per_address_max: self.connections_per_address_max,
@@ -264,6 +280,7 @@ impl UnixListener {
         MqttListener {
             bind: None,
             anonymous: self.anonymous,
+            connections_max: self.connections_max,
             connections_per_s_max: self.connections_per_s_max,
             connections_burst_max: self.connections_burst_max,
             rate: self.rate.clone(),

@@ -31,6 +31,9 @@ pub struct UnixListener {
     /// Whether clients may come that do not show who they are.
     #[serde(deserialize_with = "word")]
     pub anonymous: Anonymous,
+    /// Open connections of this listener; 0: as many as `mqtt.connections_max` allows.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
+    pub connections_max: u32,
     /// New connections per second; 0: any number. Beyond it they wait to be accepted.
     #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
     pub connections_per_s_max: u32,
@@ -49,6 +52,7 @@ impl Default for UnixListener {
             owner: None,
             group: None,
             anonymous: Anonymous::Auto,
+            connections_max: 0,
             connections_per_s_max: 0,
             connections_burst_max: 0,
             rate: RateConfig::default(),

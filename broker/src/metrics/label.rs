@@ -68,6 +68,8 @@ labels! {
     RefuseReason as "reason" {
         /// As many connections as are allowed are open.
         Limit = "limit",
+        /// As many connections as are allowed are open at its listener.
+        Listener = "listener",
         /// As many connections as are allowed come from its address.
         Address = "address",
         /// It comes from none of the proxies that stand before its listener.
