@@ -2,7 +2,7 @@
 //! is, or its TLS handshake is done. Reads nothing itself.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream as StdTcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream as StdTcpStream};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -15,10 +15,12 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use crate::config::MqttListener;
 use crate::core::shared::{Clock, Shared};
 use crate::handshakes::{Arrival, Entrance, Handshakes};
-use crate::link::{Accepted, Addresses, Door, Peer, Seat, Unbound};
+use crate::link::{Accepted, Door, Peer, Unbound};
 use crate::metrics::{RefuseReason, Throttled, TlsResult};
+use crate::newcomers::{Newcomer, Newcomers};
 use crate::pace::{self, Allowance, Bucket};
 use crate::proxied::Proxies;
+use crate::seat::{Addresses, Seat};
 use crate::tls::Shaken;
 use crate::wire::UnboundWire;
 
@@ -183,11 +185,12 @@ impl Entry {
 
     fn take_in_local(&self, shared: &Shared, stream: UnixStream, seat: Seat) {
         let peer = Peer::Local(stream.peer_cred().ok().map(|whose| whose.uid()));
+        let Some(newcomer) = enter(shared, None) else { return };
         // Without a stream the client is gone already.
         let Ok(stream) = stream.into_std() else { return };
         let (allowance, door) = (self.allowance.clone(), self.door);
-        let link = Unbound::Unix(stream);
-        shared.seat(Accepted { link, peer, door, seat, allowance, identity: None });
+        let (link, newcomer) = (Unbound::Unix(stream), Some(newcomer));
+        shared.seat(Accepted { link, peer, door, seat, newcomer, allowance, identity: None });
     }
 
     fn take_in(&self, shared: &Shared, stream: TcpStream, peer: SocketAddr, mut seat: Seat) {
@@ -195,30 +198,47 @@ impl Entry {
         if max > 0 && !seat.count_address(&self.addresses, peer.ip(), max) {
             return shared.metrics.connections_refused.add(RefuseReason::Address, 1);
         }
+        let Some(newcomer) = enter(shared, Some(peer.ip())) else { return };
         // Without a stream the client is gone already.
         if let Ok(stream) = stream.set_nodelay(true).and_then(|()| stream.into_std()) {
-            self.hand_on(shared, stream, peer, seat);
+            self.hand_on(shared, (stream, peer), seat, newcomer);
         }
     }
 
-    fn hand_on(&self, shared: &Shared, stream: StdTcpStream, peer: SocketAddr, seat: Seat) {
+    fn hand_on(
+        &self,
+        shared: &Shared,
+        (stream, peer): (StdTcpStream, SocketAddr),
+        seat: Seat,
+        newcomer: Box<Newcomer>,
+    ) {
         let (allowance, origins, door) = (self.allowance.clone(), self.origins.clone(), self.door);
-        let net = Peer::Net(peer);
+        let (newcomer, peer_of_client) = (Some(newcomer), Peer::Net(peer));
         if let Some((tls, handshakes)) = &self.tls {
             let tls = Arc::clone(tls);
             let next = Box::new(move |shared: &Shared, shaken: Shaken| {
                 let (link, identity) =
                     (link(UnboundWire::Tls(shaken.stream), origins), shaken.identity);
-                shared.seat(Accepted { link, peer: net, door, seat, allowance, identity });
+                let peer = peer_of_client;
+                shared.seat(Accepted { link, peer, door, seat, newcomer, allowance, identity });
             });
             if !handshakes.take(Arrival { stream, peer, tls, next }) {
                 shared.metrics.tls_handshakes.add(TlsResult::Limit, 1);
             }
             return;
         }
-        let link = link(UnboundWire::Tcp(stream), origins);
-        shared.seat(Accepted { link, peer: net, door, seat, allowance, identity: None });
+        let (link, peer) = (link(UnboundWire::Tcp(stream), origins), peer_of_client);
+        shared.seat(Accepted { link, peer, door, seat, newcomer, allowance, identity: None });
     }
+}
+
+/// `None`, and counted, when too many are not in yet.
+fn enter(shared: &Shared, address: Option<IpAddr>) -> Option<Box<Newcomer>> {
+    let newcomer = Newcomers::enter(&shared.newcomers, address);
+    if newcomer.is_none() {
+        shared.metrics.connections_refused.add(RefuseReason::Unauthenticated, 1);
+    }
+    newcomer
 }
 
 /// Too many in too short a time wait where the kernel keeps them.

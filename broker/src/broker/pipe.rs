@@ -11,7 +11,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::core::shared::Shared;
-use crate::link::{Accepted, Door, Peer, Seat, Unbound};
+use crate::link::{Accepted, Door, Peer, Unbound};
+use crate::seat::Seat;
 
 /// Bytes that one read asks for.
 const READ_BYTES: usize = 16 * 1024;
@@ -46,6 +47,7 @@ impl Pipe {
             peer: Peer::InProcess,
             door: Door::INSIDE,
             seat,
+            newcomer: None,
             allowance: None,
             identity: None,
         });

@@ -34,6 +34,10 @@ pub(super) const SUBSCRIPTION_BYTES_PER_SESSION_MAX: u32 = 2 << 20;
 pub(super) const FILTERS_PER_SUBSCRIBE_MAX: u32 = 10_000;
 pub(super) const CLIENT_ID_BYTES_MAX: u16 = 1024;
 pub(super) const CONNECTIONS_MAX: u32 = 100_000;
+/// `mqtt.unauthenticated_max`.
+pub(super) const UNAUTHENTICATED_MAX: u32 = 20_000;
+/// `mqtt.unauthenticated_bytes_max`.
+pub(super) const UNAUTHENTICATED_BYTES_MAX: u32 = 32 * 1024 * 1024;
 // Counting them takes some 30 bytes of memory each.
 pub(super) const RETAINED_MESSAGES_MAX: u64 = 1_000_000;
 pub(super) const RETAINED_BYTES_MAX: u64 = 4 * GIB;

@@ -80,6 +80,13 @@ pub struct MqttConfig {
     /// Open connections, over all listeners.
     #[serde(deserialize_with = "count::<_, _, 1, 10_000_000>")]
     pub connections_max: u32,
+    /// Open connections whose clients are not in yet, over all listeners; of one address half as
+    /// many. Who comes beyond is closed.
+    #[serde(deserialize_with = "count::<_, _, 2, 10_000_000>")]
+    pub unauthenticated_max: u32,
+    /// Bytes that are kept of them, beyond 4 KiB of each; who sends more is closed.
+    #[serde(deserialize_with = "bytes::<_, _, { 64 * KIB }, { 2 * GIB - 1 }>")]
+    pub unauthenticated_bytes_max: u32,
     /// Sessions that outlive their connections, over all clients; beyond them no new one is made.
     #[serde(deserialize_with = "count::<_, _, 0, 100_000_000>")]
     pub sessions_max: u32,
@@ -140,6 +147,8 @@ impl Default for MqttConfig {
             filters_per_subscribe_max: defaults::FILTERS_PER_SUBSCRIBE_MAX,
             client_id_bytes_max: defaults::CLIENT_ID_BYTES_MAX,
             connections_max: defaults::CONNECTIONS_MAX,
+            unauthenticated_max: defaults::UNAUTHENTICATED_MAX,
+            unauthenticated_bytes_max: defaults::UNAUTHENTICATED_BYTES_MAX,
             sessions_max: defaults::SESSIONS_MAX,
             wills_bytes_max: defaults::WILLS_BYTES_MAX,
             retained_messages_max: defaults::RETAINED_MESSAGES_MAX,

@@ -21,8 +21,9 @@ use crate::core::shared::Shared;
 use crate::core::socket::Socket;
 use crate::core::state::Core;
 use crate::core::turn::Ticket;
-use crate::link::{Door, Peer, Seat, Unbound};
+use crate::link::{Door, Peer, Unbound};
 use crate::metrics::Metrics;
+use crate::seat::Seat;
 use crate::shares::Shares;
 use crate::store_options::from_config;
 use crate::tight_disk::{Faults, TightDisk};
@@ -92,6 +93,7 @@ impl Alone {
             peer: Peer::InProcess,
             door: Door::INSIDE,
             certified: None,
+            newcomer: None,
             pace: None,
             out: Vec::new(),
             partial: Vec::new(),

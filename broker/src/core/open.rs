@@ -24,6 +24,7 @@ use crate::core::denial::Hearing;
 use crate::core::granted::Granted;
 use crate::core::socket::Socket;
 use crate::link::{Door, Peer};
+use crate::newcomers::Newcomer;
 use crate::pace::Pace;
 
 /// A connection of this core; its serial number guards against a key that was used again.
@@ -41,6 +42,8 @@ pub(crate) struct Conn {
     pub(crate) door: Door,
     /// Who its certificate says it is, also where it shows something else besides.
     pub(crate) certified: Option<Box<str>>,
+    /// Held until the client is in.
+    pub(crate) newcomer: Option<Box<Newcomer>>,
     /// How fast it may publish; `None`: as fast as it can.
     pub(crate) pace: Option<Box<Pace>>,
     /// Bytes for the client that the socket has not taken.

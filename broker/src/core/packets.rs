@@ -52,6 +52,7 @@ impl Core {
         }
         self.counters.bytes.add(Direction::In, count as u64);
         self.on_bytes(id, &buffer[..count]);
+        self.count_kept(id, count);
         if self.is_turn_large() {
             self.submit();
         }
@@ -69,6 +70,18 @@ impl Core {
             let used = self.on_packets(id, &whole);
             whole.drain(..used);
             self.keep_partial(id, whole);
+        }
+    }
+
+    /// What is kept of all who are not in yet has a limit.
+    fn count_kept(&mut self, id: ConnId, count: usize) {
+        let Some(conn) = self.conn(id) else { return };
+        let Some(newcomer) = &mut conn.newcomer else { return };
+        let is_left =
+            matches!(conn.phase, Phase::Fresh | Phase::Authenticating(_) | Phase::Checking(_));
+        if is_left && !newcomer.sends(count) {
+            conn.partial = Vec::new();
+            self.turn_away(id, RefuseReason::Unauthenticated);
         }
     }
 

@@ -169,6 +169,7 @@ impl Core {
         self.counters.connections_accepted += 1;
         if let Some(conn) = self.conn(id) {
             conn.silence_ms_max = i64::from(open.terms.keep_alive_s) * 1500;
+            conn.newcomer = None;
             conn.phase = Phase::Open(Box::new(open));
         }
         self.give_up_filters(id, &lost);

@@ -203,7 +203,7 @@ async fn tick(shell: Shell) {
 }
 
 fn accept(shell: &Shell, accepted: Accepted) {
-    let Accepted { link, peer, door, seat, allowance, identity } = accepted;
+    let Accepted { link, peer, door, seat, newcomer, allowance, identity } = accepted;
     let mut core = shell.borrow_mut();
     if core.stopping.is_some() {
         return;
@@ -219,6 +219,7 @@ fn accept(shell: &Shell, accepted: Accepted) {
         peer,
         door,
         certified: identity,
+        newcomer,
         pace: core.pace_of(peer, allowance),
         out: Vec::new(),
         partial: Vec::new(),

@@ -20,6 +20,7 @@ use crate::exclusive::Exclusives;
 use crate::ledger::{Ledger, LedgerLimits};
 use crate::link::Accepted;
 use crate::metrics::Metrics;
+use crate::newcomers::Newcomers;
 use crate::passwords::Guesses;
 use crate::registry::Registry;
 use crate::retained::{RetainedIndex, RetainedLimits};
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) bans: Arc<Bans>,
     /// Connections now open, over all cores.
     pub(crate) connections: Arc<AtomicUsize>,
+    /// Those of them whose clients are not in yet.
+    pub(crate) newcomers: Arc<Newcomers>,
     /// A core ended in a panic: nothing is served any more.
     pub(crate) failed: watch::Sender<bool>,
     turns: AtomicUsize,
@@ -91,6 +94,7 @@ impl Shared {
         let sessions_max =
             LedgerLimits { rows_max: limits.sessions_max.into(), bytes_max: u64::MAX };
         let wills_max = LedgerLimits { rows_max: u64::MAX, bytes_max: limits.wills_bytes_max };
+        let newcomers = Newcomers::of(&limits);
         Self {
             store,
             registry: Registry::default(),
@@ -119,6 +123,7 @@ impl Shared {
             exclusives: Exclusives::default(),
             bans: Arc::default(),
             connections: Arc::new(AtomicUsize::new(0)),
+            newcomers,
             failed: watch::Sender::new(false),
             turns: AtomicUsize::new(0),
             delayed: Delayed::default(),

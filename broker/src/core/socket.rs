@@ -5,7 +5,8 @@ use std::io;
 
 use tokio::sync::Notify;
 
-use crate::link::{Link, Seat};
+use crate::link::Link;
+use crate::seat::Seat;
 
 /// The socket and what its task must know.
 pub(crate) struct Socket {

@@ -13,6 +13,7 @@ use super::slot::Slot;
 use super::stream::{UnboundTls, flush};
 use super::words::explain;
 use crate::metrics::TlsResult;
+use crate::newcomers::Kept;
 
 /// Bytes read at one time.
 const READ_BYTES: usize = 4 * 1024;
@@ -53,10 +54,11 @@ pub(crate) async fn shake(
     stream: TcpStream,
     peer: SocketAddr,
     slot: &Slot,
+    kept: Kept,
 ) -> Result<Shaken, Failure> {
     let session = Session::new(slot.server())
         .map_err(|error| Failure::new(TlsResult::Malformed, error.to_string()))?;
-    let mut shaking = Shaking { stream, session: Box::new(session), first: None };
+    let mut shaking = Shaking { stream, session: Box::new(session), first: None, kept };
     let ended = tokio::time::timeout(slot.timeout(), shaking.run()).await;
     let ended = ended.unwrap_or_else(|_| {
         let words = "the handshake took longer than handshake_timeout_ms";
@@ -88,6 +90,8 @@ struct Shaking {
     session: Box<Session>,
     /// The first byte that the client sent.
     first: Option<u8>,
+    /// What it has sent.
+    kept: Kept,
 }
 
 impl Shaking {
@@ -135,6 +139,12 @@ impl Shaking {
         if self.session.is_over && self.session.connection().is_handshaking() {
             // It took its leave in the middle.
             return Err(Failure::lost());
+        }
+        if !self.kept.add(count) {
+            self.session.partial = Vec::new();
+            let words = "of handshakes under way no more may be kept \
+                         (mqtt.unauthenticated_bytes_max)";
+            return Err(Failure::new(TlsResult::Limit, words));
         }
         if self.session.partial.len() > HANDSHAKE_BYTES_MAX {
             let words = "its handshake is larger than any that is needed";
