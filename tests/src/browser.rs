@@ -1,11 +1,13 @@
 //! A real browser without a window, in a folder of its own, on one page. Knows nothing of the page.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{KeyPair, PublicKeyData as _};
+use rustix::process::{Pid, Signal, kill_process_group};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
@@ -48,6 +50,8 @@ impl Browser {
         }
         // It writes where it is at home.
         command.env("HOME", folder.path()).arg(page);
+        // What Debian calls the browser is a script that starts it: all of them go together.
+        command.process_group(0);
         Self { program: Program::start(&mut command), _folder: folder }
     }
 
@@ -55,6 +59,16 @@ impl Browser {
     #[must_use]
     pub fn output(&self) -> String {
         self.program.output()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let group = i32::try_from(self.program.id()).ok().and_then(Pid::from_raw);
+        if let Some(group) = group {
+            // An error here means that it is gone already.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 }
 
