@@ -31,7 +31,8 @@ pub(crate) fn cluster_id(store: &Store) -> Result<String, NoIdentity> {
         id
     });
     let change = TableChange::new(Table::Meta, KEY.into(), Some(id.as_bytes().into())).that_stays();
-    // Its outcome is in order before all that anybody is answered later.
-    store.submit(Commit { appends: Vec::new(), changes: vec![change] }, None);
+    let commit = Commit { appends: Vec::new(), changes: vec![change] };
+    // Durable before anybody asks again, or there would be two of it.
+    store.commit(commit).map_err(|error| NoIdentity::Random(io::Error::other(error)))?;
     Ok(id)
 }

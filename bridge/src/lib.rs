@@ -2,7 +2,6 @@
 
 mod api;
 mod append;
-#[allow(dead_code, reason = "the kinds of bridges come next")]
 pub mod bridges;
 mod budget;
 mod caller;
@@ -21,6 +20,7 @@ mod held;
 mod identity;
 pub mod imports;
 mod limits;
+pub mod links;
 mod member_id;
 mod names;
 mod numbers;

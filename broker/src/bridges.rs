@@ -1,19 +1,24 @@
 //! The bridges of this broker: from their settings to bridges at work. Copies nothing itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tidewire_bridge::bridges::{BridgeNumbers, Bridges, BridgesThread, Needs, Plan, Retry};
+use tidewire_bridge::bridges::{BridgeNumbers, Bridges, BridgesThread, Needs, Plan, Retry, Start};
 use tidewire_bridge::exports::{self, ExportOptions, export};
 use tidewire_bridge::imports::{self, ImportOptions, import};
+use tidewire_bridge::links::{self, LinkOptions, LinkTls};
 use tidewire_bridge::{Packing, Sasl, SignIn, Target, TlsFiles};
+use tidewire_proto::mqtt::Version;
 use tidewire_proto::qos::Qos;
 use tidewire_proto::routing::placement::Placement;
 use tidewire_proto::scram::Method;
 use tidewire_proto::topic::TopicFilter;
+use tidewire_store::Store;
 
 use crate::config::{
-    AtRefusedTopic, ClusterConfig, Config, ExportConfig, ExportStart, HeadersWord, ImportConfig,
-    PackingWord, PartitionWord, SaslWord, dead_letter_topic,
+    AtRefusedTopic, BridgeStart, ClusterConfig, Config, ExportConfig, ExportStart, HeadersWord,
+    ImportConfig, LinkConfig, LinkProtocol, PackingWord, PartitionWord, SaslWord,
+    dead_letter_topic,
 };
 use crate::core::shared::Shared;
 use crate::error::StartError;
@@ -24,13 +29,19 @@ pub(crate) type Placing = Box<dyn Fn() -> Placement + Send + Sync>;
 
 /// What there is to be, in the order of the configuration.
 pub(crate) fn plans(config: &Config) -> Vec<Plan> {
-    let exports = config.bridge.export.iter().filter_map(of_export);
+    let links = config.bridge.link.iter().map(|link| links::plan(link_options(link)));
+    let exports = links.chain(config.bridge.export.iter().filter_map(of_export));
     exports.chain(config.bridge.import.iter().filter_map(of_import)).collect()
 }
 
 /// Names of all bridges, and what they are.
 pub(crate) fn names(config: &Config) -> Vec<(String, &'static str)> {
     plans(config).iter().map(Plan::name_and_kind).collect()
+}
+
+/// By what messages are known that links of ours have sent on; `None` without links.
+pub(crate) fn mark(store: &Store, config: &Config) -> Option<String> {
+    (!config.bridge.link.is_empty()).then(|| links::mark(store)).flatten()
 }
 
 /// Starts them, if there are any. What one of them lacks keeps nobody from starting.
@@ -56,6 +67,39 @@ pub(crate) fn open(
     let opened = Bridges::open(plans, needs);
     let (bridges, thread) = opened.map_err(|error| StartError::System("a thread", error))?;
     Ok((bridges, Some(thread)))
+}
+
+fn link_options(link: &LinkConfig) -> LinkOptions {
+    let tls = &link.tls;
+    LinkOptions {
+        name: link.name.clone(),
+        addresses: link.addresses.clone(),
+        version: match link.protocol {
+            LinkProtocol::V5 => Version::V5,
+            LinkProtocol::V311 => Version::V311,
+        },
+        client_id: link.client_id.clone().unwrap_or_else(|| format!("tidewire-{}", link.name)),
+        user: link.user.clone(),
+        password_file: link.password_file.clone(),
+        tls: tls.enabled.then(|| LinkTls {
+            ca_file: tls.ca_file.clone(),
+            cert_file: tls.cert_file.clone(),
+            key_file: tls.key_file.clone(),
+            server_name: tls.server_name.clone(),
+        }),
+        keep_alive: Duration::from_secs(link.keep_alive_s.into()),
+        session_expiry_s: link.session_expiry_s,
+        in_flight_max: link.in_flight_max,
+        packet_bytes_max: link.packet_bytes_max,
+        remote_packet_bytes_max: link.remote_packet_bytes_max,
+        start: match link.start {
+            BridgeStart::Latest => Start::Latest,
+            BridgeStart::Earliest => Start::Earliest,
+        },
+        try_private: link.try_private,
+        remote_state_topic: link.remote_state_topic.clone(),
+        rules: link.link_rules(),
+    }
 }
 
 fn of_export(config: &ExportConfig) -> Option<Plan> {

@@ -37,7 +37,10 @@ use serde::{Deserialize, Serialize};
 pub use access::{AccessConfig, UnauthorizedPublish, WideFilters};
 pub use auth::{Anonymous, AuthConfig};
 pub use auth_http::AuthHttpConfig;
-pub use bridges::BridgeConfig;
+pub use bridges::{
+    BridgeConfig, BridgeStart, LinkConfig, LinkDirection, LinkProtocol, LinkRetain, LinkRuleConfig,
+    LinkTlsConfig,
+};
 pub use consumer_groups::ConsumerGroupsConfig;
 pub use exports::{
     AtRefusedTopic, ClusterConfig, ExportConfig, ExportStart, HeadersWord, ImportConfig,

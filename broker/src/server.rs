@@ -86,6 +86,7 @@ impl Server {
         (shared.users, shared.chain, shared.access) = (users, chain, access);
         shared.guesses = guesses;
         shared.bridges = bridges::names(config).into_iter().map(|(name, _)| name).collect();
+        shared.mark = bridges::mark(&shared.store, config);
         let shared = Arc::new(shared);
         shared.retained.load(&shared.store).map_err(StartError::Tables)?;
         shared.exclusives.load(&shared.store).map_err(StartError::Tables)?;

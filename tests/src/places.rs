@@ -65,6 +65,12 @@ pub fn rust_client() -> PathBuf {
     installed("TIDEWIRE_RUST_CLIENT", "tools/rust/debug/kafka-group-member")
 }
 
+/// The folder that has Mosquitto's broker.
+#[must_use]
+pub fn mosquitto() -> PathBuf {
+    installed("TIDEWIRE_MOSQUITTO", "tools/mosquitto")
+}
+
 /// A script of ours that drives a foreign client.
 #[must_use]
 pub fn client_script(name: &str) -> PathBuf {

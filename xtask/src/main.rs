@@ -39,6 +39,8 @@ The commands of this workspace:
   cargo xtask kill --bridge [N]
                            either side of an export and an import 20 times (or N) each, the other
                            being Apache Kafka, and a broker of ours
+  cargo xtask link-cuts [N] [MESSAGES]
+                           cuts links to other MQTT brokers 30 times (or N), then counts
   cargo xtask scale        many idle connections, offline sessions and retained messages
   cargo xtask siege        attacks of every kind in full number, 100,000 wrong passwords among them,
                            and how long others wait meanwhile
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         ["test", name] if !name.starts_with('-') => test(Some(name)),
         ["conformance"] => ended(conformance::write(&Places::find())),
         ["kill", words @ ..] => ended(trials::kill(&Places::find(), words)),
+        ["link-cuts", words @ ..] => ended(trials::link_cuts(&Places::find(), words)),
         ["scale"] => ended(trials::scale(&Places::find())),
         ["siege"] => ended(trials::siege(&Places::find())),
         ["compare", words @ ..] => ended(compare::all(&Places::find(), words)),

@@ -50,6 +50,11 @@ impl Places {
         self.target.join("tools")
     }
 
+    /// Where Mosquitto's broker is unpacked.
+    pub(crate) fn mosquitto_folder(&self) -> PathBuf {
+        self.target.join("tools/mosquitto")
+    }
+
     /// The virtual environment of the Python clients.
     pub(crate) fn python_folder(&self) -> PathBuf {
         self.target.join("tools/py")

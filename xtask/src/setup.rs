@@ -5,6 +5,7 @@ pub(crate) mod apache;
 mod debian;
 mod go;
 mod java;
+mod mosquitto;
 mod node;
 mod pins;
 mod python;
@@ -31,7 +32,14 @@ pub(crate) fn install(places: &Places) -> Result<(), String> {
     announce("setup: the Go client");
     cached(&places.go_folder(), &go::pins(places)?, || go::install(places))?;
     announce("setup: a Rust client");
-    cached(&places.rust_folder(), &rust::pins(places)?, || rust::install(places))
+    cached(&places.rust_folder(), &rust::pins(places)?, || rust::install(places))?;
+    mosquitto_broker(places)
+}
+
+/// The broker of Mosquitto alone.
+pub(crate) fn mosquitto_broker(places: &Places) -> Result<(), String> {
+    announce("setup: Mosquitto's broker");
+    cached(&places.mosquitto_folder(), &mosquitto::pins(), || mosquitto::install(places))
 }
 
 /// Installs unless the folder was completed before with the same pins. The stamp is written

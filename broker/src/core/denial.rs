@@ -26,6 +26,7 @@ impl Denial {
             DropReason::RetainedLimit => "there is no room for more retained messages",
             DropReason::DelayedLimit => "there is no room for more delayed messages",
             DropReason::RateLimit => "messages come faster than they may",
+            DropReason::Loop => "it was here before, and came back over links",
             DropReason::Store => STREAM_FULL,
             _ => "the topic has too many levels, or is no valid $delayed topic",
         };

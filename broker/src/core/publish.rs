@@ -1,5 +1,6 @@
 //! PUBLISH and PUBREL from a client: into the turn, and answered when durable.
 
+use tidewire_bridge::links;
 use tidewire_proto::delayed;
 use tidewire_proto::message::Published;
 use tidewire_proto::mqtt::{Ack, Publish, ReasonCode};
@@ -21,6 +22,8 @@ const FORBIDDEN: Why = (ReasonCode::NOT_AUTHORIZED, DropReason::NotAuthorized);
 const TOO_FAST: Why = (ReasonCode::QUOTA_EXCEEDED, DropReason::RateLimit);
 const INVALID: Why = (ReasonCode::TOPIC_NAME_INVALID, DropReason::Invalid);
 const FULL: Why = (ReasonCode::QUOTA_EXCEEDED, DropReason::Store);
+/// No error: whoever sends it on has done with it.
+const WAS_HERE: Why = (ReasonCode::NO_MATCHING_SUBSCRIBERS, DropReason::Loop);
 const TOO_MANY: Why = (ReasonCode::QUOTA_EXCEEDED, DropReason::RetainedLimit);
 
 impl Core {
@@ -40,8 +43,8 @@ impl Core {
             }
             Err(reason) => return self.close(id, CloseReason::Protocol, Some(reason)),
         };
-        if is_over {
-            return self.refuse_publish(id, publish, TOO_FAST);
+        if let Some(why) = unwanted(publish, is_over, self.shared.mark.as_deref()) {
+            return self.refuse_publish(id, publish, why);
         }
         if topic.starts_with('$') && (is_ours(topic) || topic.starts_with(delayed::PREFIX)) {
             let topic = topic.to_owned();
@@ -128,6 +131,15 @@ impl Core {
             false => self.on_delayed(id, publish, topic),
         }
     }
+}
+
+/// Why a message is not taken, whatever its topic: it comes too fast, or comes back.
+fn unwanted(publish: &Publish<'_>, is_over: bool, mark: Option<&str>) -> Option<Why> {
+    if is_over {
+        return Some(TOO_FAST);
+    }
+    let mark = mark.filter(|_| !publish.properties.is_empty())?;
+    links::was_here(publish.properties, mark).then_some(WAS_HERE)
 }
 
 /// Topics in which only the broker speaks.

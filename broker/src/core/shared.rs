@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) bridges: Vec<String>,
     /// What readers will lose.
     pub(crate) forecasts: Arc<Forecasts>,
+    /// What messages say that links of ours have sent on.
+    pub(crate) mark: Option<String>,
     /// Some share group looks at who published a message.
     pub(crate) notes_publisher: bool,
     pub(crate) shares: Shares,
@@ -108,6 +110,7 @@ impl Shared {
             access: None,
             bridges: Vec::new(),
             forecasts: Arc::default(),
+            mark: None,
             notes_publisher: share.asks_for_publisher(),
             share,
             shares,

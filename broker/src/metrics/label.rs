@@ -157,6 +157,8 @@ labels! {
         DelayedLimit = "delayed_limit",
         /// Its topic is not one that may be published to.
         Invalid = "invalid",
+        /// It has been here, and came back over links.
+        Loop = "loop",
     }
 }
 

@@ -28,7 +28,7 @@ pub struct CoreCounters {
     /// Times that dead letters found no room.
     pub dead_letters_deferred: u64,
     /// Messages that a reader did not get, or that were refused.
-    pub messages_dropped: Tally<(DropReason, Quality), 36>,
+    pub messages_dropped: Tally<(DropReason, Quality), 39>,
     /// Sessions whose time was over.
     pub sessions_expired: u64,
     /// Times that somebody was too fast.

@@ -7,6 +7,7 @@ pub mod cursor;
 pub mod delayed;
 mod field;
 pub mod group;
+pub mod link;
 pub mod offset;
 pub mod producer;
 pub mod receipt;

@@ -1,11 +1,11 @@
 //! The brokers that this one is compared with, and where they come from. Starts none.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::output::{note, run};
 use crate::places::Places;
+use crate::setup;
 
 /// A broker that can be started.
 #[derive(Clone, Debug)]
@@ -18,9 +18,6 @@ pub(super) enum Peer {
     Rumqttd { program: PathBuf },
 }
 
-/// Mosquitto and what it links to.
-const PACKAGES: [&str; 7] =
-    ["mosquitto", "libdlt2", "libcjson1", "libwebsockets17", "libev4", "libuv1", "libwrap0"];
 const RUMQTTD: &str = "rumqttd@0.20.0";
 
 impl Peer {
@@ -39,18 +36,8 @@ pub(super) fn install(places: &Places) -> Result<Vec<Peer>, String> {
 }
 
 fn mosquitto(places: &Places) -> Result<Peer, String> {
-    let folder = places.tools().join("mosquitto");
-    if !folder.join("usr/sbin/mosquitto").is_file() {
-        note("unpacking Debian's mosquitto");
-        fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-        run(Command::new("apt-get").arg("download").args(PACKAGES).current_dir(&folder))?;
-        let files = fs::read_dir(&folder).map_err(|error| error.to_string())?;
-        let packages = files.flatten().map(|file| file.path());
-        for package in packages.filter(|path| path.extension().is_some_and(|kind| kind == "deb")) {
-            run(Command::new("dpkg").arg("-x").arg(package).arg(&folder))?;
-        }
-    }
-    Ok(Peer::Mosquitto { folder })
+    setup::mosquitto_broker(places)?;
+    Ok(Peer::Mosquitto { folder: places.mosquitto_folder() })
 }
 
 fn rumqttd(places: &Places) -> Result<Peer, String> {
