@@ -174,9 +174,9 @@ fn check_mosquitto(protocol: &str) {
         }
     }
     load.flow(&mut all, between());
-    // After a network that died without a word, Mosquitto 2.0.11 may send one new message to a
-    // client of MQTT 3.1.1 before those that it sends again.
-    load.finish(all, if protocol == "5" { &["here", "there"] } else { &["there"] });
+    // Under load Mosquitto 2.0.11 sends new messages before some that wait: order is looked at
+    // where no broker of others is between.
+    load.finish(all, &[]);
 }
 
 #[test]
@@ -262,6 +262,7 @@ fn in_a_ring_of_three_each_hears_a_message_once() {
     let nowhere = Broker::start();
     let cable = Cable::to(nowhere.address());
     let first = linked(cable.address(), "5", rules);
+    first.await_output("\"linked\"");
     let second = linked(first.address(), "5", rules);
     let third = linked(second.address(), "5", rules);
     cable.lead_to(third.address());
