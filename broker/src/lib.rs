@@ -39,6 +39,7 @@ mod newcomers;
 mod notify;
 mod open_files;
 mod pace;
+mod paces;
 mod passwords;
 mod ports;
 mod privileges;

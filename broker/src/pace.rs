@@ -30,6 +30,11 @@ impl Bucket {
         (per_s > 0).then_some(Self { per_s, full, level: full, at_ms: now_ms })
     }
 
+    /// Whether it has its whole burst.
+    fn is_full(&mut self, now_ms: i64) -> bool {
+        self.wait_ms(now_ms) == 0 && self.level == self.full
+    }
+
     /// How long the next must wait; 0 when it need not.
     pub(crate) fn wait_ms(&mut self, now_ms: i64) -> i64 {
         let passed_ms = (now_ms - self.at_ms).max(0);
@@ -69,6 +74,13 @@ impl Allowance {
         wait_ms(&mut self.messages).max(wait_ms(&mut self.bytes))
     }
 
+    /// Whether a new one would allow no more.
+    pub(crate) fn is_full(&mut self, now_ms: i64) -> bool {
+        let is_full =
+            |bucket: &mut Option<Bucket>| bucket.as_mut().is_none_or(|one| one.is_full(now_ms));
+        is_full(&mut self.messages) && is_full(&mut self.bytes)
+    }
+
     fn take(&mut self, bytes: u64) {
         if let Some(bucket) = &mut self.messages {
             bucket.take(1);
@@ -96,6 +108,16 @@ impl Pace {
     pub(crate) fn of(own: Option<Allowance>, listener: Option<Shared>) -> Option<Box<Self>> {
         let is_limited = own.is_some() || listener.is_some();
         is_limited.then(|| Box::new(Self { own, listener, is_over: false }))
+    }
+
+    /// What the connection may do by itself, which others may go on with.
+    pub(crate) fn take_own(&mut self) -> Option<Allowance> {
+        self.own.take()
+    }
+
+    /// Goes on with what an earlier connection left.
+    pub(crate) fn go_on(&mut self, own: Allowance) {
+        self.own = Some(own);
     }
 
     /// May a message of this size be taken now? If not: when to ask again, and whose limit it is.

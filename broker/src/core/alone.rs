@@ -78,6 +78,12 @@ impl Alone {
         id
     }
 
+    /// A client that has connected says CONNECT, for a session that stays for an hour.
+    pub(crate) fn hello(&mut self, id: ConnId, client_id: &str) {
+        let hello = Hello { client_id, is_clean: false, expiry_s: 3600, will_bytes: None };
+        self.say(id, 0x10, &hello.body());
+    }
+
     /// Somebody connects and says nothing yet.
     pub(crate) fn accept(&mut self) -> ConnId {
         let (ours, theirs) = UnixStream::pair().expect("two sockets");

@@ -198,6 +198,7 @@ impl Core {
     /// The CONNECT of this session is answered, or was refused, and its connection has ended.
     pub(crate) fn end_open(&mut self, id: ConnId, mut open: Open) {
         let from = self.next_ticket;
+        self.leave_pace(id, &open.client_id);
         // Before that nothing of it is there, and its place may be that of another connection.
         let filters = open.subscriptions.iter().filter(|_| open.is_announced);
         for (filter, _) in filters {

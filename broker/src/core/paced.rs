@@ -1,6 +1,7 @@
 //! Clients that publish faster than they may: waited for, refused or closed, as the configuration
 //! says. Never decides what is too fast.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidewire_proto::mqtt::{PacketKind, ReasonCode};
@@ -33,6 +34,24 @@ impl Core {
         }
         let own = Allowance::of(&self.shared.limits.rate, self.shared.clock.elapsed_ms());
         Pace::of(own, listener)
+    }
+
+    /// A client is in: coming again is no way to a full bucket.
+    pub(crate) fn resume_pace(&mut self, id: ConnId, client_id: &str) {
+        let shared = Arc::clone(&self.shared);
+        let Some(pace) = self.conn(id).and_then(|conn| conn.pace.as_mut()) else { return };
+        if let Some(own) = shared.paces.take(client_id) {
+            pace.go_on(own);
+        }
+    }
+
+    /// A client goes.
+    pub(crate) fn leave_pace(&mut self, id: ConnId, client_id: &Arc<str>) {
+        let shared = Arc::clone(&self.shared);
+        let Some(pace) = self.conn(id).and_then(|conn| conn.pace.as_mut()) else { return };
+        if let Some(own) = pace.take_own() {
+            shared.paces.leave(client_id, own, shared.clock.elapsed_ms());
+        }
     }
 
     /// Asked for each whole packet before it is handled.
@@ -81,5 +100,46 @@ impl Core {
         if matches!(conn.phase, Phase::Open(_)) {
             self.on_waiting_bytes(id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::RateConfig;
+    use crate::core::alone::Alone;
+    use crate::core::open::ConnId;
+    use crate::metrics::{CloseReason, Throttled};
+    use crate::pace::{Allowance, Pace};
+
+    /// Far more than comes back while this runs.
+    const LARGE: u64 = 1_000_000;
+
+    fn publish(alone: &mut Alone, id: ConnId, bytes: u64) -> Result<(), Throttled> {
+        let now_ms = alone.core.shared.clock.elapsed_ms();
+        let pace = alone.core.conn(id).and_then(|conn| conn.pace.as_mut()).expect("a limit");
+        pace.admit(bytes, now_ms).map_err(|(_, whose)| whose)
+    }
+
+    #[test]
+    fn who_disconnects_and_comes_again_has_no_more_for_it() {
+        let mut alone = Alone::new(|_| ());
+        let rate = RateConfig { bytes_per_s_max: 1, ..RateConfig::default() };
+        let mut connect = |alone: &mut Alone, client_id: &str| {
+            let id = alone.accept();
+            let own = Allowance::of(&rate, alone.core.shared.clock.elapsed_ms());
+            alone.core.conn(id).expect("it is there").pace = Pace::of(own, None);
+            alone.hello(id, client_id);
+            alone.rest();
+            id
+        };
+        let id = connect(&mut alone, "greedy");
+        assert_eq!(publish(&mut alone, id, LARGE), Ok(()));
+        assert_eq!(publish(&mut alone, id, 1), Err(Throttled::Client));
+        alone.core.close(id, CloseReason::Disconnect, None);
+        alone.rest();
+        let id = connect(&mut alone, "greedy");
+        assert_eq!(publish(&mut alone, id, 1), Err(Throttled::Client));
+        let id = connect(&mut alone, "other");
+        assert_eq!(publish(&mut alone, id, 1), Ok(()));
     }
 }

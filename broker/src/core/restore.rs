@@ -172,6 +172,7 @@ impl Core {
             conn.newcomer = None;
             conn.phase = Phase::Open(Box::new(open));
         }
+        self.resume_pace(id, &client_id);
         self.give_up_filters(id, &lost);
         self.mark_changed(id, true);
         let connack = Connack { bytes, from, if_refused, has_large_will };

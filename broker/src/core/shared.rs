@@ -21,6 +21,7 @@ use crate::ledger::{Ledger, LedgerLimits};
 use crate::link::Accepted;
 use crate::metrics::Metrics;
 use crate::newcomers::Newcomers;
+use crate::paces::Paces;
 use crate::passwords::Guesses;
 use crate::registry::Registry;
 use crate::retained::{RetainedIndex, RetainedLimits};
@@ -69,6 +70,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<AtomicUsize>,
     /// Those of them whose clients are not in yet.
     pub(crate) newcomers: Arc<Newcomers>,
+    pub(crate) paces: Paces,
     /// A core ended in a panic: nothing is served any more.
     pub(crate) failed: watch::Sender<bool>,
     turns: AtomicUsize,
@@ -127,6 +129,7 @@ impl Shared {
             bans: Arc::default(),
             connections: Arc::new(AtomicUsize::new(0)),
             newcomers,
+            paces: Paces::default(),
             failed: watch::Sender::new(false),
             turns: AtomicUsize::new(0),
             delayed: Delayed::default(),
