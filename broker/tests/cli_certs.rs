@@ -96,3 +96,28 @@ fn a_list_of_the_revoked_grows_and_is_looked_at() {
     done(here, &["client", "--dir", "other", "three"]);
     wrong(here, &["revoke", "other/three.pem", "--dir", "certs"], 2, "not signed by this");
 }
+
+#[test]
+fn of_many_that_are_revoked_at_once_all_are_on_the_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let names: Vec<String> = (0..8).map(|number| format!("press-{number}")).collect();
+    names.iter().for_each(|name| drop(done(here, &["client", name])));
+    std::thread::scope(|threads| {
+        for name in &names {
+            threads.spawn(move || done(here, &["revoke", &format!("certs/{name}.pem")]));
+        }
+    });
+    let told = done(here, &["revoke"]);
+    assert!(told.contains("(8 revoked"), "{told}");
+}
+
+#[test]
+fn a_client_with_the_name_of_the_list_does_not_take_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    done(here, &["client", "crl"]);
+    assert!(here.join("certs/_crl.pem").exists());
+    let told = done(here, &["revoke", "certs/_crl.pem"]);
+    assert!(told.contains("(1 revoked"), "{told}");
+}

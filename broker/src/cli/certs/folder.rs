@@ -1,10 +1,12 @@
 //! Files of certificates: written once, keys for their owner alone. Makes none.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+/// The list of the revoked.
+pub(super) const LIST: &str = "crl.pem";
 /// Keys are for nobody else.
 const KEY_MODE: u32 = 0o600;
 const CERT_MODE: u32 = 0o644;
@@ -20,7 +22,8 @@ impl Files {
     pub(super) fn named(dir: &Path, name: &str) -> Self {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         let stem: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
-        let stem = if stem.starts_with('.') { format!("_{stem}") } else { stem };
+        let is_taken = stem.starts_with('.') || format!("{stem}.pem") == LIST;
+        let stem = if is_taken { format!("_{stem}") } else { stem };
         let file = |end| dir.join(format!("{stem}{end}"));
         Self { cert: file(".pem"), key: file("-key.pem") }
     }
@@ -35,6 +38,12 @@ impl Files {
         write(&self.key, key, KEY_MODE)?;
         write(&self.cert, cert, CERT_MODE)
     }
+}
+
+/// Waits until no other run changes what is in the folder, as long as the answer is held.
+pub(super) fn lock(dir: &Path) -> Result<File, String> {
+    let locked = File::open(dir).and_then(|folder| folder.lock().map(|()| folder));
+    locked.map_err(|error| format!("cannot lock {}: {error}", dir.display()))
 }
 
 /// Makes the folder if it is missing.

@@ -46,8 +46,10 @@ pub(super) fn client(dir: &Path, name: &str, days: u16) -> Made {
 }
 
 pub(super) fn revoke(dir: &Path, certs: &[PathBuf], days: u16) -> Made {
+    // Another run may be adding to the list: none that was revoked is to be lost.
+    let _alone = folder::lock(dir)?;
     let issuer = issuer(dir)?;
-    let list = dir.join("crl.pem");
+    let list = dir.join(folder::LIST);
     let mut serials: Vec<Vec<u8>> = match list.exists() {
         true => revoked(&list)?,
         false => Vec::new(),
