@@ -15,6 +15,7 @@ mod jwt;
 mod kafka;
 mod layers;
 mod listeners;
+mod origins;
 mod place;
 mod problem;
 mod proxy;

@@ -8,6 +8,7 @@ use tidewire_proto::websocket::Origins;
 use super::auth::{Anonymous, AuthConfig};
 use super::defaults;
 use super::kafka::{KafkaListener, KafkasListener};
+use super::origins::check_origins;
 use super::proxy::{ProxyProtocol, check_proxy, proxy_protocol};
 use super::quantity::count;
 use super::rate::RateConfig;
@@ -312,5 +313,7 @@ pub(super) fn check_listeners(listeners: &ListenerConfig) -> Vec<Breach> {
         ("wss", wss.proxy_protocol, &wss.proxy_from),
     ];
     let behind = rows.into_iter().filter_map(|(name, word, from)| check_proxy(name, word, from));
-    secret.chain(behind).collect()
+    let rows = [("websocket", &websocket.origins), ("wss", &wss.origins)];
+    let strange = rows.into_iter().flat_map(|(name, origins)| check_origins(name, origins));
+    secret.chain(behind).chain(strange).collect()
 }
