@@ -70,6 +70,8 @@ const _: () = assert!(2 * WAL_FILE_BYTES <= WAL_BYTES_MAX);
 
 /// `share.groups_max`.
 pub(super) const SHARE_GROUPS_MAX: u32 = 100_000;
+/// `share.groups_per_session_max`.
+pub(super) const SHARE_GROUPS_PER_SESSION_MAX: u32 = 1_000;
 
 /// `listener.*.tls.handshake_timeout_ms`.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

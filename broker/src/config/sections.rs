@@ -182,6 +182,9 @@ pub struct ShareConfig {
     /// Groups, over all clients.
     #[serde(deserialize_with = "count::<_, _, 1, 10_000_000>")]
     pub groups_max: u32,
+    /// Groups that one session may be a member of.
+    #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
+    pub groups_per_session_max: u32,
     /// Groups that differ.
     #[serde(rename = "group")]
     pub groups: Vec<ShareGroupConfig>,
@@ -194,6 +197,7 @@ impl Default for ShareConfig {
             delivery_attempts_max: 0,
             dead_letter_topic: None,
             groups_max: defaults::SHARE_GROUPS_MAX,
+            groups_per_session_max: defaults::SHARE_GROUPS_PER_SESSION_MAX,
             groups: Vec::new(),
         }
     }

@@ -46,6 +46,11 @@ impl Core {
         let groups_max = self.shared.share.groups_max as usize;
         let name: Arc<str> = filter.into();
         let known = self.open(id).and_then(|open| open.shares.get(filter).copied());
+        let has = self.open(id).map_or(0, |open| open.shares.len());
+        if known.is_none() && has >= self.shared.share.groups_per_session_max as usize {
+            let words = "the session is a member of as many groups as it may be";
+            return Err(Denial::new(ReasonCode::QUOTA_EXCEEDED, words));
+        }
         let Some(client_id) = self.open(id).map(|open| Arc::clone(&open.client_id)) else {
             return Ok(());
         };
