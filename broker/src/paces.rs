@@ -1,5 +1,5 @@
-//! What clients that went have left of their rate: who comes again goes on where it was. Bounded; what
-//! is full again is forgotten. Never decides what is too fast.
+//! What clients that went have left of their rate: who comes again goes on where it was. Bounded;
+//! what is full again is forgotten. Never decides what is too fast.
 
 use std::sync::Arc;
 

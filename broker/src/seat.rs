@@ -1,5 +1,5 @@
-//! Places among the connections that are open: how many there are, and of one address. Never decides
-//! what becomes of who has none.
+//! Places among the connections that are open: how many there are, and of one address. Never
+//! decides what becomes of who has none.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -88,8 +88,8 @@ labels! {
         NotAuthorized = "not_authorized",
         /// Wrong passwords came too often from there, or for that user.
         Guessing = "guessing",
-        /// As many clients as may be, or as may be of its address, are not in yet; or what is kept of
-        /// them takes as many bytes as it may.
+        /// As many clients as may be, or as may be of its address, are not in yet; or what is
+        /// kept of them takes as many bytes as it may.
         Unauthenticated = "unauthenticated",
         /// Too many passwords wait to be checked.
         Busy = "busy",
