@@ -12,7 +12,7 @@ pub struct CoreCounters {
     /// Connections whose CONNECT was accepted.
     pub connections_accepted: u64,
     /// Connections turned away.
-    pub connections_refused: Tally<RefuseReason, 16>,
+    pub connections_refused: Tally<RefuseReason, 17>,
     /// Accepted connections that ended.
     pub connections_closed: Tally<CloseReason, 10>,
     /// MQTT packets.
