@@ -206,7 +206,7 @@ mod tests {
              allow cert=contractor-* publish yard\n\
              deny cert=contractor-* publish plant/valves/#\n",
         );
-        let identity = Identity { user: "c7".into(), method: METHOD };
+        let identity = Identity::plain("c7".into(), METHOD);
         for (certified, valves, yard) in [(Some("contractor-7"), false, true), (None, true, false)]
         {
             let id = alone.accept();

@@ -124,7 +124,7 @@ mod tests {
     fn who_disconnects_and_comes_again_has_no_more_for_it() {
         let mut alone = Alone::new(|_| ());
         let rate = RateConfig { bytes_per_s_max: 1, ..RateConfig::default() };
-        let mut connect = |alone: &mut Alone, client_id: &str| {
+        let connect = |alone: &mut Alone, client_id: &str| {
             let id = alone.accept();
             let own = Allowance::of(&rate, alone.core.shared.clock.elapsed_ms());
             alone.core.conn(id).expect("it is there").pace = Pace::of(own, None);

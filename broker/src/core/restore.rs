@@ -166,18 +166,21 @@ impl Core {
             false => IfRefused::Over,
         };
         open.is_changed = open.is_durable();
-        self.counters.connections_accepted += 1;
-        if let Some(conn) = self.conn(id) {
-            conn.silence_ms_max = i64::from(open.terms.keep_alive_s) * 1500;
-            conn.newcomer = None;
-            conn.phase = Phase::Open(Box::new(open));
-        }
+        self.let_in(id, open);
         self.resume_pace(id, &client_id);
         self.give_up_filters(id, &lost);
         self.mark_changed(id, true);
         let connack = Connack { bytes, from, if_refused, has_large_will };
         self.submit_taken_up(id, connack);
         Ok(())
+    }
+
+    fn let_in(&mut self, id: ConnId, open: Open) {
+        self.counters.connections_accepted += 1;
+        let Some(conn) = self.conn(id) else { return };
+        conn.silence_ms_max = i64::from(open.terms.keep_alive_s) * 1500;
+        conn.newcomer = None;
+        conn.phase = Phase::Open(Box::new(open));
     }
 
     /// With a large will, which may be refused where rows are not, all goes at once or not at all:
