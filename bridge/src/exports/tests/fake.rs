@@ -2,7 +2,7 @@
 //! does and answers wrongly when it is told to.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -55,6 +55,8 @@ struct State {
     open_mark: Option<(i64, String)>,
     /// The next number, by epoch and partition.
     sequences: HashMap<(i16, i32), i32>,
+    /// Where a batch was refused: what was on its way behind it is refused too.
+    spoiled: HashSet<(i16, i32)>,
     is_out_of_order: bool,
 }
 
@@ -229,7 +231,9 @@ impl State {
         let sender = batch.sender.unwrap();
         assert_eq!((sender.id, batch.is_transactional), (PRODUCER, is_transactional));
         let code = self.fenced(code, sender.epoch);
+        let place = (sender.epoch, partition);
         if code != 0 {
+            self.spoiled.insert(place);
             return answer.with_error_code(code);
         }
         let count = i32::try_from(batch.batch.record_count()).unwrap();
@@ -238,10 +242,14 @@ impl State {
                 .with_batch_index(at)
                 .with_batch_index_error_message(Some(spoken("no good")));
             let code = ResponseError::InvalidRecord.code();
+            self.spoiled.insert(place);
             return answer.with_error_code(code).with_record_errors(vec![wrong]);
         }
-        let next = self.sequences.entry((sender.epoch, partition)).or_default();
-        self.is_out_of_order |= *next != sender.sequence;
+        let next = self.sequences.entry(place).or_default();
+        if *next != sender.sequence {
+            self.is_out_of_order |= !self.spoiled.contains(&place);
+            return answer.with_error_code(ResponseError::OutOfOrderSequenceNumber.code());
+        }
         *next = sender.sequence + count;
         let count = usize::try_from(count).unwrap();
         if is_transactional {
