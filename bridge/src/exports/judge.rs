@@ -34,12 +34,12 @@ impl Why {
 }
 
 /// Judges an answer: its code, what it says of single records, and in words; and how many records
-/// the batch has.
+/// the batch has, and whether it was alone in its request. Some call a request too large as a whole.
 pub(crate) fn judge(
     code: i16,
     wrong: &[(i32, String)],
     words: Option<&str>,
-    records: usize,
+    (records, is_alone): (usize, bool),
 ) -> Verdict {
     let Some(error) = ResponseError::try_from_code(code) else {
         return if code == 0 { Verdict::Taken } else { Verdict::Again(code) };
@@ -78,8 +78,8 @@ pub(crate) fn judge(
         | ResponseError::PolicyViolation
         | ResponseError::UnsupportedForMessageFormat
         | ResponseError::MessageTooLarge
-        | ResponseError::RecordListTooLarge => match records {
-            0 | 1 => Verdict::Records(vec![(0, why(words))]),
+        | ResponseError::RecordListTooLarge => match (records, why(words)) {
+            (0 | 1, why) if is_alone || !why.is_too_large => Verdict::Records(vec![(0, why)]),
             _ => Verdict::Halve,
         },
         // It came before, and the answer was lost.
@@ -108,7 +108,7 @@ mod tests {
     #[track_caller]
     fn check(error: ResponseError, wrong: &[i32], records: usize, expected: Option<&[usize]>) {
         let wrong: Vec<_> = wrong.iter().map(|at| (*at, "why".to_owned())).collect();
-        match judge(error.code(), &wrong, None, records) {
+        match judge(error.code(), &wrong, None, (records, true)) {
             Verdict::Records(found) => {
                 let places: Vec<_> = found.iter().map(|(at, _)| *at).collect();
                 assert_eq!(Some(places.as_slice()), expected, "{error}");
@@ -128,18 +128,22 @@ mod tests {
         check(ResponseError::TopicAuthorizationFailed, &[2], 9, Some(&[2]));
         check(ResponseError::InvalidTopicException, &[], 9, None);
         for error in [ResponseError::MessageTooLarge, ResponseError::InvalidRecord] {
-            assert_eq!(judge(error.code(), &[], None, 2), Verdict::Halve);
+            assert_eq!(judge(error.code(), &[], None, (2, true)), Verdict::Halve);
         }
-        assert_eq!(judge(0, &[], None, 5), Verdict::Taken);
-        assert_eq!(judge(46, &[], None, 5), Verdict::Taken);
+        for error in [ResponseError::MessageTooLarge, ResponseError::RecordListTooLarge] {
+            let beside_others = judge(error.code(), &[], None, (1, false));
+            assert_eq!(beside_others, Verdict::Halve, "any of them may be meant");
+        }
+        assert_eq!(judge(0, &[], None, (5, false)), Verdict::Taken);
+        assert_eq!(judge(46, &[], None, (5, false)), Verdict::Taken);
         for code in [3, 5, 6, 7, 19, 20, 45, 47, 48, 56, 59, 120, 9_999] {
-            assert_eq!(judge(code, &[], None, 5), Verdict::Again(code), "{code}");
+            assert_eq!(judge(code, &[], None, (5, false)), Verdict::Again(code), "{code}");
         }
     }
 
     #[test]
     fn a_refusal_says_why_in_words() {
-        let Verdict::Records(found) = judge(10, &[], Some("limit is 7"), 1) else {
+        let Verdict::Records(found) = judge(10, &[], Some("limit is 7"), (1, true)) else {
             panic!("refused");
         };
         assert!(found[0].1.is_too_large);

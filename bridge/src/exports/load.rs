@@ -66,6 +66,8 @@ pub(crate) struct Load {
     pub(crate) poison: Vec<(Place, Why)>,
     /// Topics that have to be looked up before it is whole.
     pub(crate) unknown: BTreeSet<String>,
+    /// Each batch goes in a request of its own.
+    pub(crate) is_apart: bool,
     /// Which lane is whose, by topic and partition.
     places: HashMap<String, HashMap<u32, usize>>,
 }

@@ -47,7 +47,8 @@ pub(crate) enum Written {
     Refused(Vec<(Place, Why)>),
     /// The same: nothing will be taken for this topic.
     TopicRefused(String, Why),
-    /// The same: some batch of so many records holds one that will not be taken.
+    /// The same: some batch of so many records holds one that will not be taken. Of one record: it
+    /// was not alone in its request, and is to be sent [apart](Load::is_apart).
     Halve(usize),
 }
 
@@ -221,18 +222,20 @@ impl Producer {
         for round in rounds {
             for (node, request) in self.requests(load, round)? {
                 let sent = self.cluster.link(node).await?.send(&request).await?;
-                waiting.entry(node).or_default().push((round, sent));
+                let batches = request.topic_data.iter().map(|topic| topic.partition_data.len());
+                let is_alone = batches.sum::<usize>() == 1;
+                waiting.entry(node).or_default().push((round, is_alone, sent));
             }
         }
         let mut heard = Heard::default();
         for (node, waiting) in waiting {
-            for (round, sent) in waiting {
+            for (round, is_alone, sent) in waiting {
                 let link = self.cluster.link(node).await?;
                 let answer = link.receive::<ProduceRequest>(sent).await?;
                 for topic in &answer.responses {
                     for partition in &topic.partition_responses {
                         if let Some(found) = ready(load, &topic.name, partition.index, round) {
-                            heard.take(found, partition);
+                            heard.take(found, partition, is_alone);
                         }
                     }
                 }
@@ -241,15 +244,15 @@ impl Producer {
         heard.written()
     }
 
-    /// The requests of a round, by the brokers that they go to.
+    /// The requests of a round, by the brokers that they go to; where batches go apart, one each.
     fn requests(
         &mut self,
         load: &Load,
         round: usize,
     ) -> Result<Vec<(Node, ProduceRequest)>, Fault> {
-        let mut by_node: BTreeMap<Node, BTreeMap<&str, Vec<PartitionProduceData>>> =
+        let mut by_node: BTreeMap<(Node, usize), BTreeMap<&str, Vec<PartitionProduceData>>> =
             BTreeMap::new();
-        for lane in &load.lanes {
+        for (at, lane) in load.lanes.iter().enumerate() {
             let Some(ready) = lane.ready.get(round) else { continue };
             let node = self.cluster.leader(&lane.topic, lane.partition);
             let node = node.ok_or_else(|| {
@@ -259,10 +262,11 @@ impl Producer {
             let data = PartitionProduceData::default()
                 .with_index(signed(lane.partition))
                 .with_records(Some(self.packed(lane, ready)?));
-            by_node.entry(node).or_default().entry(&lane.topic).or_default().push(data);
+            let apart = if load.is_apart { at } else { 0 };
+            by_node.entry((node, apart)).or_default().entry(&lane.topic).or_default().push(data);
         }
         let id = self.options.exactly_once.then(|| spoken(&self.id_text));
-        let request = |(node, topics): (Node, BTreeMap<&str, Vec<PartitionProduceData>>)| {
+        let request = |((node, _), topics): (_, BTreeMap<&str, Vec<PartitionProduceData>>)| {
             let topic = |(name, data)| {
                 let topic = TopicProduceData::default().with_name(TopicName(spoken(name)));
                 topic.with_partition_data(data)
@@ -377,8 +381,13 @@ struct Heard {
 }
 
 impl Heard {
-    fn take(&mut self, (lane, ready): (&Lane, &Ready), answer: &PartitionProduceResponse) {
-        match verdict(answer, ready) {
+    fn take(
+        &mut self,
+        (lane, ready): (&Lane, &Ready),
+        answer: &PartitionProduceResponse,
+        is_alone: bool,
+    ) {
+        match verdict(answer, ready, is_alone) {
             Verdict::Taken => (),
             Verdict::Records(records) => {
                 let placed = |(at, why): (usize, Why)| Some((*ready.places.get(at)?, why));
@@ -407,13 +416,14 @@ impl Heard {
     }
 }
 
-fn verdict(answer: &PartitionProduceResponse, ready: &Ready) -> Verdict {
+fn verdict(answer: &PartitionProduceResponse, ready: &Ready, is_alone: bool) -> Verdict {
     let wrong = answer.record_errors.iter().map(|it| {
         let words = it.batch_index_error_message.as_deref().unwrap_or_default();
         (it.batch_index, words.to_owned())
     });
     let wrong: Vec<_> = wrong.collect();
-    judge(answer.error_code, &wrong, answer.error_message.as_deref(), ready.places.len())
+    let batch = (ready.places.len(), is_alone);
+    judge(answer.error_code, &wrong, answer.error_message.as_deref(), batch)
 }
 
 fn signed(partition: u32) -> i32 {

@@ -168,9 +168,10 @@ impl Export {
         }
         // Everything that was read is in these, or was not for us.
         let next = self.source.positions();
-        let mut records_max = usize::MAX;
+        let (mut records_max, mut is_apart) = (usize::MAX, false);
         loop {
-            let load = self.load(chunks, records_max).await?;
+            let mut load = self.load(chunks, records_max).await?;
+            load.is_apart = is_apart;
             if !load.poison.is_empty() {
                 self.bury(chunks, &load.poison).await?;
                 continue;
@@ -197,6 +198,7 @@ impl Export {
                 }
                 Written::Halve(records) => {
                     self.producer.begin().await?;
+                    is_apart |= records <= 1;
                     records_max = (records / 2).max(1);
                 }
             }
