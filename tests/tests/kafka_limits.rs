@@ -93,6 +93,30 @@ fn connections_beyond_the_limit_are_closed_and_the_others_served() {
     }
 }
 
+#[test]
+fn a_thousand_connections_cost_little_and_hold_nobody_up() {
+    const MANY: usize = 1000;
+    let config = Configured::new("[listener.kafka]\nconnections_max = 1100\n");
+    let broker = config.start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines = folder.path().join("lines");
+    let text: String = (0..1000).map(|n| format!("t/{n}:{n}\n")).collect();
+    fs::write(&lines, text).expect("written");
+    let _ = kcat(&broker, &["-P", "-t", "mqtt", "-K", ":", "-l", lines.to_str().expect("UTF-8")]);
+    let before = broker.memory_bytes();
+    let mut all: Vec<_> = (0..MANY).map(|_| open(broker.kafka_address())).collect();
+    assert!(all.iter_mut().all(is_served));
+    // Every other one stops in the middle of a request.
+    for pair in all.chunks_mut(2) {
+        pair[0].write_all(&fetch_everything()[..20]).expect("sent");
+    }
+    let read = ["-C", "-t", "mqtt", "-o", "beginning", "-e", "-q", "-f", "%k\n"];
+    assert_eq!(kcat(&broker, &read).len(), 1000);
+    let grown = broker.memory_bytes().saturating_sub(before);
+    assert!(grown < 64 * MIB, "{} KiB each", grown / 1024 / MANY as u64);
+    assert!(all.iter_mut().skip(1).step_by(2).all(is_served), "they are there as before");
+}
+
 /// Produce 3 with so many bytes that are no batch for each of the partitions.
 fn produce_nonsense(partitions: i32, bytes: i32) -> Vec<u8> {
     let mut body =

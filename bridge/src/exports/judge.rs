@@ -34,7 +34,7 @@ impl Why {
 }
 
 /// Judges an answer: its code, what it says of single records, and in words; and how many records
-/// the batch has, and whether it was alone in its request. Some call a request too large as a whole.
+/// the batch has, and whether it was alone in its request: some call all of a request too large.
 pub(crate) fn judge(
     code: i16,
     wrong: &[(i32, String)],
