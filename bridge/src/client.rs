@@ -4,11 +4,11 @@
 mod calls;
 pub(crate) mod cluster;
 pub(crate) mod fault;
-mod files;
+pub(crate) mod files;
 mod link;
 pub(crate) mod packed;
 mod sign_in;
-mod socket;
+pub(crate) mod socket;
 pub(crate) mod target;
 
 pub use files::TlsFiles;

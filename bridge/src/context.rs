@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tidewire_proto::access::{Place, Subject};
-use tidewire_store::{Commit, CommitError, Offsets, ReadError, Store};
+use tidewire_store::{ReadError, Store};
 
 use crate::budget::Budget;
 use crate::caller::Caller;
@@ -20,7 +20,6 @@ use crate::names::Topics;
 use crate::numbers::PortNumbers;
 use crate::options::PortOptions;
 use crate::permit::Permit;
-use crate::producer_ids::ProducerIds;
 use crate::producers::Producers;
 use crate::tail::Tail;
 use crate::transact::Transact;
@@ -50,7 +49,6 @@ pub(crate) struct Context {
     /// Transactions.
     pub(crate) transact: Transact,
     pub(crate) producers: Arc<Producers>,
-    pub(crate) producer_ids: ProducerIds,
 }
 
 /// The facts of one request.
@@ -81,13 +79,13 @@ impl Context {
         let tail = Arc::new(Tail::default());
         let _ends = store.follow(Arc::clone(&tail) as Arc<_>);
         let producers = Arc::new(Producers::load(&store)?);
-        let coordinator = Arc::new(Coordinator::open(&store, options.groups)?);
+        let coordinator =
+            Arc::new(Coordinator::open(&store, options.groups, Arc::clone(&options.forecasts))?);
         let (groups, known) = (Arc::clone(&coordinator), Arc::clone(&producers));
         let budget = Budget::new(options.limits.held_bytes_max);
         Ok(Self {
             transact: Transact::open(&store, options.transactions, groups, known)?,
             producers,
-            producer_ids: ProducerIds::default(),
             fetch_sessions: FetchSessions::new(options.limits.fetch_session_partitions_max),
             coordinator,
             options,
@@ -163,10 +161,5 @@ impl Context {
     /// Has groups and transactions do what is due, for as long as it is run.
     pub(crate) async fn run(&self) {
         tokio::join!(self.coordinator.run(), self.transact.run());
-    }
-
-    /// Hands a commit to the store, in the order of these calls, and waits until it is durable.
-    pub(crate) async fn commit(&self, commit: Commit) -> Result<Offsets, CommitError> {
-        self.commits.commit(&self.store, commit).await
     }
 }

@@ -5,6 +5,7 @@ mod age;
 mod lag;
 mod numbers;
 mod restore;
+pub(crate) mod spots;
 
 use std::collections::HashMap;
 use std::mem;
@@ -14,7 +15,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tidewire_store::{Commit, CommitError, Outcome, ReadError, Reply, Store, TableChange};
 use tokio::sync::{Notify, oneshot};
+use tokio::task::yield_now;
 
+use crate::forecasts::Forecasts;
 use crate::groups::{
     Answer, Beat, Caller, Effect, Groups, Join, Limits, Moment, Pulse, Refusal, Spot, Sync, Ticket,
     Wanted,
@@ -43,6 +46,7 @@ pub(crate) struct Coordinator {
     state: Mutex<State>,
     inbox: Arc<Inbox>,
     numbers: Numbers,
+    forecasts: Arc<Forecasts>,
     began: Instant,
 }
 
@@ -102,12 +106,21 @@ impl Inbox {
 
 impl Coordinator {
     /// Groups as they are in the store.
-    pub(crate) fn open(store: &Store, limits: Limits) -> Result<Self, ReadError> {
+    pub(crate) fn open(
+        store: &Store,
+        limits: Limits,
+        forecasts: Arc<Forecasts>,
+    ) -> Result<Self, ReadError> {
         let groups = restore::read(store, limits, Moment { steady_ms: 0, wall_ms: now_ms() })?;
         let (waiting, tickets, planned) = (HashMap::new(), 0, None);
         let state = Mutex::new(State { groups, waiting, tickets, planned });
         let (store, inbox, began) = (store.clone(), Arc::default(), Instant::now());
-        Ok(Self { store, state, inbox, numbers: Numbers::register(), began })
+        Ok(Self { store, state, inbox, numbers: Numbers::register(), forecasts, began })
+    }
+
+    /// Where its offsets are kept, and what they are offsets in.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Does what is due, for as long as it is run.
@@ -126,9 +139,17 @@ impl Coordinator {
                 () = self.inbox.arrived.notified() => self.turn(),
                 () = is_time => self.turn(),
                 _ = expiry.tick() => self.change(|groups, now| groups.expire(now)),
-                _ = lag.tick() => {
-                    let waiting = self.look(|groups| numbers.show(groups, &self.store));
-                    age::show(&ages, &self.store, waiting, now_ms());
+                _ = lag.tick(), if !numbers.is_measuring() => {
+                    self.look(|groups| numbers.begin(groups, self.store.streams()));
+                }
+                // In turns: this thread has connections to serve.
+                () = yield_now(), if numbers.is_measuring() => {
+                    let bounds = |id| self.store.bounds(id);
+                    if let Some(now) = self.look(|groups| numbers.measure(groups, &bounds)) {
+                        let now_ms = now_ms();
+                        let waiting = numbers.show(now, &self.forecasts, now_ms);
+                        age::show(&ages, &self.store, waiting, now_ms);
+                    }
                 }
             }
         }

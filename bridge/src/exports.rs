@@ -5,6 +5,7 @@ mod judge;
 pub(crate) mod letters;
 mod load;
 mod options;
+mod portion;
 mod position;
 mod producer;
 mod rule;
@@ -60,7 +61,7 @@ impl Work for Exporting {
                 begun = beginning => begun,
             };
             let ended = match begun {
-                Ok(mut export) => export.run().await,
+                Ok((mut export, portions)) => export.run(portions).await,
                 Err(stopped) => Err(stopped),
             };
             match ended {

@@ -102,4 +102,9 @@ pub trait Gate: Send + Sync {
 
     /// It was wrong.
     fn was_wrong(&self, address: IpAddr, user: &str);
+
+    /// Whether clients may come from there at all.
+    fn may_come(&self, _address: IpAddr) -> bool {
+        true
+    }
 }

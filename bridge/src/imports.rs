@@ -2,6 +2,7 @@
 //! bridge has to be.
 
 mod aborted;
+mod behind;
 mod consumer;
 mod fetched;
 mod options;
@@ -14,11 +15,15 @@ use std::sync::Arc;
 pub use options::{From, ImportOptions};
 pub use rule::{Hole, Rule, topic};
 
+use tidewire_store::rows::bridge::BridgeRow;
+
 use crate::bridges::Plan;
 use crate::bridges::desk::Desk;
+use crate::bridges::order::{Order, To};
 use crate::bridges::scope::Scope;
 use crate::bridges::work::{Ended, Running, Testing, Work};
 use consumer::Consumer;
+use position::{AT_EARLIEST, AT_LATEST, Positions, at_time};
 use run::{Import, Stopped};
 
 /// As kinds of bridges are called.
@@ -35,6 +40,32 @@ struct Importing(Arc<ImportOptions>);
 impl Work for Importing {
     fn scope(&self) -> Option<&Scope> {
         None
+    }
+
+    fn reads_elsewhere(&self) -> bool {
+        true
+    }
+
+    fn told(&self, row: BridgeRow, order: &Order) -> Option<BridgeRow> {
+        let mut positions = Positions::decode(&row.extra)?;
+        match order {
+            Order::Rewind(To::Earliest) => positions.set_all(AT_EARLIEST),
+            Order::Rewind(To::Latest) => positions.set_all(AT_LATEST),
+            Order::Rewind(To::Time(at_ms)) => positions.set_all(at_time(*at_ms)),
+            Order::Rewind(To::Offset { stream, partition, offset }) => {
+                let partition = i32::try_from(*partition).ok()?;
+                positions.get(stream, partition)?;
+                positions.set(stream, partition, i64::try_from(*offset).ok()?);
+            }
+            Order::Skip { stream, partition, records } => {
+                let partition = i32::try_from(*partition).ok()?;
+                let known = positions.get(stream, partition).filter(|offset| *offset >= 0)?;
+                let records = i64::try_from(*records).ok()?;
+                positions.set(stream, partition, known.checked_add(records)?);
+            }
+            Order::Pause | Order::Stop | Order::Start | Order::Test => return None,
+        }
+        Some(BridgeRow { extra: positions.encode(), ..row })
     }
 
     fn run(self: Arc<Self>, mut desk: Desk) -> Running {

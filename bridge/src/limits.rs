@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct PortLimits {
     /// Open connections.
     pub connections_max: usize,
+    /// Those of one address (of IPv6: of one /64); 0: any number.
+    pub connections_per_address_max: usize,
     /// The largest request, in bytes, and the largest batch of a producer.
     pub request_bytes_max: usize,
     /// The largest Produce, in bytes: clients put batches of many partitions into one.

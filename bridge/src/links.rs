@@ -1,54 +1,72 @@
 //! Links to other MQTT brokers: each a bridge, with a connection that comes and goes.
 
+mod again;
 mod dial;
+mod duplex;
 mod hello;
 mod incoming;
 mod marks;
+mod moves;
 mod options;
 mod outgoing;
 mod rules;
 mod session;
+mod subscriptions;
+mod web;
 mod wire;
 mod words;
 
-use std::collections::{BTreeMap, HashMap};
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::mqtt::{Disconnect, Packet, Properties, ReasonCode, Version};
-use tidewire_proto::record::SharedRecord;
-use tidewire_proto::session::cursor::Positions;
 use tidewire_proto::session::outbox::Outbox;
-use tidewire_proto::session::window::{Exchange, Place, Window};
 use tidewire_proto::topic::TopicFilter;
+use tidewire_store::Store;
 use tidewire_store::rows::bridge::BridgeRow;
 use tidewire_store::rows::link::{self, LinkRow};
-use tidewire_store::{Slice, Store};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+pub use dial::dial;
+pub use duplex::Duplex;
 pub use marks::was_here;
 pub use options::{LinkOptions, LinkTls};
 pub use rules::{LinkProblem, LinkRule, check_rules};
+pub use wire::{Reader, Wire, Writer};
+pub use words::reason;
 
 use crate::bridges::Plan;
-use crate::bridges::desk::Desk;
+use crate::bridges::desk::{Answer, Desk};
 use crate::bridges::scope::Scope;
-use crate::bridges::source::{Chunk, Source};
+use crate::bridges::source::Source;
 use crate::bridges::work::{Ended, Running, Testing, Work};
 use crate::identity;
-use dial::dial;
+use again::Again;
 use hello::{Greeting, Guest, Unwelcome, greet};
 use incoming::{Incoming, forget, receipts, state, state_topic};
-use outgoing::{Outgoing, Resumed, Strikes};
+use outgoing::{Outgoing, Part, Resumed, Strikes};
 use session::{Parted, Parts, Session, told};
-use wire::Wire;
+use subscriptions::{Subscriptions, has_options};
 
 /// Bytes of the log that are read at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Parts of the log that wait.
 const CHUNKS_MAX: usize = 2;
+/// At QoS 2 no more are on their way, whatever the settings say: all of them are stored before any
+/// step of one of them.
+const EXACT_IN_FLIGHT_MAX: u16 = 2_000;
+/// So much of a broker's own name tells it from others.
+const OWN_NAME_BYTES: usize = 8;
+/// How often it is noted what of the log was not for us.
+const NOTE: Duration = Duration::from_secs(1);
 
 /// A link, as one of the bridges.
 #[must_use]
@@ -61,8 +79,9 @@ pub fn plan(options: LinkOptions) -> Plan {
         .collect();
     let scope = (!filters.is_empty()).then(|| Scope { streams: Vec::new(), filters });
     let name = options.name.clone();
-    let (address, strikes, said) = (AtomicUsize::new(0), Strikes::default(), Mutex::new(None));
-    let work = Arc::new(Link { options: Arc::new(options), scope, address, strikes, said });
+    let (address, strikes, said) = (AtomicUsize::new(0), Strikes::default(), Arc::default());
+    let (options, knows_session) = (Arc::new(options), Arc::default());
+    let work = Arc::new(Link { options, scope, address, strikes, said, knows_session });
     Plan { name, kind: "link", work }
 }
 
@@ -83,7 +102,10 @@ struct Link {
     address: AtomicUsize,
     strikes: Strikes,
     /// Whether subscribers here were told that it is connected.
-    said: Mutex<Option<bool>>,
+    said: Arc<Mutex<Option<bool>>>,
+    /// What we know of our session there is so: not once a CONNECT has left of which we did not
+    /// hear what it found.
+    knows_session: Arc<AtomicBool>,
 }
 
 impl Work for Link {
@@ -93,6 +115,10 @@ impl Work for Link {
 
     fn run(self: Arc<Self>, desk: Desk) -> Running {
         Box::pin(async move {
+            if self.said.lock().is_none() {
+                // After a crash they still hear that it is connected.
+                self.tell(&desk, false).await;
+            }
             let ended = self.connection(&desk).await;
             self.tell(&desk, false).await;
             if let Ended::Failed(words) = ended {
@@ -106,8 +132,9 @@ impl Work for Link {
     fn test(self: Arc<Self>) -> Testing {
         Box::pin(async move {
             let address = self.next_address().to_owned();
-            let client_id = format!("{}-test", self.options.client_id);
-            let (mut wire, greeting) =
+            let client_id = self.client_id("any");
+            let client_id = format!("{client_id}-test");
+            let (mut wire, greeting, _) =
                 self.connect(&address, &client_id, true).await.map_err(|end| match end {
                     Ended::Failed(words) | Ended::Hopeless(words) => words,
                     Ended::Left => String::new(),
@@ -125,23 +152,20 @@ impl Work for Link {
     }
 
     fn moved(&self, row: BridgeRow, positions: Vec<(PartitionId, u64)>) -> BridgeRow {
-        let Ok(LinkRow { subscribed, cursor }) = link::decode(&row.extra) else {
-            return BridgeRow { positions, ..row };
-        };
-        // What is on its way must end under its packet id: only what is read next moves.
-        let mut window = Window::new(u16::MAX);
-        let mut lowest: BTreeMap<PartitionId, u64> = positions.iter().copied().collect();
-        for (number, exchange) in cursor.exchanges {
-            window.restore(number, exchange);
-            let Place { partition, offset } = exchange.place;
-            let known = lowest.entry(partition).or_insert(offset);
-            *known = offset.min(*known);
-        }
-        window.skip_to(cursor.next_number);
-        let mut read = Positions::default();
-        positions.iter().for_each(|(partition, next)| read.advance(*partition, *next));
-        let extra = link::encode(&subscribed, &window, &read);
-        BridgeRow { positions: lowest.into_iter().collect(), extra, ..row }
+        moves::moved(row, positions)
+    }
+
+    fn moved_in(&self, row: BridgeRow, place: (PartitionId, u64)) -> BridgeRow {
+        moves::moved_in(row, place)
+    }
+
+    fn skipped(
+        &self,
+        row: BridgeRow,
+        place: (PartitionId, (u64, u64)),
+        records: u64,
+    ) -> Option<BridgeRow> {
+        moves::skipped(row, place, records)
     }
 }
 
@@ -150,6 +174,15 @@ impl Link {
         let addresses = &self.options.addresses;
         let at = self.address.load(Ordering::Relaxed) % addresses.len().max(1);
         addresses.get(at).map_or("", String::as_str)
+    }
+
+    /// Two brokers that have the same settings must not be one session there.
+    fn client_id(&self, broker: &str) -> String {
+        let own = || {
+            let broker = broker.get(..OWN_NAME_BYTES).unwrap_or(broker);
+            format!("tidewire-{broker}-{}", self.options.name)
+        };
+        self.options.client_id.clone().unwrap_or_else(own)
     }
 
     /// One connection, from the first byte to the last.
@@ -161,12 +194,13 @@ impl Link {
         let broker = resumed.broker.clone();
         let address = self.next_address().to_owned();
         desk.connecting(&*address);
+        let client_id = self.client_id(&broker);
         let mut leaving = desk.clone();
         let connected = tokio::select! {
-            connected = self.connect(&address, &self.options.client_id, false) => connected,
+            connected = self.connect(&address, &client_id, false) => connected,
             () = leaving.leaves() => return Ended::Left,
         };
-        let (mut wire, greeting) = match connected {
+        let (mut wire, greeting, knows_session) = match connected {
             Ok(connected) => connected,
             Err(ended) => return ended,
         };
@@ -181,13 +215,15 @@ impl Link {
             let _ = wire.writer.put(&Packet::Publish(told(topic, true)));
         }
         let options = Arc::clone(&self.options);
-        let mut incoming = Incoming::new(desk.clone(), Arc::clone(&options), broker, &taken);
-        incoming.tell_state(true);
-        *self.said.lock() = Some(true);
+        let incoming = Incoming::new(desk.clone(), Arc::clone(&options), broker, &taken);
+        self.say_connected(desk);
         let outgoing = Outgoing::new(desk.clone(), Arc::clone(&options), resumed, greeting);
-        let chunks = reading.start();
+        let chunks = reading.start(greeting.session_present);
         let desk = desk.clone();
-        let parts = Parts { desk, options, greeting, outgoing, incoming, chunks };
+        // In MQTT 5 to subscribe once more costs nothing: nothing retained comes again.
+        let stands = knows_session && greeting.session_present && !has_options(options.version);
+        let subscriptions = Subscriptions::new(stands, Arc::clone(&self.knows_session));
+        let parts = Parts { desk, options, greeting, outgoing, incoming, chunks, subscriptions };
         match Session::new(parts, wire).run().await {
             Parted::Left => Ended::Left,
             Parted::Lost(words) => Ended::Failed(format!("{address}: {words}")),
@@ -199,13 +235,23 @@ impl Link {
         if *self.said.lock() == Some(is_connected) {
             return;
         }
-        let (mut inlet, topic) = (desk.inlet(), state_topic(desk.name()));
-        if inlet.push_own(&state(&topic, is_connected), crate::time::now_ms()).is_ok() {
-            let (commit, claims) = inlet.commit(Vec::new());
-            if matches!(desk.submit_with(commit, claims).await, Ok(Ok(_))) {
-                *self.said.lock() = Some(is_connected);
-            }
+        let Some(answer) = submit_state(desk, is_connected) else { return };
+        if matches!(answer.await, Ok(Ok(_))) {
+            *self.said.lock() = Some(is_connected);
         }
+    }
+
+    /// The connection does not wait for it, nor end if our disk is full: what goes out is what
+    /// makes room there.
+    fn say_connected(&self, desk: &Desk) {
+        let Some(answer) = submit_state(desk, true) else { return };
+        *self.said.lock() = Some(true);
+        let said = Arc::clone(&self.said);
+        tokio::task::spawn_local(async move {
+            if !matches!(answer.await, Ok(Ok(_))) {
+                *said.lock() = None;
+            }
+        });
     }
 
     async fn connect(
@@ -213,15 +259,20 @@ impl Link {
         address: &str,
         client_id: &str,
         is_test: bool,
-    ) -> Result<(Wire, Greeting), Ended> {
+    ) -> Result<(Wire, Greeting, bool), Ended> {
         let options = &*self.options;
+        let mut knows_session = false;
         let mut is_private = options.try_private && options.version != Version::V5;
+        let path = options.websocket_path.as_deref();
         loop {
-            let stream = dial(address, options.tls.as_ref()).await.map_err(Ended::Failed)?;
+            let stream = dial(address, options.tls.as_ref(), path).await.map_err(Ended::Failed)?;
             let mut wire = Wire::new(stream, options.version, options.packet_bytes_max);
             let guest = Guest { client_id, is_private, is_test };
+            if !is_test {
+                knows_session |= self.knows_session.swap(false, Ordering::Relaxed);
+            }
             match greet(&mut wire, options, guest).await {
-                Ok(greeting) => return Ok((wire, greeting)),
+                Ok(greeting) => return Ok((wire, greeting, knows_session)),
                 Err(Unwelcome::Refused(words)) => {
                     return Err(Ended::Failed(format!("{address}: {words}")));
                 }
@@ -263,72 +314,103 @@ impl Link {
             false => link::decode(&extra).map_err(|error| error.to_string())?,
         };
         let LinkRow { subscribed, cursor } = known;
-        let mut outbox = Outbox::new(self.options.in_flight_max);
+        let is_exact = self.options.rules.iter().any(|rule| rule.is_out && rule.qos == 2);
+        let most = if is_exact { EXACT_IN_FLIGHT_MAX } else { u16::MAX };
+        let mut outbox = Outbox::new(self.options.in_flight_max.min(most));
         cursor.exchanges.iter().for_each(|(number, it)| outbox.restore(*number, *it));
         outbox.skip_to(cursor.next_number);
         // The row's own positions count what is on its way as not read.
         let ahead = |(id, lowest): (PartitionId, u64)| (id, lowest.max(cursor.positions.get(id)));
         let positions: BTreeMap<PartitionId, u64> = found.into_iter().map(ahead).collect();
-        let (store, exchanges) = (desk.store().clone(), cursor.exchanges);
-        let staged = tokio::task::spawn_blocking(move || staged(&store, &exchanges)).await;
-        let staged = staged.map_err(|error| error.to_string())?;
+        let again = Again::new(desk.store().clone(), cursor.exchanges);
         let from: Vec<_> = positions.iter().map(|(id, next)| (*id, *next)).collect();
         let scope = self.scope.as_ref();
         let source = scope.map(|scope| desk.source_at(scope, &from, CHUNK_BYTES));
         let strikes = Arc::clone(&self.strikes);
-        Ok((Resumed { outbox, positions, subscribed, staged, broker, strikes }, Reading(source)))
+        let resumed = Resumed { outbox, positions, subscribed, broker, strikes };
+        Ok((resumed, Reading { again, source }))
     }
 }
 
-/// The messages that are to be sent again.
-fn staged(store: &Store, exchanges: &[(u64, Exchange)]) -> HashMap<u64, SharedRecord> {
-    let mut staged = HashMap::new();
-    let mut last: Option<(PartitionId, Slice)> = None;
-    for (number, exchange) in exchanges {
-        // Also what was released: if the other side has forgotten our session, it begins anew.
-        let Place { partition, offset } = &exchange.place;
-        let known = last.as_ref().filter(|(known, _)| known == partition);
-        let found = known.and_then(|(_, slice)| find(slice, *offset));
-        let found = found.or_else(|| {
-            let slice = store.read(*partition, *offset, CHUNK_BYTES).ok()?;
-            let (_, slice) = last.insert((*partition, slice));
-            find(slice, *offset)
-        });
-        staged.extend(found.map(|record| (*number, record)));
+fn submit_state(desk: &Desk, is_connected: bool) -> Option<oneshot::Receiver<Answer>> {
+    let (mut inlet, topic) = (desk.inlet(), state_topic(desk.name()));
+    match inlet.push_own(&state(&topic, is_connected), crate::time::now_ms()) {
+        Ok(()) => {
+            let (commit, claims) = inlet.commit(Vec::new());
+            Some(desk.submit_with(commit, claims))
+        }
+        Err(why) => {
+            desk.trouble(format!("{topic} cannot be told: {why}"));
+            None
+        }
     }
-    staged
 }
 
-fn find(slice: &Slice, offset: u64) -> Option<SharedRecord> {
-    let stored = slice
-        .batches
-        .iter()
-        .find(|stored| (stored.base_offset..stored.next_offset()).contains(&offset))?;
-    let at = |delta: u32| stored.base_offset + u64::from(delta);
-    let record = stored.batch.records().find(|record| at(record.offset_delta) == offset)?;
-    Some(stored.batch.share(&record))
+/// The log, ready to be read: first what is to be sent again, then the rest; no rest, for a link
+/// that sends nothing.
+struct Reading {
+    again: Again,
+    source: Option<Source>,
 }
-
-/// The log, ready to be read; nothing, for a link that sends nothing.
-struct Reading(Option<Source>);
 
 impl Reading {
     /// Reads ahead, for as long as somebody listens.
-    fn start(self) -> mpsc::Receiver<Result<Chunk, String>> {
-        let (tell, chunks) = mpsc::channel(CHUNKS_MAX);
+    fn start(self, session_present: bool) -> mpsc::Receiver<Result<Part, String>> {
+        let (tell, parts) = mpsc::channel(CHUNKS_MAX);
         tokio::task::spawn_local(async move {
-            let Some(mut source) = self.0 else { return tell.closed().await };
-            loop {
-                let chunk = tokio::select! {
-                    chunk = source.next() => chunk.map_err(|error| error.to_string()),
-                    () = tell.closed() => return,
-                };
-                let is_over = chunk.is_err();
-                if tell.send(chunk).await.is_err() || is_over {
-                    return;
+            let Self { again, source } = self;
+            let all = async {
+                if send_again(again.of(session_present), &tell).await {
+                    read(source, &tell).await;
                 }
+            };
+            tokio::select! {
+                () = all => (),
+                () = tell.closed() => (),
             }
         });
-        chunks
+        parts
+    }
+}
+
+type Tell = mpsc::Sender<Result<Part, String>>;
+
+/// Whether all of it could be read.
+async fn send_again(mut again: Again, tell: &Tell) -> bool {
+    loop {
+        let (read, rest) = again.next().await;
+        again = rest;
+        let read = read.map_err(|error| format!("what goes again cannot be read: {error}"));
+        let (is_over, is_read) = (again.is_over(), read.is_ok());
+        let next = again.first().unwrap_or(u64::MAX);
+        let part = read.map(|records| Part::Again { records, next });
+        if tell.send(part).await.is_err() || !is_read {
+            return false;
+        }
+        if is_over {
+            return true;
+        }
+    }
+}
+
+async fn read(source: Option<Source>, tell: &Tell) {
+    let Some(mut source) = source else { return tell.closed().await };
+    let mut noted = Instant::now();
+    loop {
+        let read = source.next_by(noted + NOTE).await.map_err(|error| error.to_string());
+        let is_over = read.is_err();
+        let part = read.map(|chunk| chunk.map(Part::Records)).transpose();
+        if let Some(part) = part
+            && (tell.send(part).await.is_err() || is_over)
+        {
+            return;
+        }
+        if noted.elapsed() >= NOTE {
+            // What was read and is not among the records was not for us: nobody has to hold it.
+            noted = Instant::now();
+            if tell.send(Ok(Part::Passed(source.positions()))).await.is_err() {
+                return;
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::forecasts::Forecasts;
 use crate::gate::Gate;
 use crate::groups::Limits;
 use crate::limits::PortLimits;
@@ -25,4 +26,6 @@ pub struct PortOptions {
     pub access: Arc<dyn Access>,
     /// Who counts retained messages.
     pub retained: Arc<dyn RetainedLimit>,
+    /// What retention says that groups will lose.
+    pub forecasts: Arc<Forecasts>,
 }

@@ -143,11 +143,13 @@ impl Permit {
     /// `None`: everything.
     fn of_stream(&self, name: &str) -> Option<OfStream> {
         let bounds = self.bounds.as_ref()?;
-        if let Some(known) = bounds.streams.borrow().get(name) {
+        // Those without filters are all alike: a client can name any number of them.
+        let known_as = if bounds.access.filters(name).is_empty() { "" } else { name };
+        if let Some(known) = bounds.streams.borrow().get(known_as) {
             return Some(*known);
         }
         let found = bounds.of_stream(name);
-        bounds.streams.borrow_mut().insert(name.to_owned(), found);
+        bounds.streams.borrow_mut().insert(known_as.to_owned(), found);
         Some(found)
     }
 }
@@ -249,6 +251,17 @@ mod tests {
         ] {
             assert_eq!(streams(rules), expected, "{rules:?}");
         }
+    }
+
+    #[test]
+    fn of_names_that_a_client_makes_up_nothing_is_remembered() {
+        let permit = permit(Some("allow user=ann kafka-write plant/#"));
+        for n in 0..1000 {
+            assert!(permit.sees_named("plant") && permit.sees_named(&format!("made up {n}")));
+            assert!(!permit.sees_named("one"));
+        }
+        let known = permit.bounds.as_ref().map(|bounds| bounds.streams.borrow().len());
+        assert_eq!(known, Some(3), "two streams, and all others together");
     }
 
     #[test]

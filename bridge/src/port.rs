@@ -4,11 +4,12 @@
 mod connection;
 mod error;
 mod patience;
+mod places;
 mod socket;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,10 +20,11 @@ use socket2::SockRef;
 use tidewire_store::Store;
 use tokio::net::{TcpListener as Listener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::LocalSet;
+use tokio::task::{JoinError, LocalSet};
 
 use crate::api::Ends;
 use crate::caller::Caller;
+use crate::consumer_groups::ConsumerGroups;
 use crate::context::Context;
 use crate::door::Door;
 use crate::identity;
@@ -32,6 +34,7 @@ use crate::wire::Refusal;
 
 pub use error::PortError;
 
+use places::{Place, Places};
 use socket::Socket as Link;
 
 /// Connections that the kernel keeps for us while we are busy.
@@ -61,10 +64,10 @@ pub struct Listening {
 }
 
 /// An open port. Dropped, it closes all the same, a little later.
-#[derive(Debug)]
 pub struct Port {
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
+    groups: ConsumerGroups,
 }
 
 impl BoundPort {
@@ -99,7 +102,9 @@ impl Port {
     ) -> Result<Self, PortError> {
         let cluster_id = identity::cluster_id(&store)?;
         let doors = listening.iter().map(|listening| listening.door.clone()).collect();
+        let forecasts = Arc::clone(&options.forecasts);
         let context = Context::new(store, options, doors, cluster_id).map_err(PortError::Tables)?;
+        let groups = ConsumerGroups::new(&context.coordinator, forecasts);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .thread_name("kafka-read")
@@ -111,13 +116,19 @@ impl Port {
             LocalSet::new().block_on(&runtime, run(listening, Rc::new(context), stopped));
         };
         let thread = start(live, alarm).map_err(|error| PortError::System("a thread", error))?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, thread, groups })
+    }
+
+    /// Its consumer groups, for operators.
+    #[must_use]
+    pub fn groups(&self) -> ConsumerGroups {
+        self.groups.clone()
     }
 
     /// Closes the port and every connection, at once: what was answered is durable, and clients
     /// ask again for what was not.
     pub fn close(self) {
-        let Self { stop, thread } = self;
+        let Self { stop, thread, .. } = self;
         drop(stop);
         if thread.join().is_err() {
             tracing::error!("the thread of the Kafka port ended in a panic");
@@ -157,28 +168,48 @@ async fn run(listening: Vec<Listening>, context: Rc<Context>, mut stopped: onesh
     let mut connections = tokio::task::JoinSet::new();
     let coordinated = Rc::clone(&context);
     let mut coordinator = pin!(coordinated.run());
+    let limits = context.limits();
+    let places = Places::new(limits.connections_max, limits.connections_per_address_max);
     loop {
         tokio::select! {
             biased;
             _ = &mut stopped => return,
             () = &mut coordinator => return,
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
-                if ended.is_err() {
-                    tracing::error!("a connection of the Kafka port ended in a panic");
-                }
                 context.numbers().connections.decrement(1);
+                end_with(ended);
             }
             Some(arrival) = arrivals.recv() => {
-                if connections.len() < context.limits().connections_max {
-                    context.numbers().connections.increment(1);
-                    connections.spawn_local(take_in(Rc::clone(&context), arrival));
-                } else {
-                    let peer = arrival.peer;
-                    tracing::debug!(%peer, "there are too many Kafka connections");
-                    context.numbers().closed(Refusal::TooMany);
+                match place_for(&context, &places, &arrival) {
+                    Ok(place) => {
+                        context.numbers().connections.increment(1);
+                        connections.spawn_local(take_in(Rc::clone(&context), arrival, place));
+                    }
+                    Err(refusal) => {
+                        let (peer, reason) = (arrival.peer, refusal.label());
+                        tracing::debug!(%peer, reason, "a Kafka connection is not taken");
+                        context.numbers().closed(refusal);
+                    }
                 }
             }
         }
+    }
+}
+
+/// Whether it may come, and its place.
+fn place_for(context: &Context, places: &Rc<Places>, arrival: &Arrival) -> Result<Place, Refusal> {
+    let address = arrival.peer.ip();
+    if !context.options.gate.may_come(address) {
+        return Err(Refusal::Banned);
+    }
+    Places::take(places, address, !context.takes_anonymous(arrival.door))
+}
+
+/// A connection ended. What one that panicked left of groups and transactions nobody knows: it
+/// takes the port with it.
+fn end_with(ended: Result<(), JoinError>) {
+    if let Err(Ok(panic)) = ended.map_err(JoinError::try_into_panic) {
+        resume_unwind(panic);
     }
 }
 
@@ -211,7 +242,7 @@ async fn accept(
 }
 
 /// Has the handshake done, if there is to be one, and serves.
-async fn take_in(context: Rc<Context>, arrival: Arrival) {
+async fn take_in(context: Rc<Context>, arrival: Arrival, place: Place) {
     let Arrival { stream, peer, door, greeter } = arrival;
     // Answers are whole when they are written: nothing is gained by waiting for more.
     let _ = stream.set_nodelay(true);
@@ -224,7 +255,8 @@ async fn take_in(context: Rc<Context>, arrival: Arrival) {
             None => return,
         },
     };
-    connection::serve(context, socket, ends, Caller::of_certificate(certificate)).await;
+    let caller = Caller::of_certificate(certificate);
+    connection::serve(context, socket, ends, (caller, place)).await;
 }
 
 /// `None`: it failed, and whoever did it has said why.
@@ -248,7 +280,21 @@ async fn greet(
 mod tests {
     use std::sync::mpsc::channel;
 
-    use super::start;
+    use super::{end_with, start};
+
+    #[test]
+    fn a_connection_that_panics_takes_the_port_with_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        for (panics, told) in [(true, Ok(())), (false, Err(()))] {
+            let task = runtime.spawn(async move { assert!(!panics, "as it is meant to") });
+            let ended = runtime.block_on(task);
+            let (tell, tells) = channel();
+            let alarm = move || tell.send(()).expect("somebody hears it");
+            let thread = start(move || end_with(ended), alarm).expect("a thread");
+            thread.join().expect("it ends well");
+            assert_eq!(tells.recv().map_err(|_| ()), told);
+        }
+    }
 
     #[test]
     fn a_panic_of_the_ports_thread_is_told_and_its_end_is_not() {

@@ -1,38 +1,28 @@
-//! Numbers for idempotent producers: each is given once, also across crashes.
+//! Numbers for idempotent producers: large and random, so that none is given twice and nobody knows
+//! another's who was not told.
 
-use tidewire_store::{Commit, CommitError, Table, TableChange};
-use tokio::sync::Mutex;
-
-/// The row of [`Table::Meta`] that says from where on numbers are free.
-const KEY: &[u8] = b"producer-ids";
-/// Reserved with one commit.
-const BLOCK: i64 = 1000;
 /// So that nobody takes one for "none" or for something else.
 const FIRST: i64 = 1000;
 
-/// The numbers that are reserved and not given yet.
-#[derive(Default)]
-pub(crate) struct ProducerIds {
-    free: Mutex<std::ops::Range<i64>>,
+/// A number that nobody else has, or had.
+pub(crate) fn fresh() -> Result<i64, getrandom::Error> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)?;
+    Ok((i64::from_le_bytes(bytes) & i64::MAX).max(FIRST))
 }
 
-impl ProducerIds {
-    /// A number that nobody else has, or had.
-    pub(crate) async fn next(
-        &self,
-        read: impl FnOnce(Table, &[u8]) -> Option<Vec<u8>>,
-        commit: impl AsyncFnOnce(Commit) -> Result<(), CommitError>,
-    ) -> Result<i64, CommitError> {
-        let mut free = self.free.lock().await;
-        if let Some(id) = free.next() {
-            return Ok(id);
-        }
-        let stored = read(Table::Meta, KEY).and_then(|row| Some(*row.first_chunk()?));
-        let from = stored.map_or(FIRST, i64::from_le_bytes);
-        let value = Some(Box::from((from + BLOCK).to_le_bytes()));
-        let change = TableChange::new(Table::Meta, KEY.into(), value);
-        commit(Commit { appends: Vec::new(), changes: vec![change] }).await?;
-        *free = from + 1..from + BLOCK;
-        Ok(from)
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{FIRST, fresh};
+
+    #[test]
+    fn numbers_are_many_and_no_row_of_neighbours() {
+        let numbers: BTreeSet<i64> = (0..1000).map(|_| fresh().expect("random bytes")).collect();
+        assert_eq!(numbers.len(), 1000);
+        assert!(numbers.iter().all(|number| *number >= FIRST));
+        let numbers: Vec<i64> = numbers.into_iter().collect();
+        assert!(numbers.windows(2).all(|pair| pair[1] - pair[0] > 1));
     }
 }

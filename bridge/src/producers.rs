@@ -137,7 +137,11 @@ impl Producers {
         }
         match known.next {
             Some(next) if sender.sequence == next => (),
-            Some(next) if is_behind(sender.sequence, next) => return Verdict::Behind,
+            Some(next) if is_behind(sender.sequence, next) => {
+                let late = known.append_late(sender, partition, last, now_ms);
+                return late
+                    .map_or(Verdict::Behind, |(placed, row)| Verdict::Append(placed, vec![row]));
+            }
             Some(_) => return Verdict::Refuse(ResponseError::OutOfOrderSequenceNumber),
             // Of a producer that is not known any more any number is taken, as by Kafka.
             None => (),
@@ -239,7 +243,11 @@ impl Known {
         };
         let own = rows.iter().filter(|(_, row)| row.epoch == epoch);
         let batches: VecDeque<Batch> = own.map(batch).collect();
-        let next = batches.back().map(|batch| later(batch.last, 1));
+        // One that came late lies behind some that it was sent before.
+        let next = batches
+            .iter()
+            .map(|batch| later(batch.last, 1))
+            .reduce(|next, other| if is_behind(next, other) { other } else { next });
         let next_slot = (newest_slot + 1) % BATCHES_KEPT;
         Some(Self { epoch, next, batches, next_slot, used_ms: newest.at_ms })
     }
@@ -251,13 +259,43 @@ impl Known {
         last: i32,
         now_ms: i64,
     ) -> (Arc<Placed>, TableChange) {
-        let placed = Arc::new(Placed::default());
+        let (placed, row) = self.row(sender, partition, last, now_ms);
         let first = sender.sequence;
         self.next = Some(later(last, 1));
         self.batches.push_back(Batch { first, last, placed: Some(Arc::clone(&placed)) });
         if self.batches.len() > usize::from(BATCHES_KEPT) {
             self.batches.pop_front();
         }
+        (placed, row)
+    }
+
+    /// A batch whose commit failed while those behind it were on their way, and did not: it goes
+    /// behind them. `None`: it is not one of those.
+    fn append_late(
+        &mut self,
+        sender: Sender,
+        partition: PartitionId,
+        last: i32,
+        now_ms: i64,
+    ) -> Option<(Arc<Placed>, TableChange)> {
+        let is_it = |batch: &Batch| {
+            batch.placed.is_none() && (batch.first, batch.last) == (sender.sequence, last)
+        };
+        let index = self.batches.iter().position(is_it)?;
+        let (placed, row) = self.row(sender, partition, last, now_ms);
+        self.batches.get_mut(index)?.placed = Some(Arc::clone(&placed));
+        Some((placed, row))
+    }
+
+    /// Where it will be, and the row that says so.
+    fn row(
+        &mut self,
+        sender: Sender,
+        partition: PartitionId,
+        last: i32,
+        now_ms: i64,
+    ) -> (Arc<Placed>, TableChange) {
+        let (placed, first) = (Arc::new(Placed::default()), sender.sequence);
         let key = ProducerKey { producer: sender.id, partition, slot: self.next_slot };
         let row = ProducerRow { base_offset: 0, at_ms: now_ms, epoch: sender.epoch, first, last };
         let mut change = TableChange::new(Table::Producers, key.encode(), Some(row.encode()));
@@ -314,9 +352,10 @@ mod tests {
     use kafka_protocol::ResponseError;
     use tidewire_proto::id::PartitionId;
     use tidewire_proto::record::BatchBuilder;
+    use tidewire_store::rows::producer::ProducerRow;
     use tidewire_store::{Append, Commit, RealDisk, Store, StoreOptions};
 
-    use super::{KNOWN_MAX, Producers, Verdict, is_behind, later};
+    use super::{KNOWN_MAX, Known, Producers, Verdict, is_behind, later};
     use crate::foreign::Sender;
     use crate::placed::Placed;
 
@@ -364,6 +403,47 @@ mod tests {
         }
         assert_eq!(judge(&producers, 0, 1, 1), "repeat");
         assert_eq!(judge(&producers, 0, 0, 1), "behind");
+    }
+
+    /// Near a full disk the store may take the second of two that are on their way, and not the
+    /// first.
+    #[test]
+    fn a_batch_whose_commit_failed_before_others_that_did_not_comes_behind_them() {
+        let producers = Producers::default();
+        let sender = |sequence| Sender { id: 7, epoch: 0, sequence };
+        let mut sent = Vec::new();
+        for sequence in 0..3 {
+            let Verdict::Append(placed, _) = producers.judge(sender(sequence), HERE, 1, 1) else {
+                panic!("they are in order")
+            };
+            sent.push(placed);
+        }
+        producers.forget(7, HERE, &sent[0]);
+        assert_eq!(judge(&producers, 0, 0, 2), "behind", "it is not the one");
+        let Verdict::Append(placed, _) = producers.judge(sender(0), HERE, 1, 1) else {
+            panic!("it may come late")
+        };
+        assert_eq!(judge(&producers, 0, 0, 1), "repeat");
+        producers.forget(7, HERE, &placed);
+        assert_eq!(judge(&producers, 0, 3, 1), "append", "the others need not wait for it");
+        assert_eq!(judge(&producers, 0, 0, 1), "append", "and it may come later still");
+        assert_eq!(judge(&producers, 0, 4, 1), "append");
+    }
+
+    #[test]
+    fn what_came_late_is_known_after_a_restart() {
+        let row = |base_offset, first| ProducerRow {
+            base_offset,
+            at_ms: 1,
+            epoch: 0,
+            first,
+            last: first,
+        };
+        let rows = vec![(0, row(10, 5)), (1, row(11, 6)), (2, row(12, 4))];
+        let known = Known::of(rows).expect("rows");
+        assert_eq!((known.next, known.next_slot), (Some(7), 3));
+        let round = vec![(0, row(10, i32::MAX)), (1, row(11, 0))];
+        assert_eq!(Known::of(round).expect("rows").next, Some(1));
     }
 
     #[test]

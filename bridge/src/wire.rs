@@ -44,13 +44,19 @@ pub(crate) enum Refusal {
     NotTaken,
     /// There are as many connections as there may be.
     TooMany,
+    /// There are as many of its address.
+    Address,
+    /// There are as many that have not shown who they are, in all or of its address.
+    Strangers,
+    /// An operator shut its address out.
+    Banned,
     /// Our own answer could not be written down.
     Internal,
 }
 
 impl Refusal {
     /// All there are.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::FrameLength,
         Self::Malformed,
         Self::UnknownApi,
@@ -65,6 +71,9 @@ impl Refusal {
         Self::SlowReader,
         Self::NotTaken,
         Self::TooMany,
+        Self::Address,
+        Self::Strangers,
+        Self::Banned,
         Self::Internal,
     ];
 
@@ -85,6 +94,9 @@ impl Refusal {
             Self::SlowReader => "slow_reader",
             Self::NotTaken => "not_taken",
             Self::TooMany => "too_many",
+            Self::Address => "address",
+            Self::Strangers => "unauthenticated",
+            Self::Banned => "banned",
             Self::Internal => "internal",
         }
     }

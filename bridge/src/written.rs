@@ -35,7 +35,23 @@ pub(crate) struct Written<'a> {
     pub(crate) value: Option<&'a [u8]>,
     /// To be kept for later subscribers; without a payload, what is kept is to go.
     pub(crate) is_retained: bool,
-    headers: Vec<Header<'a>>,
+    headers: Beside<'a>,
+}
+
+/// Headers of a record; most have one or none.
+#[derive(Debug)]
+enum Beside<'a> {
+    One(Option<Header<'a>>),
+    Many(Vec<Header<'a>>),
+}
+
+impl<'a> Beside<'a> {
+    fn as_slice(&self) -> &[Header<'a>] {
+        match self {
+            Self::One(one) => one.as_slice(),
+            Self::Many(many) => many,
+        }
+    }
 }
 
 /// Why a record cannot be a message.
@@ -58,17 +74,23 @@ pub(crate) enum NoMessage {
 impl<'a> Written<'a> {
     /// Judges a record.
     pub(crate) fn of(record: &Record<'a>, levels_max: usize) -> Result<Self, NoMessage> {
-        if record.headers().nth(HEADERS_MAX).is_some() {
+        let mut headers = record.headers();
+        let (first, has_more) = (headers.next(), headers.next().is_some());
+        if has_more && headers.nth(HEADERS_MAX - 2).is_some() {
             return Err(NoMessage::Headers);
         }
-        let own = record.headers().next().filter(|first| first.key == OURS);
+        let own = first.filter(|first| first.key == OURS);
+        let is_carried = |message: &Message<'_>| !has_more || is_carried(message);
         let copied = own.and_then(|_| Message::of(record)).filter(is_carried);
         let written = match copied {
             Some(message) => Self {
                 topic: message.topic,
                 value: record.value,
                 is_retained: message.retain,
-                headers: without_author(record),
+                headers: match has_more {
+                    true => Beside::Many(without_author(record)),
+                    false => Beside::One(own),
+                },
             },
             None => Self::of_foreign(record)?,
         };
@@ -99,23 +121,23 @@ impl<'a> Written<'a> {
         };
         let topic = topic.or(record.key).ok_or(NoMessage::NoTopic)?;
         let topic = std::str::from_utf8(topic).map_err(|_| NoMessage::Topic)?;
-        Ok(Self { topic, value: record.value, is_retained, headers })
+        Ok(Self { topic, value: record.value, is_retained, headers: Beside::Many(headers) })
     }
 
     /// Adds it to a batch; answers its index there.
     pub(crate) fn push_to(&self, batch: &mut BatchBuilder, now_ms: i64) -> u32 {
-        batch.push(now_ms, Some(self.topic.as_bytes()), self.value, &self.headers)
+        batch.push(now_ms, Some(self.topic.as_bytes()), self.value, self.headers.as_slice())
     }
 
     /// Bytes that it takes besides those of the record.
     pub(crate) fn held_bytes(&self) -> usize {
-        size_of::<Self>() + self.headers.len() * size_of::<Header<'_>>()
+        size_of::<Self>() + size_of_val(self.headers.as_slice())
     }
 
     /// Bytes of it as a batch of its own, at least.
     pub(crate) fn bytes(&self) -> usize {
         let header = |it: &Header<'_>| it.key.len() + it.value.map_or(0, <[u8]>::len) + 4;
-        let headers: usize = self.headers.iter().map(header).sum();
+        let headers: usize = self.headers.as_slice().iter().map(header).sum();
         BATCH_HEADER_BYTES + self.topic.len() + self.value.map_or(0, <[u8]>::len) + headers
     }
 

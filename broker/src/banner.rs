@@ -1,7 +1,7 @@
 //! What the user sees first: who we are, where we listen, what to try. Prints nothing itself.
 
 use std::fmt::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::config::Durability;
@@ -9,6 +9,8 @@ use crate::config::Durability;
 /// What the banner tells; addresses as they were bound, not as they were asked for.
 #[derive(Clone, Debug)]
 pub struct BannerFacts {
+    /// How this program was called: the commands to try are typed so.
+    pub program: String,
     /// Our version.
     pub version: &'static str,
     /// The config file; `None` is the built-in defaults.
@@ -77,10 +79,19 @@ pub enum Protocol {
     Kafka,
     /// The Kafka protocol over TLS.
     Kafkas,
+    /// Health, metrics and the API.
+    Http,
+    /// The same over TLS.
+    Https,
 }
 
 impl Protocol {
-    fn name(self) -> &'static str {
+    /// What the HTTP port speaks.
+    pub(crate) const fn of_http(is_secret: bool) -> Self {
+        if is_secret { Self::Https } else { Self::Http }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
             Self::Mqtts => "mqtts",
@@ -88,6 +99,8 @@ impl Protocol {
             Self::Wss => "wss",
             Self::Kafka => "kafka",
             Self::Kafkas => "kafkas",
+            Self::Http => "http",
+            Self::Https => "https",
         }
     }
 
@@ -100,6 +113,7 @@ impl Protocol {
             Self::Wss => "wss",
             Self::Kafka => "kafka",
             Self::Kafkas => "kafkas",
+            Self::Http | Self::Https => "http",
         }
     }
 
@@ -112,6 +126,8 @@ impl Protocol {
             Self::Wss => "WebSocket over TLS",
             Self::Kafka => "Kafka",
             Self::Kafkas => "Kafka over TLS",
+            Self::Http => "HTTP",
+            Self::Https => "HTTPS",
         }
     }
 
@@ -124,6 +140,7 @@ impl Protocol {
             Self::Wss => "listener.wss.bind",
             Self::Kafka => "--kafka",
             Self::Kafkas => "listener.kafkas.bind",
+            Self::Http | Self::Https => "--http",
         }
     }
 
@@ -135,6 +152,7 @@ impl Protocol {
             Self::Wss => "the same over WebSocket and TLS, any path",
             Self::Kafka => "streams as topics",
             Self::Kafkas => "streams as topics, over TLS",
+            Self::Http | Self::Https => "/api/v1, /metrics, /healthz, /readyz",
         }
     }
 }
@@ -196,26 +214,59 @@ fn row(text: &mut String, ink: &Ink, (name, fact): (&str, &str), notes: &str) {
 }
 
 fn invitation(facts: &BannerFacts, ink: &Ink) -> String {
-    let Some(listener) = facts.listeners.iter().find(|l| l.protocol == Protocol::Mqtt) else {
+    let find = |protocol| facts.listeners.iter().find(|l| l.protocol == protocol);
+    let Some(listener) = find(Protocol::Mqtt) else {
         return format!("\n {}  nothing listens: give --mqtt 127.0.0.1:1883\n\n", ink.bold("try"));
     };
-    let to = destination(listener.address);
-    let hint = ink.faint("      (both are in: apt install mosquitto-clients)");
-    format!(
-        "\n {}  mosquitto_sub {to} -v -t 'sensors/#'\n      mosquitto_pub {to} -q 1 \
-         -t sensors/t1 -m 21.5\n{hint}\n\n",
-        ink.bold("try")
-    )
+    let (program, to) = (&facts.program, destination(listener.address, listener.who));
+    let mut lines = vec![
+        (format!("{program} sub 'sensors/#' -v{to}"), "and in another shell:"),
+        (format!("{program} pub sensors/t1 21.5{to}"), ""),
+        (format!("{program} demo{to}"), "20 devices to look at"),
+    ];
+    if let Some(kafka) = find(Protocol::Kafka).filter(|kafka| kafka.who == Who::Anybody) {
+        let to = reachable(kafka.address);
+        lines.push((format!("kcat -b {to} -C -t mqtt -o beginning -e"), "any Kafka client"));
+    }
+    let is_local = |l: &BoundListener| l.address.ip().is_loopback() && !l.behind_proxy;
+    if facts.config.is_none() && facts.listeners.iter().all(is_local) {
+        let why = "a configuration, a user and certificates, to let other machines in";
+        lines.push((format!("{program} init"), why));
+    }
+    let mut text = String::from("\n");
+    for (number, (line, note)) in lines.iter().enumerate() {
+        let head = if number == 0 { ink.bold("try") } else { "   ".into() };
+        let (line, note) = match note.is_empty() {
+            true => (line.clone(), String::new()),
+            // A comment to a shell: the line can be pasted whole.
+            false => (format!("{line:<44}  "), format!("# {note}")),
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, " {head}  {line}{}", ink.faint(&note));
+    }
+    text + "\n"
 }
 
-/// How the mosquitto tools are told where to go: "every address" is no place to go to.
-fn destination(address: SocketAddr) -> String {
-    let port = address.port();
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => format!("-h 127.0.0.1 -p {port}"),
-        IpAddr::V6(ip) if ip.is_unspecified() => format!("-h ::1 -p {port}"),
-        ip => format!("-h {ip} -p {port}"),
+/// How our own commands are told where to go and as whom, if it is not the usual place.
+fn destination(address: SocketAddr, who: Who) -> String {
+    let place = match reachable(address) {
+        usual if usual.to_string() == "127.0.0.1:1883" => String::new(),
+        other => format!(" --url mqtt://{other}"),
+    };
+    match who {
+        Who::SignedIn => format!("{place} -u NAME --password-file FILE"),
+        Who::Anybody | Who::Certified => place,
     }
+}
+
+/// "Every address" is no place to go to.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 struct Ink {
@@ -252,6 +303,7 @@ mod tests {
             behind_proxy: false,
         };
         BannerFacts {
+            program: "tidewire".into(),
             version: "0.1.0",
             config: None,
             data: "./tidewire-data".into(),
@@ -272,9 +324,11 @@ mod tests {
    data    ./tidewire-data (new)        acknowledged = on disk
    config  built-in defaults
 
- try  mosquitto_sub -h 127.0.0.1 -p 1883 -v -t 'sensors/#'
-      mosquitto_pub -h 127.0.0.1 -p 1883 -q 1 -t sensors/t1 -m 21.5
-      (both are in: apt install mosquitto-clients)
+ try  tidewire sub 'sensors/#' -v                   # and in another shell:
+      tidewire pub sensors/t1 21.5
+      tidewire demo                                 # 20 devices to look at
+      tidewire init                                 # \
+a configuration, a user and certificates, to let other machines in
 
 ";
         assert_eq!(render(&facts("127.0.0.1:1883")), expected);
@@ -284,12 +338,30 @@ mod tests {
     fn the_commands_reach_the_port_that_was_bound() {
         let check = |address: &str, expected: &str| {
             let text = render(&facts(address));
-            assert!(text.contains(&format!("mosquitto_pub {expected} -q 1")), "{text}");
+            assert!(text.contains(&format!("tidewire pub sensors/t1 21.5{expected}\n")), "{text}");
         };
-        check("127.0.0.1:40123", "-h 127.0.0.1 -p 40123");
-        check("0.0.0.0:1883", "-h 127.0.0.1 -p 1883");
-        check("[::]:1883", "-h ::1 -p 1883");
-        check("192.168.1.7:1883", "-h 192.168.1.7 -p 1883");
+        check("127.0.0.1:1883", "");
+        check("0.0.0.0:1883", "");
+        check("127.0.0.1:40123", " --url mqtt://127.0.0.1:40123");
+        check("[::]:1883", " --url mqtt://[::1]:1883");
+        check("192.168.1.7:1883", " --url mqtt://192.168.1.7:1883");
+    }
+
+    #[test]
+    fn the_commands_are_those_of_what_is_there_and_of_who_may_come() {
+        let mut facts = facts("0.0.0.0:1883");
+        facts.listeners.push(BoundListener {
+            protocol: Protocol::Kafka,
+            address: "127.0.0.1:9092".parse().unwrap(),
+            ..facts.listeners[0].clone()
+        });
+        let text = render(&facts);
+        assert!(text.contains("kcat -b 127.0.0.1:9092 -C -t mqtt"), "{text}");
+        assert!(!text.contains("tidewire init"), "others come already: {text}");
+        facts.listeners.iter_mut().for_each(|listener| listener.who = Who::SignedIn);
+        let text = render(&facts);
+        assert!(text.contains("pub sensors/t1 21.5 -u NAME --password-file FILE\n"), "{text}");
+        assert!(!text.contains("kcat"), "{text}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The bans that are in force: in memory for whoever connects, in rows for the next start. What the
 //! store does not take is not in force. Never closes a connection.
 
+use std::net::IpAddr;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +43,12 @@ struct Entry {
     durable: Option<BanRow>,
     /// Changes whose outcome is awaited.
     pending: u32,
+}
+
+impl Entry {
+    fn forbids(&self, now_ms: i64) -> bool {
+        self.in_force.as_ref().is_some_and(|row| is_in_force(row, now_ms))
+    }
 }
 
 /// Who is meant, and the ban; `None` lifts it.
@@ -104,11 +111,14 @@ impl Bans {
         if !self.some.load(Ordering::Acquire) {
             return false;
         }
-        let forbids =
-            |entry: &Entry| entry.in_force.as_ref().is_some_and(|row| is_in_force(row, now_ms));
         let listed = self.listed.read();
-        listed.clients.get(client_id).is_some_and(forbids)
-            || listed.ranges.iter().any(|(range, entry)| forbids(entry) && range.contains(address))
+        listed.clients.get(client_id).is_some_and(|entry| entry.forbids(now_ms))
+            || listed.forbid(address, now_ms)
+    }
+
+    /// Whether nobody may come from there.
+    pub(crate) fn forbid_from(&self, address: IpAddr, now_ms: i64) -> bool {
+        self.some.load(Ordering::Acquire) && self.listed.read().forbid(address, now_ms)
     }
 
     /// All of them, those that are over left out.
@@ -169,6 +179,11 @@ fn is_in_force(row: &BanRow, now_ms: i64) -> bool {
 }
 
 impl Listed {
+    fn forbid(&self, address: IpAddr, now_ms: i64) -> bool {
+        let mut ranges = self.ranges.iter();
+        ranges.any(|(range, entry)| entry.forbids(now_ms) && range.contains(address))
+    }
+
     fn in_force(&self, target: &BanTarget) -> Option<&BanRow> {
         let entry = match target {
             BanTarget::Client(id) => self.clients.get(id),
@@ -225,11 +240,12 @@ struct Settling {
 
 impl Reply for Settling {
     fn committed(&self, outcomes: &mut Vec<Outcome>) {
-        for Outcome { result, .. } in outcomes.drain(..) {
-            self.bans.settle(&self.changes, result.is_ok());
+        // The rows stay, also of a commit that was refused and found room later.
+        for Outcome { stayed, .. } in outcomes.drain(..) {
+            self.bans.settle(&self.changes, stayed.is_ok());
             if let Some(done) = self.done.lock().take() {
                 // Who asked may have lost interest.
-                let _ = done.send(result.map(|_| ()));
+                let _ = done.send(stayed);
             }
         }
     }
@@ -242,9 +258,10 @@ mod tests {
 
     use tempfile::TempDir;
     use tidewire_store::rows::ban::BanRow;
-    use tidewire_store::{CommitError, RealDisk, Store, StoreOptions, Table};
+    use tidewire_store::{CommitError, Outcome, RealDisk, Reply, Store, StoreOptions, Table};
+    use tokio::sync::oneshot;
 
-    use super::{Ban, BanTarget, Bans};
+    use super::{Ban, BanTarget, Bans, Settling};
     use crate::link::Peer;
 
     /// A minute after the Unix epoch.
@@ -302,6 +319,21 @@ mod tests {
         let told = bans.unban(&store, &BanTarget::Client("esp".into())).expect("it is there");
         assert!(told.blocking_recv().unwrap().is_err());
         assert!(is_forbidden(&bans, 0), "it was not lifted");
+    }
+
+    #[test]
+    fn a_ban_whose_commit_was_refused_holds_where_its_row_stayed() {
+        let full = CommitError::DiskFull;
+        for (stayed, expected) in [(Ok(()), true), (Err(full.clone()), false)] {
+            let bans = Arc::new(Bans::default());
+            let changes = vec![(BanTarget::Client("esp".into()), Some(row_for(1)))];
+            bans.begin(&changes);
+            let (done, told) = oneshot::channel();
+            let settling = Settling { bans: Arc::clone(&bans), changes, done: Some(done).into() };
+            let result = Err(full.clone());
+            settling.committed(&mut vec![Outcome { ticket: 0, result, stayed: stayed.clone() }]);
+            assert_eq!((is_forbidden(&bans, 0), told.blocking_recv().unwrap()), (expected, stayed));
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tidewire_bridge::bridges::{BridgeNumbers, Bridges, BridgesThread, Needs, Pla
 use tidewire_bridge::exports::{self, ExportOptions, export};
 use tidewire_bridge::imports::{self, ImportOptions, import};
 use tidewire_bridge::links::{self, LinkOptions, LinkTls};
+use tidewire_bridge::pushes::{Form, PushOptions, push};
 use tidewire_bridge::{Packing, Sasl, SignIn, Target, TlsFiles};
 use tidewire_proto::mqtt::Version;
 use tidewire_proto::qos::Qos;
@@ -16,9 +17,9 @@ use tidewire_proto::topic::TopicFilter;
 use tidewire_store::Store;
 
 use crate::config::{
-    AtRefusedTopic, BridgeStart, ClusterConfig, Config, ExportConfig, ExportStart, HeadersWord,
-    ImportConfig, LinkConfig, LinkProtocol, PackingWord, PartitionWord, SaslWord,
-    dead_letter_topic,
+    AtRefusedTopic, BridgeStart, Change, ClusterConfig, Config, ExportConfig, ExportStart,
+    HeadersWord, ImportConfig, LinkConfig, LinkProtocol, PackingWord, PartitionWord, PushBody,
+    PushConfig, SaslWord, dead_letter_topic,
 };
 use crate::core::shared::Shared;
 use crate::error::StartError;
@@ -31,7 +32,9 @@ pub(crate) type Placing = Box<dyn Fn() -> Placement + Send + Sync>;
 pub(crate) fn plans(config: &Config) -> Vec<Plan> {
     let links = config.bridge.link.iter().map(|link| links::plan(link_options(link)));
     let exports = links.chain(config.bridge.export.iter().filter_map(of_export));
-    exports.chain(config.bridge.import.iter().filter_map(of_import)).collect()
+    let imports = exports.chain(config.bridge.import.iter().filter_map(of_import));
+    let retry = retry(config);
+    imports.chain(config.bridge.push.iter().map(|push| of_push(push, retry))).collect()
 }
 
 /// Names of all bridges, and what they are.
@@ -44,29 +47,38 @@ pub(crate) fn mark(store: &Store, config: &Config) -> Option<String> {
     (!config.bridge.link.is_empty()).then(|| links::mark(store)).flatten()
 }
 
-/// Starts them, if there are any. What one of them lacks keeps nobody from starting.
+/// How long those wait that fail.
+pub(crate) fn retry(config: &Config) -> Retry {
+    Retry { min: config.bridge.retry_ms_min, max: config.bridge.retry_ms_max }
+}
+
+/// Whether the entry of a bridge is the same in both.
+pub(crate) fn is_same(changes: &[Change], name: &str) -> bool {
+    let is_of_it = |change: &Change| {
+        let bridge = change.setting.strip_prefix("bridge.");
+        let entry = bridge.and_then(|setting| setting.split_once('['));
+        entry.and_then(|(_, entry)| entry.split_once(']')).is_some_and(|(known, _)| known == name)
+    };
+    !changes.iter().any(is_of_it)
+}
+
+/// Starts their thread, and them. What one of them lacks keeps nobody from starting.
 pub(crate) fn open(
     shared: &Arc<Shared>,
     config: &Config,
     placement: Placing,
     numbers: BridgeNumbers,
-) -> Result<(Bridges, Option<BridgesThread>), StartError> {
+) -> Result<(Bridges, BridgesThread), StartError> {
     let plans = plans(config);
-    if plans.is_empty() {
-        return Ok((Bridges::none(), None));
-    }
-    let retry = Retry { min: config.bridge.retry_ms_min, max: config.bridge.retry_ms_max };
     let needs = Needs {
         store: shared.store.clone(),
         placement,
         retained: kafka::retained_limit(shared),
         forecasts: Arc::clone(&shared.forecasts),
         numbers,
-        retry,
+        retry: retry(config),
     };
-    let opened = Bridges::open(plans, needs);
-    let (bridges, thread) = opened.map_err(|error| StartError::System("a thread", error))?;
-    Ok((bridges, Some(thread)))
+    Bridges::open(plans, needs).map_err(|error| StartError::System("a thread", error))
 }
 
 fn link_options(link: &LinkConfig) -> LinkOptions {
@@ -78,15 +90,17 @@ fn link_options(link: &LinkConfig) -> LinkOptions {
             LinkProtocol::V5 => Version::V5,
             LinkProtocol::V311 => Version::V311,
         },
-        client_id: link.client_id.clone().unwrap_or_else(|| format!("tidewire-{}", link.name)),
+        client_id: link.client_id.clone(),
         user: link.user.clone(),
         password_file: link.password_file.clone(),
         tls: tls.enabled.then(|| LinkTls {
-            ca_file: tls.ca_file.clone(),
-            cert_file: tls.cert_file.clone(),
-            key_file: tls.key_file.clone(),
+            files: TlsFiles {
+                authorities: tls.ca_file.clone(),
+                shown: tls.cert_file.clone().zip(tls.key_file.clone()),
+            },
             server_name: tls.server_name.clone(),
         }),
+        websocket_path: link.websocket_path.clone(),
         keep_alive: Duration::from_secs(link.keep_alive_s.into()),
         session_expiry_s: link.session_expiry_s,
         in_flight_max: link.in_flight_max,
@@ -176,6 +190,36 @@ fn of_import(config: &ImportConfig) -> Option<Plan> {
         dead_letter_topic: dead_letter_topic(config.dead_letter_topic.as_ref(), &config.name),
     };
     Some(import(config.name.clone(), options))
+}
+
+fn of_push(config: &PushConfig, retry: Retry) -> Plan {
+    let filters = config.filters.iter().filter_map(|filter| TopicFilter::parse(filter).ok());
+    let shown = config.cert_file.clone().zip(config.key_file.clone());
+    let options = PushOptions {
+        url: config.url.clone(),
+        tls: TlsFiles { authorities: config.ca_file.clone(), shown },
+        streams: config.streams.clone(),
+        filters: filters.collect(),
+        start: match config.start {
+            ExportStart::Latest => Start::Latest,
+            ExportStart::Earliest => Start::Earliest,
+        },
+        form: match config.body {
+            PushBody::Array => Form::Array,
+            PushBody::Object => Form::Object,
+        },
+        messages_max: usize::from(config.messages_max),
+        request_bytes_max: config.request_bytes_max as usize,
+        linger: config.linger_ms,
+        timeout: config.timeout_ms,
+        retry,
+        tries_max: config.tries_max,
+        retry_after_max: config.retry_after_ms_max,
+        secret_file: config.secret_file.clone(),
+        authorization_file: config.authorization_file.clone(),
+        dead_letter_topic: dead_letter_topic(config.dead_letter_topic.as_ref(), &config.name),
+    };
+    push(config.name.clone(), options)
 }
 
 fn target(config: &ClusterConfig) -> Target {

@@ -1,29 +1,30 @@
 //! The broker as a part of another program: start it, publish, subscribe, shut it down. All that
 //! it does for the program goes the way of any client; see docs/decisions/0008-embedding.md.
 
-mod admin;
+pub(crate) mod admin;
 mod builder;
 mod door;
-mod message;
-mod pipe;
-mod publisher;
+pub(crate) mod message;
+pub(crate) mod pipe;
+pub(crate) mod publisher;
 mod subscribe;
 mod subscription;
 
 use std::fmt;
 use std::net::SocketAddr;
 
-use parking_lot::Mutex;
+use tidewire_bridge::ConsumerGroups;
 use tidewire_bridge::bridges::{
     Order as BridgeOrder, OrderError as BridgeOrderError, Status as BridgeStatus,
 };
-use tokio::sync::{mpsc, oneshot};
 
-use crate::access_file::AccessFile;
 use crate::ban::{Ban, BanTarget};
 use crate::banner::{BoundListener, Protocol};
+use crate::config::Config;
 use crate::core::shared::wall_clock_ms;
 use crate::error::{AdminError, PublishError, StartError, StopError};
+use crate::reload::{ReloadError, ReloadReport};
+use crate::share_lag::{ShareGroupLag, share_groups};
 
 pub use builder::Builder;
 pub use message::Message;
@@ -32,7 +33,7 @@ pub use subscription::{Received, Subscription, SubscriptionEnd};
 
 use door::Door;
 use pipe::has_failed;
-use publisher::{Job, Publisher};
+use publisher::Publishing;
 
 /// A running broker.
 ///
@@ -62,7 +63,7 @@ use publisher::{Job, Publisher};
 /// ```
 pub struct Broker {
     door: Door,
-    publisher: Mutex<Option<Publisher>>,
+    publishing: Publishing,
 }
 
 impl Broker {
@@ -73,8 +74,9 @@ impl Broker {
 
     /// The ports that are open, as the system gave them.
     #[must_use]
-    pub fn listeners(&self) -> &[BoundListener] {
-        &self.door.listeners
+    pub fn listeners(&self) -> Vec<BoundListener> {
+        let ports = self.door.ports.lock();
+        ports.listeners().chain(&self.door.of_others).cloned().collect()
     }
 
     /// Where MQTT clients can connect, if anywhere.
@@ -90,8 +92,7 @@ impl Broker {
     }
 
     fn address_of(&self, protocol: Protocol) -> Option<SocketAddr> {
-        let mut listeners = self.door.listeners.iter();
-        let found = listeners.find(|listener| listener.protocol == protocol);
+        let found = self.listeners().into_iter().find(|listener| listener.protocol == protocol);
         found.map(|listener| listener.address)
     }
 
@@ -109,11 +110,7 @@ impl Broker {
     /// # Errors
     /// When the message is not valid, the broker refuses it, or stops before it answers.
     pub async fn publish(&self, message: Message) -> Result<(), PublishError> {
-        let jobs = self.publisher_jobs()?;
-        let (answer, answered) = oneshot::channel();
-        let job = Job { message, answer };
-        jobs.send(job).await.map_err(|_| PublishError::Stopped)?;
-        answered.await.unwrap_or(Err(PublishError::Stopped))
+        self.publishing.publish(message).await
     }
 
     /// Messages that match a filter, shared (`$share/…`) or not; await what this returns.
@@ -179,31 +176,67 @@ impl Broker {
     /// changed. Connections that are open stay; new handshakes use what the files say. Files that
     /// cannot be used are told of in the log, and change nothing.
     pub fn reload_certificates(&self) {
-        if let Some(watch) = &self.door.cert_watch {
-            watch.reload();
-        }
+        self.door.reloader.read_certificates();
     }
 
     /// Has all files read anew that are read while the broker runs: certificates, soon, and those
     /// of users and rules, before this returns. Of files that cannot be used nothing is taken.
     pub fn reload_files(&self) {
-        self.reload_certificates();
-        let shared = &self.door.shared;
-        if let Some(users) = &shared.users {
-            users.reload();
-        }
-        if let Some(chain) = &shared.chain {
-            chain.reload();
-        }
-        if shared.access.as_ref().is_some_and(AccessFile::reload) {
-            shared.tell_rules();
-        }
+        self.door.reloader.read_files();
+    }
+
+    /// Takes over other settings, as far as that is possible without a restart, and reads files
+    /// of certificates, users and rules anew. The settings are checked as a whole, and applied
+    /// as a whole or not at all; what they name (addresses, certificates, rules) is opened before
+    /// anything is changed. No connection is ended: those of a listener that is closed go on.
+    ///
+    /// # Errors
+    /// When a setting is wrong or cannot be applied; then all is as it was.
+    pub async fn reload(&self, config: Config) -> Result<ReloadReport, ReloadError> {
+        self.door.reloader.reload(config).await
+    }
+
+    /// The same with the settings read anew from where they came from: the file, the environment
+    /// and the flags of the program `tidewire`.
+    ///
+    /// # Errors
+    /// As [`reload`](Self::reload); and when they came from a program.
+    pub async fn reload_sources(&self) -> Result<ReloadReport, ReloadError> {
+        self.door.reloader.reload_sources().await
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        self.door.reloader.config()
     }
 
     /// How its bridges are, in the order of the configuration.
     #[must_use]
     pub fn bridges(&self) -> Vec<BridgeStatus> {
         self.door.bridges.statuses()
+    }
+
+    /// The consumer groups of its Kafka port: how far they are, and their offsets moved. `None`
+    /// without that port.
+    #[must_use]
+    pub fn consumer_groups(&self) -> Option<ConsumerGroups> {
+        self.door.consumer_groups.clone()
+    }
+
+    /// How far share groups are behind, as of their last commits: the first `max` whose filters are
+    /// behind this one, in their order. Reads the log, and may wait for the disk.
+    ///
+    /// # Errors
+    /// When their rows cannot be read.
+    pub fn share_groups(
+        &self,
+        after: Option<&str>,
+        max: usize,
+    ) -> Result<Vec<ShareGroupLag>, AdminError> {
+        let shared = &self.door.shared;
+        let log = (&shared.store, &*shared.forecasts);
+        Ok(share_groups(log, (after, max), wall_clock_ms())?)
     }
 
     /// Gives an order to a bridge and waits until it is carried out; says what was done.
@@ -230,29 +263,15 @@ impl Broker {
     /// # Errors
     /// When the data folder could not be closed cleanly, or a part of the broker had panicked.
     pub async fn shutdown(self) -> Result<(), StopError> {
-        let publisher = self.publisher.lock().take();
-        if let Some(Publisher { jobs, task }) = publisher {
-            drop(jobs);
+        if let Some(task) = self.publishing.end() {
             // A failed broker answers nobody.
             tokio::select! {
                 _ = task => (),
                 () = self.failed() => (),
             }
         }
+        drop(self.publishing);
         self.door.shut().await
-    }
-
-    /// The publisher is made when it is first needed, and again when its connection was ended.
-    fn publisher_jobs(&self) -> Result<mpsc::Sender<Job>, PublishError> {
-        let mut publisher = self.publisher.lock();
-        if let Some(Publisher { jobs, .. }) = publisher.as_ref().filter(|it| !it.jobs.is_closed()) {
-            return Ok(jobs.clone());
-        }
-        let made = Publisher::start(&self.door.shared, &self.door.runtime)
-            .map_err(|_| PublishError::Stopped)?;
-        let jobs = made.jobs.clone();
-        *publisher = Some(made);
-        Ok(jobs)
     }
 }
 
@@ -264,7 +283,8 @@ impl Builder {
     /// be bound.
     pub async fn start(self) -> Result<Broker, StartError> {
         let door = Door::open(self.plan()?).await?;
-        Ok(Broker { door, publisher: Mutex::new(None) })
+        let publishing = Publishing::new(&door.shared, &door.runtime);
+        Ok(Broker { door, publishing })
     }
 }
 

@@ -25,6 +25,8 @@ const DAY_S: i64 = 86_400;
 
 enum Order {
     Reload,
+    /// Look at these from now on.
+    Watch(Vec<Arc<Slot>>),
     Stop,
 }
 
@@ -39,7 +41,7 @@ impl CertWatch {
     pub(crate) fn start(shared: Arc<Shared>, slots: Vec<Arc<Slot>>) -> io::Result<Self> {
         let (orders, from) = channel();
         let thread = std::thread::Builder::new().name("cert-watch".into()).spawn(move || {
-            let watch = Watch { shared, slots };
+            let mut watch = Watch { shared, slots };
             watch.remind();
             watch.run(&from);
         })?;
@@ -50,6 +52,12 @@ impl CertWatch {
     pub(crate) fn reload(&self) {
         // Without its thread the broker stops.
         let _ = self.orders.send(Order::Reload);
+    }
+
+    /// Has it look at these from now on.
+    pub(crate) fn watch(&self, slots: Vec<Arc<Slot>>) {
+        // Without its thread the broker stops.
+        let _ = self.orders.send(Order::Watch(slots));
     }
 
     /// Waits for what is under way.
@@ -67,11 +75,18 @@ struct Watch {
 }
 
 impl Watch {
-    fn run(&self, orders: &Receiver<Order>) {
+    fn run(&mut self, orders: &Receiver<Order>) {
         let mut reminded = Instant::now();
         loop {
             match orders.recv_timeout(LOOK) {
                 Ok(Order::Reload) => self.slots.iter().for_each(|slot| self.reload(slot)),
+                Ok(Order::Watch(slots)) => {
+                    let is_new = |slot: &&Arc<Slot>| {
+                        !self.slots.iter().any(|known| Arc::ptr_eq(known, slot))
+                    };
+                    slots.iter().filter(is_new).for_each(|slot| self.remind_of(slot));
+                    self.slots = slots;
+                }
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => self.look(),
             }

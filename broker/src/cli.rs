@@ -1,33 +1,57 @@
 //! The command line: what was asked, and with which settings. Does no work of its own.
 
 mod acl;
+mod backup;
+mod beginning;
 mod bench;
 mod certs;
 mod check;
+mod config;
+mod connection;
+mod demo;
 mod edit_file;
 mod flags;
+mod flight;
 mod init;
 mod log;
+mod orders;
+mod paper;
 mod passwd;
+mod progress;
+mod publish;
+mod remote;
+mod span;
+mod subscribe;
+mod token;
+mod wording;
 
 use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::Config;
+use crate::config::{Config, Sources};
 use crate::error::StopError;
 use crate::serve::{self, ServeError};
 use crate::telemetry;
 
 use acl::AclCommand;
+use backup::{Backup, Restore};
 use bench::Bench;
 use certs::CertsCommand;
+use config::ConfigCommand;
+use demo::Demo;
 use flags::Flags;
 use init::Init;
 use log::LogCommand;
+use orders::Order;
+use paper::{Completion, Manual};
 use passwd::Passwd;
+use progress::Line;
+use publish::Publish;
+use subscribe::Subscribe;
+use token::TokenCommand;
 
 /// Failed while running: exit code 1.
 const FAILED: u8 = 1;
@@ -56,10 +80,20 @@ enum Command {
     Serve,
     /// Check the configuration without starting: prints what would be served, or every mistake.
     Check,
+    /// Show what holds and who said so; import a mosquitto.conf; a schema for editors.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Make a folder with a configuration, a user, rules and certificates, and say what to do next.
     Init(Init),
     /// Edit or check the password file; make a line for the file of SCRAM.
     Passwd(Passwd),
+    /// Make, list and remove tokens for the HTTP port.
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
     /// Ask the access rules of the configuration.
     Acl {
         #[command(subcommand)]
@@ -70,8 +104,24 @@ enum Command {
         #[command(subcommand)]
         command: CertsCommand,
     },
+    /// Publish to a broker, this one or another, and say what it answers.
+    Pub(Box<Publish>),
+    /// Subscribe to what a broker has, and show it: live, from the past, or as a picture.
+    Sub(Box<Subscribe>),
+    /// Have devices that are not there publish telemetry, so that there is something to look at.
+    Demo(Box<Demo>),
     /// Put load on an MQTT broker, this one or another, and measure it.
     Bench(Bench),
+    /// Copy the data folder, also of a broker that runs: all that it acknowledged before is in it.
+    Backup(Backup),
+    /// Make the data folder of a backup, and check every byte of it.
+    Restore(Restore),
+    #[command(flatten)]
+    Order(Order),
+    /// Print what a shell needs to complete commands.
+    Completion(Completion),
+    /// Print a page of the manual.
+    Man(Manual),
     /// Look at a data folder: verify, dump, stats; and repair one whose broker is stopped.
     Log {
         #[command(subcommand)]
@@ -87,18 +137,37 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Init(init)) => return tell(init::run(init), "tidewire init"),
         Some(Command::Passwd(passwd)) => return tell(passwd::run(passwd), "tidewire"),
         Some(Command::Certs { command }) => return tell(certs::run(command), "tidewire certs"),
-        Some(Command::Bench(bench)) => return measure(bench),
+        Some(Command::Bench(bench)) => return work(bench::run(bench), "tidewire bench"),
+        Some(Command::Config { command }) => return configure(command, &cli.flags),
+        Some(Command::Completion(asked)) => return paper(paper::completion(asked, Cli::command())),
+        Some(Command::Man(asked)) => return paper(paper::manual(asked, Cli::command())),
+        Some(Command::Pub(publish)) => return work(publish::run(publish), "tidewire pub"),
+        Some(Command::Sub(subscribe)) => return work(subscribe::run(subscribe), "tidewire sub"),
+        Some(Command::Order(order)) => return ask(order, &cli.flags),
+        Some(Command::Demo(demo)) if !demo.serve => return work(demo::run(demo), "tidewire demo"),
         _ => (),
     }
-    let config = match Config::load(&cli.flags.sources()) {
+    let sources = cli.flags.sources();
+    let config = match Config::load(&sources) {
         Ok(config) => config,
         Err(errors) => return complain(&errors, REFUSED),
     };
     match &cli.command {
         Some(Command::Check) => check(&config),
+        Some(Command::Token { command }) => tell(token::run(command, &config), "tidewire token"),
         Some(Command::Acl { command }) => tell(acl::run(command, &config), "tidewire acl"),
+        Some(Command::Backup(backup)) => {
+            tell(backup::back_up(backup, &config.data.dir), "tidewire backup")
+        }
+        Some(Command::Restore(restore)) => {
+            tell(backup::restore(restore, &config.data.dir), "tidewire restore")
+        }
         Some(Command::Log { command }) => ExitCode::from(log::run(command, &config.data.dir)),
-        _ => serve(&config),
+        Some(Command::Demo(demo)) => {
+            telemetry::init(&config.log);
+            work(demo::run_with_broker(demo, &config), "tidewire demo")
+        }
+        _ => serve(&config, sources),
     }
 }
 
@@ -116,24 +185,51 @@ fn tell(done: Result<(String, bool), String>, name: &str) -> ExitCode {
     }
 }
 
-fn measure(bench: &Bench) -> ExitCode {
-    match bench::run(bench) {
-        Ok((report, is_whole)) => {
-            say(std::io::stdout(), &report);
-            if is_whole { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+fn paper(text: Result<String, String>) -> ExitCode {
+    tell(text.map(|text| (text, true)), "tidewire")
+}
+
+fn configure(command: &ConfigCommand, flags: &Flags) -> ExitCode {
+    match config::run(command, &flags.sources()) {
+        config::Said::Text(text) => say(std::io::stdout(), &text),
+        config::Said::Noted(text, note) => {
+            say(std::io::stdout(), &text);
+            say(std::io::stderr(), &note);
         }
+        config::Said::Problem(problem) => return tell(Err(problem), "tidewire config"),
+        config::Said::Mistakes(mistakes) => return complain(&mistakes, REFUSED),
+    }
+    ExitCode::SUCCESS
+}
+
+/// The same of what is done with a broker: what goes wrong there is no wrong usage.
+fn work(done: Result<(String, bool), String>, name: &str) -> ExitCode {
+    match done {
+        // It has said all that there is.
+        Ok((report, true)) if report.is_empty() => ExitCode::SUCCESS,
+        Ok(done) => tell(Ok(done), name),
         Err(problem) => {
-            say(std::io::stderr(), &format!("tidewire bench: {problem}"));
+            say(std::io::stderr(), &format!("{name}: {problem}"));
             ExitCode::from(FAILED)
         }
     }
 }
 
-fn serve(config: &Config) -> ExitCode {
+/// The same of what a running broker is asked.
+fn ask(order: &Order, flags: &Flags) -> ExitCode {
+    let name = orders::name(order);
+    match orders::run(order, &flags.sources()) {
+        Err(trouble) if trouble.is_usage => tell(Err(trouble.words), name),
+        done => work(done.map_err(|trouble| trouble.words), name),
+    }
+}
+
+fn serve(config: &Config, sources: Sources) -> ExitCode {
     telemetry::init(&config.log);
     let data = config.data.dir.display();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %data, "Starting.");
-    match serve::run(config) {
+    let mut line = Line::new("reading the log again", wording::size);
+    match serve::run(config, sources, Box::new(move |progress| line.show(progress))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ ServeError::Stop(StopError::Panicked)) => complain(&error, PANICKED),
         Err(error) => complain(&error, FAILED),

@@ -7,9 +7,12 @@ mod auth_http;
 mod bridges;
 mod consumer_groups;
 mod defaults;
+mod diff;
 mod document;
+mod explained;
 mod exports;
 mod gather;
+mod http;
 mod http_client;
 mod jwt;
 mod kafka;
@@ -19,6 +22,7 @@ mod origins;
 mod place;
 mod problem;
 mod proxy;
+mod pushes;
 mod quantity;
 mod rate;
 mod rules;
@@ -43,10 +47,13 @@ pub use bridges::{
     LinkTlsConfig,
 };
 pub use consumer_groups::ConsumerGroupsConfig;
+pub use diff::Change;
+pub use explained::Explained;
 pub use exports::{
     AtRefusedTopic, ClusterConfig, ExportConfig, ExportStart, HeadersWord, ImportConfig,
     PackingWord, PartitionWord, SaslWord, dead_letter_topic,
 };
+pub use http::HttpListener;
 pub use http_client::HttpUrl;
 pub use jwt::{JwtConfig, TokenUserName};
 pub use kafka::{KafkaListener, KafkasListener};
@@ -54,6 +61,7 @@ pub use layers::{Flag, Sources};
 pub use listeners::{ListenerConfig, MqttListener, MqttsListener, WebSocketListener, WssListener};
 pub use problem::ConfigErrors;
 pub use proxy::ProxyProtocol;
+pub use pushes::{PushBody, PushConfig};
 pub use rate::{AtRateLimit, RateConfig};
 pub use sections::{
     AtHoldLimit, Compression, DataConfig, Durability, LogConfig, LogFormat, MqttConfig,
@@ -146,6 +154,20 @@ impl Config {
         if problems.is_empty() { Ok(config) } else { Err(fail(problems)) }
     }
 
+    /// All settings with who said so. On a mistake: all mistakes, each with its place.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn explain(sources: &Sources) -> Result<Vec<Explained>, ConfigErrors> {
+        let config = Self::load(sources)?;
+        let known = Self::settings();
+        let layers = Layers::stack(sources, &known);
+        let layers =
+            layers.map_err(|problems| ConfigErrors::new(problems, sources.file.clone()))?;
+        let config = serde_json::to_value(&config).expect("plain data serializes");
+        Ok(explained::explain(&config, &layers, &known))
+    }
+
     /// The settings that a program made, held to the same ranges and rules as those of a file.
     pub(crate) fn checked(self) -> Result<Self, ConfigErrors> {
         let settings = Value::serialize(&self).expect("plain data serializes");
@@ -162,6 +184,13 @@ impl Config {
     pub fn settings() -> Vec<String> {
         let defaults = Value::serialize(Self::default()).expect("plain data serializes");
         gather::paths(&defaults)
+    }
+
+    /// What is different in another configuration, in the order of the settings' names.
+    #[must_use]
+    pub fn changes_to(&self, other: &Self) -> Vec<Change> {
+        let value = |config| Value::serialize(config).expect("plain data serializes");
+        diff::changes(&value(self), &value(other))
     }
 
     /// The weakest promise that any stream makes.
@@ -193,6 +222,7 @@ fn broken_rules(config: &Config, layers: &Layers, known: &[Problem]) -> Vec<Prob
     breaches.extend(auth_http::check_auth_http(&config.auth.http));
     breaches.extend(topics::check_topics(&config.topics));
     breaches.extend(listeners::check_listeners(&config.listener));
+    breaches.extend(listeners::check_hook(&config.listener, &config.auth));
     breaches.extend(bridges::check_bridges(&config.bridge));
     breaches.retain(|breach| !breach.settings.iter().any(covered));
     breaches.into_iter().map(|breach| locate(breach, &settings, layers)).collect()

@@ -12,6 +12,7 @@ use tidewire_store::{CloseError, CommitError, OpenError, ReadError, StreamError}
 use crate::access_file::AccessFileError;
 use crate::config::ConfigErrors;
 use crate::hook::HookError;
+use crate::http::tokens::TokenFileError;
 use crate::http_client::HttpClientError;
 use crate::jwt::KeyFileError;
 use crate::passwords::PasswordFileError;
@@ -48,6 +49,9 @@ pub enum StartError {
     /// The HTTP hook cannot be asked.
     #[error("the HTTP hook (auth.http) cannot be asked")]
     Hook(#[source] HookError),
+    /// The tokens of the HTTP port cannot be used.
+    #[error("the tokens of the HTTP port (listener.http.token_file) cannot be used")]
+    HttpTokens(#[source] TokenFileError),
     /// The access rules cannot be used.
     #[error("the access rules cannot be used")]
     Access(#[source] AccessFileError),
@@ -60,6 +64,13 @@ pub enum StartError {
     /// A port is taken or may not be used.
     #[error("cannot listen on {0} for {1}; is another broker running? Try {2} with another port")]
     Bind(SocketAddr, &'static str, &'static str, #[source] io::Error),
+    /// A listener beyond this machine, and nobody could come in there.
+    #[error(
+        "listener.{0}.bind = {1} is beyond this machine, and nobody could come in there: name who \
+         may (auth.password_file; tidewire passwd makes one), or let everybody in with \
+         listener.{0}.anonymous = \"allow\""
+    )]
+    ClosedDoor(&'static str, SocketAddr),
     /// It cannot become the user that it is to run as.
     #[error("cannot run as {0} (system.run_as)")]
     RunAs(String, #[source] io::Error),
@@ -132,6 +143,9 @@ pub enum AdminError {
     /// It could not be made durable, and is not in force.
     #[error("it could not be made durable")]
     Commit(#[from] CommitError),
+    /// The tables of the data folder cannot be read.
+    #[error("the tables of the data folder cannot be read")]
+    Tables(#[from] ReadError),
     /// The broker stopped before it answered.
     #[error("the broker stopped before it answered")]
     Stopped,

@@ -46,6 +46,17 @@ impl FileWatch {
         self.is_settled().then(read)
     }
 
+    /// The same as soon as they have changed: for files that are small and replaced as a whole. One
+    /// that is read half written changes once more.
+    pub(crate) fn look_at_once<R>(&self, read: impl FnOnce() -> R) -> Option<R> {
+        let _turn = self.turn.lock();
+        let has_changed = marks(&self.paths) != self.seen.lock().read;
+        has_changed.then(|| {
+            self.note();
+            read()
+        })
+    }
+
     /// The same now, changed or not.
     pub(crate) fn reload<R>(&self, read: impl FnOnce() -> R) -> R {
         let _turn = self.turn.lock();

@@ -138,7 +138,7 @@ async fn run(shared: Arc<Shared>, mut arrivals: Receiver<Box<Arrival>>) {
 async fn greet(shared: &Shared, teller: &RefCell<Teller>, arrival: Arrival) {
     let Arrival { stream, peer, tls, next } = arrival;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
-    match shake(stream, peer, &tls.slot, Kept::of(&shared.newcomers)).await {
+    match shake(stream, peer, &tls.slot, Kept::of(&shared.newcomers, Some(peer.ip()))).await {
         Ok(shaken) => {
             shared.metrics.tls_handshakes.add(TlsResult::Done, 1);
             next(shared, shaken);

@@ -50,6 +50,21 @@ pub(crate) enum HttpError {
     Other(String),
 }
 
+/// What is wanted of what lies somewhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum HttpVerb<'a> {
+    Get,
+    Delete,
+    /// With this JSON.
+    Post(&'a [u8]),
+}
+
+/// An answer, whatever its status is.
+pub(crate) struct HttpAnswer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+}
+
 /// Where, and how.
 pub(crate) struct HttpClientOptions<'a> {
     pub(crate) is_secret: bool,
@@ -75,6 +90,16 @@ impl HttpClient {
             let authorities = authorities(options.ca_file)?;
             tls = tls.root_certs(RootCerts::Specific(Arc::new(authorities)));
         }
+        Ok(Self::with(tls.build(), options))
+    }
+
+    /// Believes whoever answers: for asking a port of this machine what is no secret.
+    pub(crate) fn believing(options: &HttpClientOptions<'_>) -> Self {
+        let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());
+        Self::with(tls.disable_verification(true).build(), options)
+    }
+
+    fn with(tls: TlsConfig, options: &HttpClientOptions<'_>) -> Self {
         let config = Config::builder()
             .http_status_as_error(false)
             // Neither another address nor somebody between is who was named.
@@ -87,10 +112,31 @@ impl HttpClient {
             .max_idle_connections_per_host(options.connections)
             .max_idle_age(IDLE_MAX)
             .user_agent("tidewire")
-            .tls_config(tls.build())
+            .tls_config(tls)
             .build();
         let (timeout, bytes_max) = (options.timeout, options.bytes_max);
-        Ok(Self { agent: config.new_agent(), timeout, bytes_max })
+        Self { agent: config.new_agent(), timeout, bytes_max }
+    }
+
+    /// What is answered, whatever its status is; asked once.
+    pub(crate) fn ask(
+        &self,
+        verb: HttpVerb<'_>,
+        url: &str,
+        header: Option<(&str, &str)>,
+    ) -> Result<HttpAnswer, HttpError> {
+        let (agent, all) = (&self.agent, header.into_iter());
+        let answer = match verb {
+            HttpVerb::Get => all.fold(agent.get(url), |it, (k, v)| it.header(k, v)).call(),
+            HttpVerb::Delete => all.fold(agent.delete(url), |it, (k, v)| it.header(k, v)).call(),
+            HttpVerb::Post(json) => {
+                let question = agent.post(url).header("Content-Type", "application/json");
+                all.fold(question, |it, (k, v)| it.header(k, v)).send(json)
+            }
+        };
+        let mut answer = answer.map_err(|error| self.error(&error))?;
+        let status = answer.status().as_u16();
+        Ok(HttpAnswer { status, body: self.whole(answer.body_mut())? })
     }
 
     /// What lies there.
@@ -108,16 +154,19 @@ impl HttpClient {
         json: &[u8],
     ) -> Result<Vec<u8>, HttpError> {
         let began = Instant::now();
-        let ask = || {
+        let ask = |left: Duration| {
             let question = self.agent.post(url).header("Content-Type", "application/json");
             let question = match header {
                 Some((name, value)) => question.header(name, value),
                 None => question,
             };
-            question.send(json)
+            question.config().timeout_global(Some(left)).build().send(json)
         };
-        let answer = match ask() {
-            Err(ureq::Error::Io(_)) if began.elapsed() < self.timeout / 2 => ask(),
+        let answer = match ask(self.timeout) {
+            // Both together take no longer than one may.
+            Err(ureq::Error::Io(_)) if began.elapsed() < self.timeout / 2 => {
+                ask(self.timeout.saturating_sub(began.elapsed()))
+            }
             answer => answer,
         };
         self.body(answer)
@@ -132,7 +181,11 @@ impl HttpClient {
         if status != 200 {
             return Err(HttpError::Status(status));
         }
-        let body = answer.body_mut().with_config().limit(self.bytes_max).read_to_vec();
+        self.whole(answer.body_mut())
+    }
+
+    fn whole(&self, body: &mut ureq::Body) -> Result<Vec<u8>, HttpError> {
+        let body = body.with_config().limit(self.bytes_max).read_to_vec();
         body.map_err(|error| self.error(&error))
     }
 

@@ -127,6 +127,7 @@ fn options(shared: &Arc<Shared>, config: &Config, numbers: PortNumbers) -> PortO
         access: Arc::new(StreamAccess::new(shared, config)),
         gate: Arc::new(UsersGate(Arc::clone(shared))),
         retained: Arc::new(Retained(Arc::clone(shared))),
+        forecasts: Arc::clone(&shared.forecasts),
     }
 }
 

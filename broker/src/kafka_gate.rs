@@ -64,6 +64,10 @@ impl Gate for UsersGate {
         let now_ms = self.0.clock.elapsed_ms();
         self.0.guesses.lock().spend(Some(address), user, now_ms);
     }
+
+    fn may_come(&self, address: IpAddr) -> bool {
+        !self.0.bans.forbid_from(address, wall_clock_ms())
+    }
 }
 
 /// For who looks after clients, why one is refused.

@@ -7,11 +7,22 @@ use ahash::{AHashMap, RandomState};
 use parking_lot::Mutex;
 use tidewire_proto::record::Batch;
 
+use crate::payer::{Parts, Payer};
+
 /// What all clients may have the store keep together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LedgerLimits {
     pub(crate) rows_max: u64,
     pub(crate) bytes_max: u64,
+    /// Rows of one user; 0: as many as of all.
+    pub(crate) rows_per_payer_max: u64,
+}
+
+/// What is known of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Row {
+    bytes: u32,
+    payer: Payer,
 }
 
 /// One row per client, by the hash of the client id. Two of one hash count as one: with a million
@@ -19,7 +30,7 @@ pub(crate) struct LedgerLimits {
 pub(crate) struct Ledger {
     hasher: RandomState,
     rows: Mutex<Rows>,
-    limits: LedgerLimits,
+    limits: Mutex<LedgerLimits>,
     /// Said when the limit is reached.
     advice: &'static str,
     /// It was said, and the limit is still in the way.
@@ -28,14 +39,15 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, Default)]
 struct Rows {
-    bytes_of: AHashMap<u64, u32>,
+    known: AHashMap<u64, Row>,
     bytes: u64,
+    parts: Parts,
 }
 
 /// Room that was found for a row, and what was there before.
 #[derive(Debug)]
 pub(crate) struct Room {
-    before: Option<u32>,
+    before: Option<Row>,
 }
 
 impl Ledger {
@@ -43,23 +55,29 @@ impl Ledger {
         Self {
             hasher: RandomState::new(),
             rows: Mutex::default(),
-            limits,
+            limits: Mutex::new(limits),
             advice,
             is_full: AtomicBool::new(false),
         }
     }
 
-    /// Counts a row of the client in, unless that is too much. What takes no more than the row
-    /// that is there always has room.
-    pub(crate) fn claim(&self, client_id: &[u8], bytes: usize) -> Option<Room> {
-        let LedgerLimits { rows_max, bytes_max } = self.limits;
+    /// Other limits hold from now on; what is there stays.
+    pub(crate) fn set_limits(&self, limits: LedgerLimits) {
+        *self.limits.lock() = limits;
+        self.is_full.store(false, Ordering::Relaxed);
+    }
+
+    /// Counts a row of the client in, unless that is too much, for all or for who brings it. What
+    /// takes no more than the row that is there always has room.
+    pub(crate) fn claim(&self, client_id: &[u8], bytes: usize, payer: Payer) -> Option<Room> {
+        let LedgerLimits { rows_max, bytes_max, rows_per_payer_max } = *self.limits.lock();
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let mut rows = self.rows.lock();
         let hash = self.hasher.hash_one(client_id);
-        let before = rows.bytes_of.get(&hash).copied();
-        let grows = before.is_none_or(|before| bytes > before);
-        let count = rows.bytes_of.len() as u64 + u64::from(before.is_none());
-        let total = rows.bytes + u64::from(bytes) - u64::from(before.unwrap_or(0));
+        let before = rows.known.get(&hash).copied();
+        let grows = before.is_none_or(|before| bytes > before.bytes);
+        let count = rows.known.len() as u64 + u64::from(before.is_none());
+        let total = rows.bytes + u64::from(bytes) - before.map_or(0, |it| u64::from(it.bytes));
         if grows && (count > rows_max || total > bytes_max) {
             drop(rows);
             if !self.is_full.swap(true, Ordering::Relaxed) {
@@ -67,7 +85,12 @@ impl Ledger {
             }
             return None;
         }
-        rows.put(hash, Some(bytes));
+        let has_all = rows_per_payer_max > 0 && rows.parts.of(payer).count >= rows_per_payer_max;
+        if has_all && before.is_none() {
+            return None;
+        }
+        let payer = before.map_or(payer, |before| before.payer);
+        rows.put(hash, Some(Row { bytes, payer }));
         Some(Room { before })
     }
 
@@ -78,8 +101,16 @@ impl Ledger {
 
     /// Says what is known of the client's row: how many bytes it has, or that there is none.
     pub(crate) fn put(&self, client_id: &[u8], bytes: Option<usize>) {
+        self.put_of(client_id, bytes, Payer::NOBODY);
+    }
+
+    /// The same, and whose it is if that was not known.
+    pub(crate) fn put_of(&self, client_id: &[u8], bytes: Option<usize>, payer: Payer) {
         let bytes = bytes.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
-        self.rows.lock().put(self.hasher.hash_one(client_id), bytes);
+        let mut rows = self.rows.lock();
+        let hash = self.hasher.hash_one(client_id);
+        let payer = rows.known.get(&hash).map_or(payer, |before| before.payer);
+        rows.put(hash, bytes.map(|bytes| Row { bytes, payer }));
         if bytes.is_none() {
             self.is_full.store(false, Ordering::Relaxed);
         }
@@ -92,27 +123,57 @@ pub(crate) fn will_bytes(client_id: &str, message: &Batch) -> usize {
 }
 
 impl Rows {
-    fn put(&mut self, hash: u64, bytes: Option<u32>) {
-        let before = match bytes {
-            Some(bytes) => self.bytes_of.insert(hash, bytes),
-            None => self.bytes_of.remove(&hash),
+    fn put(&mut self, hash: u64, row: Option<Row>) {
+        let before = match row {
+            Some(row) => self.known.insert(hash, row),
+            None => self.known.remove(&hash),
         };
-        self.bytes += u64::from(bytes.unwrap_or(0));
-        self.bytes -= u64::from(before.unwrap_or(0));
+        if let Some(row) = row {
+            self.bytes += u64::from(row.bytes);
+            self.parts.add(row.payer, row.bytes.into());
+        }
+        if let Some(before) = before {
+            self.bytes -= u64::from(before.bytes);
+            self.parts.remove(before.payer, before.bytes.into());
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Ledger, LedgerLimits};
+    use crate::payer::{Payer, Payers};
+
+    const ANY: Payer = Payer::NOBODY;
 
     fn ledger(rows_max: u64, bytes_max: u64) -> Ledger {
-        Ledger::new(LedgerLimits { rows_max, bytes_max }, "full")
+        Ledger::new(LedgerLimits { rows_max, bytes_max, rows_per_payer_max: 0 }, "full")
+    }
+
+    #[test]
+    fn who_has_as_many_as_one_may_keeps_them_and_leaves_room_for_others() {
+        let payers = Payers::default();
+        let (ann, bob) = (payers.of_user("ann"), payers.of_user("bob"));
+        let limits = LedgerLimits { rows_max: 9, bytes_max: 9, rows_per_payer_max: 2 };
+        let ledger = Ledger::new(limits, "full");
+        // As it is found at the start.
+        ledger.put_of(b"1", Some(0), ann);
+        assert!(ledger.claim(b"2", 0, ann).is_some());
+        assert!(ledger.claim(b"3", 0, ann).is_none());
+        assert!(ledger.claim(b"2", 0, ann).is_some(), "it is there");
+        assert!(ledger.claim(b"3", 0, bob).is_some());
+        let room = ledger.claim(b"2", 1, bob).expect("it is there");
+        assert!(ledger.claim(b"4", 0, ann).is_none(), "hers is hers, whoever takes it up");
+        ledger.give_back(b"2", &room);
+        ledger.put(b"1", Some(0));
+        assert!(ledger.claim(b"4", 0, ann).is_none());
+        ledger.put(b"1", None);
+        assert!(ledger.claim(b"4", 0, ann).is_some());
     }
 
     fn totals(ledger: &Ledger) -> (usize, u64) {
         let rows = ledger.rows.lock();
-        (rows.bytes_of.len(), rows.bytes)
+        (rows.known.len(), rows.bytes)
     }
 
     #[test]
@@ -134,22 +195,22 @@ mod tests {
     #[test]
     fn at_a_limit_only_what_takes_no_more_has_room() {
         let ledger = ledger(2, 100);
-        assert!(ledger.claim(b"a", 60).is_some());
-        assert!(ledger.claim(b"b", 41).is_none(), "bytes");
-        assert!(ledger.claim(b"b", 40).is_some());
-        assert!(ledger.claim(b"c", 0).is_none(), "rows");
-        assert!(ledger.claim(b"a", 61).is_none());
-        assert!(ledger.claim(b"a", 60).is_some());
+        assert!(ledger.claim(b"a", 60, ANY).is_some());
+        assert!(ledger.claim(b"b", 41, ANY).is_none(), "bytes");
+        assert!(ledger.claim(b"b", 40, ANY).is_some());
+        assert!(ledger.claim(b"c", 0, ANY).is_none(), "rows");
+        assert!(ledger.claim(b"a", 61, ANY).is_none());
+        assert!(ledger.claim(b"a", 60, ANY).is_some());
         assert_eq!(totals(&ledger), (2, 100));
         ledger.put(b"a", None);
-        assert!(ledger.claim(b"c", 60).is_some());
+        assert!(ledger.claim(b"c", 60, ANY).is_some());
     }
 
     #[test]
     fn room_that_is_given_back_leaves_what_was_there() {
         let ledger = ledger(2, 100);
-        let first = ledger.claim(b"a", 10).expect("room");
-        let second = ledger.claim(b"a", 30).expect("room");
+        let first = ledger.claim(b"a", 10, ANY).expect("room");
+        let second = ledger.claim(b"a", 30, ANY).expect("room");
         ledger.give_back(b"a", &second);
         assert_eq!(totals(&ledger), (1, 10));
         ledger.give_back(b"a", &first);
@@ -161,7 +222,7 @@ mod tests {
         let ledger = ledger(1, 10);
         ledger.put(b"a", Some(20));
         ledger.put(b"b", Some(20));
-        assert!(ledger.claim(b"a", 20).is_some());
-        assert!(ledger.claim(b"c", 0).is_none());
+        assert!(ledger.claim(b"a", 20, ANY).is_some());
+        assert!(ledger.claim(b"c", 0, ANY).is_none());
     }
 }

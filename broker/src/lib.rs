@@ -5,22 +5,29 @@
 mod access_file;
 mod accounts;
 mod address_range;
+mod arrivals;
+mod backlog;
+mod backup;
 mod ban;
 pub mod banner;
 mod bans;
 mod bench;
 mod bridges;
 mod broker;
+mod census;
 mod cert_watch;
 mod chain;
 pub mod cli;
+mod closed_doors;
 pub mod config;
 mod core;
 mod error;
 mod exclusive;
 mod file_watch;
 mod handshakes;
+mod held_file;
 mod hook;
+mod http;
 mod http_client;
 mod jwt;
 mod jwt_words;
@@ -29,11 +36,14 @@ mod kafka_access;
 mod kafka_advertised;
 mod kafka_gate;
 mod kafka_socket;
+mod lags;
 mod ledger;
 mod link;
 mod listener;
+mod live;
 pub mod metrics;
 mod mock_secret;
+mod moment;
 mod network;
 mod newcomers;
 mod notify;
@@ -41,23 +51,30 @@ mod open_files;
 mod pace;
 mod paces;
 mod passwords;
+mod payer;
 mod ports;
 mod privileges;
 mod proxied;
 mod read_once;
+mod recovering;
 mod registry;
+mod reload;
 mod reserved;
 mod restart;
 mod retained;
 mod seat;
 mod serve;
 mod server;
+mod share_gauges;
+mod share_lag;
 mod shares;
 mod store_options;
+mod system_topics;
 pub mod telemetry;
 mod teller;
 #[cfg(test)]
 mod tight_disk;
+mod timed_disk;
 mod tls;
 mod topic_rules;
 mod trust_watch;
@@ -74,13 +91,20 @@ pub use ban::{Ban, BanTarget};
 pub use broker::{Broker, Builder, Message, Received, Subscribe, Subscription, SubscriptionEnd};
 pub use error::{AdminError, PublishError, StartError, StopError, SubscribeError};
 pub use hook::HookError;
+pub use http::TokenFileError;
 pub use http_client::HttpClientError;
 pub use jwt::{JwksError, KeyFileError};
 pub use passwords::{BookError, PasswordFileError};
+pub use reload::{ReloadError, ReloadReport};
+pub use share_lag::ShareGroupLag;
 pub use tidewire_bridge::bridges::{
-    Counts as BridgeCounts, Event as BridgeEvent, Lag as BridgeLag, Order as BridgeOrder,
+    Counts as BridgeCounts, Event as BridgeEvent, Order as BridgeOrder,
     OrderError as BridgeOrderError, State as BridgeState, Status as BridgeStatus, To as BridgeTo,
     Trouble as BridgeTrouble,
+};
+pub use tidewire_bridge::{
+    ConsumerGroups, GroupLag, Lag, MemberLag, Move as OffsetMove, PartitionLag,
+    Reset as OffsetReset, ResetError as OffsetResetError, ResetTo as OffsetResetTo,
 };
 pub use tidewire_proto::access::AccessError;
 pub use tidewire_proto::mqtt::ReasonCode;

@@ -18,6 +18,8 @@ use crate::wire::{UnboundWire, Wire};
 
 /// How client ids within this process begin; nobody on the network may have one.
 pub(crate) const IN_PROCESS: &str = "$in-process/";
+/// The client id by which the broker itself publishes: nobody who is shown among clients.
+pub(crate) const PUBLISHER: &str = "$in-process/#publisher";
 
 /// Whom we speak with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +134,15 @@ impl Link {
             Self::Wire(wire) => wire.ready(interest).await,
             Self::Web(web) => web.wire.ready(interest).await,
             Self::Unix(stream) => stream.ready(interest).await,
+        }
+    }
+
+    /// Bytes that came and cannot be read before the rest of their record or request is there.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        match self {
+            Self::Wire(wire) => wire.unread_bytes(),
+            Self::Web(web) => web.unread_bytes(),
+            Self::Unix(_) => 0,
         }
     }
 

@@ -2,7 +2,7 @@
 //! is, or its TLS handshake is done. Reads nothing itself.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream as StdTcpStream};
+use std::net::{SocketAddr, TcpStream as StdTcpStream};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tidewire_proto::websocket::Origins;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use crate::arrivals::Arrivals;
 use crate::config::MqttListener;
 use crate::core::shared::{Clock, Shared};
 use crate::handshakes::{Arrival, Entrance, Handshakes};
@@ -22,10 +23,11 @@ use crate::pace::{self, Allowance, Bucket};
 use crate::proxied::Proxies;
 use crate::seat::{Addresses, Seat};
 use crate::tls::Shaken;
+use crate::wall_clock::wall_clock_ms;
 use crate::wire::UnboundWire;
 
 /// Connections that the kernel keeps for us while we are busy.
-const BACKLOG: i32 = 4_096;
+pub(crate) const BACKLOG: i32 = 4_096;
 /// How long no connection is accepted after the system refused one (no file handles left).
 const BACK_OFF: Duration = Duration::from_millis(100);
 
@@ -58,6 +60,16 @@ enum Arrived {
     Local(UnixStream),
 }
 
+impl Arrived {
+    /// Where it is, if it came over the network.
+    const fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Net(_, peer) => Some(*peer),
+            Self::Local(_) => None,
+        }
+    }
+}
+
 impl Incoming {
     async fn accept(&self) -> io::Result<Arrived> {
         match self {
@@ -69,9 +81,16 @@ impl Incoming {
     }
 }
 
+/// Who is at a listener. Clones count together.
+#[derive(Clone, Default)]
+pub(crate) struct Crowd {
+    open: Arc<AtomicUsize>,
+    addresses: Addresses,
+}
+
 /// A bound port and what holds for those who come there.
 pub(crate) struct Listener {
-    incoming: Incoming,
+    incoming: Arc<Incoming>,
     rate: Option<Bucket>,
     entry: Entry,
 }
@@ -79,11 +98,12 @@ pub(crate) struct Listener {
 /// What holds for those who come.
 struct Entry {
     door: Door,
-    /// How many are open here, and may be; 0: any number.
-    open: Arc<AtomicUsize>,
+    crowd: Crowd,
+    /// How many may be open here; 0: any number.
     connections_max: usize,
-    addresses: Addresses,
     per_address_max: u32,
+    /// How often they may come from one address.
+    arrivals: Option<Arrivals>,
     allowance: Option<pace::Shared>,
     /// The proxies that stand before it.
     proxies: Option<Proxies>,
@@ -95,7 +115,7 @@ struct Entry {
 
 impl Listener {
     pub(crate) fn new(
-        incoming: Incoming,
+        incoming: Arc<Incoming>,
         door: Door,
         config: &MqttListener,
         clock: &Clock,
@@ -105,16 +125,22 @@ impl Listener {
         let allowance = Allowance::of(&config.rate, now_ms);
         let entry = Entry {
             door,
-            open: Arc::default(),
+            crowd: Crowd::default(),
             connections_max: config.connections_max as usize,
-            addresses: Addresses::default(),
             per_address_max: config.connections_per_address_max,
+            arrivals: Arrivals::of(config.connections_per_address_per_minute_max),
             allowance: allowance.map(|allowance| Arc::new(Mutex::new(allowance))),
             proxies: Proxies::of(config, door.listener),
             origins: None,
             tls: None,
         };
         Self { incoming, rate: Bucket::new(per_s.into(), burst.into(), now_ms), entry }
+    }
+
+    /// Takes in more of these.
+    pub(crate) fn beside(mut self, crowd: Crowd) -> Self {
+        self.entry.crowd = crowd;
+        self
     }
 
     /// Speaks TLS.
@@ -134,7 +160,6 @@ impl Listener {
         let Self { incoming, mut rate, entry } = self;
         let entry = Arc::new(entry);
         loop {
-            wait_for_rate(&mut rate, &shared).await;
             let arrived = match incoming.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -143,10 +168,15 @@ impl Listener {
                     continue;
                 }
             };
+            if !entry.welcomes(&shared, &arrived) {
+                continue;
+            }
+            // Who comes too often from one address makes nobody else wait.
+            wait_for_rate(&mut rate, &shared).await;
             let seat = match entry.seat(&shared) {
                 Ok(seat) => seat,
                 Err(reason) => {
-                    shared.metrics.connections_refused.add(reason, 1);
+                    shared.refuse(arrived.peer(), entry.door.listener, reason);
                     continue;
                 }
             };
@@ -165,11 +195,34 @@ impl Listener {
 }
 
 impl Entry {
+    /// Whether somebody may come, as far as his address says that. Behind a proxy it is not known
+    /// yet.
+    fn welcomes(&self, shared: &Shared, arrived: &Arrived) -> bool {
+        match arrived {
+            Arrived::Net(_, peer) if self.proxies.is_none() => self.admits(shared, *peer),
+            Arrived::Net(..) | Arrived::Local(_) => true,
+        }
+    }
+
+    /// False, and counted, when nobody may come from there, or too many did.
+    fn admits(&self, shared: &Shared, peer: SocketAddr) -> bool {
+        let (address, now_ms) = (peer.ip(), shared.clock.elapsed_ms());
+        let reason = if shared.bans.forbid_from(address, wall_clock_ms()) {
+            RefuseReason::Banned
+        } else if self.arrivals.as_ref().is_none_or(|all| all.admit(address, now_ms)) {
+            return true;
+        } else {
+            RefuseReason::AddressRate
+        };
+        shared.refuse(Some(peer), self.door.listener, reason);
+        false
+    }
+
     fn seat(&self, shared: &Shared) -> Result<Seat, RefuseReason> {
         let max = shared.limits.connections_max as usize;
         let mut seat = Seat::take(&shared.connections, max).ok_or(RefuseReason::Limit)?;
         let max = self.connections_max;
-        if max > 0 && !seat.count_here(&self.open, max) {
+        if max > 0 && !seat.count_here(&self.crowd.open, max) {
             return Err(RefuseReason::Listener);
         }
         Ok(seat)
@@ -178,14 +231,15 @@ impl Entry {
     /// Takes in whom the proxy names.
     async fn introduce(&self, shared: &Shared, stream: TcpStream, proxy: SocketAddr, seat: Seat) {
         let Some(proxies) = &self.proxies else { return };
-        if let Some(peer) = proxies.introduce(shared, &stream, proxy).await {
+        let peer = proxies.introduce(shared, &stream, proxy).await;
+        if let Some(peer) = peer.filter(|peer| self.admits(shared, *peer)) {
             self.take_in(shared, stream, peer, seat);
         }
     }
 
     fn take_in_local(&self, shared: &Shared, stream: UnixStream, seat: Seat) {
         let peer = Peer::Local(stream.peer_cred().ok().map(|whose| whose.uid()));
-        let Some(newcomer) = enter(shared, None) else { return };
+        let Some(newcomer) = enter(shared, None, self.door) else { return };
         // Without a stream the client is gone already.
         let Ok(stream) = stream.into_std() else { return };
         let (allowance, door) = (self.allowance.clone(), self.door);
@@ -195,10 +249,10 @@ impl Entry {
 
     fn take_in(&self, shared: &Shared, stream: TcpStream, peer: SocketAddr, mut seat: Seat) {
         let max = self.per_address_max;
-        if max > 0 && !seat.count_address(&self.addresses, peer.ip(), max) {
-            return shared.metrics.connections_refused.add(RefuseReason::Address, 1);
+        if max > 0 && !seat.count_address(&self.crowd.addresses, peer.ip(), max) {
+            return shared.refuse(Some(peer), self.door.listener, RefuseReason::Address);
         }
-        let Some(newcomer) = enter(shared, Some(peer.ip())) else { return };
+        let Some(newcomer) = enter(shared, Some(peer), self.door) else { return };
         // Without a stream the client is gone already.
         if let Ok(stream) = stream.set_nodelay(true).and_then(|()| stream.into_std()) {
             self.hand_on(shared, (stream, peer), seat, newcomer);
@@ -233,15 +287,15 @@ impl Entry {
 }
 
 /// `None`, and counted, when too many are not in yet.
-fn enter(shared: &Shared, address: Option<IpAddr>) -> Option<Box<Newcomer>> {
-    let newcomer = Newcomers::enter(&shared.newcomers, address);
+fn enter(shared: &Shared, peer: Option<SocketAddr>, door: Door) -> Option<Box<Newcomer>> {
+    let newcomer = Newcomers::enter(&shared.newcomers, peer.map(|peer| peer.ip()));
     if newcomer.is_none() {
-        shared.metrics.connections_refused.add(RefuseReason::Unauthenticated, 1);
+        shared.refuse(peer, door.listener, RefuseReason::Unauthenticated);
     }
     newcomer
 }
 
-/// Too many in too short a time wait where the kernel keeps them.
+/// Too many in too short a time wait: one here, the others where the kernel keeps them.
 async fn wait_for_rate(rate: &mut Option<Bucket>, shared: &Shared) {
     let Some(rate) = rate else { return };
     let mut wait_ms = rate.wait_ms(shared.clock.elapsed_ms());

@@ -2,14 +2,16 @@
 //! The hot path counts in plain numbers of its own core and flushes them by tick.
 
 mod counted;
+pub(crate) mod exposition;
 mod family;
 mod handles;
 mod label;
 mod per_core;
 mod series;
+mod totals;
 
 pub(crate) use counted::Counted;
-pub use family::{CounterFamily, GaugeFamily, Tally};
+pub use family::{CounterFamily, GaugeFamily, HistogramFamily, Tally};
 pub use handles::Metrics;
 pub use label::{
     Backend, CloseReason, Direction, DropReason, HookResult, Label, PacketType, Quality,
@@ -18,6 +20,7 @@ pub use label::{
 };
 pub use per_core::CoreCounters;
 pub use series::{Kind, SERIES, Series};
+pub(crate) use totals::Totals;
 
 #[cfg(test)]
 mod tests;

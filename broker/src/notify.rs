@@ -7,8 +7,12 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// It serves.
 pub(crate) const READY: &str = "READY=1";
+/// It takes over other settings; it says that it serves when that is done.
+const RELOADING: &str = "RELOADING=1";
 /// It ends.
 pub(crate) const STOPPING: &str = "STOPPING=1";
 
@@ -26,6 +30,13 @@ impl Notify {
                 Self(None)
             }
         }
+    }
+
+    /// Says that it takes over other settings, and when that began: systemd wants to know.
+    pub(crate) fn reloading(&self) {
+        let now = clock_gettime(ClockId::Monotonic);
+        let since_us = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000;
+        self.say(&format!("{RELOADING}\nMONOTONIC_USEC={since_us}"));
     }
 
     /// Says this.

@@ -1,60 +1,49 @@
 //! All ports of clients: bound and their certificates read before anything is served, then opened
-//! together, with the threads that TLS needs. Serves nobody itself.
+//! together, with the threads that TLS needs; others opened and closed while they are served.
+//! Serves nobody itself.
 
-use std::net::SocketAddr;
+mod change;
+mod gate;
+mod wanted;
+
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, UnixListener};
-use tokio::task::JoinHandle;
-
-use crate::banner::{BoundListener, Protocol, Who};
+use crate::banner::BoundListener;
 use crate::cert_watch::CertWatch;
-use crate::config::{AuthConfig, Config, ListenerConfig, MqttListener, ProxyProtocol, TlsConfig};
+use crate::config::{Config, ListenerConfig, TlsConfig};
 use crate::core::shared::Shared;
 use crate::error::StartError;
-use crate::handshakes::{Entrance, Handshakes};
-use crate::link::Door;
-use crate::listener::{self, Incoming, Listener};
+use crate::handshakes::Handshakes;
 use crate::metrics::TlsListener;
 use crate::reserved::Reserved;
-use crate::tls::{Settings, Slot, TlsError};
-use crate::unix_socket::SocketFile;
+use crate::tls::{Slot, TlsError};
 
-/// What is spoken within TLS, as clients may ask for it.
-const ALPN_MQTT: &[u8] = b"mqtt";
-const ALPN_WEB: &[u8] = b"http/1.1";
+pub(crate) use wanted::slot;
+
+use change::{Ready, listen_local};
+use gate::{Bound, Gate, LocalBound, LocalGate, Unbound};
+use wanted::Wanted;
 
 /// Ports that are bound; nobody is accepted yet.
 pub(crate) struct Ports {
     bound: Vec<Bound>,
-    unix: Option<(UnixListener, SocketFile)>,
-}
-
-struct Bound {
-    protocol: Protocol,
-    address: SocketAddr,
-    socket: TcpListener,
-    common: MqttListener,
-    /// Of WebSocket.
-    origins: Option<Vec<String>>,
-    slot: Option<Arc<Slot>>,
-}
-
-/// What a listener is to be.
-struct Plan<'c> {
-    protocol: Protocol,
-    common: MqttListener,
-    origins: Option<&'c [String]>,
-    tls: Option<(TlsListener, &'c TlsConfig)>,
+    local: Option<LocalBound>,
 }
 
 /// Ports that are open.
 pub(crate) struct OpenPorts {
-    accepting: Vec<JoinHandle<()>>,
-    listeners: Vec<BoundListener>,
+    gates: Vec<Gate>,
+    local: Option<LocalGate>,
     tls: Option<Tls>,
-    /// Removed when the ports go.
-    _file: Option<SocketFile>,
+    /// The certificates of other ports.
+    of_others: Vec<Arc<Slot>>,
+    is_closed: bool,
+}
+
+/// Other ports, as far as they can be prepared without closing any.
+pub(crate) struct OtherPorts {
+    ready: Ready,
+    tls: Option<Tls>,
 }
 
 /// The threads of TLS.
@@ -63,62 +52,64 @@ struct Tls {
     watch: Arc<CertWatch>,
 }
 
+impl Tls {
+    fn start(
+        shared: &Arc<Shared>,
+        config: &Config,
+        slots: Vec<Arc<Slot>>,
+    ) -> Result<Self, StartError> {
+        let failed = |error| StartError::System("a thread", error);
+        let handshakes = Handshakes::start(shared, config.threads.handshakes).map_err(failed)?;
+        let watch = CertWatch::start(Arc::clone(shared), slots).map_err(failed)?;
+        Ok(Self { handshakes: Arc::new(handshakes), watch: Arc::new(watch) })
+    }
+}
+
 impl Ports {
     /// Binds what the configuration names.
     pub(crate) fn bind(
         config: &ListenerConfig,
         reserved: &mut Reserved,
     ) -> Result<Self, StartError> {
-        let mut ports = Self { bound: Vec::new(), unix: None };
-        for plan in plans(config) {
-            // Without an address it is off.
-            if let Some(address) = plan.common.bind {
-                ports.bound.push(bind(plan, address, reserved)?);
+        let mut bound = Vec::new();
+        for wanted in Wanted::all(config) {
+            if let Some(unbound) = Unbound::new(wanted)? {
+                bound.push(unbound.bind(reserved)?);
             }
         }
-        if let Some(socket) = reserved.claim_file(config)? {
-            let path = config.unix.path.clone().unwrap_or_default();
-            let listening = socket.listen();
-            ports.unix = Some(listening.map_err(|error| StartError::SocketFile(path, error))?);
-        }
-        Ok(ports)
+        Ok(Self { bound, local: listen_local(config, reserved)? })
     }
 
-    /// Takes clients from now on. The certificates of Kafka's listener are watched with the others.
+    /// Takes clients from now on. The certificates of other ports are watched with these.
     pub(crate) fn open(
         self,
         shared: &Arc<Shared>,
         config: &Config,
-        of_kafka: Option<Arc<Slot>>,
+        of_others: Vec<Arc<Slot>>,
     ) -> Result<OpenPorts, StartError> {
-        let failed = |error| StartError::System("a thread", error);
-        let slots = self.bound.iter().filter_map(|bound| bound.slot.clone());
-        let slots: Vec<_> = slots.chain(of_kafka).collect();
+        let slots = slots(&self.bound, &of_others);
         let tls = match slots.is_empty() {
             true => None,
-            false => {
-                let handshakes = Handshakes::start(shared, config.threads.handshakes);
-                let handshakes = Arc::new(handshakes.map_err(failed)?);
-                let watch = CertWatch::start(Arc::clone(shared), slots).map_err(failed)?;
-                Some(Tls { handshakes, watch: Arc::new(watch) })
-            }
+            false => Some(Tls::start(shared, config, slots)?),
         };
-        let mut open = OpenPorts { accepting: Vec::new(), listeners: Vec::new(), tls, _file: None };
+        let (gates, local) = (Vec::new(), None);
+        let mut open = OpenPorts { gates, local, tls, of_others, is_closed: false };
         for bound in self.bound {
-            open.take_in(bound, shared, &config.auth);
+            open.take_in(bound, shared, config);
         }
-        if let Some((socket, file)) = self.unix {
-            open.take_in_local(socket, shared, config);
-            open._file = Some(file);
-        }
+        open.local = self.local.map(|local| LocalGate::open(local, shared, config));
         Ok(open)
     }
 }
 
+fn slots<'b>(bound: impl IntoIterator<Item = &'b Bound>, more: &[Arc<Slot>]) -> Vec<Arc<Slot>> {
+    bound.into_iter().filter_map(|bound| bound.slot.as_ref()).chain(more).map(Arc::clone).collect()
+}
+
 impl OpenPorts {
     /// What is open, as the system gave it.
-    pub(crate) fn listeners(&self) -> &[BoundListener] {
-        &self.listeners
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = &BoundListener> {
+        self.gates.iter().map(|gate| &gate.shown)
     }
 
     /// Who reads certificates anew, if any are in use.
@@ -131,113 +122,131 @@ impl OpenPorts {
         self.tls.as_ref().map(|tls| Arc::clone(&tls.handshakes))
     }
 
-    /// Takes nobody more.
-    pub(crate) fn close(&self) {
-        for task in &self.accepting {
-            task.abort();
+    /// Binds what else there is to be, and reads certificates; closes nothing. Tells all that is
+    /// wrong. Needs the runtime around it, as all that follows.
+    pub(crate) fn prepare(
+        &self,
+        shared: &Arc<Shared>,
+        old: &ListenerConfig,
+        new: &Config,
+    ) -> Result<OtherPorts, Vec<StartError>> {
+        if self.is_closed {
+            let error = std::io::Error::other("the broker stops");
+            return Err(vec![StartError::System("other listeners", error)]);
+        }
+        let ready = Ready::of(&self.gates, self.local.as_ref(), (old, &new.listener))?;
+        let late = ready.late.iter().any(|unbound| unbound.slot.is_some());
+        let is_secret = late || ready.bound.iter().any(|bound| bound.slot.is_some());
+        let tls = match is_secret && self.tls.is_none() {
+            true => Some(Tls::start(shared, new, Vec::new()).map_err(|error| vec![error])?),
+            false => None,
+        };
+        Ok(OtherPorts { ready, tls })
+    }
+
+    /// Closes those whose address another one is to have, and gives it to that one. When that
+    /// fails, they are opened again. Not for a task of the runtime.
+    pub(crate) fn make_room(
+        &mut self,
+        other: &mut OtherPorts,
+        shared: &Arc<Shared>,
+        old: &Config,
+    ) -> Result<(), StartError> {
+        let late = std::mem::take(&mut other.ready.late);
+        let is_wanted = |port: u16| late.iter().any(|unbound| unbound.address.port() == port);
+        let goes = |gate: &mut Gate| {
+            let Gate { bound, .. } = gate;
+            let is_kept = other.ready.bound.iter().any(|kept| {
+                kept.wanted.protocol == bound.wanted.protocol && kept.address == bound.address
+            });
+            !is_kept && is_wanted(bound.address.port())
+        };
+        let left: Vec<_> = self.gates.extract_if(.., goes).map(Gate::leave).collect();
+        for unbound in late {
+            match unbound.bind(&mut Reserved::default()) {
+                Ok(bound) => other.ready.bound.push(bound),
+                Err(error) => {
+                    // What was bound already must not keep them from their addresses.
+                    other.ready = Ready::default();
+                    left.into_iter().for_each(|unbound| self.open_again(&unbound, shared, old));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn open_again(&mut self, unbound: &Unbound, shared: &Arc<Shared>, config: &Config) {
+        match unbound.bind(&mut Reserved::default()) {
+            Ok(bound) => self.take_in(bound, shared, config),
+            Err(error) => tracing::error!(%error, "a listener cannot be opened again"),
         }
     }
 
+    /// From now on these are open. Connections of those that are closed go on.
+    pub(crate) fn apply(&mut self, other: OtherPorts, shared: &Arc<Shared>, config: &Config) {
+        let OtherPorts { ready, tls } = other;
+        self.tls = self.tls.take().or(tls);
+        let Ready { bound, gone, local, .. } = ready;
+        for gate in self.gates.extract_if(.., |gate| {
+            let protocol = gate.bound.wanted.protocol;
+            gone.contains(&protocol) || bound.iter().any(|it| it.wanted.protocol == protocol)
+        }) {
+            gate.close();
+            if gone.contains(&gate.bound.wanted.protocol) {
+                let (listener, address) = (gate.shown.protocol.section(), gate.shown.address);
+                tracing::info!(listener, %address, "closed: who is connected stays");
+            }
+        }
+        for bound in bound {
+            self.take_in(bound, shared, config);
+        }
+        if let Some(local) = local {
+            self.local.take().inspect(LocalGate::close);
+            self.local = local.map(|local| LocalGate::open(local, shared, config));
+        }
+        if let Some(tls) = &self.tls {
+            let bound = self.gates.iter().map(|gate| &gate.bound);
+            tls.watch.watch(slots(bound, &self.of_others));
+        }
+    }
+
+    /// Takes nobody more.
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
+        self.gates.iter().for_each(Gate::close);
+        self.local.iter().for_each(LocalGate::close);
+    }
+
     /// Ends the threads.
-    pub(crate) fn stop(&self) {
+    pub(crate) fn stop(&mut self) {
         if let Some(Tls { handshakes, watch }) = &self.tls {
             handshakes.stop();
             watch.stop();
         }
+        self.gates.clear();
+        self.local = None;
     }
 
-    fn take_in(&mut self, bound: Bound, shared: &Arc<Shared>, auth: &AuthConfig) {
-        let Bound { protocol, address, socket, common, origins, slot } = bound;
-        let asks_certificate = slot.as_ref().is_some_and(|slot| slot.asks_everybody());
-        let (anonymous, reach) = (common.anonymous, common.reach());
-        let takes_anonymous = anonymous.lets_in_certified(reach, auth, asks_certificate);
-        let who = Who::of(asks_certificate, takes_anonymous);
-        let behind_proxy = common.proxy_protocol == ProxyProtocol::Required;
-        self.listeners.push(BoundListener { protocol, address, who, behind_proxy });
-        let door = Door { listener: protocol.section(), takes_anonymous };
-        if !takes_anonymous && !asks_certificate && !auth.has_users() {
-            let listener = door.listener;
-            tracing::warn!(
-                listener,
-                "nobody can connect here without a certificate: name auth.password_file, \
-                 or set anonymous = \"allow\" for this listener"
-            );
-        }
-        let mut listener = Listener::new(Incoming::Net(socket), door, &common, &shared.clock);
-        if let Some(origins) = origins {
-            listener = listener.web(common.pages(origins, auth));
-        }
-        if let (Some(slot), Some(tls)) = (slot, &self.tls) {
-            listener = listener.secret(Entrance::new(slot), Arc::clone(&tls.handshakes));
-        }
-        self.accepting.push(tokio::spawn(listener.accept(Arc::clone(shared))));
-    }
-
-    fn take_in_local(&mut self, socket: UnixListener, shared: &Arc<Shared>, config: &Config) {
-        let unix = &config.listener.unix;
-        let door = Door { listener: "unix", takes_anonymous: unix.takes_anonymous(&config.auth) };
-        let incoming = Incoming::Local(socket);
-        let listener = Listener::new(incoming, door, &unix.common(), &shared.clock);
-        self.accepting.push(tokio::spawn(listener.accept(Arc::clone(shared))));
+    fn take_in(&mut self, bound: Bound, shared: &Arc<Shared>, config: &Config) {
+        let handshakes = self.tls.as_ref().map(|tls| &tls.handshakes);
+        let gate = Gate::open(bound, shared, &config.auth, handshakes);
+        let (listener, address) = (gate.shown.protocol.section(), gate.shown.address);
+        tracing::info!(listener, %address, "listens");
+        self.gates.push(gate);
     }
 }
 
 /// The TLS listeners that cannot be opened, and why. Binds nothing.
 pub(crate) fn unusable(config: &ListenerConfig) -> Vec<(&'static str, TlsError)> {
-    let open = plans(config).into_iter().filter(|plan| plan.common.bind.is_some());
-    let kafkas = config.kafkas.bind.map(|_| (TlsListener::Kafkas, &config.kafkas.tls));
-    let secret = open.filter_map(|plan| plan.tls).chain(kafkas);
-    let error = |(listener, tls): (TlsListener, &TlsConfig)| {
-        let error = slot(listener, tls).err()?;
+    let all = Wanted::all(config).into_iter().filter(|wanted| wanted.common.bind.is_some());
+    let kafkas = config.kafkas.bind.map(|_| (TlsListener::Kafkas, config.kafkas.tls.clone()));
+    let http = config.http.bind.filter(|_| config.http.is_secret());
+    let http = http.map(|_| (TlsListener::Http, config.http.tls.clone()));
+    let secret = all.filter_map(|wanted| wanted.tls).chain(kafkas).chain(http);
+    let error = |(listener, tls): (TlsListener, TlsConfig)| {
+        let error = slot(listener, &tls).err()?;
         Some((listener.word(), error))
     };
     secret.filter_map(error).collect()
-}
-
-fn plans(config: &ListenerConfig) -> Vec<Plan<'_>> {
-    let ListenerConfig { mqtt, mqtts, websocket, wss, .. } = config;
-    vec![
-        Plan { protocol: Protocol::Mqtt, common: mqtt.clone(), origins: None, tls: None },
-        Plan {
-            protocol: Protocol::Mqtts,
-            common: mqtts.common(),
-            origins: None,
-            tls: Some((TlsListener::Mqtts, &mqtts.tls)),
-        },
-        Plan {
-            protocol: Protocol::WebSocket,
-            common: websocket.common(),
-            origins: Some(&websocket.origins),
-            tls: None,
-        },
-        Plan {
-            protocol: Protocol::Wss,
-            common: wss.common(),
-            origins: Some(&wss.origins),
-            tls: Some((TlsListener::Wss, &wss.tls)),
-        },
-    ]
-}
-
-fn bind(plan: Plan<'_>, address: SocketAddr, reserved: &mut Reserved) -> Result<Bound, StartError> {
-    let Plan { protocol, common, origins, tls } = plan;
-    let slot = tls.map(|(listener, tls)| {
-        slot(listener, tls).map_err(|error| StartError::Tls(listener.word(), error))
-    });
-    let slot = slot.transpose()?;
-    let failed = |error| StartError::Bind(address, protocol.title(), protocol.setting(), error);
-    let socket = listener::listen(reserved.claim(protocol, address)?).map_err(failed)?;
-    let address = socket.local_addr().map_err(failed)?;
-    let origins = origins.map(<[String]>::to_vec);
-    Ok(Bound { protocol, address, socket, common, origins, slot: slot.map(Arc::new) })
-}
-
-/// Reads the certificates of a listener.
-pub(crate) fn slot(listener: TlsListener, tls: &TlsConfig) -> Result<Slot, TlsError> {
-    let alpn = match listener {
-        TlsListener::Mqtts => Some(ALPN_MQTT),
-        TlsListener::Wss => Some(ALPN_WEB),
-        TlsListener::Kafkas => None,
-    };
-    Slot::new(Settings { listener, config: tls.clone(), alpn })
 }

@@ -1,15 +1,16 @@
 //! Who the broker runs as: from root to a user that may do nothing besides, for good. Only while
 //! the program has one thread: to the kernel it is threads that have users.
 
-use std::fs::{self, Metadata, Permissions};
+use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Gid, Uid, getegid, geteuid};
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::accounts;
+use crate::held_file::HeldFile;
 
 const ROOT: u32 = 0;
 /// The data folder is nobody else's business.
@@ -58,8 +59,12 @@ impl Runner {
     pub(crate) fn own(&self, dir: &Path) -> io::Result<()> {
         if !dir.exists() {
             fs::create_dir_all(dir)?;
-            fs::set_permissions(dir, Permissions::from_mode(DATA_MODE))?;
-            return chown(dir, Some(self.uid), Some(self.gid));
+            let made = HeldFile::open(dir)?;
+            if !made.metadata()?.is_dir() {
+                return Err(io::Error::other("somebody put something else in its place"));
+            }
+            made.set_mode(DATA_MODE)?;
+            return made.give(Some(self.uid), Some(self.gid));
         }
         match self.foreign(dir)? {
             None => Ok(()),

@@ -66,6 +66,11 @@ impl Registry {
         self.owners.lock().get(client_id).is_some_and(|entry| is_so(&entry.owner))
     }
 
+    /// Its owner, if it has one.
+    pub(crate) fn owner(&self, client_id: &str) -> Option<Owner> {
+        self.owners.lock().get(client_id).map(|entry| entry.owner)
+    }
+
     /// Lets go, unless somebody else has claimed the client id since.
     pub(crate) fn release(&self, client_id: &str, owner: Owner) {
         let mut owners = self.owners.lock();

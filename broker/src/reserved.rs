@@ -28,6 +28,7 @@ impl Reserved {
             (Protocol::Wss, config.wss.bind),
             (Protocol::Kafka, config.kafka.bind),
             (Protocol::Kafkas, config.kafkas.bind),
+            (Protocol::of_http(config.http.is_secret()), config.http.bind),
         ];
         let wanted = wanted.into_iter().filter_map(|(protocol, bind)| Some((protocol, bind?)));
         let take = |(protocol, address)| Ok((protocol, take(protocol, address)?));

@@ -70,8 +70,11 @@ fn end_sessions(shared: &Shared, now_ms: i64) -> Result<(), ReadError> {
     let mut connected = Vec::new();
     let store = &shared.store;
     store.scan(Table::Sessions, Bound::Unbounded, Bound::Unbounded, &mut |key, row| {
-        shared.sessions.put(key, Some(0));
-        if let Ok(session) = SessionRow::decode(row)
+        let session = SessionRow::decode(row);
+        let user = session.as_ref().ok().and_then(|session| session.user.as_deref());
+        let payer = user.map(|user| shared.payers.of_user(user)).unwrap_or_default();
+        shared.sessions.put_of(key, Some(0), payer);
+        if let Ok(session) = session
             && session.ended_ms.is_none()
         {
             connected.push((Box::from(key), session));

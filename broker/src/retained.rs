@@ -11,6 +11,9 @@ use tidewire_proto::record::Batch;
 use tidewire_store::rows::retained;
 use tidewire_store::{Commit, ReadError, Store, Table, TableChange};
 
+use crate::live::Live;
+use crate::payer::{Parts, Payer};
+
 /// Parts of the count that cores can change at the same time.
 const SHARDS: usize = 64;
 /// A stale message is deleted only this long after: no commit that renews it is still on its way.
@@ -21,6 +24,9 @@ const GRACE_MS: i64 = 60_000;
 pub(crate) struct RetainedLimits {
     pub(crate) messages_max: u64,
     pub(crate) bytes_max: u64,
+    /// Of one user; 0: as many as of all.
+    pub(crate) messages_per_payer_max: u64,
+    pub(crate) bytes_per_payer_max: u64,
 }
 
 /// What is known of one retained message.
@@ -28,6 +34,8 @@ pub(crate) struct RetainedLimits {
 pub(crate) struct Footprint {
     /// Its topic and its row.
     bytes: u32,
+    /// Whose part it takes.
+    payer: Payer,
     /// When it is stale, in milliseconds of the Unix epoch; `i64::MAX`: never.
     stale_ms: i64,
 }
@@ -44,7 +52,21 @@ impl Footprint {
         });
         Self {
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            payer: Payer::NOBODY,
             stale_ms: stale_ms.unwrap_or(i64::MAX),
+        }
+    }
+
+    /// The same, of somebody.
+    pub(crate) fn paid_by(self, payer: Payer) -> Self {
+        Self { payer, ..self }
+    }
+
+    /// Who makes nothing larger takes nothing of his part: it stays with who has it.
+    fn in_place_of(self, before: Option<Self>) -> Self {
+        match before {
+            Some(before) if self.bytes <= before.bytes => self.paid_by(before.payer),
+            _ => self,
         }
     }
 }
@@ -79,7 +101,8 @@ pub(crate) struct RetainedIndex {
     shards: [Mutex<Shard>; SHARDS],
     messages: AtomicU64,
     bytes: AtomicU64,
-    limits: RetainedLimits,
+    limits: Live<RetainedLimits>,
+    parts: Parts,
     /// Some may become stale.
     may_expire: AtomicBool,
     /// The limit was told about and is still in the way.
@@ -93,9 +116,18 @@ impl RetainedIndex {
             shards: std::array::from_fn(|_| Mutex::default()),
             messages: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            limits,
+            limits: Live::new(limits),
+            parts: Parts::default(),
             may_expire: AtomicBool::new(false),
             is_full: AtomicBool::new(false),
+        }
+    }
+
+    /// Other limits hold from now on; what is there stays.
+    pub(crate) fn set_limits(&self, limits: RetainedLimits) {
+        if *self.limits != limits {
+            self.limits.set(limits);
+            self.is_full.store(false, Ordering::Relaxed);
         }
     }
 
@@ -141,6 +173,7 @@ impl RetainedIndex {
     ) -> Option<Claimed> {
         let hash = self.hasher.hash_one(topic);
         let shard = &mut *self.shard(hash).lock();
+        let kept = kept.map(|kept| kept.in_place_of(shard.kept.get(&hash).copied()));
         let before = self.replace(shard, hash, kept);
         let (messages, bytes) = self.totals();
         let grows = kept.is_some_and(|kept| before.is_none_or(|before| kept.bytes > before.bytes));
@@ -148,6 +181,10 @@ impl RetainedIndex {
         if grows && (is_over || bytes > self.limits.bytes_max) {
             self.replace(shard, hash, before);
             self.tell_of_limit(messages, bytes);
+            return None;
+        }
+        if grows && kept.is_some_and(|kept| self.is_beyond_part(kept.payer, before)) {
+            self.replace(shard, hash, before);
             return None;
         }
         if kept.is_none() {
@@ -160,11 +197,20 @@ impl RetainedIndex {
         Some(Claimed { topic: topic.into() })
     }
 
+    /// Whether somebody has more than one may, with what was just counted in place of `before`.
+    fn is_beyond_part(&self, payer: Payer, before: Option<Footprint>) -> bool {
+        let RetainedLimits { messages_per_payer_max, bytes_per_payer_max, .. } = *self.limits;
+        let has = self.parts.of(payer);
+        let is_more = before.is_none_or(|before| before.payer != payer);
+        (is_more && messages_per_payer_max > 0 && has.count > messages_per_payer_max)
+            || (bytes_per_payer_max > 0 && has.bytes > bytes_per_payer_max)
+    }
+
     fn tell_of_limit(&self, messages: u64, bytes: u64) {
         if self.is_full.swap(true, Ordering::Relaxed) {
             return;
         }
-        let RetainedLimits { messages_max, bytes_max } = self.limits;
+        let RetainedLimits { messages_max, bytes_max, .. } = *self.limits;
         tracing::warn!(
             messages,
             messages_max,
@@ -194,7 +240,8 @@ impl RetainedIndex {
         match store.get(Table::Retained, claimed.topic.as_bytes()) {
             Ok(row) => {
                 let kept = row.and_then(|row| footprint_of(&claimed.topic, &row));
-                self.replace(shard, hash, kept);
+                let payer = shard.kept.get(&hash).map_or(Payer::NOBODY, |known| known.payer);
+                self.replace(shard, hash, kept.map(|kept| kept.paid_by(payer)));
             }
             Err(error) => tracing::error!(%error, "a retained message cannot be read"),
         }
@@ -214,7 +261,22 @@ impl RetainedIndex {
         let bytes = |footprint: Option<Footprint>| footprint.map_or(0, |it| u64::from(it.bytes));
         self.bytes.fetch_add(bytes(kept), Ordering::Relaxed);
         self.bytes.fetch_sub(bytes(before), Ordering::Relaxed);
+        self.move_part(before, kept);
         before
+    }
+
+    fn move_part(&self, before: Option<Footprint>, kept: Option<Footprint>) {
+        let part = |it: Option<Footprint>| it.map(|it| (it.payer, u64::from(it.bytes)));
+        // Most often it is the same publisher's, of the same size.
+        if part(before) == part(kept) {
+            return;
+        }
+        if let Some((payer, bytes)) = part(kept) {
+            self.parts.add(payer, bytes);
+        }
+        if let Some((payer, bytes)) = part(before) {
+            self.parts.remove(payer, bytes);
+        }
     }
 
     fn shard(&self, topic: u64) -> &Mutex<Shard> {
@@ -299,13 +361,49 @@ mod tests {
     use tidewire_store::{Commit, RealDisk, Store, StoreOptions, Table, TableChange};
 
     use super::{Footprint, GRACE_MS, RetainedIndex, RetainedLimits};
+    use crate::payer::{Payer, Payers};
 
     const fn footprint(bytes: u32) -> Option<Footprint> {
-        Some(Footprint { bytes, stale_ms: i64::MAX })
+        Some(Footprint { bytes, payer: Payer::NOBODY, stale_ms: i64::MAX })
     }
 
     fn index(messages_max: u64, bytes_max: u64) -> RetainedIndex {
-        RetainedIndex::new(RetainedLimits { messages_max, bytes_max })
+        let (messages_per_payer_max, bytes_per_payer_max) = (0, 0);
+        RetainedIndex::new(RetainedLimits {
+            messages_max,
+            bytes_max,
+            messages_per_payer_max,
+            bytes_per_payer_max,
+        })
+    }
+
+    #[test]
+    fn one_user_has_a_part_of_what_is_there_for_all_and_pays_for_what_it_makes_larger() {
+        let payers = Payers::default();
+        let (ann, bob) = (payers.of_user("ann"), payers.of_user("bob"));
+        let index = RetainedIndex::new(RetainedLimits {
+            messages_max: 100,
+            bytes_max: 1000,
+            messages_per_payer_max: 2,
+            bytes_per_payer_max: 100,
+        });
+        let claim = |topic: &str, bytes: u32, payer: Payer| {
+            let kept = footprint(bytes).map(|kept| kept.paid_by(payer));
+            index.claim(topic, kept, 0).is_some()
+        };
+        assert!(claim("a", 10, ann) && claim("b", 10, ann));
+        assert!(!claim("c", 1, ann), "as many as one may have");
+        assert!(claim("c", 10, bob));
+        assert!(claim("c", 10, ann), "no larger: it stays his");
+        assert!(!claim("c", 11, ann), "larger: it would be hers");
+        assert!(claim("a", 90, ann));
+        assert!(!claim("a", 91, ann), "as many bytes");
+        assert!(claim("b", 90, bob), "larger: it is his now");
+        assert!(claim("d", 10, ann), "she has one less");
+        assert!(!claim("e", 1, bob) && claim("e", 1, Payer::NOBODY));
+        assert!(index.claim("b", None, 0).is_some());
+        assert!(claim("f", 1, bob));
+        assert_eq!(index.totals(), (5, 90 + 10 + 10 + 1 + 1));
     }
 
     #[test]

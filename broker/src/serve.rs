@@ -1,16 +1,22 @@
 //! The broker as a program of its own: banner, signals, exit. Everything else is the library's.
 
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
 
+use tidewire_bridge::group_series::FLEETING;
+use tidewire_store::inspect::Progress;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::banner::{self, BannerFacts};
 use crate::broker::Broker;
-use crate::config::Config;
+use crate::config::{Config, Sources};
 use crate::error::{StartError, StopError};
+use crate::metrics::exposition::Exposition;
 use crate::notify::{self, Notify};
 use crate::open_files;
 use crate::privileges::{self, Runner};
+use crate::recovering::{self, Shown};
 use crate::reserved::Reserved;
 
 /// Why the program ended.
@@ -20,13 +26,28 @@ pub(crate) enum ServeError {
     Start(#[from] StartError),
     #[error(transparent)]
     Stop(#[from] StopError),
+    #[error(
+        "told to stop a second time: ended at once. What was acknowledged is on disk, and what \
+         clients did not take waits for them"
+    )]
+    Hurried,
+    #[error(
+        "not stopped within {} ms (system.stop_timeout_ms): ended as it was. What was \
+         acknowledged is on disk",
+        .0.as_millis()
+    )]
+    Slow(Duration),
 }
+
+/// Draws how far something is.
+pub(crate) type Bar = Box<dyn FnMut(Progress) + Send>;
 
 /// Runs the broker until it is told to stop (SIGTERM, SIGINT). SIGHUP has files read anew.
 ///
 /// Started by root, it becomes whom the configuration names, while this is the only thread; what
 /// is opened after that (data, certificates, files of users) can be opened again later.
-pub(crate) fn run(config: &Config) -> Result<(), ServeError> {
+/// `bar` draws how far the log is read again.
+pub(crate) fn run(config: &Config, sources: Sources, bar: Bar) -> Result<(), ServeError> {
     open_files::raise();
     privileges::renounce();
     let reserved = step_down(config)?;
@@ -38,23 +59,108 @@ pub(crate) fn run(config: &Config) -> Result<(), ServeError> {
     runtime.block_on(async {
         let mut stop = StopSignals::new()?;
         let mut hangup = caught(SignalKind::hangup())?;
-        let broker = Broker::builder().config(config.clone()).reserved(reserved).start().await?;
+        let builder = Broker::builder().config(config.clone()).exposition(exposition());
+        let builder = builder.shown(shown(bar)).sources(sources);
+        let broker = tokio::select! {
+            started = builder.reserved(reserved).start() => started?,
+            // Nobody was served yet, and a log that is read again is read again.
+            () = stop.wait() => {
+                tracing::info!("Stopped before the start was over.");
+                return Ok(());
+            }
+        };
         greet(&broker, config);
         notify.say(notify::READY);
         loop {
             tokio::select! {
                 () = stop.wait() => break,
-                _ = hangup.recv() => {
-                    tracing::info!("SIGHUP: certificates and files of users are read anew.");
-                    broker.reload_files();
-                }
+                _ = hangup.recv() => reload(&broker, &notify).await,
                 // Without an orderly end: nothing that lives on could be trusted.
                 () = broker.failed() => return Err(StopError::Panicked.into()),
             }
         }
         notify.say(notify::STOPPING);
-        Ok(broker.shutdown().await?)
+        end(broker, &mut stop, config.system.stop_timeout).await
     })
+}
+
+/// Tells systemd, too, and takes that back when it is over.
+struct Status {
+    notify: Notify,
+    is_told: bool,
+}
+
+impl Drop for Status {
+    fn drop(&mut self) {
+        if self.is_told {
+            self.notify.say("STATUS=");
+        }
+    }
+}
+
+fn shown(mut bar: Bar) -> Shown {
+    let mut status = Status { notify: Notify::from_environment(), is_told: false };
+    Box::new(move |progress, is_due| {
+        if progress.done > 0 {
+            bar(progress);
+        }
+        if is_due {
+            status.notify.say(&recovering::status(progress));
+            status.is_told = true;
+        }
+    })
+}
+
+/// Takes the broker down in order; at once when that is asked for again, or takes too long.
+async fn end(broker: Broker, stop: &mut StopSignals, time: Duration) -> Result<(), ServeError> {
+    tokio::select! {
+        ended = broker.shutdown() => Ok(ended?),
+        () = stop.wait() => Err(ServeError::Hurried),
+        () = tokio::time::sleep(time) => Err(ServeError::Slow(time)),
+    }
+}
+
+/// Runs the broker for as long as something else takes, which is told where it speaks MQTT.
+pub(crate) fn run_for<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(Option<SocketAddr>) -> T,
+) -> Result<T, ServeError> {
+    open_files::raise();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| StartError::System("a runtime", error))?;
+    runtime.block_on(async {
+        let builder = Broker::builder().config(config.clone()).exposition(exposition());
+        let broker = builder.start().await?;
+        greet(&broker, config);
+        let done = tokio::select! {
+            done = work(broker.mqtt_address()) => done,
+            () = broker.failed() => return Err(StopError::Panicked.into()),
+        };
+        broker.shutdown().await?;
+        Ok(done)
+    })
+}
+
+/// Where this program records its metrics: parts of the broker make some while they run.
+fn exposition() -> Exposition {
+    let exposition = Exposition::with_fleeting(&FLEETING);
+    if metrics::set_global_recorder(exposition.clone()).is_err() {
+        tracing::debug!("Metrics are recorded elsewhere already.");
+    }
+    exposition
+}
+
+/// Everything that was read is read anew; of what is wrong nothing is taken.
+async fn reload(broker: &Broker, notify: &Notify) {
+    tracing::info!("SIGHUP: the configuration, certificates and files of users are read anew.");
+    notify.reloading();
+    // What is wrong was told; each of these files is looked at by itself.
+    if broker.reload_sources().await.is_err() {
+        broker.reload_files();
+    }
+    notify.say(notify::READY);
 }
 
 /// Takes the ports as root, and is root no more.
@@ -84,12 +190,13 @@ fn step_down(config: &Config) -> Result<Reserved, StartError> {
 
 fn greet(broker: &Broker, config: &Config) {
     let facts = BannerFacts {
+        program: std::env::args().next().unwrap_or_else(|| "tidewire".into()),
         version: env!("CARGO_PKG_VERSION"),
         config: config.file.clone(),
         data: config.data.dir.clone(),
         data_is_new: broker.data_is_new(),
         durability: config.durability_weakest(),
-        listeners: broker.listeners().to_vec(),
+        listeners: broker.listeners(),
         unix: config.listener.unix.path.clone(),
         colours: io::stdout().is_terminal(),
     };

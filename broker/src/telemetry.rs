@@ -1,19 +1,40 @@
 //! Log lines on stderr: for people on a terminal, JSON for machines. Never on stdout.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use tracing::Subscriber;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::reload::Handle;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::{LogConfig, LogFormat};
 
+/// The filter of the program's log lines, if they are ours.
+static FILTER: OnceLock<SetFilter> = OnceLock::new();
+
+type SetFilter = Box<dyn Fn(&str) + Send + Sync>;
+
 /// Starts logging for the whole program. A second start changes nothing.
 pub fn init(log: &LogConfig) {
     let shape = Shape::choose(log.format, std::io::stderr().is_terminal());
-    let subscriber = subscriber(&log.filter, shape, std::io::stderr);
+    let (subscriber, set_filter) = subscriber(&log.filter, shape, std::io::stderr);
     if tracing::subscriber::set_global_default(subscriber).is_err() {
-        tracing::debug!("Logging had been started before.");
+        return tracing::debug!("Logging had been started before.");
+    }
+    // Nobody else had started it.
+    let _ = FILTER.set(set_filter);
+}
+
+/// Whether log lines are ours: a program around the broker has its own.
+pub(crate) fn is_ours() -> bool {
+    FILTER.get().is_some()
+}
+
+/// Log lines that this filter lets through, and no others, from now on. It is a valid one.
+pub(crate) fn set_filter(filter: &str) {
+    if let Some(set_filter) = FILTER.get() {
+        set_filter(filter);
     }
 }
 
@@ -43,19 +64,33 @@ impl Shape {
 
 type Lines = Box<dyn Subscriber + Send + Sync>;
 
-fn subscriber<W>(filter: &str, shape: Shape, writer: W) -> Lines
+fn subscriber<W>(filter: &str, shape: Shape, writer: W) -> (Lines, SetFilter)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     // The filter was checked with the config; what it does not understand it leaves out.
     let lines = fmt().with_env_filter(EnvFilter::new(filter)).with_writer(writer);
     match shape {
-        Shape::Human { colours } => Box::new(lines.compact().with_ansi(colours).finish()),
+        Shape::Human { colours } => {
+            let lines = lines.compact().with_ansi(colours).with_filter_reloading();
+            let set_filter = setter(lines.reload_handle());
+            (Box::new(lines.finish()), set_filter)
+        }
         Shape::Json => {
-            let json = lines.json().flatten_event(true);
-            Box::new(json.with_current_span(false).with_span_list(false).finish())
+            let lines = lines.json().flatten_event(true).with_current_span(false);
+            let lines = lines.with_span_list(false).with_filter_reloading();
+            let set_filter = setter(lines.reload_handle());
+            (Box::new(lines.finish()), set_filter)
         }
     }
+}
+
+fn setter<S: 'static>(handle: Handle<EnvFilter, S>) -> SetFilter {
+    Box::new(move |filter| {
+        if let Err(error) = handle.reload(EnvFilter::new(filter)) {
+            tracing::error!(%error, "the log filter stays as it was");
+        }
+    })
 }
 
 #[cfg(test)]
@@ -81,7 +116,7 @@ mod tests {
     fn lines(filter: &str, shape: Shape) -> String {
         let sink = Sink::default();
         let writer = sink.clone();
-        let subscriber = subscriber(filter, shape, move || writer.clone());
+        let (subscriber, _) = subscriber(filter, shape, move || writer.clone());
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(client_id = "esp-12", "Connected.");
             tracing::debug!("Too much for most.");
@@ -117,6 +152,22 @@ mod tests {
         let lines = lines("info", Shape::Human { colours: false });
         assert!(lines.contains("INFO") && lines.contains("client_id=\"esp-12\""), "{lines}");
         assert!(!lines.contains('\u{1b}'), "{lines}");
+    }
+
+    #[test]
+    fn another_filter_holds_at_once() {
+        for shape in [Shape::Json, Shape::Human { colours: false }] {
+            let sink = Sink::default();
+            let writer = sink.clone();
+            let (subscriber, set_filter) = subscriber("error", shape, move || writer.clone());
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::info!("before");
+                set_filter("info");
+                tracing::info!("after");
+            });
+            let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+            assert!(text.contains("after") && !text.contains("before"), "{text}");
+        }
     }
 
     #[test]

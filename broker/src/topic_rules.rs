@@ -22,6 +22,14 @@ pub(crate) fn without_exclusive(filter: &str) -> (&str, bool) {
     }
 }
 
+/// One name per subscription: `$queue/filter` is the share group `$queue`.
+pub(crate) fn canonical(filter: &str) -> Cow<'_, str> {
+    match filter.starts_with("$queue/") {
+        true => format!("$share/{filter}").into(),
+        false => filter.into(),
+    }
+}
+
 /// All rules.
 #[derive(Debug)]
 pub(crate) struct TopicRules {

@@ -1,5 +1,6 @@
-//! Looks whether the files changed that say who may connect and who may do what. Has a thread of
-//! its own, so that who loses a right loses it soon whatever else is done. Opens none of them.
+//! Looks whether the files changed that say who may connect and who may do what, and whether a
+//! backup is asked for. Has a thread of its own, so that who loses a right loses it soon whatever
+//! else is done. Opens none of them.
 
 use std::io;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::access_file::AccessFile;
+use crate::backup::BackupDesk;
 use crate::core::shared::Shared;
 
 /// How often. A file is read when it has not changed since the last look: two looks at most are
@@ -21,12 +23,14 @@ pub(crate) struct TrustWatch {
 }
 
 impl TrustWatch {
-    pub(crate) fn start(shared: Arc<Shared>) -> io::Result<Self> {
+    pub(crate) fn start(shared: Arc<Shared>, mut desk: BackupDesk) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new().name("trust-watch".into()).spawn(move || {
             while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 look(&shared);
+                desk.look(&shared.store);
             }
+            desk.stop();
         })?;
         Ok(Self { stop, thread })
     }
@@ -60,9 +64,11 @@ mod tests {
 
     use super::TrustWatch;
     use crate::access_file::AccessFile;
+    use crate::backup::BackupDesk;
     use crate::config::AccessConfig;
     use crate::core::alone::Alone;
     use crate::core::inbox::Event;
+    use crate::live::Live;
 
     #[test]
     fn rules_that_change_are_noticed_by_a_thread_that_does_nothing_else() {
@@ -72,9 +78,9 @@ mod tests {
         let mut alone = Alone::new(|config| config.access.rules_file = Some(path.clone()));
         let config = AccessConfig { rules_file: Some(path.clone()), ..Default::default() };
         let shared = Arc::get_mut(&mut alone.core.shared).expect("no other core");
-        shared.access = AccessFile::open(&config).expect("good rules");
+        shared.access = Live::new(AccessFile::open(&config).expect("good rules"));
         let (shared, inbox) = (Arc::clone(&alone.core.shared), Arc::clone(&alone.core.inbox));
-        let watch = TrustWatch::start(shared).expect("a thread");
+        let watch = TrustWatch::start(shared, BackupDesk::new(folder.path())).expect("a thread");
         std::fs::write(&path, "deny everyone any #\n").expect("written");
         let mut events = Vec::new();
         let runtime = Builder::new_current_thread().build().expect("a runtime");

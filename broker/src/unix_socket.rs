@@ -1,9 +1,9 @@
 //! A socket file: made with the rights that it is to have before anybody can connect, taken over
 //! from a broker that was killed, removed at the end. Accepts nobody.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use tokio::net::UnixListener;
 
 use crate::accounts;
 use crate::config::UnixListener as UnixListenerConfig;
+use crate::held_file::HeldFile;
 
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: i32 = 4_096;
@@ -21,6 +22,7 @@ const BACKLOG: i32 = 4_096;
 pub(crate) struct UnixSocket {
     socket: Socket,
     file: SocketFile,
+    held: HeldFile,
 }
 
 /// The file; dropped, it is removed, if it is still the same.
@@ -39,17 +41,21 @@ impl UnixSocket {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address)?;
-        let made = fs::symlink_metadata(path)?;
+        let held = HeldFile::open(path)?;
+        let made = held.metadata()?;
+        if !made.file_type().is_socket() {
+            return Err(io::Error::other("somebody put something else in its place"));
+        }
         let file = SocketFile { path: path.into(), is: (made.dev(), made.ino()) };
-        fs::set_permissions(path, Permissions::from_mode(config.mode))?;
+        held.set_mode(config.mode)?;
         let owner = config.owner.as_deref().map(accounts::user).transpose();
         let owner = owner.map_err(io::Error::other)?;
         let group = config.group.as_deref().map(accounts::group).transpose();
         let group = group.map_err(io::Error::other)?;
         if owner.is_some() || group.is_some() {
-            chown(path, owner.map(|owner| owner.uid), group)?;
+            held.give(owner.map(|owner| owner.uid), group)?;
         }
-        Ok(Self { socket, file })
+        Ok(Self { socket, file, held })
     }
 
     /// Gives the file to a user and a group, where the configuration names none.
@@ -60,12 +66,12 @@ impl UnixSocket {
     ) -> io::Result<()> {
         let uid = config.owner.is_none().then_some(uid);
         let gid = config.group.is_none().then_some(gid);
-        chown(&self.file.path, uid, gid)
+        self.held.give(uid, gid)
     }
 
     /// From now on the kernel takes connections.
     pub(crate) fn listen(self) -> io::Result<(UnixListener, SocketFile)> {
-        let Self { socket, file } = self;
+        let Self { socket, file, held: _ } = self;
         socket.listen(BACKLOG)?;
         Ok((UnixListener::from_std(StdUnixListener::from(socket))?, file))
     }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tidewire_bridge::bridges::held;
+use tidewire_bridge::bridges::{held, hold_name};
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::topic::is_shared;
 use tidewire_store::rows::offset::{OffsetKey, OffsetRow};
@@ -18,6 +18,8 @@ use tidewire_store::{ReadError, RetentionReport, Store, Table};
 
 use crate::core::inbox::Event;
 use crate::core::shared::{Shared, wall_clock_ms};
+use crate::share_gauges::ShareGauges;
+use crate::share_lag::show_share_groups;
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -26,9 +28,9 @@ const LOOKS: u32 = 30;
 /// Streams that grow past their limits are looked after at every so manieth look at most.
 const LOOKS_APART: u32 = 3;
 /// Under which name the store knows what sessions have not read.
-const SESSIONS: &str = "sessions";
+pub(crate) const SESSIONS: &str = "sessions";
 /// The same of consumer groups.
-const CONSUMER_GROUPS: &str = "consumer groups";
+pub(crate) const CONSUMER_GROUPS: &str = "consumer groups";
 /// Expired sessions that are dropped at one time; the rest the next time.
 const EXPIRED_MAX: usize = 100_000;
 /// Expired sessions that a core looks after before it serves others.
@@ -47,6 +49,7 @@ impl Upkeep {
     pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new().name("upkeep".into()).spawn(move || {
+            let mut gauges = ShareGauges::new();
             loop {
                 let now_ms = wall_clock_ms();
                 run(&shared, now_ms);
@@ -55,6 +58,7 @@ impl Upkeep {
                 let now_ms = wall_clock_ms();
                 run(&shared, now_ms);
                 sweep(&shared, now_ms);
+                show_shares(&shared, &mut gauges, now_ms);
                 if rest(&shared, &stopped).is_break() {
                     return;
                 }
@@ -155,7 +159,8 @@ fn run(shared: &Shared, now_ms: i64) {
             }
         }
     }
-    match held(store, shared.bridges.iter().map(String::as_str)) {
+    let bridges = &*shared.bridges;
+    match held(store, bridges.iter().map(String::as_str)) {
         Ok(held) => {
             for (bridge, unread) in held {
                 match unread.is_empty() {
@@ -166,9 +171,21 @@ fn run(shared: &Shared, now_ms: i64) {
         }
         Err(error) => return tracing::error!(%error, "bridges cannot be read; retention waits"),
     }
+    // One that was taken away meanwhile is not held for.
+    for gone in bridges.iter().filter(|name| !shared.bridges.contains(name)) {
+        store.release_hold(&hold_name(gone));
+    }
     let reports = store.retain(now_ms);
     shared.forecasts.set(&reports, now_ms);
     reports.iter().for_each(report);
+}
+
+/// How far share groups are behind.
+fn show_shares(shared: &Shared, gauges: &mut ShareGauges, now_ms: i64) {
+    let log = (&shared.store, &*shared.forecasts);
+    if let Err(error) = gauges.show(|show| show_share_groups(log, now_ms, show)) {
+        tracing::error!(%error, "share groups cannot be read");
+    }
 }
 
 /// Retained messages that nobody gets any more, and bans that are over.
@@ -268,7 +285,8 @@ fn report(report: &RetentionReport) {
         tracing::warn!(stream, held, "the stream is full of what sessions have not read: refusing");
     }
     if let Some(forecast) = &report.forecast {
-        tracing::warn!(stream, ?forecast, "sessions will lose messages if they do not read");
+        let (readers, in_s) = (&forecast.readers, forecast.in_ms / 1000);
+        tracing::warn!(stream, ?readers, in_s, "readers will lose messages if they do not read");
     }
 }
 

@@ -129,6 +129,11 @@ impl WebLink {
         Ok(count)
     }
 
+    /// Bytes of a request or a record that is not whole yet.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        self.state.borrow().request.as_ref().map_or(0, Vec::len) + self.wire.unread_bytes()
+    }
+
     /// Whether something that was taken waits for the socket.
     pub(crate) fn has_pending(&self) -> bool {
         !self.state.borrow().out.is_empty() || self.wire.has_pending()

@@ -55,6 +55,14 @@ impl Wire {
         }
     }
 
+    /// Bytes of a record that is not whole yet.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        match self {
+            Self::Tcp(_) => 0,
+            Self::Tls(stream) => stream.unread_bytes(),
+        }
+    }
+
     /// Whether bytes that were taken wait for the socket.
     pub(crate) fn has_pending(&self) -> bool {
         match self {

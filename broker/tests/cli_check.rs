@@ -35,7 +35,11 @@ fn check_says_ok_and_what_would_listen_where() {
 #[test]
 fn check_reads_the_file_and_the_flags_on_either_side_of_the_verb() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("t.toml"), "[data]\ndir = \"here\"\n").unwrap();
+    std::fs::write(
+        folder.path().join("t.toml"),
+        "[data]\ndir = \"here\"\n[listener.mqtt]\nanonymous = \"allow\"\n",
+    )
+    .unwrap();
     let after = ["check", "--config", "t.toml", "--mqtt", "0.0.0.0:99"];
     let before = ["--config", "t.toml", "--mqtt", "0.0.0.0:99", "check"];
     for arguments in [after, before] {
@@ -46,6 +50,19 @@ fn check_reads_the_file_and_the_flags_on_either_side_of_the_verb() {
         assert!(stdout.contains("data    here, will be made"), "{stdout}");
         assert!(stderr.contains("warning: listener.mqtt.bind = 0.0.0.0:99"), "{stderr}");
     }
+}
+
+#[test]
+fn a_listener_where_nobody_could_come_in_is_a_mistake_and_nothing_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["--mqtt", "0.0.0.0:0", "check"][..], &["--mqtt", "0.0.0.0:0"]] {
+        let (code, _, stderr) = run(&mut tidewire(folder.path(), arguments));
+        assert_ne!(code, Some(0), "{stderr}");
+        for way_out in ["auth.password_file", "listener.mqtt.anonymous = \"allow\""] {
+            assert!(stderr.contains(way_out), "{arguments:?}: {stderr}");
+        }
+    }
+    assert!(!folder.path().join("tidewire-data").exists(), "it does not even make its folder");
 }
 
 #[test]

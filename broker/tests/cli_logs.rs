@@ -20,7 +20,7 @@ fn first_line(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidewire"));
     command
         .current_dir(folder.path())
-        .args(["serve", "--mqtt", "127.0.0.1:0", "--kafka", "off"])
+        .args(["serve", "--mqtt", "127.0.0.1:0", "--kafka", "off", "--http", "off"])
         .args(arguments);
     command.envs(variables.iter().copied());
     command.stdout(Stdio::null()).stderr(Stdio::piped());

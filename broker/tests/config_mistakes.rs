@@ -223,6 +223,17 @@ fn a_wrong_rule_for_topics_is_shown_where_it_stands() {
 }
 
 #[test]
+fn a_hook_that_is_asked_for_certificates_is_not_got_around_at_the_kafka_port() {
+    check(
+        "[auth.http]\nurl = \"http://127.0.0.1:1/\"\nasks_for_certificates = true\n\
+         [listener.kafkas]\nbind = \"127.0.0.1:9093\"\n[listener.kafkas.tls]\n\
+         cert_file = \"c.pem\"\nkey_file = \"k.pem\"\nclient_auth = \"required\"\n\
+         client_ca_file = \"ca.pem\"\nidentity = \"cn\"\n",
+        "the HTTP hook is not asked for",
+    );
+}
+
+#[test]
 fn a_proxy_is_named_and_never_optional() {
     let listener = "[listener.mqtts]\nproxy_protocol = ";
     check(

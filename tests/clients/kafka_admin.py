@@ -6,7 +6,14 @@ Arguments: host and port of the Kafka port.
 import sys
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+)
 from kafka.admin import KafkaAdminClient
 
 servers = f"{sys.argv[1]}:{sys.argv[2]}"
@@ -37,6 +44,11 @@ refused(admin.create_topics([NewTopic("mqtt", 1, 1)], request_timeout=100), "TOP
 refused(admin.create_topics([NewTopic("new", 1, 1)], request_timeout=100), "POLICY_VIOLATION")
 refused(admin.create_partitions([NewPartitions("mqtt", 9)], request_timeout=100), "POLICY_VIOLATION")
 refused(admin.delete_topics(["mqtt"], request_timeout=100), "TOPIC_DELETION_DISABLED")
+longer = ConfigEntry("retention.ms", "1", incremental_operation=AlterConfigOpType.SET)
+changed = ConfigResource(ConfigResource.Type.TOPIC, "mqtt", incremental_configs=[longer])
+refused(admin.incremental_alter_configs([changed], request_timeout=100), "POLICY_VIOLATION")
+settings = admin.describe_configs([stream], request_timeout=100)[stream].result(100)
+assert settings["retention.ms"].value == "604800000", settings
 
 python = KafkaAdminClient(bootstrap_servers=servers)
 assert "mqtt" in python.list_topics()

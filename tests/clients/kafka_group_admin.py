@@ -1,14 +1,18 @@
 """Groups as administrators see them, through librdkafka: arguments are host, port, and what to do.
 
 "move" sets offsets by hand, "stand" checks that they stand, "live" looks at a group with a member,
-"delete" deletes all.
+"forget" deletes one offset, through kafka-python, and "forgotten" checks that it is gone; "delete"
+deletes all.
 """
 
 import sys
 import time
 
+import kafka
 from confluent_kafka import Consumer, ConsumerGroupState, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
+from kafka.admin import KafkaAdminClient
+from kafka.errors import GroupIdNotFoundError, NoError
 
 PATIENCE_S = 100
 OFFSETS = {0: 5, 1: 7}
@@ -17,7 +21,15 @@ OFFSETS = {0: 5, 1: 7}
 def main(host, port, what):
     servers = {"bootstrap.servers": f"{host}:{port}"}
     admin = AdminClient(servers)
-    {"move": move, "stand": stand, "live": live, "delete": delete}[what](admin, servers)
+    orders = {
+        "move": move,
+        "stand": stand,
+        "live": live,
+        "forget": forget,
+        "forgotten": forgotten,
+        "delete": delete,
+    }
+    orders[what](admin, servers)
 
 
 def move(admin, _servers):
@@ -29,10 +41,31 @@ def move(admin, _servers):
 
 
 def stand(admin, _servers):
+    offsets_are(admin, OFFSETS)
+
+
+def forget(_admin, servers):
+    python = KafkaAdminClient(bootstrap_servers=servers["bootstrap.servers"])
+    place = kafka.TopicPartition("mqtt", 1)
+    assert python.delete_group_offsets("by-hand", [place]) == {place: NoError}
+    try:
+        python.delete_group_offsets("nobody", [place])
+    except GroupIdNotFoundError:
+        pass
+    else:
+        raise AssertionError("there is no such group")
+    python.close()
+
+
+def forgotten(admin, _servers):
+    offsets_are(admin, {0: OFFSETS[0]})
+
+
+def offsets_are(admin, expected):
     found = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("by-hand")])
     for future in found.values():
         offsets = {one.partition: one.offset for one in future.result(PATIENCE_S).topic_partitions}
-        assert offsets == OFFSETS, offsets
+        assert offsets == expected, offsets
 
 
 def live(admin, servers):

@@ -131,6 +131,8 @@ def kafka_python(servers, group, stop):
         heartbeat_interval_ms=HEARTBEAT_MS,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
+        # Who joins before it has heard of the partitions is given none, and looks again after this.
+        metadata_max_age_ms=5000,
     )
     consumer.subscribe([STREAM], listener=Listener())
     while not stop:

@@ -71,6 +71,22 @@ impl Apache {
         self.program.kill9();
     }
 
+    /// SIGSTOP: it hangs, and its connections stand.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn pause(&self) {
+        self.program.pause();
+    }
+
+    /// It hangs no more.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn go_on(&self) {
+        self.program.go_on();
+    }
+
     /// Starts again where it was; call it after `kill9`.
     ///
     /// # Panics

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
-    SerialNumber,
+    SanType, SerialNumber,
 };
 use tempfile::TempDir;
 
@@ -39,6 +39,10 @@ pub struct Pair {
 pub enum Use {
     /// A server of these names.
     Server,
+    /// The same, for five days more.
+    Soon,
+    /// The same, whose certificate ran out yesterday.
+    Past,
     /// A client of this common name.
     Client,
     /// A client whose certificate ran out yesterday.
@@ -77,8 +81,8 @@ impl Authority {
         self.folder.path().join(name)
     }
 
-    /// Signs a certificate for the first name, and for the others as DNS names or addresses; the
-    /// files are named after `file`.
+    /// Signs a certificate for the first name, and for the others as DNS names or addresses (of a
+    /// client also as URIs); the files are named after `file`.
     ///
     /// # Panics
     /// When a name cannot be in a certificate.
@@ -90,24 +94,31 @@ impl Authority {
             *serials
         };
         let sans = match purpose {
-            Use::Server => names.iter().map(ToString::to_string).collect(),
+            Use::Server | Use::Soon | Use::Past => names.iter().map(ToString::to_string).collect(),
             Use::Client | Use::Expired | Use::Early => Vec::new(),
         };
         let mut params: CertificateParams = CertificateParams::new(sans).expect("names");
+        if params.subject_alt_names.is_empty() {
+            params.subject_alt_names = names[1..].iter().map(|name| of_client(name)).collect();
+        }
         params.distinguished_name.push(DnType::CommonName, names[0]);
         params.serial_number = Some(serial.into());
         params.extended_key_usages = vec![match purpose {
-            Use::Server => ExtendedKeyUsagePurpose::ServerAuth,
+            Use::Server | Use::Soon | Use::Past => ExtendedKeyUsagePurpose::ServerAuth,
             Use::Client | Use::Expired | Use::Early => ExtendedKeyUsagePurpose::ClientAuth,
         }];
         let now = SystemTime::now();
         params.not_before = match purpose {
             Use::Early => (now + DAY).into(),
-            Use::Server | Use::Client | Use::Expired => (now - 10 * DAY).into(),
+            Use::Server | Use::Soon | Use::Past | Use::Client | Use::Expired => {
+                (now - 10 * DAY).into()
+            }
         };
         params.not_after = match purpose {
-            Use::Server | Use::Client | Use::Early => (now + 100 * DAY).into(),
-            Use::Expired => (now - DAY).into(),
+            // A broker that starts in the same second counts as many days as one that starts later.
+            Use::Server | Use::Client | Use::Early => (now + 100 * DAY - DAY / 2).into(),
+            Use::Soon => (now + 5 * DAY - DAY / 2).into(),
+            Use::Expired | Use::Past => (now - DAY).into(),
         };
         let key = KeyPair::generate().expect("a key");
         let cert = params.signed_by(&key, &self.issuer).expect("a certificate");
@@ -152,6 +163,11 @@ impl Authority {
         replace(&self.file("crl.pem"), &list.pem().expect("text"));
         self.file("crl.pem")
     }
+}
+
+fn of_client(name: &str) -> SanType {
+    let text = name.try_into().expect("ASCII");
+    if name.contains("://") { SanType::URI(text) } else { SanType::DnsName(text) }
 }
 
 /// In one moment, as those who know how do it.

@@ -120,6 +120,18 @@ impl Broker {
         address_in(line).expect("an address")
     }
 
+    /// Where its HTTP port is, if it has one.
+    ///
+    /// # Panics
+    /// When it has none.
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        self.program.await_output("/readyz");
+        let output = self.program.output();
+        let line = output.lines().find(|line| line.contains("/readyz")).expect("just seen");
+        address_in(line).expect("an address")
+    }
+
     /// Its data folder.
     #[must_use]
     pub fn data(&self) -> &Path {
@@ -238,6 +250,10 @@ fn run(data: &Path, flags: &[String], open_files: Option<u32>) -> (Program, Sock
     if !flags.iter().any(|flag| flag == "--kafka") {
         command.args(["--kafka", "127.0.0.1:0"]);
     }
+    // One address for all of them would be one too few.
+    if !names_http(flags) {
+        command.args(["--http", "off"]);
+    }
     command.args(flags);
     if let Some(above) = data.parent() {
         command.current_dir(above);
@@ -246,6 +262,13 @@ fn run(data: &Path, flags: &[String], open_files: Option<u32>) -> (Program, Sock
     let line = program.line_that(|line| mqtt_address(line).is_some());
     let address = mqtt_address(&line).expect("the line was chosen for it");
     (program, address)
+}
+
+/// Whether a flag or the configuration file says where the HTTP port is.
+fn names_http(flags: &[String]) -> bool {
+    let file = flags.iter().skip_while(|flag| *flag != "--config").nth(1);
+    let text = file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    text.contains("[listener.http]") || flags.iter().any(|flag| flag == "--http")
 }
 
 /// The address in the banner's line `mqtt  mqtt://127.0.0.1:38211  …`.

@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
 /// The cable.
@@ -26,7 +26,15 @@ struct Shared {
 struct Strand {
     near: TcpStream,
     far: TcpStream,
-    is_dead: AtomicBool,
+    /// There and back. Held while bytes are passed on.
+    are_dead: [Mutex<bool>; 2],
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    There = 0,
+    Back = 1,
 }
 
 impl Cable {
@@ -69,13 +77,26 @@ impl Cable {
         }
     }
 
-    /// Nothing passes any more over the connections that there are, and neither end is told.
+    /// Nothing passes any more over the connections that there are, and neither end is told. When
+    /// this returns nothing is on its way.
     ///
     /// # Panics
     /// Never in practice: nobody panics with the lock.
     pub fn die(&self) {
         for strand in self.shared.strands.lock().expect("nobody panics with it").iter() {
-            strand.is_dead.store(true, Ordering::SeqCst);
+            *strand.is_dead(Way::There) = true;
+            *strand.is_dead(Way::Back) = true;
+        }
+    }
+
+    /// From now on what comes back over the connections that there are is lost; what goes there
+    /// arrives.
+    ///
+    /// # Panics
+    /// Never in practice: nobody panics with the lock.
+    pub fn lose_answers(&self) {
+        for strand in self.shared.strands.lock().expect("nobody panics with it").iter() {
+            *strand.is_dead(Way::Back) = true;
         }
     }
 }
@@ -97,15 +118,22 @@ impl Strand {
         }
     }
 
-    fn pass(&self, from: &TcpStream, to: &TcpStream) {
-        let (mut from, mut to) = (from, to);
+    fn is_dead(&self, way: Way) -> MutexGuard<'_, bool> {
+        self.are_dead[way as usize].lock().expect("nobody panics with it")
+    }
+
+    fn pass(&self, way: Way) {
+        let (mut from, mut to) = match way {
+            Way::There => (&self.near, &self.far),
+            Way::Back => (&self.far, &self.near),
+        };
         let mut bytes = [0; 64 * 1024];
         loop {
             let read = from.read(&mut bytes);
-            let is_dead = self.is_dead.load(Ordering::SeqCst);
+            let is_dead = self.is_dead(way);
             match read {
-                Ok(0) | Err(_) if is_dead => return,
-                Ok(count) if count > 0 && is_dead => (),
+                Ok(0) | Err(_) if *is_dead => return,
+                Ok(count) if count > 0 && *is_dead => (),
                 Ok(count) if count > 0 && to.write_all(&bytes[..count]).is_ok() => (),
                 _ => return self.end(),
             }
@@ -123,10 +151,10 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         for stream in [&near, &far] {
             let _ = stream.set_nodelay(true);
         }
-        let strand = Arc::new(Strand { near, far, is_dead: AtomicBool::new(false) });
+        let strand = Arc::new(Strand { near, far, are_dead: Default::default() });
         shared.strands.lock().expect("nobody panics with it").push(Arc::clone(&strand));
         let back = Arc::clone(&strand);
-        thread::spawn(move || strand.pass(&strand.near, &strand.far));
-        thread::spawn(move || back.pass(&back.far, &back.near));
+        thread::spawn(move || strand.pass(Way::There));
+        thread::spawn(move || back.pass(Way::Back));
     }
 }

@@ -37,7 +37,18 @@ impl Configured {
     /// When it does not come up.
     #[must_use]
     pub fn start(&self) -> Broker {
-        Broker::start_with(&["--config", self.path().to_str().expect("a path in UTF-8")])
+        self.start_with(&[])
+    }
+
+    /// Like `start`, with more flags.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_with(&self, flags: &[&str]) -> Broker {
+        let path = self.path();
+        let config = ["--config", path.to_str().expect("a path in UTF-8")];
+        Broker::start_with(&[&config, flags].concat())
     }
 
     fn path(&self) -> PathBuf {

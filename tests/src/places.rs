@@ -65,6 +65,12 @@ pub fn rust_client() -> PathBuf {
     installed("TIDEWIRE_RUST_CLIENT", "tools/rust/debug/kafka-group-member")
 }
 
+/// The example that reads as a consumer group, in Rust.
+#[must_use]
+pub fn rust_example() -> PathBuf {
+    installed("TIDEWIRE_RUST_EXAMPLE", "tools/rust/debug/analytics-consumer")
+}
+
 /// The folder that has Mosquitto's broker.
 #[must_use]
 pub fn mosquitto() -> PathBuf {

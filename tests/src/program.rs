@@ -154,6 +154,30 @@ impl Program {
         rustix::process::prlimit(Some(id), resource, most).expect("our child");
     }
 
+    /// Ctrl-C, again and again until it ends; how it ended. Two that come at once count as one.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    #[must_use]
+    pub fn interrupted(&mut self) -> ExitStatus {
+        let id = rustix::process::Pid::from_child(&self.child);
+        let (ended, end) = channel::<()>();
+        let interrupter = thread::spawn(move || {
+            loop {
+                // It may be gone.
+                let _ = rustix::process::kill_process(id, rustix::process::Signal::INT);
+                let waited = end.recv_timeout(Duration::from_millis(50));
+                if waited != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+            }
+        });
+        let (status, _) = self.rest();
+        drop(ended);
+        interrupter.join().expect("it only interrupts");
+        status
+    }
+
     /// SIGTERM: asks it to end.
     ///
     /// # Panics
@@ -169,6 +193,14 @@ impl Program {
     /// When the child cannot be reached.
     pub fn ask_to_end(&self) {
         self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// SIGINT, as ctrl-C sends it, and does not wait.
+    ///
+    /// # Panics
+    /// When the child cannot be reached.
+    pub fn interrupt(&self) {
+        self.signal(rustix::process::Signal::INT);
     }
 
     /// Has it not ended yet?
@@ -238,6 +270,14 @@ impl Program {
     /// When the child cannot be reached.
     pub fn hang_up(&self) {
         self.signal(rustix::process::Signal::HUP);
+    }
+
+    /// SIGUSR1, which every program understands as it likes.
+    ///
+    /// # Panics
+    /// When the child cannot be reached.
+    pub fn poke(&self) {
+        self.signal(rustix::process::Signal::USR1);
     }
 
     fn signal(&self, signal: rustix::process::Signal) {

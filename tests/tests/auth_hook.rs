@@ -9,9 +9,10 @@ use tidewire_tests::authority::{Authority, Use};
 use tidewire_tests::broker::Broker;
 use tidewire_tests::configured::Configured;
 use tidewire_tests::kafka_orders::{said, signing_in};
+use tidewire_tests::secure::{Secure, Trust};
 use tidewire_tests::tokens::Tokens;
 use tidewire_tests::web::{Reply, Request, Web};
-use tidewire_tests::wire::{Hello, Publish, Version, Wire, frame, kind, publish};
+use tidewire_tests::wire::{Hello, Publish, Version, Wire, connect, frame, kind, publish};
 
 const BAD_PASSWORD: u8 = 0x86;
 const UNAVAILABLE: u8 = 0x88;
@@ -119,6 +120,82 @@ fn the_program_is_told_who_asks_and_its_word_counts() {
 
 fn said_of(broker: &Broker, settings: &[(String, String)]) -> Vec<String> {
     said("confluent", broker.kafka_address(), settings, &["list"])
+}
+
+/// Names and passwords that would end the text which they stand in, and say something of their own.
+#[test]
+fn what_a_client_says_stays_within_its_quotes() {
+    let web = Web::start(by_password);
+    let broker = broker(&web, PLAIN);
+    let address = broker.address();
+    let user = "ann\",\"password\":\"yes\",\"x\":\"\\";
+    for (name, password) in [(user, "no"), ("ann", "no\",\"password\":\"yes"), ("a\n\\\"", "no")] {
+        let mut wire = ask(address, name, (name, password));
+        assert_eq!(code(&mut wire), BAD_PASSWORD, "{name} {password}");
+        let heard = web.heard();
+        let body = &heard.last().expect("it was asked").body;
+        let said: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        for (key, value) in [("username", name), ("password", password), ("client_id", name)] {
+            assert_eq!(said[key], value, "{body}");
+        }
+        assert_eq!(said.as_object().map(serde_json::Map::len), Some(7), "{body}");
+    }
+}
+
+/// The next packet, which is short.
+fn packet(client: &mut Secure) -> Vec<u8> {
+    let head = client.hear(2).expect("a packet");
+    let body = client.hear(usize::from(head[1])).expect("all of it");
+    [head, body].concat()
+}
+
+#[test]
+fn who_shows_a_certificate_is_asked_about_where_that_is_wanted() {
+    let web = Web::start(|request| {
+        let about = |name: &str| {
+            let body = &request.body;
+            body.contains(&format!("\"username\":\"{name}\"")) && {
+                assert!(body.contains(&format!("\"certificate\":\"{name}\"")), "{body}");
+                true
+            }
+        };
+        let narrow = r#"{"result":"allow","acl":{"publish":["own/%u"]}}"#;
+        Reply::Ok(match () {
+            () if about("gone") => r#"{"result":"deny"}"#.into(),
+            () if about("narrow") => narrow.into(),
+            () => r#"{"result":"ignore"}"#.into(),
+        })
+    });
+    let authority = Authority::new("Test CA");
+    let server = authority.sign("server", Use::Server, &["localhost"]);
+    let ca = authority.path();
+    let (cert, key) = (&server.cert, &server.key);
+    let listener = format!(
+        "asks_for_certificates = true\n[listener.mqtts]\nbind = \"127.0.0.1:0\"\n\
+         [listener.mqtts.tls]\ncert_file = {cert:?}\nkey_file = {key:?}\n\
+         client_auth = \"required\"\nclient_ca_file = {ca:?}\nidentity = \"cn\"\n"
+    );
+    let broker = broker(&web, &format!("{PLAIN}{listener}"));
+    let meets = |name: &str| {
+        let pair = authority.sign(name, Use::Client, &[name]);
+        let trust = Trust::new(&ca, Some(&pair));
+        let mut client = Secure::open(broker.address_of("mqtts"), &trust).expect("let in");
+        client.say(&connect(Version::V5, name, true, 60, None)).expect("it reads");
+        let code = packet(&mut client)[3];
+        (client, code)
+    };
+    assert_eq!(meets("gone").1, BAD_PASSWORD);
+    for (name, own, others) in [("narrow", true, false), ("plain", true, true)] {
+        let (mut client, code) = meets(name);
+        assert_eq!(code, 0, "{name}");
+        for (id, (topic, is_let)) in (1..).zip([(&*format!("own/{name}"), own), ("b", others)]) {
+            let message = Publish::new(topic, "x", 1, id);
+            client.say(&publish(Version::V5, &message)).expect("it reads");
+            let told = packet(&mut client).get(4).copied().unwrap_or(0);
+            assert_eq!(told & 0x80 == 0, is_let, "{name} {topic} {told:#x}");
+        }
+    }
+    assert_eq!(web.heard().len(), 3);
 }
 
 #[test]

@@ -331,7 +331,7 @@ fn a_file_that_is_wrong_is_found_before_the_start() {
         let mut program = Command::new(places::built_program("tidewire"));
         program.current_dir(folder.path()).arg(command).arg("--config").arg(&config);
         let output = program
-            .args(["--mqtt", "127.0.0.1:0", "--kafka", "off"])
+            .args(["--mqtt", "127.0.0.1:0", "--kafka", "off", "--http", "off"])
             .output()
             .expect("it was built");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

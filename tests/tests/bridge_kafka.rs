@@ -1,27 +1,26 @@
 //! Export to another Kafka, and import from one: what is in the one log is in the other once and in
 //! its order, whoever is killed meanwhile. The other is a second broker of ours.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidewire_tests::broker::Broker;
 use tidewire_tests::chaos::{Place, Publisher, Sent};
 use tidewire_tests::clients::Mosquitto;
+use tidewire_tests::http::Http;
 use tidewire_tests::kafka_log::{all, await_records, count, offsets, printed, when_there_are};
+use tidewire_tests::ports;
 use tidewire_tests::wire::Version;
 
 /// Kills of a run that is part of the tests; `TIDEWIRE_KILLS` says otherwise.
 const KILLS: u32 = 4;
 /// Every try soon: the tests wait for it.
 const SOON: &str = "[bridge]\nretry_ms_min = 20\nretry_ms_max = 200\n";
-
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port")
-}
 
 /// A broker with these settings, on a Kafka port that stays.
 fn broker(folder: &Path, kafka: SocketAddr, settings: &str) -> Broker {
@@ -61,10 +60,10 @@ fn publish(place: &Place, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<Sent>> {
 
 #[test]
 fn what_is_published_is_exported_with_key_headers_and_time() {
-    let (folder, there) = (TempDir::new().expect("a folder"), free());
+    let (folder, there) = (TempDir::new().expect("a folder"), ports::kept());
     let target = broker(folder.path(), there, "");
     let more = "topic = \"mqtt\"\ncompression = \"zstd\"\nfilters = [\"seen/#\"]";
-    let source = broker(folder.path(), free(), &export(there, more));
+    let source = broker(folder.path(), ports::kept(), &export(there, more));
     let mosquitto = Mosquitto::new(source.address(), "mqttv5");
     let properties = ["-q", "1", "-D", "publish", "user-property", "unit", "C"];
     for n in 0..8 {
@@ -84,7 +83,7 @@ fn what_is_published_is_exported_with_key_headers_and_time() {
 
 #[test]
 fn an_export_loses_and_repeats_nothing_whoever_is_killed() {
-    let (folder, here, there) = (TempDir::new().expect("a folder"), free(), free());
+    let (folder, here, there) = (TempDir::new().expect("a folder"), ports::kept(), ports::kept());
     let mut target = broker(folder.path(), there, "");
     let more = "topic = \"mqtt\"\ntransaction_bytes_max = \"16 KiB\"";
     let mut source = broker(folder.path(), here, &export(there, more));
@@ -119,7 +118,7 @@ fn an_export_loses_and_repeats_nothing_whoever_is_killed() {
 
 #[test]
 fn an_import_loses_and_repeats_nothing_whoever_is_killed() {
-    let (folder, here, there) = (TempDir::new().expect("a folder"), free(), free());
+    let (folder, here, there) = (TempDir::new().expect("a folder"), ports::kept(), ports::kept());
     let mut remote = broker(folder.path(), there, "");
     let mut own = broker(folder.path(), here, &import(there, "fetch_bytes_max = \"8 KiB\""));
     let place = Place::new(remote.address());
@@ -144,6 +143,48 @@ fn an_import_loses_and_repeats_nothing_whoever_is_killed() {
     let found = when_there_are(here, "mqtt", count(&log));
     assert!(found == log, "{} records there, {} here", count(&log), count(&found));
     println!("{} kills, {} records in both logs", kills(), count(&log));
+}
+
+#[test]
+fn an_import_reads_on_where_it_is_told_to() {
+    let remote = Broker::start();
+    let settings = import(remote.kafka_address(), "");
+    let own =
+        Broker::start_configured(&format!("[listener.http]\nbind = \"127.0.0.1:0\"\n{settings}"));
+    let (http, there) = (Http::new(own.http_address()), remote.kafka_address());
+    let order = |order: &str, body: Option<&Value>| {
+        let _ = http.granted("POST", &format!("/api/v1/bridges/in/{order}"), body);
+    };
+    let publish = |payload: &str| {
+        let mosquitto = Mosquitto::new(remote.address(), "mqttv5");
+        mosquitto.publish("a/x", payload, &["-q", "1"]);
+    };
+    let values = |count: usize| {
+        let log = when_there_are(own.kafka_address(), "mqtt", count);
+        log.into_values().flatten().collect::<Vec<_>>()
+    };
+    publish("one");
+    publish("two");
+    assert_eq!(values(2), ["one", "two"]);
+    order("rewind", Some(&json!({ "to": "earliest" })));
+    assert_eq!(values(4), ["one", "two", "one", "two"]);
+
+    order("pause", None);
+    let partition: u32 = printed(there, "mqtt", "%p\\n")[0].parse().expect("a partition");
+    publish("passed over");
+    publish("three");
+    order("skip", Some(&json!({ "stream": "mqtt", "partition": partition, "records": 1 })));
+    order("resume", None);
+    assert_eq!(values(5)[4..], ["three"]);
+
+    let place = json!({ "stream": "mqtt", "partition": partition, "offset": 1 });
+    order("rewind", Some(&place));
+    assert_eq!(values(8)[5..], ["two", "passed over", "three"]);
+    order("rewind", Some(&json!({ "time_ms": 0 })));
+    assert_eq!(values(12)[8..], ["one", "two", "passed over", "three"]);
+    let nowhere = json!({ "stream": "mqtt", "partition": 99, "offset": 0 });
+    let refused = http.ask("POST", "/api/v1/bridges/in/rewind", Some(&nowhere));
+    assert_eq!(refused.status, 400, "{}", refused.body);
 }
 
 fn kills() -> u32 {

@@ -45,7 +45,7 @@ impl Shell {
 fn start(line: &str) -> (Program, Shell) {
     let mut command = Command::new("bash");
     command.args(["-c", &format!("exec {line}")]);
-    for name in ["MQTT", "MQTTS", "KAFKA"] {
+    for name in ["MQTT", "MQTTS", "KAFKA", "HTTP"] {
         command.env(format!("TIDEWIRE_LISTENER__{name}__BIND"), "127.0.0.1:0");
     }
     let broker = Program::start(&mut command);

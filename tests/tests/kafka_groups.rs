@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tidewire_tests::broker::Broker;
-use tidewire_tests::clients::paho as python;
+use tidewire_tests::clients::{Mosquitto, paho as python};
 use tidewire_tests::members::{LIBRARIES, member};
+use tidewire_tests::places;
 use tidewire_tests::program::Program;
 
 /// How many numbers are published at one time.
@@ -25,6 +27,11 @@ fn administrators_see_move_and_delete_groups_and_offsets_survive_a_kill() {
     broker.kill9();
     broker.restart();
     admin(&broker, "stand");
+    admin(&broker, "forget");
+    admin(&broker, "forgotten");
+    broker.kill9();
+    broker.restart();
+    admin(&broker, "forgotten");
     admin(&broker, "live");
     admin(&broker, "delete");
     broker.kill9();
@@ -103,6 +110,34 @@ fn members_share_out(library: &str) {
         group.check_each_read_once();
     }
     group.members[0].program.terminate();
+}
+
+#[test]
+fn who_stops_polling_loses_what_it_reads_to_others_and_comes_back_when_it_polls_again() {
+    let broker = Broker::start();
+    let kafka = broker.kafka_address();
+    let mosquitto = Mosquitto::new(broker.address(), "mqttv5");
+    for number in 0..8 {
+        mosquitto.publish(&format!("t/{number}"), &number.to_string(), &["-q", "1"]);
+    }
+    let mut command = Command::new(places::python());
+    command.arg(places::client_script("kafka_stops_polling.py"));
+    command.args([kafka.ip().to_string(), kafka.port().to_string(), "slow".into()]);
+    let mut slow = Program::start(&mut command);
+    slow.await_output("ASSIGNED 4");
+    slow.await_output("GOT ");
+    // Its heartbeats go on, and it committed nothing: another is given all of it.
+    let mut command = member("confluent", kafka, "slow");
+    let mut other = Program::start(command.env("MEMBER_SESSION_MS", "60000"));
+    let mut read = BTreeSet::new();
+    while read.len() < 8 {
+        let line = other.line_that(|line| line.starts_with("AT "));
+        read.insert(line.rsplit(' ').next().map(str::to_owned));
+    }
+    slow.poke();
+    slow.await_output("EXCEEDED");
+    slow.await_output("ASSIGNED 2");
+    assert!(slow.terminate().success() && other.terminate().success());
 }
 
 #[test]

@@ -2,13 +2,14 @@
 //! limits and files as MQTT has?
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 use tidewire_tests::authority::{Authority, Use};
 use tidewire_tests::broker::Broker;
 use tidewire_tests::configured::Configured;
+use tidewire_tests::doors::connect_from;
 use tidewire_tests::kafka_orders::{LIBRARIES, said, secret, signing_in};
 use tidewire_tests::places;
 use tidewire_tests::program::PATIENCE;
@@ -66,6 +67,21 @@ fn every_library_signs_in_by_every_mechanism_and_a_wrong_password_is_told() {
             }
         }
     }
+}
+
+#[test]
+fn strangers_from_one_address_keep_nobody_out_who_signs_in() {
+    let (broker, _folder) = broker("[listener.kafka]\nconnections_max = 12\n");
+    let kafka = broker.kafka_address();
+    let elsewhere = IpAddr::from([127, 0, 0, 2]);
+    let strangers: Vec<_> = (0..40).map(|_| connect_from(elsewhere, kafka)).collect();
+    // All but three of them are closed: of 12 places strangers have six, one address three.
+    for stranger in &strangers[3..] {
+        assert!(!matches!((&*stranger).read(&mut [0]), Ok(1..)), "it hears nothing but the end");
+    }
+    let good = signing_in("confluent", "PLAIN", "ann", "pencil");
+    assert_eq!(said("confluent", kafka, &good, &["list"]), ["TOPICS mqtt"]);
+    drop(strangers);
 }
 
 #[test]
@@ -176,23 +192,23 @@ fn before_it_has_signed_in_a_client_may_ask_what_there_is_and_nothing_else() {
 
     let large = request(AUTHENTICATE, 1, &token(&[b'x'; 20_000]));
     for first in [request(METADATA, 1, &[0xff; 4]), request(0, 3, &[0; 12]), large] {
-        assert_eq!(Raw::open(kafka).ask(&first), [], "{:?}", &first[..8]);
+        assert_eq!(Raw::open(kafka).ask(&first), [0_u8; 0], "{:?}", &first[..8]);
     }
     let mut half = Raw::open(kafka);
     assert_eq!(half.ask(&request(HANDSHAKE, 1, &text("PLAIN")))[..2], [0, 0]);
-    assert_eq!(half.ask(&request(METADATA, 1, &[0xff; 4])), []);
+    assert_eq!(half.ask(&request(METADATA, 1, &[0xff; 4])), [0_u8; 0]);
     let mut wrong = Raw::open(kafka);
     assert_eq!(wrong.ask(&request(HANDSHAKE, 1, &text("PLAIN")))[..2], [0, 0]);
     let answer = wrong.ask(&request(AUTHENTICATE, 1, &token(b"\0ann\0rubber")));
     assert_eq!(answer[..2], [0, 58], "SASL_AUTHENTICATION_FAILED");
-    assert_eq!(wrong.ask(&request(18, 0, &[])), []);
+    assert_eq!(wrong.ask(&request(18, 0, &[])), [0_u8; 0]);
 }
 
 #[test]
 fn a_client_that_does_not_show_who_it_is_in_time_is_closed() {
     let (broker, _folder) = broker("[listener.kafka]\nsign_in_timeout_s = 1");
     let mut silent = Raw::open(broker.kafka_address());
-    assert_eq!(silent.ask(&[]), []);
+    assert_eq!(silent.ask(&[]), [0_u8; 0]);
 }
 
 #[test]

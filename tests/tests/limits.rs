@@ -1,8 +1,14 @@
 //! Does each limit of one client hold in the running broker, with the answer that the protocol has
 //! for it, and does nobody else notice?
 
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpStream};
+
 use tidewire_tests::broker::Broker;
-use tidewire_tests::wire::{Hello, Packet, Publish, Version, Wire, kind, subscribe};
+use tidewire_tests::doors::{await_end, connect_from};
+use tidewire_tests::wire::{
+    Hello, LastWill, Packet, Publish, Version, Wire, kind, subscribe, unsubscribe,
+};
 
 const TOPIC_FILTER_INVALID: u8 = 0x8f;
 const TOPIC_NAME_INVALID: u8 = 0x90;
@@ -59,6 +65,73 @@ fn no_more_connections_than_may_be_are_open_over_all_listeners() {
     drop(page);
 }
 
+/// Somebody connects from an address of this machine, and says nothing yet.
+fn arrive(broker: &Broker, last: u8) -> TcpStream {
+    connect_from(Ipv4Addr::new(127, 0, 0, last).into(), broker.address())
+}
+
+/// It says CONNECT and is in.
+fn come_in(stream: TcpStream, hello: &Hello<'_>) -> Wire {
+    let mut wire = Wire::on(stream, Version::V5);
+    wire.send(&hello.bytes());
+    assert!(!wire.connected(), "a clean session is never present");
+    wire
+}
+
+#[test]
+fn those_who_are_not_in_yet_have_so_many_places_and_of_one_address_half() {
+    let (broker, other) = broker("unauthenticated_max = 4\nconnect_timeout_ms = 600000");
+    let _silent = [arrive(&broker, 2), arrive(&broker, 2)];
+    await_end(arrive(&broker, 2));
+    let (first, _second) = (arrive(&broker, 3), arrive(&broker, 3));
+    await_end(arrive(&broker, 4));
+    let _in = come_in(first, &Hello::new("first"));
+    let _late = come_in(arrive(&broker, 4), &Hello::new("late"));
+    is_served(other);
+}
+
+#[test]
+fn of_those_who_are_not_in_yet_so_much_is_kept_and_of_one_address_half() {
+    let (broker, other) = broker("unauthenticated_bytes_max = 65536\nconnect_timeout_ms = 600000");
+    let mut greedy = arrive(&broker, 2);
+    // A CONNECT of 61,000 bytes, and what is sent of it: more than half of what may be kept and
+    // 4 KiB. An error says that it was closed already.
+    let mut connect = b"\x10\xc8\xdc\x03\x00\x04MQTT\x05\x02\x00\x3c\x00\xea\x60".to_vec();
+    connect.resize(40_000, b'x');
+    let _ = greedy.write_all(&connect);
+    await_end(greedy);
+    let payload = "x".repeat(16 << 10);
+    let hello = Hello { will: Some(LastWill::new("t", &payload)), ..Hello::new("large") };
+    let _large = come_in(arrive(&broker, 2), &hello);
+    is_served(other);
+}
+
+#[test]
+fn a_session_is_a_member_of_no_more_share_groups_than_it_may() {
+    let (broker, other) = broker("[share]\ngroups_per_session_max = 2");
+    let mut wire = Wire::clean(broker.address(), Version::V5, "member");
+    let join = |wire: &mut Wire, filter| {
+        wire.send(&subscribe(Version::V5, 9, &[(filter, 1)]));
+        codes(&wire.packet_of(kind::SUBACK), 1)[0]
+    };
+    for (filter, code) in [
+        ("$share/a/t", 1),
+        ("$share/b/t", 1),
+        ("$share/c/t", QUOTA_EXCEEDED),
+        // One that it is a member of is no new one, and other filters are none.
+        ("$share/a/t", 1),
+        ("t", 1),
+    ] {
+        assert_eq!(join(&mut wire, filter), code, "{filter}");
+    }
+    let mut second = Wire::clean(broker.address(), Version::V5, "second");
+    assert_eq!(join(&mut second, "$share/c/t"), 1, "others have their own");
+    wire.send(&unsubscribe(Version::V5, 9, &["$share/a/t"]));
+    wire.packet_of(kind::UNSUBACK);
+    assert_eq!(join(&mut wire, "$share/c/t"), 1, "one that was left is free");
+    is_served(other);
+}
+
 #[test]
 fn a_session_has_no_more_filters_and_bytes_of_filters_than_it_may() {
     let (broker, other) = broker(
@@ -103,6 +176,60 @@ fn a_topic_has_no_more_levels_than_it_may() {
         let puback = wire.packet_of(kind::PUBACK);
         let said = puback.body().get(2).copied().filter(|code| *code >= 0x80);
         assert_eq!(said, code, "{topic}");
+    }
+    is_served(other);
+}
+
+#[test]
+fn a_topic_and_a_filter_are_no_longer_than_they_may_be() {
+    let (broker, other) = broker("topic_bytes_max = 20");
+    let mut wire = Wire::clean(broker.address(), Version::V5, "c");
+    let (short, long) = ("t".repeat(20), "t".repeat(21));
+    let delayed = |topic: &str| format!("$delayed/9/{topic}");
+    for (topic, code) in [
+        (short.clone(), None),
+        (long.clone(), Some(TOPIC_NAME_INVALID)),
+        (delayed(&long), Some(TOPIC_NAME_INVALID)),
+    ] {
+        wire.publish(&Publish::new(&topic, "x", 1, 7));
+        let puback = wire.packet_of(kind::PUBACK);
+        let said = puback.body().get(2).copied().filter(|code| *code >= 0x80);
+        assert_eq!(said, code, "{topic}");
+    }
+    for (filter, code) in [(&short, 1), (&long, TOPIC_FILTER_INVALID)] {
+        wire.send(&subscribe(Version::V5, 9, &[(filter, 1)]));
+        assert_eq!(codes(&wire.packet_of(kind::SUBACK), 1), [code], "{filter}");
+    }
+    let mut with_will = Wire::open(broker.address(), Version::V5);
+    with_will.say(0x10, &format!("$'MQTT' 05 06 00 3c 00 $'w' 00 $'{long}' $'gone'"));
+    let connack = with_will.packet_of(kind::CONNACK);
+    assert_eq!(connack.body().get(1), Some(&TOPIC_NAME_INVALID));
+    is_served(other);
+}
+
+#[test]
+fn a_packet_has_no_more_user_properties_than_it_may() {
+    let (broker, other) = broker("user_properties_max = 2");
+    let pairs = |count: usize| "26 $'a' $''".repeat(count);
+    let mut wire = Wire::clean(broker.address(), Version::V5, "c");
+    for (count, code) in [(2, None), (3, Some(QUOTA_EXCEEDED))] {
+        wire.say(0x32, &format!("$'t' 00 07 [{}] 78", pairs(count)));
+        let puback = wire.packet_of(kind::PUBACK);
+        let said = puback.body().get(2).copied().filter(|code| *code >= 0x80);
+        assert_eq!(said, code, "{count}");
+    }
+    // Of what is not acknowledged nobody is told, and the connection stays.
+    wire.say(0x30, &format!("$'t' [{}] 78", pairs(3)));
+    wire.say(0x82, &format!("00 08 [{}] $'f' 01", pairs(2)));
+    wire.packet_of(kind::SUBACK);
+    wire.say(0x82, &format!("00 09 [{}] $'f' 01", pairs(3)));
+    assert_eq!(reason(&mut wire), QUOTA_EXCEEDED);
+    for (own, will, code) in [(2, 2, 0), (3, 0, QUOTA_EXCEEDED), (0, 3, QUOTA_EXCEEDED)] {
+        let mut wire = Wire::open(broker.address(), Version::V5);
+        let (own, will) = (pairs(own), pairs(will));
+        wire.say(0x10, &format!("$'MQTT' 05 06 00 3c [{own}] $'w' [{will}] $'gone' $'x'"));
+        let connack = wire.packet_of(kind::CONNACK);
+        assert_eq!(connack.body().get(1), Some(&code), "{own} {will}");
     }
     is_served(other);
 }

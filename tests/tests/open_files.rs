@@ -1,8 +1,9 @@
 //! Does a broker that the system gives few open files keep what it needs for itself?
 
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 
 use tidewire_tests::broker::Broker;
+use tidewire_tests::doors::connect_from;
 use tidewire_tests::wire::{Publish, Version, Wire};
 
 #[test]
@@ -28,4 +29,14 @@ fn sockets_that_anybody_opens_take_no_files_from_the_store() {
     broker.kill9();
     broker.restart();
     Wire::resume(broker.address(), Version::V5, "device").0.disconnect();
+}
+
+#[test]
+fn where_files_are_few_silent_sockets_of_an_address_leave_places_to_who_comes_in() {
+    let broker = Broker::start_with_open_files(300);
+    let address = broker.address();
+    let silent = || connect_from(Ipv4Addr::new(127, 0, 0, 2).into(), address);
+    // As many as there are places for MQTT clients.
+    let _silent: Vec<_> = (0..150).map(|_| silent()).collect();
+    Wire::resume(address, Version::V5, "device").0.disconnect();
 }

@@ -41,7 +41,9 @@ fn processor_seconds(broker: &Broker) -> f64 {
 }
 
 fn roomy() -> Broker {
-    Configured::new("[mqtt]\nretained_messages_max = 10000000\n").start()
+    let settings = "[mqtt]\nretained_messages_max = 10000000\n\
+                    retained_messages_per_user_max = 0\nsessions_per_user_max = 0\n";
+    Configured::new(settings).start()
 }
 
 fn connected(address: SocketAddr, packet: &[u8]) -> TcpStream {

@@ -59,6 +59,7 @@ fn each_attack_is_on_the_page() {
         "siege::floods",
         "siege::guesses",
         "siege::identity",
+        "siege::kafka",
         "siege::packets",
         "hostile",
         "trust",

@@ -170,12 +170,71 @@ fn the_certificate_says_who_the_client_is() {
     assert_eq!(reader.messages(), ["1 0 own/press-7 for it"]);
 }
 
+#[test]
+fn other_names_of_the_certificate_say_who_the_client_is() {
+    for (identity, name) in [("san_dns", "press-7.example"), ("san_uri", "spiffe://plant/press-7")]
+    {
+        let rule = "[topics]\nauto_subscribe = [{ filter = \"own/%u\", qos = 1 }]\n";
+        let setup = Setup::mutual(&format!("identity = {identity:?}\n"), rule);
+        let pair = setup.authority.sign("client", Use::Client, &["somebody-else", name]);
+        let flags = [&setup.trusting()[..], &showing(&pair)[..]].concat();
+        let mosquitto = setup.mosquitto("mqttv5");
+        let once = [&words(&flags)[..], &["-C", "1", "-q", "1"]].concat();
+        let mut reader = mosquitto.subscribe("other", &once);
+        mosquitto.publish("own/somebody-else", "not for it", &words(&flags));
+        let own = format!("own/{name}");
+        mosquitto.publish(&own, "for it", &[&words(&flags)[..], &["-q", "1"]].concat());
+        assert_eq!(reader.messages(), [format!("1 0 {own} for it")], "{identity}");
+    }
+}
+
+#[test]
+fn rules_that_name_a_certificate_hold_for_who_shows_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("rules");
+    let lines = "allow cert=press-* publish,subscribe plant/#\n\
+                 deny cert=press-9 publish plant/valves/#\n";
+    std::fs::write(&rules, lines).expect("written");
+    let access = format!("[access]\nrules_file = {rules:?}\n");
+    let setup = Setup::mutual("identity = \"cn\"\n", &access);
+    let mosquitto = setup.mosquitto("mqttv5");
+    let says = |name: &str, topic: &str| {
+        let pair = setup.authority.sign(name, Use::Client, &[name]);
+        let flags = [&setup.trusting()[..], &showing(&pair)[..]].concat();
+        let port = setup.broker.address_of("mqtts").port().to_string();
+        let mut command = Command::new("mosquitto_pub");
+        command.args(["-V", "mqttv5", "-h", "127.0.0.1", "-p", &port, "-q", "1", "-d"]);
+        let mut program = Program::start(command.args(["-t", topic, "-m", name]).args(&flags));
+        let _ = program.rest();
+        program.output()
+    };
+    let pair = setup.authority.sign("press-1", Use::Client, &["press-1"]);
+    let flags = [&setup.trusting()[..], &showing(&pair)[..], &["-q".into(), "1".into()]].concat();
+    let reader = mosquitto.subscribe("plant/#", &words(&flags));
+    for (name, topic, is_let) in [
+        ("press-9", "plant/valves/a", false),
+        ("office-1", "plant/a", false),
+        ("press-9", "elsewhere", false),
+        ("press-9", "plant/a", true),
+        ("press-7", "plant/valves/a", true),
+    ] {
+        let output = says(name, topic);
+        assert_eq!(!output.contains("RC:135"), is_let, "{name} {topic}: {output}");
+        if is_let {
+            assert_eq!(reader.message(), format!("1 0 {topic} {name}"));
+        }
+    }
+}
+
 /// Openssl connects like this, hears that, and the log says why.
 #[track_caller]
 fn check_refused(setup: &Setup, arguments: &[&str], heard: &str, told: &str) {
     let openssl = setup.openssl(arguments);
     openssl.await_output(heard);
     setup.broker.await_output(told);
+    let log = setup.broker.output();
+    let line = log.lines().find(|line| line.contains(told)).expect("just seen");
+    assert!(line.contains("\"peer\":\"127.0.0.1:"), "it says from where: {line}");
 }
 
 #[test]
@@ -212,6 +271,17 @@ fn a_certificate_that_is_not_good_is_refused_with_the_alert_for_it_and_told_of()
 }
 
 #[test]
+fn the_log_says_at_the_start_how_long_certificates_are_good_for() {
+    let authority = Authority::new("Test CA");
+    for (purpose, told) in [(Use::Server, "is good for 99 days"), (Use::Soon, "runs out in 4 days")]
+    {
+        let server = authority.sign("server", purpose, &["localhost"]);
+        let broker = start(&server, "", "");
+        broker.await_output(&format!("certificate {told}"));
+    }
+}
+
+#[test]
 fn websocket_asks_for_the_same_certificates() {
     let setup = Setup::mutual("", "");
     let address = setup.broker.address_of("wss");
@@ -243,6 +313,12 @@ fn a_certificate_that_names_nobody_is_refused_and_none_at_all_is_where_it_may() 
     let (cert, key) = (text(&client.cert), text(&client.key));
     let told = "its certificate does not say who it is: it has no DNS name";
     check_refused(&setup, &["-cert", &cert, "-key", &key], "alert certificate unknown", told);
+    for pattern in ["a#", "plant+"] {
+        let client = setup.authority.sign("pattern", Use::Client, &["device", pattern]);
+        let (cert, key) = (text(&client.cert), text(&client.key));
+        let told = "its certificate does not say who it is: its DNS name cannot be a user name";
+        check_refused(&setup, &["-cert", &cert, "-key", &key], "alert certificate unknown", told);
+    }
     let flags = [&setup.trusting()[..], &["--insecure".into()]].concat();
     setup.mosquitto("mqttv311").publish("a", "b", &words(&flags));
 }
@@ -259,7 +335,7 @@ fn a_certificate_without_its_key_stops_the_start_and_the_check() {
     std::fs::write(&file, config).expect("written");
     for (verb, code) in [("check", 2), ("serve", 1)] {
         let mut command = Command::new(built_program("tidewire"));
-        command.arg(verb).arg("--config").arg(&file).args(["--data", "data"]);
+        command.arg(verb).arg("--config").arg(&file).args(["--data", "data", "--http", "off"]);
         let mut program = Program::start(command.current_dir(authority.file("")));
         let (status, _) = program.rest();
         program.await_output("is not that of the certificate");

@@ -204,7 +204,9 @@ fn sighup_reads_certificates_anew_and_ends_nothing() {
     let client = setup.authority.sign("client", Use::Client, &["device"]);
     let mut open = session(setup.address(), &setup.trust(&client), "device").expect("let in");
     setup.broker.hang_up();
-    setup.broker.await_output("SIGHUP: certificates and files of users are read anew.");
+    setup
+        .broker
+        .await_output("SIGHUP: the configuration, certificates and files of users are read anew.");
     setup.broker.await_output(READ_ANEW);
     open.say(&[0xc0, 0]).expect("it reads");
     assert_eq!(open.hear(2).expect("it answers"), [0xd0, 0]);

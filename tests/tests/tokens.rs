@@ -3,12 +3,14 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Instant;
 
 use tempfile::TempDir;
 use tidewire_tests::broker::Broker;
 use tidewire_tests::clients::{Mosquitto, paho};
 use tidewire_tests::configured::Configured;
 use tidewire_tests::kafka_orders::{said, signing_in};
+use tidewire_tests::program::PATIENCE;
 use tidewire_tests::tokens::Tokens;
 use tidewire_tests::web::{Reply, Web};
 use tidewire_tests::wire::{Hello, Publish, Version, Wire, frame, kind, publish};
@@ -188,17 +190,37 @@ fn keys_of_an_address_are_fetched_kept_and_looked_for_again() {
     web.answer(move |_| Reply::Ok(keys.clone()));
     let other = tokens.sign(("ES256", "p256"), "p256", LONG, "{}");
     let heard = web.heard().len();
+    let since = Instant::now();
     while answer(address, &other) != 0 {
+        assert!(since.elapsed() < PATIENCE, "it is never fetched again");
         assert!(web.heard().len() < heard + 30, "it was fetched again and again");
     }
     assert_eq!(answer(address, &token), BAD_PASSWORD, "that key is gone");
     web.answer(|_| Reply::Status(500));
     let heard = web.heard().len();
     let unknown = tokens.sign(("RS256", "rsa"), "rsa", LONG, "{}");
+    let since = Instant::now();
     while answer(address, &unknown) != UNAVAILABLE {
+        assert!(since.elapsed() < PATIENCE, "it is never looked for");
         assert!(web.heard().len() < heard + 30, "it was asked again and again");
     }
     assert_eq!(answer(address, &other), 0, "what was known stays");
+}
+
+#[test]
+fn keys_of_a_file_are_those_that_it_names() {
+    let mut tokens = Tokens::new();
+    let keys = text(&tokens.file("rsa.jwks"));
+    let broker =
+        Configured::new(&format!("[auth]\n{UNCOUNTED}[auth.jwt]\njwks_file = {keys:?}\n")).start();
+    for (by, key_id, expected) in [
+        (("RS256", "rsa"), "rsa", 0),
+        (("ES256", "p256"), "p256", BAD_PASSWORD),
+        (("RS256", "stranger"), "rsa", BAD_PASSWORD),
+    ] {
+        let token = tokens.sign(by, key_id, LONG, "{}");
+        assert_eq!(answer(broker.address(), &token), expected, "{by:?} {key_id}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 use tidewire_tests::broker::Broker;
 use tidewire_tests::clients::Mosquitto;
+use tidewire_tests::doors::connect_from;
 use tidewire_tests::places;
 use tidewire_tests::wire::{
     Hello, LastWill, Publish, Version, Wire, connect, frame, kind, property, subscribe,
@@ -207,6 +208,37 @@ fn no_client_id_and_no_user_makes_a_pattern_wider() {
     let mut nobody = setup.client_called("mine2", "");
     assert_eq!(published(&mut nobody, "dev/mine2/", 1, false), NOT_AUTHORIZED);
     assert_eq!(published(&mut nobody, "of/mine2", 1, false), SUCCESS);
+}
+
+#[test]
+fn rules_that_name_a_listener_or_an_address_hold_for_who_comes_there() {
+    let rules = "allow everyone publish #\n\
+                 deny listener=mqtt publish not/by/mqtt\n\
+                 deny listener=websocket publish not/by/web\n\
+                 deny address=127.0.0.2 publish not/from/there\n\
+                 deny address=127.0.0.1/32 publish not/from/here\n";
+    let setup = setup(rules, "");
+    let from = |last| {
+        let stream = connect_from([127, 0, 0, last].into(), setup.broker.address());
+        let mut wire = Wire::on(stream, Version::V5);
+        wire.send(&Hello::new(&format!("from-{last}")).bytes());
+        let _ = wire.packet_of(kind::CONNACK);
+        wire
+    };
+    let (mut here, mut there) = (from(1), from(2));
+    for (topic, of_here, of_there) in [
+        ("not/by/mqtt", NOT_AUTHORIZED, NOT_AUTHORIZED),
+        ("not/by/web", SUCCESS, SUCCESS),
+        ("not/from/there", SUCCESS, NOT_AUTHORIZED),
+        ("not/from/here", NOT_AUTHORIZED, SUCCESS),
+    ] {
+        let said = [&mut here, &mut there].map(|wire| {
+            let code = published(wire, topic, 1, false);
+            // "No matching subscribers" is no refusal.
+            if code < 0x80 { SUCCESS } else { code }
+        });
+        assert_eq!(said, [of_here, of_there], "{topic}");
+    }
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn the_file_of_a_killed_broker_is_replaced_and_that_of_a_living_one_is_not() {
     broker.restart();
     assert!(published(&path, &[]).0.success());
     let mut command = Command::new(built_program("tidewire"));
-    command.args(["--data", "data", "--mqtt", "off", "--kafka", "off"]);
+    command.args(["--data", "data", "--mqtt", "off", "--kafka", "off", "--http", "off"]);
     command.env_clear().current_dir(folder.path());
     let config = folder.path().join("second.toml");
     std::fs::write(&config, format!("[listener.unix]\npath = {path:?}\n")).expect("written");

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use tidewire_tests::broker::Broker;
 use tidewire_tests::clients::{mqtt_js, paho};
@@ -115,6 +116,9 @@ fn a_frame_that_is_not_binary_ends_the_connection() {
         (frame(0x81, b"text"), 1003_u16),
         (frame(0xa2, b"reserved"), 1002),
         (vec![0x82, 1, 0x10], 1002),
+        // A ping of 126 bytes, and half of one.
+        (frame(0x89, &[b'p'; 126]), 1002),
+        (vec![0x09, 0x80, 0, 0, 0, 0], 1002),
         (vec![0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0], 1002),
     ] {
         let mut stream = open(&broker);
@@ -151,11 +155,44 @@ fn other_protocols_and_other_origins_are_refused() {
     let broker = start("origins = [\"https://good.example\"]\n");
     let (_, granted) = asked(&broker, MQTT);
     assert!(granted.starts_with("HTTP/1.1 101 "), "{granted}");
-    let (_, other) = asked(&broker, "Sec-WebSocket-Protocol: chat\r\n\r\n");
-    assert!(other.starts_with("HTTP/1.1 400 "), "{other}");
+    for other in ["chat", "mqtt\u{e9}", "\u{fc}mqtt, m\u{f6}qtt", "mqtt\u{feff}"] {
+        let (_, told) = asked(&broker, &format!("Sec-WebSocket-Protocol: {other}\r\n\r\n"));
+        assert!(told.starts_with("HTTP/1.1 400 "), "{other}: {told}");
+    }
+    let (_, beside) = asked(&broker, "Sec-WebSocket-Protocol: \u{1f600}, mqtt\r\n\r\n");
+    assert!(beside.contains("Sec-WebSocket-Protocol: mqtt\r\n"), "{beside}");
     let strict = start("origins = [\"https://other.example\"]\n");
     let (_, foreign) = asked(&strict, MQTT);
     assert!(foreign.starts_with("HTTP/1.1 403 "), "{foreign}");
+    strict.await_output("connection refused: pages of this origin may not connect");
+    broker.await_output("connection refused: Sec-WebSocket-Protocol must name mqtt");
+}
+
+#[test]
+fn a_request_that_only_drips_in_is_given_up_in_time() {
+    let broker = start("[mqtt]\nconnect_timeout_ms = 1000\n");
+    let mut stream = TcpStream::connect(broker.web_address()).expect("it listens");
+    stream.set_nodelay(true).expect("a live socket");
+    let since = Instant::now();
+    stream.set_read_timeout(Some(Duration::from_millis(250))).expect("a timeout above zero");
+    let is_over = REQUEST.bytes().any(|byte| {
+        let is_refused = stream.write_all(&[byte]).is_err();
+        // Waits for the end, or for the time of the next drop.
+        is_refused || matches!(stream.read(&mut [0]), Ok(0))
+    });
+    assert!(is_over, "still heard after {:?}", since.elapsed());
+    drop(open(&broker));
+}
+
+#[test]
+fn clients_of_mqtt_3_1_name_their_protocol_by_its_version() {
+    let broker = start("");
+    let (mut stream, head) = asked(&broker, "Sec-WebSocket-Protocol: mqttv3.1\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert!(head.contains("Sec-WebSocket-Protocol: mqttv3.1\r\n"), "{head}");
+    let connect = b"\x10\x0f\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x01c";
+    stream.write_all(&frame(0x82, connect)).expect("it reads");
+    assert_eq!(bytes_of(&mut stream, 4), [0x20, 2, 0, 0]);
 }
 
 #[test]

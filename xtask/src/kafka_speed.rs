@@ -3,17 +3,17 @@
 
 mod bare;
 mod fields;
-mod figures;
+pub(crate) mod figures;
 mod latency;
-mod load;
-mod processor;
+pub(crate) mod load;
+pub(crate) mod processor;
 mod reading;
 mod segments;
 mod server_cpu;
-mod servers;
+pub(crate) mod servers;
 mod stamps;
 mod throughput;
-mod wire;
+pub(crate) mod wire;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,7 +92,8 @@ fn empty_folder(places: &Places) -> Result<PathBuf, String> {
 }
 
 fn measure(places: &Places, folder: &Path, asked: &Asked<'_>) -> Result<(), String> {
-    let start = || Server::tidewire(places, folder, asked.segments);
+    let settings = asked.segments.settings();
+    let start = || Server::tidewire(places, folder, &settings, processor::SERVER);
     let wants = |part| asked.parts.contains(&part);
     if wants("throughput") || wants("server-cpu") {
         announce(&format!("publish {} messages over MQTT", asked.messages));
@@ -109,7 +110,7 @@ fn measure(places: &Places, folder: &Path, asked: &Asked<'_>) -> Result<(), Stri
     if wants("server-cpu") {
         note("Apache Kafka from Maven Central");
         let jars = apache::install(places)?;
-        let kafka = Server::apache(&jars, folder)?;
+        let kafka = Server::apache(&jars, folder, processor::SERVER)?;
         server_cpu::measure(&server, &kafka, &jars, asked.rounds)?;
     }
     if wants("latency") {

@@ -1,6 +1,7 @@
 //! The commands of this workspace: reads the command line and calls one of them.
 //! Never does the work itself.
 
+mod bridge_speed;
 mod check;
 mod compare;
 mod conformance;
@@ -50,6 +51,9 @@ The commands of this workspace:
               [--sealed] [--compression CODEC]
                            how fast Kafka clients read, beside a bare loop from file to socket;
                            what that costs, beside Apache Kafka; how late they are
+  cargo xtask bridge-speed [--rounds N] [--messages N] [--apache]
+                           how fast a backlog leaves by a link and by an export, beside a
+                           subscriber of the same; what an export costs beside a bare producer
   cargo xtask conformance  writes docs/conformance.md from the tables of statements
   cargo xtask help         this text
 ";
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         ["scale"] => ended(trials::scale(&Places::find())),
         ["siege"] => ended(trials::siege(&Places::find())),
         ["compare", words @ ..] => ended(compare::all(&Places::find(), words)),
+        ["bridge-speed", words @ ..] => ended(bridge_speed::all(&Places::find(), words)),
         ["kafka-speed", words @ ..] => ended(kafka_speed::all(&Places::find(), words)),
         ["fuzz", words @ ..] => ended(fuzz::all(&Places::find(), words)),
         ["simulate", words @ ..] => ended(simulate::all(&Places::find(), words)),

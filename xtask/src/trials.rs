@@ -35,7 +35,12 @@ pub(crate) fn link_cuts(places: &Places, words: &[&str]) -> Result<(), String> {
         number.parse::<u32>().map_err(|_| format!("{number:?} is not a number"))?;
     }
     setup::mosquitto_broker(places)?;
-    trial(places, "links", &[("TIDEWIRE_CUTS", cuts), ("TIDEWIRE_LINK_MESSAGES", messages)])
+    let sizes = [
+        ("TIDEWIRE_CUTS", cuts),
+        ("TIDEWIRE_LINK_MESSAGES", messages),
+        ("TIDEWIRE_BACKLOG", "3600000"),
+    ];
+    trial(places, "links", &sizes)
 }
 
 fn bridge(places: &Places, kills: &str) -> Result<(), String> {

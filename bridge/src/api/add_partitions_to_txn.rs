@@ -12,6 +12,7 @@ use tidewire_proto::id::PartitionId;
 
 use crate::context::{Call, Context};
 use crate::names;
+use crate::permit::Permit;
 use crate::text::shared;
 use crate::transactions::{Answer, Knows, Part, Producer, Refusal};
 
@@ -21,6 +22,9 @@ const FENCES_SINCE: i16 = 2;
 const ABORTS_SINCE: i16 = 4;
 /// The first version that has several transactions in a request.
 const MANY_SINCE: i16 = 4;
+
+/// A partition, or what is wrong with it.
+type Found = Result<PartitionId, ResponseError>;
 
 /// Answered when it is durable that the transactions began.
 pub(super) async fn answer(
@@ -57,13 +61,14 @@ async fn one(
     (id, producer): (&Arc<str>, Producer),
     topics: &[AddPartitionsToTxnTopic],
 ) -> Vec<AddPartitionsToTxnTopicResult> {
-    let found = find(context, topics);
-    let are_all_known = found.iter().flatten().all(Option::is_some);
-    let may = context.permit(call).transaction(id);
+    let permit = context.permit(call);
+    let found = find(context, &permit, topics);
+    let are_all_right = found.iter().flatten().all(Result::is_ok);
+    let may = permit.transaction(id);
     let error = if let Err(error) = may {
         error.code()
-    } else if are_all_known {
-        let partitions = found.iter().flatten().flatten().copied().collect();
+    } else if are_all_right {
+        let partitions = found.iter().flatten().filter_map(|it| it.ok()).collect();
         match context.transact.add(id, producer, Part::Partitions(partitions)).await {
             Answer::Done => 0,
             Answer::Refused(why) => why.to_coordinator(knows(call)).code(),
@@ -72,7 +77,6 @@ async fn one(
     } else {
         ResponseError::OperationNotAttempted.code()
     };
-    let unknown = ResponseError::UnknownTopicOrPartition.code();
     let results = topics.iter().zip(&found).map(|(topic, found)| {
         let partitions = topic.partitions.iter().zip(found).map(|(index, found)| {
             AddPartitionsToTxnPartitionResult::default()
@@ -80,8 +84,8 @@ async fn one(
                 .with_partition_error_code(match (may, found) {
                     // Who may not does not hear either which partitions there are.
                     (Err(denied), _) => denied.code(),
-                    (Ok(()), None) => unknown,
-                    (Ok(()), Some(_)) => error,
+                    (Ok(()), Err(wrong)) => wrong.code(),
+                    (Ok(()), Ok(_)) => error,
                 })
         });
         AddPartitionsToTxnTopicResult::default()
@@ -91,12 +95,14 @@ async fn one(
     results.collect()
 }
 
-/// The partitions of each topic, as far as there are such.
-fn find(context: &Context, topics: &[AddPartitionsToTxnTopic]) -> Vec<Vec<Option<PartitionId>>> {
+/// The partitions of each topic: whoever may write nothing into a stream hears just that.
+fn find(context: &Context, permit: &Permit, topics: &[AddPartitionsToTxnTopic]) -> Vec<Vec<Found>> {
     let streams = context.topics();
+    let unknown = ResponseError::UnknownTopicOrPartition;
     let of_topic = |topic: &AddPartitionsToTxnTopic| {
-        let stream = streams.named(&topic.name).map(|(stream, _)| stream);
-        let place = |index: &i32| names::partition(stream?, *index);
+        let stream = streams.named(&topic.name).map(|(stream, _)| stream).ok_or(unknown);
+        let stream = stream.and_then(|stream| permit.writes(stream).map(|()| stream));
+        let place = |index: &i32| names::partition(stream?, *index).ok_or(unknown);
         topic.partitions.iter().map(place).collect()
     };
     topics.iter().map(of_topic).collect()

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use kafka_protocol::messages::GroupId;
-
 use crate::room::Room;
 use crate::wire::ANSWER_BYTES_MAX;
 
-/// Groups of one request that are looked at: as many as there can be by default.
-const GROUPS_MAX: usize = 10_000;
+/// Groups, or transactional ids, of one request that are looked at: as many as there can be by
+/// default.
+const NAMES_MAX: usize = 10_000;
 /// What a group takes in an answer, besides what it says.
 pub(super) const GROUP_BYTES: usize = 512;
 /// A member of it.
@@ -17,12 +16,12 @@ pub(super) const MEMBER_BYTES: usize = 512;
 pub(super) const TOO_MUCH: &str = "this is too much for one answer: ask for fewer groups at once";
 
 /// Who is named several times is asked for once.
-pub(super) fn once<'a, T>(
-    groups: &'a [T],
-    name: impl Fn(&'a T) -> &'a GroupId,
+pub(super) fn once<'a, T, N: Ord + 'a>(
+    all: &'a [T],
+    name: impl Fn(&'a T) -> &'a N,
 ) -> impl Iterator<Item = &'a T> {
     let mut seen = BTreeSet::new();
-    groups.iter().filter(move |group| seen.insert(name(group))).take(GROUPS_MAX)
+    all.iter().filter(move |one| seen.insert(name(one))).take(NAMES_MAX)
 }
 
 /// Room for what groups say in one answer; half, as encoding holds it once more.

@@ -12,9 +12,14 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use tidewire_store::Stream;
 
+use super::asked::{once, room};
 use crate::context::{Call, Context};
 use crate::text::spoken;
 use crate::transactions::Described;
+
+/// What an id takes in an answer, besides what it says, and a topic of it.
+const STATE_BYTES: usize = 512;
+const TOPIC_BYTES: usize = 256;
 
 /// Answers id by id.
 pub(super) fn answer(
@@ -39,7 +44,17 @@ pub(super) fn answer(
                 .with_transaction_start_time_ms(-1),
         }
     };
-    let states = request.transactional_ids.iter().map(one).collect();
+    // Of more than fits nothing is said: a client that asks for less at a time hears all.
+    let mut room = room();
+    let mut states = Vec::new();
+    for state in once(&request.transactional_ids, |id| id).map(one) {
+        let topics = state.topics.iter();
+        let bytes: usize = topics.map(|it| TOPIC_BYTES + 4 * it.partitions.len()).sum();
+        if room.take(STATE_BYTES + state.transactional_id.len() + bytes).is_err() {
+            break;
+        }
+        states.push(state);
+    }
     DescribeTransactionsResponse::default().with_transaction_states(states)
 }
 

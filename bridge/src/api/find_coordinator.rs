@@ -5,6 +5,7 @@ use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::StrBytes;
 
+use super::asked::once;
 use crate::context::{Call, Context, NODE_ID};
 
 /// What a key may name: a group, or the id of transactions.
@@ -44,5 +45,5 @@ pub(super) fn answer(
             .with_port(port.into())
     };
     FindCoordinatorResponse::default()
-        .with_coordinators(request.coordinator_keys.iter().map(coordinator).collect())
+        .with_coordinators(once(&request.coordinator_keys, |key| key).map(coordinator).collect())
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProducerId};
-use tidewire_store::CommitError;
 
 use crate::context::{Call, Context};
+use crate::producer_ids;
 use crate::text::shared;
 use crate::transactions::{Answer, Knows, Producer, Start};
 
@@ -25,7 +25,7 @@ pub(super) async fn answer(
             Ok(()) => start(context, call, &shared(id), request).await,
             Err(error) => Err(error),
         },
-        None => give(context, request).await,
+        None => give(request),
     };
     match given {
         Ok((id, epoch)) => InitProducerIdResponse::default()
@@ -38,16 +38,13 @@ pub(super) async fn answer(
     }
 }
 
-async fn give(
-    context: &Context,
-    request: &InitProducerIdRequest,
-) -> Result<(i64, i16), ResponseError> {
+fn give(request: &InitProducerIdRequest) -> Result<(i64, i16), ResponseError> {
     // A producer that met an error goes on under its number, with a new epoch.
     let has_next = request.producer_epoch < i16::MAX - 1 && request.producer_epoch >= 0;
     if request.producer_id.0 >= 0 && has_next {
         return Ok((request.producer_id.0, request.producer_epoch + 1));
     }
-    Ok((fresh(context).await?, 0))
+    Ok((fresh()?, 0))
 }
 
 async fn start(
@@ -57,7 +54,7 @@ async fn start(
     request: &InitProducerIdRequest,
 ) -> Result<(i64, i16), ResponseError> {
     let fresh = match context.transact.needs_number(id) {
-        true => Some(fresh(context).await?),
+        true => Some(fresh()?),
         false => None,
     };
     let known = Producer { id: request.producer_id.0, epoch: request.producer_epoch };
@@ -74,11 +71,8 @@ async fn start(
 }
 
 /// A number that nobody has, or had.
-async fn fresh(context: &Context) -> Result<i64, ResponseError> {
-    let read = |table, key: &[u8]| context.store.get(table, key).ok().flatten();
-    let commit = async |commit| context.commit(commit).await.map(drop);
-    let id = context.producer_ids.next(read, commit).await;
-    id.map_err(|error: CommitError| {
+fn fresh() -> Result<i64, ResponseError> {
+    producer_ids::fresh().map_err(|error| {
         tracing::warn!(%error, "no producer id can be given");
         ResponseError::CoordinatorNotAvailable
     })

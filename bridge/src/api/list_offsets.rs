@@ -10,6 +10,7 @@ use tidewire_proto::id::PartitionId;
 use tidewire_store::{ReadError, Store};
 
 use crate::context::{Call, Context, LEADER_EPOCH};
+use crate::first::first_from;
 use crate::names;
 
 const LATEST: i64 = -1;
@@ -106,14 +107,8 @@ fn newest(store: &Store, id: PartitionId) -> Result<Place, ReadError> {
 
 /// The first record from this offset on.
 fn record_at(store: &Store, id: PartitionId, offset: u64) -> Result<Place, ReadError> {
-    let slice = store.read(id, offset, 1)?;
-    let Some(stored) = slice.batches.first() else { return Ok(NOWHERE) };
-    let at = |delta: u32| stored.base_offset + u64::from(delta);
-    let record = stored.batch.records().find(|record| at(record.offset_delta) >= offset);
-    let place = |record: tidewire_proto::record::Record<'_>| {
-        (signed(at(record.offset_delta)), record.timestamp_ms)
-    };
-    Ok(record.map_or((signed(offset), stored.batch.max_timestamp()), place))
+    let first = first_from(store, id, offset)?;
+    Ok(first.map_or(NOWHERE, |(offset, came_ms)| (signed(offset), came_ms)))
 }
 
 fn signed(offset: u64) -> i64 {

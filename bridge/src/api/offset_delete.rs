@@ -22,7 +22,8 @@ pub(super) async fn answer(
     call: &Call,
     request: OffsetDeleteRequest,
 ) -> OffsetDeleteResponse {
-    if let Err(error) = context.permit(call).group(&request.group_id) {
+    let (permit, streams) = (context.permit(call), context.topics());
+    if let Err(error) = permit.group(&request.group_id) {
         return OffsetDeleteResponse::default().with_error_code(error.code());
     }
     let name: Arc<str> = shared(&request.group_id);
@@ -30,8 +31,13 @@ pub(super) async fn answer(
         Ok(read) => read,
         Err(why) => return OffsetDeleteResponse::default().with_error_code(why.code()),
     };
-    let can_go = |topic: &str| read.as_ref().is_some_and(|read| !read.contains(topic));
-    let spots = request.topics.iter().filter(|topic| can_go(&topic.name)).flat_map(|topic| {
+    let judge = |topic: &str| match streams.named(topic) {
+        Some((stream, _)) if permit.read(stream).is_err() => Err(Refusal::NotAllowed),
+        _ if read.as_ref().is_some_and(|read| !read.contains(topic)) => Ok(()),
+        _ => Err(Refusal::Subscribed),
+    };
+    let that_go = request.topics.iter().filter(|topic| judge(&topic.name).is_ok());
+    let spots = that_go.flat_map(|topic| {
         let name: Arc<str> = shared(&topic.name);
         let indexes = topic.partitions.iter();
         let indexes = indexes.filter_map(|it| u32::try_from(it.partition_index).ok());
@@ -45,7 +51,7 @@ pub(super) async fn answer(
         _ => Refusal::InvalidRequest.code(),
     };
     let topics = request.topics.into_iter().map(|topic| {
-        let code = if can_go(&topic.name) { error } else { Refusal::Subscribed.code() };
+        let code = judge(&topic.name).map_or_else(Refusal::code, |()| error);
         let partitions = topic.partitions.iter().map(|partition| {
             OffsetDeleteResponsePartition::default()
                 .with_partition_index(partition.partition_index)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use parking_lot::Mutex;
 
 const EVENTS: &str = "tidewire_bridge_events_total";
 const RUNNING: &str = "tidewire_bridge_running";
@@ -131,8 +132,11 @@ impl Counting {
     }
 }
 
-/// The handles of all series of some bridges.
-pub struct BridgeNumbers(Vec<(String, Counting)>);
+/// The handles of all series of bridges.
+pub struct BridgeNumbers(Mutex<Vec<Numbered>>);
+
+/// Name, kind, and where it is counted.
+type Numbered = (String, &'static str, Counting);
 
 impl BridgeNumbers {
     /// Describes and registers the series of the bridges with these names and kinds with the
@@ -144,11 +148,22 @@ impl BridgeNumbers {
         describe_gauge!(LAG, "Records that a bridge has not done with.");
         describe_gauge!(LAG_SECONDS, "How long ago the first of those records came.");
         describe_gauge!(LOSES_IN, "Seconds until a bridge loses what it has not read; -1: never.");
-        Self(bridges.iter().map(|(name, kind)| (name.clone(), counting(name, kind))).collect())
+        let numbered =
+            |(name, kind): &(String, &'static str)| (name.clone(), *kind, counting(name, kind));
+        Self(Mutex::new(bridges.iter().map(numbered).collect()))
     }
 
-    pub(crate) fn of(&self, bridge: &str) -> Option<Counting> {
-        self.0.iter().find(|(name, _)| name == bridge).map(|(_, counting)| counting.clone())
+    /// Where it is counted; one that is new is registered with the program's recorder. One that
+    /// was there before goes on counting.
+    pub(crate) fn of(&self, bridge: &str, kind: &'static str) -> Counting {
+        let mut all = self.0.lock();
+        let known = all.iter().find(|(name, known, _)| name == bridge && *known == kind);
+        if let Some((_, _, counting)) = known {
+            return counting.clone();
+        }
+        let counting = counting(bridge, kind);
+        all.push((bridge.to_owned(), kind, counting.clone()));
+        counting
     }
 }
 
@@ -177,13 +192,15 @@ mod tests {
     #[test]
     fn each_event_is_counted_by_itself() {
         let numbers = BridgeNumbers::register(&[("edge".into(), "link")]);
-        let counting = numbers.of("edge").expect("registered");
+        let counting = numbers.of("edge", "link");
         for (count, event) in (1..).zip(Event::ALL) {
             counting.add(event, count);
         }
         for (count, event) in (1..).zip(Event::ALL) {
             assert_eq!(counting.now().of(event), count, "{}", event.word());
         }
-        assert!(numbers.of("other").is_none());
+        let again = numbers.of("edge", "link").now();
+        assert_eq!(again, counting.now(), "one that comes again goes on");
+        assert_eq!(numbers.of("other", "link").now().of(Event::Sent), 0);
     }
 }

@@ -10,7 +10,7 @@ use tidewire_store::rows::bridge::{self, BridgeRow, Mode};
 use tidewire_store::{Commit, CommitError, Offsets, ReadError, Store, Table, TableChange};
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::bridges::board::Board;
+use crate::bridges::board::{Behind, Board};
 use crate::bridges::counts::Event;
 use crate::bridges::holds;
 use crate::bridges::inlet::{Claims, Inlet};
@@ -100,6 +100,11 @@ impl Desk {
         let _ = self.leave.wait_for(|leave| *leave).await;
     }
 
+    /// Whether it is to leave.
+    pub(crate) fn is_to_leave(&self) -> bool {
+        *self.leave.borrow()
+    }
+
     /// It looks for the other side.
     pub(crate) fn connecting(&self, peer: impl Into<String>) {
         self.board.set_state(State::Connecting, Some(peer.into()));
@@ -110,11 +115,19 @@ impl Desk {
         self.board.set_state(State::Running, Some(peer.into()));
     }
 
+    /// The other side takes nothing now; it is tried again then, in milliseconds since 1970.
+    pub(crate) fn waiting(&self, until_ms: i64) {
+        self.board.set_state(State::Waiting { until_ms }, None);
+    }
+
     /// Something went wrong, in words, and it goes on all the same.
     pub(crate) fn trouble(&self, words: impl Into<String>) {
-        let (bridge, words) = (self.name(), words.into());
-        tracing::warn!(bridge, "{words}");
-        self.board.trouble(words);
+        self.board.trouble(&words.into());
+    }
+
+    /// How far it is behind, of who reads elsewhere.
+    pub(crate) fn behind(&self, behind: Behind) {
+        self.board.set_behind(behind);
     }
 
     pub(crate) fn count(&self, event: Event, count: u64) {

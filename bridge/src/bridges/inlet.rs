@@ -172,7 +172,7 @@ mod tests {
     fn inlet(room: usize) -> (Inlet, Arc<Mutex<Vec<bool>>>) {
         let partitions = vec![PartitionId(4)];
         let (filters, key) = (Vec::new(), KeyRule::Topic);
-        let shelf = Shelf { filters, partitions, log_qos0: true, key };
+        let shelf = Shelf { filters, partitions, log_qos0: true, names_publisher: false, key };
         let placement = Placement::new(vec![shelf], 3).expect("whole");
         let told = Arc::new(Mutex::new(Vec::new()));
         let retained = Arc::new(Room(Mutex::new(room), Arc::clone(&told)));

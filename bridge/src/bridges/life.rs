@@ -15,6 +15,7 @@ use crate::bridges::board::Board;
 use crate::bridges::counts::Event;
 use crate::bridges::desk::{Desk, House, Pending};
 use crate::bridges::order::{Order, OrderError, To};
+use crate::bridges::random::random;
 use crate::bridges::status::State;
 use crate::bridges::work::{Ended, Work};
 use crate::bridges::{holds, start};
@@ -67,7 +68,7 @@ impl Life {
     pub(crate) async fn live(mut self) {
         match holds::row(&self.house.store, &self.board.name) {
             Ok(row) => self.mode = row.map(|row| row.mode).unwrap_or_default(),
-            Err(error) => self.fail(format!("its position cannot be read: {error}")),
+            Err(error) => self.fail(&format!("its position cannot be read: {error}")),
         }
         let mut rest = Rest::Ordered;
         loop {
@@ -84,20 +85,19 @@ impl Life {
                 None => return,
                 Some(Ended::Left) => (),
                 Some(Ended::Failed(words)) => {
-                    self.fail(words);
+                    self.fail(&words);
                     let wait = self.backoff.failed(began.elapsed(), random());
                     rest = Rest::Until(Instant::now() + wait);
                 }
                 Some(Ended::Hopeless(words)) => {
-                    self.fail(words);
+                    self.fail(&words);
                     rest = Rest::Hopeless;
                 }
             }
         }
     }
 
-    fn fail(&self, words: String) {
-        tracing::warn!(bridge = self.board.name, "{words}");
+    fn fail(&self, words: &str) {
         self.board.count(Event::Failure, 1);
         self.board.trouble(words);
     }
@@ -176,6 +176,9 @@ impl Life {
             Order::Pause => self.set_mode(Mode::Paused).await,
             Order::Stop => self.set_mode(Mode::Stopped).await,
             Order::Start => self.set_mode(Mode::Running).await,
+            order @ (Order::Rewind(_) | Order::Skip { .. }) if self.work.scope().is_none() => {
+                self.tell(order).await
+            }
             Order::Rewind(to) => self.rewind(to.clone()).await,
             Order::Skip { stream, partition, records } => {
                 self.skip((stream, *partition), *records).await
@@ -198,10 +201,33 @@ impl Life {
         Ok(done.into())
     }
 
+    /// An order to who reads elsewhere.
+    async fn tell(&self, order: &Order) -> Done {
+        let place = match order {
+            Order::Rewind(To::Offset { stream, partition, .. })
+            | Order::Skip { stream, partition, .. } => Some((stream.clone(), *partition)),
+            _ => None,
+        };
+        let no_place = || match place {
+            Some((stream, partition)) if self.work.reads_elsewhere() => {
+                OrderError::NoPartition { stream, partition }
+            }
+            _ => OrderError::NoCursor(self.board.name.clone()),
+        };
+        let row = self.work.told(self.row()?, order).ok_or_else(no_place)?;
+        self.put(row).await
+    }
+
     async fn rewind(&self, to: To) -> Done {
         let name = || self.board.name.clone();
         let scope = self.work.scope().ok_or_else(|| OrderError::NoCursor(name()))?.clone();
         let row = self.row()?;
+        let named = match &to {
+            To::Offset { stream, partition, .. } => {
+                start::find(&scope, &self.house.store.streams(), stream, *partition)
+            }
+            _ => None,
+        };
         let (store, known) = (self.house.store.clone(), row.positions.clone());
         let wanted = to.clone();
         let moved = move || start::moved(&store, &scope, &known, &wanted);
@@ -212,23 +238,30 @@ impl Life {
             let To::Offset { stream, partition, .. } = to else { return Err(OrderError::Closed) };
             return Err(OrderError::NoPartition { stream, partition });
         };
-        self.board.set_positions(positions.clone());
-        self.store(self.work.moved(row, positions)).await?;
-        Ok("it reads on from there".into())
+        let place = positions.iter().copied().find(|(id, _)| Some(*id) == named);
+        let row = match place {
+            Some(place) => self.work.moved_in(row, place),
+            None => self.work.moved(row, positions),
+        };
+        self.put(row).await
     }
 
     async fn skip(&self, (stream, partition): (&str, u32), records: u64) -> Done {
         let name = || self.board.name.clone();
         let scope = self.work.scope().ok_or_else(|| OrderError::NoCursor(name()))?;
-        let id = start::find(scope, &self.house.store.streams(), stream, partition);
-        let known = id.and_then(|id| {
-            let row = self.row().ok()?;
-            row.positions.iter().find(|(known, _)| *known == id).map(|(_, offset)| *offset)
-        });
+        let store = &self.house.store;
+        let place = start::find(scope, &store.streams(), stream, partition)
+            .map(|id| (id, store.bounds(id).unwrap_or_default()));
+        let row = self.row()?;
+        let row = place.and_then(|place| self.work.skipped(row, place, records));
         let stream = stream.to_owned();
-        let Some(known) = known else { return Err(OrderError::NoPartition { stream, partition }) };
-        let offset = known.saturating_add(records);
-        self.rewind(To::Offset { stream, partition, offset }).await
+        self.put(row.ok_or(OrderError::NoPartition { stream, partition })?).await
+    }
+
+    async fn put(&self, row: BridgeRow) -> Done {
+        self.board.set_positions(row.positions.clone());
+        self.store(row).await?;
+        Ok("it reads on from there".into())
     }
 
     fn row(&self) -> Result<BridgeRow, OrderError> {
@@ -263,11 +296,4 @@ async fn leave_in_time(task: &mut JoinHandle<Ended>) {
         // It is gone when this returns, whatever it says.
         let _ = task.await;
     }
-}
-
-/// Only spreads waits: without random bytes they are not spread.
-fn random() -> u32 {
-    let mut bytes = [0; 4];
-    let _ = getrandom::fill(&mut bytes);
-    u32::from_le_bytes(bytes)
 }

@@ -10,6 +10,7 @@ use tidewire_proto::record::{Record, SharedRecord};
 use tidewire_proto::session::cursor::{Barrier, Cursor, Positions, Reading};
 use tidewire_proto::topic::TopicFilter;
 use tidewire_store::{ReadError, Slice, Store, StoredBatch, Stream};
+use tokio::time::{Instant, timeout_at};
 
 use crate::bridges::scope::Scope;
 use crate::tail::Tail;
@@ -50,7 +51,7 @@ pub(crate) struct Source {
     /// Where the partitions that are read end, as far as we have looked.
     ends: Positions,
     streams: Arc<Vec<Stream>>,
-    homes: BTreeMap<PartitionId, Home>,
+    homes: Arc<BTreeMap<PartitionId, Home>>,
     barriers: Vec<Barrier>,
 }
 
@@ -105,18 +106,31 @@ impl Source {
         positions.iter().for_each(|(partition, offset)| from.advance(*partition, *offset));
         let cursor = Cursor::from_positions(from);
         let (scope, ends) = (Arc::new(scope), Positions::default());
-        let (streams, homes, barriers) = (Arc::default(), BTreeMap::new(), Vec::new());
+        let (streams, homes, barriers) = (Arc::default(), Arc::default(), Vec::new());
         let mut source =
             Self { store, tail, scope, bytes_max, cursor, ends, streams, homes, barriers };
         source.look();
         source
     }
 
-    /// The next records. Waits at the end of the log. Cancelled, nothing was read.
+    /// The next records. Waits at the end of the log.
+    #[cfg(test)]
+    pub(crate) async fn next(&mut self) -> Result<Chunk, ReadError> {
+        loop {
+            if let Some(chunk) = self.next_by(Instant::now() + LOOK).await? {
+                return Ok(chunk);
+            }
+        }
+    }
+
+    /// The next records. Waits at the end of the log, until this time: `None` then, and what was
+    /// read until then was not meant; [`positions`](Self::positions) are behind it. A read that
+    /// takes longer is waited for: who cancelled it, and began it anew each time, would never be
+    /// done with it where the disk is slow. Cancelled, nothing was read.
     ///
     /// # Errors
     /// When the log cannot be read now.
-    pub(crate) async fn next(&mut self) -> Result<Chunk, ReadError> {
+    pub(crate) async fn next_by(&mut self, deadline: Instant) -> Result<Option<Chunk>, ReadError> {
         loop {
             // Before it is looked where the log ends: so nothing falls in between.
             let tail = Arc::clone(&self.tail);
@@ -128,7 +142,10 @@ impl Source {
                 let chunk = self.read(reading).await?;
                 self.cursor.advance(chunk.partition, chunk.next);
                 if !chunk.is_empty() {
-                    return Ok(chunk);
+                    return Ok(Some(chunk));
+                }
+                if Instant::now() >= deadline {
+                    return Ok(None);
                 }
                 idle = if chunk.next > chunk.from { 0 } else { idle + 1 };
                 if idle > self.homes.len() {
@@ -136,21 +153,27 @@ impl Source {
                 }
             }
             // In vain, if there are other partitions by now.
-            let _ = tokio::time::timeout(LOOK, watch.until(1)).await;
+            let _ = timeout_at(deadline.min(Instant::now() + LOOK), watch.until(1)).await;
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
         }
     }
 
     /// Where it reads next, in each partition that it reads.
-    #[allow(dead_code, reason = "exports read by it")]
     pub(crate) fn positions(&self) -> Vec<(PartitionId, u64)> {
         let positions = self.cursor.positions(&self.ends);
         self.homes.keys().map(|partition| (*partition, positions.get(*partition))).collect()
     }
 
     /// Where a partition belongs.
-    #[allow(dead_code, reason = "exports read by it")]
     pub(crate) fn home(&self, partition: PartitionId) -> Option<&Home> {
         self.homes.get(&partition)
+    }
+
+    /// Where the partitions that it reads belong.
+    pub(crate) fn homes(&self) -> Arc<BTreeMap<PartitionId, Home>> {
+        Arc::clone(&self.homes)
     }
 
     /// Nothing is there that was not looked at.
@@ -162,7 +185,7 @@ impl Source {
     fn look(&mut self) {
         let streams = self.store.streams();
         if !Arc::ptr_eq(&streams, &self.streams) {
-            self.homes = homes(&self.scope, &streams);
+            self.homes = Arc::new(homes(&self.scope, &streams));
             self.barriers = barriers(&self.scope, &streams);
             self.streams = streams;
         }
@@ -248,6 +271,7 @@ fn barriers(scope: &Scope, streams: &[Stream]) -> Vec<Barrier> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use tidewire_proto::id::PartitionId;
     use tidewire_proto::record::BatchBuilder;
@@ -255,6 +279,7 @@ mod tests {
     use tidewire_store::{
         Append, Commit, RealDisk, Store, StoreOptions, StreamConfig, StreamOptions,
     };
+    use tokio::time::Instant;
 
     use super::{Chunk, Source};
     use crate::bridges::scope::Scope;
@@ -346,6 +371,22 @@ mod tests {
             assert_eq!(topics(&source.next().await.expect("readable")), ["c"]);
         });
         assert!(source.positions() == [(PartitionId(0), 3)]);
+    }
+
+    #[test]
+    fn what_is_not_meant_is_passed_over_and_that_is_told_in_time() {
+        let log = Log::new();
+        log.append(0, &["a/1", "b/1"]);
+        log.append(1, &["b/2"]);
+        let mut source = log.source(&[], &["none/#"]);
+        run(async {
+            let soon = Instant::now() + Duration::from_millis(20);
+            assert!(source.next_by(soon).await.expect("readable").is_none());
+            // At its own time, or a look later: all of it was passed over.
+            while source.positions() != [(PartitionId(0), 2), (PartitionId(1), 1)] {
+                assert!(source.next_by(Instant::now()).await.expect("readable").is_none());
+            }
+        });
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::bridges::counts::Counts;
+use crate::lag::Lag;
 
 /// What a bridge is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,18 +47,6 @@ impl fmt::Display for State {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.word())
     }
-}
-
-/// How far a bridge is behind the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lag {
-    /// Records that it has not done with; those that are not for it count until it has passed them.
-    pub messages: u64,
-    /// How long ago the first of them came, in seconds.
-    pub seconds: u64,
-    /// In how many seconds retention begins to take what it has not read, if all goes on as it
-    /// does.
-    pub loses_in_s: Option<u64>,
 }
 
 /// Something that went wrong.

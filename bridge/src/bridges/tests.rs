@@ -17,8 +17,8 @@ use super::desk::Desk;
 use super::scope::Scope;
 use super::work::{Ended, Running, Testing, Work};
 use super::{
-    BridgeNumbers, Bridges, BridgesThread, Event, Needs, Order, OrderError, Plan, Retry, Start,
-    State, To, held,
+    BridgeNumbers, Bridges, BridgesThread, Change, Event, Needs, Order, OrderError, Plan, Retry,
+    Start, State, To, held,
 };
 use crate::retained::{RetainedLimit, Settle};
 
@@ -164,9 +164,12 @@ impl House {
 
 fn supervise(store: &Store, copy: &Arc<Copy>) -> (Bridges, BridgesThread) {
     let (filters, key) = (Vec::new(), KeyRule::Topic);
-    let shelf = Shelf { filters, partitions: vec![PartitionId(0)], log_qos0: true, key };
+    let partitions = vec![PartitionId(0)];
+    let shelf = Shelf { filters, partitions, log_qos0: true, names_publisher: false, key };
     let plan = |name: &str, work: Arc<dyn Work>| Plan { name: name.into(), kind: "copy", work };
-    let plans = vec![plan("hopeless", Arc::new(Hopeless)), plan("copy", Arc::clone(copy) as _)];
+    let (hangs, hopeless) = (Arc::new(Hangs), Arc::new(Hopeless));
+    let copy = Arc::clone(copy);
+    let plans = vec![plan("hopeless", hopeless), plan("hangs", hangs), plan("copy", copy)];
     let names: Vec<_> = plans.iter().map(Plan::name_and_kind).collect();
     let (min, max) = (Duration::from_millis(1), Duration::from_millis(5));
     let needs = Needs {
@@ -178,6 +181,32 @@ fn supervise(store: &Store, copy: &Arc<Copy>) -> (Bridges, BridgesThread) {
         retry: Retry { min, max },
     };
     Bridges::open(plans, needs).expect("a thread")
+}
+
+/// Looks up names that nobody answers for.
+struct Hangs;
+
+/// More than the longest test takes.
+const HANGS: Duration = Duration::from_secs(600);
+
+impl Work for Hangs {
+    fn scope(&self) -> Option<&Scope> {
+        None
+    }
+
+    fn run(self: Arc<Self>, mut desk: Desk) -> Running {
+        Box::pin(async move {
+            for _ in 0..4 {
+                tokio::task::spawn_blocking(|| std::thread::park_timeout(HANGS));
+            }
+            desk.leaves().await;
+            Ended::Left
+        })
+    }
+
+    fn test(self: Arc<Self>) -> Testing {
+        Box::pin(async { Err("it hangs".into()) })
+    }
 }
 
 /// Can never run.
@@ -251,6 +280,19 @@ fn a_paused_bridge_is_held_for_and_a_stopped_one_is_not_and_both_stay_so() {
 }
 
 #[test]
+fn names_that_are_not_found_keep_nobody_from_reading_and_the_broker_from_stopping() {
+    let mut house = House::open();
+    house.append(3);
+    house.expect(0..3);
+    house.order(Order::Rewind(To::Earliest)).expect("files are read");
+    house.expect(0..3);
+    // This returns long before the names are found.
+    let began = std::time::Instant::now();
+    house.reopen();
+    assert!(began.elapsed() < HANGS / 2);
+}
+
+#[test]
 fn a_bridge_reads_on_where_it_is_told() {
     let house = House::open();
     house.append(5);
@@ -269,4 +311,42 @@ fn a_bridge_reads_on_where_it_is_told() {
     house.order(Order::Start).expect("it runs");
     house.expect(8..9);
     assert_eq!(house.order(Order::Test), Err(OrderError::Test("there is nobody".into())));
+}
+
+#[test]
+fn bridges_end_and_begin_beside_others_and_go_on_where_they_were() {
+    let house = House::open();
+    let change = |gone: &[&str], with_copy: bool| {
+        let work = Arc::clone(&house.copy) as Arc<dyn Work>;
+        let plan = Plan { name: "copy".into(), kind: "copy", work };
+        let (min, max) = (Duration::from_millis(1), Duration::from_millis(5));
+        house.bridges.change(Change {
+            gone: gone.iter().map(ToString::to_string).collect(),
+            plans: with_copy.then_some(plan).into_iter().collect(),
+            retry: Retry { min, max },
+            order: ["copy", "hangs", "hopeless"].map(str::to_owned).to_vec(),
+        });
+        let names = house.bridges.statuses().into_iter().map(|status| status.name);
+        names.collect::<Vec<_>>()
+    };
+    // What it reads while it leaves it may not say.
+    let await_holders = |count: usize| {
+        while Arc::strong_count(&house.copy) != count {
+            std::thread::yield_now();
+        }
+    };
+    house.append(2);
+    house.expect(0..2);
+    assert_eq!(change(&["copy"], true), ["copy", "hangs", "hopeless"], "another of its name");
+    // The test, the bridge, and what it runs: the one before runs nothing any more.
+    await_holders(3);
+    house.append(2);
+    house.expect(2..4);
+    assert_eq!(change(&["copy"], false), ["hangs", "hopeless"]);
+    await_holders(1);
+    assert_eq!(house.order(Order::Pause), Err(OrderError::Unknown("copy".into())));
+    house.append(2);
+    assert_eq!(change(&[], true), ["copy", "hangs", "hopeless"]);
+    house.expect(4..6);
+    assert!(house.is_quiet(), "the one before is gone");
 }

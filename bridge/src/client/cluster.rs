@@ -103,6 +103,36 @@ impl Cluster {
         }
     }
 
+    /// The same for many topics, which are waited for together; answers those that were not found,
+    /// and why.
+    pub(crate) async fn look_up_all(
+        &mut self,
+        mut topics: Vec<String>,
+        may_make: bool,
+        within: Duration,
+    ) -> Result<Vec<(String, Fault)>, Fault> {
+        let deadline = Instant::now() + within;
+        let mut missing = Vec::new();
+        while !topics.is_empty() {
+            let mut waiting = Vec::new();
+            for topic in topics {
+                match self.look_once(&topic, may_make).await {
+                    Ok(()) => (),
+                    Err(fault) if fault.is_passing() && Instant::now() < deadline => {
+                        waiting.push(topic);
+                    }
+                    Err(fault @ Fault::Refused { .. }) => missing.push((topic, fault)),
+                    Err(fault) => return Err(fault),
+                }
+            }
+            if !waiting.is_empty() {
+                sleep(PAUSE).await;
+            }
+            topics = waiting;
+        }
+        Ok(missing)
+    }
+
     async fn look_once(&mut self, topic: &str, may_make: bool) -> Result<(), Fault> {
         let name = TopicName(spoken(topic));
         let wanted = MetadataRequestTopic::default().with_name(Some(name));

@@ -90,6 +90,9 @@ pub(crate) fn said(code: i16) -> String {
         }
         ResponseError::SaslAuthenticationFailed => "wrong user name or password",
         ResponseError::KafkaStorageError => "the remote's disk fails or is full",
+        ResponseError::CoordinatorNotAvailable => {
+            "the remote has no coordinator, or it can store nothing now: its disk may be full"
+        }
         ResponseError::ProducerFenced | ResponseError::InvalidProducerEpoch => {
             "another producer took the transactional id over"
         }

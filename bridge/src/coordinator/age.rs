@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use tidewire_proto::id::PartitionId;
 use tidewire_store::Store;
 
+use crate::first::came_ms;
+
 /// So many records are looked for in one round; those beyond have their turn in the next ones.
 const READS_MAX: usize = 1_000;
 
@@ -29,11 +31,7 @@ pub(super) fn show(ages: &Arc<Mutex<Ages>>, store: &Store, waiting: Vec<Waiting>
     let (ages, store) = (Arc::clone(ages), store.clone());
     tokio::task::spawn_blocking(move || {
         let Some(mut ages) = ages.try_lock() else { return };
-        let came = |(partition, offset): (PartitionId, u64)| {
-            let slice = store.read(partition, offset, 1).ok()?;
-            slice.batches.first().map(|stored| stored.batch.base_timestamp())
-        };
-        ages.look(&waiting, came);
+        ages.look(&waiting, |place| came_ms(&store, place));
         for one in &waiting {
             one.seconds.set(ages.seconds(&one.unread, now_ms));
         }

@@ -88,6 +88,11 @@ pub(crate) fn judge(
     }
 }
 
+/// Is a topic that is refused for this reason one that nothing can be written to, by us?
+pub(crate) fn is_topic_forbidden(error: ResponseError) -> bool {
+    matches!(error, ResponseError::TopicAuthorizationFailed | ResponseError::InvalidTopicException)
+}
+
 /// Is a topic that cannot be looked up for this reason one that nothing can be written to?
 pub(crate) fn is_topic_refused(error: ResponseError) -> bool {
     matches!(

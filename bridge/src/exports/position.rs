@@ -64,21 +64,34 @@ impl Kept {
 }
 
 /// Where the export goes on: what the target says counts, if it is of this generation and later
-/// than our row, which is written after the target's transaction.
-pub(crate) fn resolve(row: &[(PartitionId, u64)], kept: &Kept, found: &[Mark]) -> Mark {
+/// than our row, which is written after each of the target's transactions and before the next. So
+/// it is later by one: what is later by more was written by a log that had more than this one,
+/// such as that of which this folder was a copy, and says nothing of this one. Answers whether the
+/// target says so. Nothing is behind the end of the log.
+pub(crate) fn resolve(
+    row: &[(PartitionId, u64)],
+    kept: &Kept,
+    found: &[Mark],
+    end: impl Fn(PartitionId) -> u64,
+) -> (Mark, bool) {
     let is_newer = |mark: &&Mark| mark.generation == kept.generation && mark.count > kept.count;
     let best = found.iter().filter(is_newer).max_by_key(|mark| mark.count);
+    let is_foreign = best.is_some_and(|mark| mark.count > kept.count.saturating_add(1));
+    let best = best.filter(|_| !is_foreign);
     let offset = |(partition, offset): &(PartitionId, u64)| {
         let there = best.and_then(|mark| mark.positions.iter().find(|(it, _)| it == partition));
-        (*partition, there.map_or(*offset, |(_, there)| *there))
+        let offset = there.map_or(*offset, |(_, there)| *there);
+        (*partition, offset.min(end(*partition)))
     };
     // Marks of other generations count too, so that no number comes twice.
     let highest = found.iter().map(|mark| mark.count).max().unwrap_or(0);
-    Mark {
-        generation: kept.generation,
-        count: highest.max(kept.count),
-        positions: row.iter().map(offset).collect(),
-    }
+    let latest = found.iter().map(|mark| mark.generation).max().unwrap_or(0);
+    let generation = match is_foreign {
+        true => latest.max(kept.generation).saturating_add(1),
+        false => kept.generation,
+    };
+    let positions = row.iter().map(offset).collect();
+    (Mark { generation, count: highest.max(kept.count), positions }, is_foreign)
 }
 
 /// Generation, count, and places.
@@ -141,7 +154,8 @@ mod tests {
     fn the_later_of_target_and_row_counts() {
         let row = at(&[(0, 5), (1, 0)]);
         let check = |kept: Kept, found: &[Mark], expected: Mark| {
-            assert_eq!(resolve(&row, &kept, found), expected, "{kept:?} {found:?}");
+            let resolved = resolve(&row, &kept, found, |_| u64::MAX);
+            assert_eq!(resolved, (expected, false), "{kept:?} {found:?}");
         };
         check(kept(0, 0), &[], mark(0, 0, &[(0, 5), (1, 0)]));
         // We died between their commit and our row.
@@ -150,9 +164,21 @@ mod tests {
         check(kept(0, 4), &[mark(0, 3, &[(0, 1)])], mark(0, 4, &[(0, 5), (1, 0)]));
         // Each topic that had records has a mark: the last counts.
         let found = [mark(0, 6, &[(0, 8)]), mark(0, 7, &[(0, 9)]), mark(0, 5, &[(0, 7)])];
-        check(kept(0, 4), &found, mark(0, 7, &[(0, 9), (1, 0)]));
+        check(kept(0, 6), &found, mark(0, 7, &[(0, 9), (1, 0)]));
         // Somebody moved it: what the target says is of before.
         check(kept(1, 4), &[mark(0, 9, &[(0, 9)])], mark(1, 9, &[(0, 5), (1, 0)]));
+    }
+
+    #[test]
+    fn a_target_that_knows_more_than_one_transaction_more_is_not_believed() {
+        let row = at(&[(0, 5), (1, 9)]);
+        let found = [mark(3, 500, &[(0, 1_000_000), (1, 9)])];
+        // A folder of before, or a new one under a name that is known there.
+        let (resolved, is_foreign) = resolve(&row, &kept(3, 400), &found, |_| u64::MAX);
+        assert_eq!((resolved, is_foreign), (mark(4, 500, &[(0, 5), (1, 9)]), true));
+        // The log has lost its end, or it ended where the row of the copy did not.
+        let (resolved, is_foreign) = resolve(&row, &kept(3, 499), &found, |_| 7);
+        assert_eq!((resolved, is_foreign), (mark(3, 500, &[(0, 7), (1, 7)]), false));
     }
 
     /// Every history of a transaction and a row, each of which may be lost in a crash: what is in
@@ -165,8 +191,11 @@ mod tests {
             for step in 0..6 {
                 let (is_committed, is_noted) =
                     (history >> (2 * step) & 1 == 1, history >> (2 * step + 1) & 1 == 1);
-                let from = resolve(&row, &keeps, &group);
+                let (from, is_foreign) = resolve(&row, &keeps, &group, |_| u64::MAX);
+                assert!(!is_foreign);
                 let begin = from.positions[0].1;
+                // Noted before anything is written.
+                (row, keeps) = (from.positions, kept(0, from.count));
                 if !is_committed {
                     continue;
                 }

@@ -14,17 +14,17 @@ use kafka_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
 use kafka_protocol::messages::{
-    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, GroupId,
-    InitProducerIdRequest, OffsetFetchRequest, ProduceRequest, ProducerId, TopicName,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, EndTxnRequest,
+    GroupId, InitProducerIdRequest, OffsetFetchRequest, ProduceRequest, ProducerId, TopicName,
     TransactionalId, TxnOffsetCommitRequest,
 };
 use tidewire_proto::session::window::Place;
 use tokio::time::{Instant, sleep};
 
 use crate::client::cluster::{Cluster, Coordinates, Node};
-use crate::client::fault::Fault;
+use crate::client::fault::{Fault, said};
 use crate::client::packed::{Stamp, pack};
-use crate::exports::judge::{Verdict, Why, judge};
+use crate::exports::judge::{Verdict, Why, is_topic_forbidden, judge};
 use crate::exports::load::{Lane, Load, Ready};
 use crate::exports::options::ExportOptions;
 use crate::exports::position::Mark;
@@ -32,6 +32,9 @@ use crate::text::spoken;
 
 /// Between two tries of what passes by itself: the end of the transaction before, as a rule.
 const PAUSE: Duration = Duration::from_millis(10);
+/// So often the position in the target is asked for before what holds it up is taken for something
+/// that will not pass: some seconds.
+const STUCK: u32 = 300;
 /// So long it is tried.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a broker may take to write a batch.
@@ -128,7 +131,7 @@ impl Producer {
             .with_topics(None)
             .with_require_stable(true);
         let deadline = Instant::now() + PATIENCE;
-        loop {
+        for tries in 1_u32.. {
             let answer = self.cluster.call(node, &request).await?;
             let partitions = || answer.topics.iter().flat_map(|topic| &topic.partitions);
             let inner = partitions().map(|it| it.error_code).find(|code| *code != 0);
@@ -138,16 +141,32 @@ impl Producer {
                     let texts = partitions().filter_map(|it| it.metadata.as_deref());
                     return Ok(texts.filter_map(Mark::parse).collect());
                 }
+                Err(fault) if tries == STUCK => self.free(fault).await?,
                 Err(fault) => pause(fault, deadline).await?,
             }
         }
+        Err(unready())
+    }
+
+    /// A Kafka that was killed may hold a position of a transaction of ours for open of which it
+    /// does not know any more: that we were given new numbers says that none is. An empty
+    /// transaction that is aborted ends it.
+    async fn free(&mut self, fault: Fault) -> Result<(), Fault> {
+        if fault.error() != Some(ResponseError::UnstableOffsetCommit) {
+            return Err(fault);
+        }
+        tracing::warn!(group = &*self.id_text, "a position was left open there: it is given up");
+        self.admit_group().await?;
+        self.close(false).await
     }
 
     /// Writes a load, and with it how far we are then. After `Halve`, `Refused` and an error
     /// nothing may be written before [`begin`](Self::begin).
     pub(crate) async fn write(&mut self, load: &Load, mark: &Mark) -> Result<Written, Fault> {
-        if self.options.exactly_once {
-            self.admit(load).await?;
+        if self.options.exactly_once
+            && let Some((topic, why)) = self.admit(load).await?
+        {
+            return Ok(Written::TopicRefused(topic, why));
         }
         let inflight = self.options.inflight_max.max(1);
         let rounds = load.rounds();
@@ -166,8 +185,9 @@ impl Producer {
         Ok(Written::All)
     }
 
-    /// Tells the coordinator what the transaction is about.
-    async fn admit(&mut self, load: &Load) -> Result<(), Fault> {
+    /// Tells the coordinator what the transaction is about. Answers a topic that we may not write
+    /// to, if there is one.
+    async fn admit(&mut self, load: &Load) -> Result<Option<(String, Why)>, Fault> {
         let Some((node, _)) = self.coordinators else { return Err(unready()) };
         let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
         for lane in &load.lanes {
@@ -179,13 +199,16 @@ impl Producer {
         };
         let id = TransactionalId(spoken(&self.id_text));
         let request = AddPartitionsToTxnRequest::default()
-            .with_v3_and_below_transactional_id(id.clone())
+            .with_v3_and_below_transactional_id(id)
             .with_v3_and_below_producer_id(ProducerId(self.id))
             .with_v3_and_below_producer_epoch(self.epoch)
             .with_v3_and_below_topics(topics.into_iter().map(topic).collect());
         let deadline = Instant::now() + PATIENCE;
         loop {
             let answer = self.cluster.call(node, &request).await?;
+            if let Some(refused) = refused_topic(&answer) {
+                return Ok(Some(refused));
+            }
             let results = answer.results_by_topic_v3_and_below.iter();
             let results = results.flat_map(|topic| &topic.results_by_partition);
             // Where one is wrong, the others are only not attempted.
@@ -197,8 +220,15 @@ impl Producer {
                 Err(fault) => pause(fault, deadline).await?,
             }
         }
+        self.admit_group().await?;
+        Ok(None)
+    }
+
+    async fn admit_group(&mut self) -> Result<(), Fault> {
+        let Some((node, _)) = self.coordinators else { return Err(unready()) };
+        let deadline = Instant::now() + PATIENCE;
         let request = AddOffsetsToTxnRequest::default()
-            .with_transactional_id(id)
+            .with_transactional_id(TransactionalId(spoken(&self.id_text)))
             .with_producer_id(ProducerId(self.id))
             .with_producer_epoch(self.epoch)
             .with_group_id(GroupId(spoken(&self.id_text)));
@@ -218,30 +248,37 @@ impl Producer {
         load: &Load,
         rounds: std::ops::Range<usize>,
     ) -> Result<Written, Fault> {
-        let mut waiting: BTreeMap<Node, Vec<_>> = BTreeMap::new();
+        let (mut waiting, mut sent_batches) = (BTreeMap::<Node, Vec<_>>::new(), 0);
         for round in rounds {
             for (node, request) in self.requests(load, round)? {
                 let sent = self.cluster.link(node).await?.send(&request).await?;
-                let batches = request.topic_data.iter().map(|topic| topic.partition_data.len());
-                let is_alone = batches.sum::<usize>() == 1;
-                waiting.entry(node).or_default().push((round, is_alone, sent));
+                let batches = || request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+                let bytes = batches().filter_map(|it| it.records.as_ref()).map(bytes::Bytes::len);
+                let (count, bytes) = (batches().count(), bytes.sum::<usize>());
+                sent_batches += count;
+                let alone = (count == 1).then_some(bytes);
+                waiting.entry(node).or_default().push((round, alone, sent));
             }
         }
-        let mut heard = Heard::default();
+        let (mut heard, mut answered) = (Heard::default(), 0);
         for (node, waiting) in waiting {
-            for (round, is_alone, sent) in waiting {
+            for (round, alone, sent) in waiting {
                 let link = self.cluster.link(node).await?;
                 let answer = link.receive::<ProduceRequest>(sent).await?;
                 for topic in &answer.responses {
                     for partition in &topic.partition_responses {
                         if let Some(found) = ready(load, &topic.name, partition.index, round) {
-                            heard.take(found, partition, is_alone);
+                            heard.take(found, partition, alone);
+                            answered += 1;
                         }
                     }
                 }
             }
         }
-        heard.written()
+        match answered < sent_batches {
+            true => Err(Fault::Other("an answer says nothing of some batches".into())),
+            false => heard.written(),
+        }
     }
 
     /// The requests of a round, by the brokers that they go to; where batches go apart, one each.
@@ -301,7 +338,7 @@ impl Producer {
 
     /// Puts our position into the transaction, and ends it.
     async fn end(&mut self, load: &Load, mark: &Mark) -> Result<(), Fault> {
-        let Some((transactions, group)) = self.coordinators else { return Err(unready()) };
+        let Some((_, group)) = self.coordinators else { return Err(unready()) };
         let Some(lane) = load.lanes.first() else { return Err(unready()) };
         let id = TransactionalId(spoken(&self.id_text));
         let partition = TxnOffsetCommitRequestPartition::default()
@@ -312,7 +349,7 @@ impl Producer {
             .with_name(TopicName(spoken(&lane.topic)))
             .with_partitions(vec![partition]);
         let request = TxnOffsetCommitRequest::default()
-            .with_transactional_id(id.clone())
+            .with_transactional_id(id)
             .with_group_id(GroupId(spoken(&self.id_text)))
             .with_producer_id(ProducerId(self.id))
             .with_producer_epoch(self.epoch)
@@ -327,11 +364,17 @@ impl Producer {
                 Err(fault) => pause(fault, deadline).await?,
             }
         }
+        self.close(true).await
+    }
+
+    async fn close(&mut self, is_committed: bool) -> Result<(), Fault> {
+        let Some((transactions, _)) = self.coordinators else { return Err(unready()) };
+        let deadline = Instant::now() + PATIENCE;
         let request = EndTxnRequest::default()
-            .with_transactional_id(id)
+            .with_transactional_id(TransactionalId(spoken(&self.id_text)))
             .with_producer_id(ProducerId(self.id))
             .with_producer_epoch(self.epoch)
-            .with_committed(true);
+            .with_committed(is_committed);
         loop {
             let answer = self.cluster.call(transactions, &request).await?;
             match Fault::of(answer.error_code, || "the end of a transaction".into()) {
@@ -340,6 +383,18 @@ impl Producer {
             }
         }
     }
+}
+
+/// The first topic of a transaction that nothing can be written to.
+fn refused_topic(answer: &AddPartitionsToTxnResponse) -> Option<(String, Why)> {
+    let topics = answer.results_by_topic_v3_and_below.iter();
+    topics.into_iter().find_map(|topic| {
+        let codes = topic.results_by_partition.iter().map(|it| it.partition_error_code);
+        let is_refused =
+            |code: &i16| ResponseError::try_from_code(*code).is_some_and(is_topic_forbidden);
+        let code = codes.into_iter().find(is_refused)?;
+        Some((topic.name.to_string(), Why::new(said(code))))
+    })
 }
 
 /// Waits a little where a coordinator only asks for time; what is not of that kind is an error.
@@ -371,10 +426,16 @@ fn ready<'a>(
     Some((lane, lane.ready.get(round)?))
 }
 
-/// What the answers to some requests came to.
+/// What the answers to some requests came to, in the order in which they were sent.
+///
+/// A broker may refuse all that comes behind a refused batch of a transaction with the same words,
+/// as ours does: so the first refusal is believed, of those behind it only what cannot follow from
+/// it. The rest is sent again without what was refused.
 #[derive(Default)]
 struct Heard {
     refused: Vec<(Place, Why)>,
+    /// Bytes of the record that was too large, and of its request: larger ones are, too.
+    too_large: Option<(usize, usize)>,
     topic: Option<(String, Why)>,
     halve: usize,
     again: Option<(i16, String)>,
@@ -385,16 +446,26 @@ impl Heard {
         &mut self,
         (lane, ready): (&Lane, &Ready),
         answer: &PartitionProduceResponse,
-        is_alone: bool,
+        alone: Option<usize>,
     ) {
-        match verdict(answer, ready, is_alone) {
+        let is_first = self.refused.is_empty() && self.topic.is_none() && self.halve == 0;
+        match verdict(answer, ready, alone.is_some()) {
             Verdict::Taken => (),
             Verdict::Records(records) => {
-                let placed = |(at, why): (usize, Why)| Some((*ready.places.get(at)?, why));
-                self.refused.extend(records.into_iter().filter_map(placed));
+                let is_named = !answer.record_errors.is_empty();
+                let (plain, packed) = (ready.batch.bytes().len(), alone.unwrap_or(0));
+                let is_larger = |least: (usize, usize)| plain >= least.0 && packed >= least.1;
+                if is_first || is_named || self.too_large.is_some_and(is_larger) {
+                    if is_first && records.iter().any(|(_, why)| why.is_too_large) {
+                        self.too_large = Some((plain, packed));
+                    }
+                    let placed = |(at, why): (usize, Why)| Some((*ready.places.get(at)?, why));
+                    self.refused.extend(records.into_iter().filter_map(placed));
+                }
             }
-            Verdict::Topic(why) => self.topic = Some((lane.topic.clone(), why)),
-            Verdict::Halve => self.halve = self.halve.max(ready.places.len()),
+            Verdict::Topic(why) if is_first => self.topic = Some((lane.topic.clone(), why)),
+            Verdict::Halve if is_first => self.halve = ready.places.len(),
+            Verdict::Topic(_) | Verdict::Halve => (),
             Verdict::Again(code) => {
                 self.again.get_or_insert_with(|| (code, lane.topic.clone()));
             }
@@ -403,7 +474,7 @@ impl Heard {
 
     /// What is refused for good is told first: the rest may only follow from it.
     fn written(self) -> Result<Written, Fault> {
-        let Self { refused, topic, halve, again } = self;
+        let Self { refused, topic, halve, again, .. } = self;
         match (topic, again) {
             _ if !refused.is_empty() => Ok(Written::Refused(refused)),
             (Some((topic, why)), _) => Ok(Written::TopicRefused(topic, why)),

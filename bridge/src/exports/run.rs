@@ -8,19 +8,20 @@ use std::time::Duration;
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::mqtt::PropertiesBuilder;
 use tidewire_proto::session::window::Place;
-use tidewire_store::Commit;
-use tokio::time::{Instant, timeout, timeout_at};
+use tidewire_store::{Commit, ReadError};
+use tokio::time::Instant;
 
 use crate::bridges::counts::Event;
 use crate::bridges::desk::Desk;
 use crate::bridges::scope::Scope;
-use crate::bridges::source::{Chunk, Source};
+use crate::bridges::source::Chunk;
 use crate::bridges::start::Start;
 use crate::client::fault::Fault;
 use crate::exports::judge::{Why, is_topic_refused};
 use crate::exports::letters::{Letter, source_of, write};
 use crate::exports::load::{Known, Load, Origin, Sizes};
 use crate::exports::options::{AtRefusedTopic, ExportOptions};
+use crate::exports::portion::{Portion, Portions};
 use crate::exports::position::{Kept, Mark, resolve};
 use crate::exports::producer::{Producer, Written};
 use crate::identity::{NoIdentity, cluster_id};
@@ -32,8 +33,6 @@ const CHUNK_BYTES_MAX: usize = 1 << 20;
 const TOPICS_MAX: usize = 10_000;
 /// A topic that takes nothing is looked at again after this time.
 const REFUSED: Duration = Duration::from_secs(30);
-/// How long a transaction waits for what is in the log already.
-const READ: Duration = Duration::from_millis(500);
 /// Without anything for it, an export notes after this time what it has passed.
 const NOTE: Duration = Duration::from_secs(5);
 /// Whoever was idle for so long looks first whether the other side is still there.
@@ -60,10 +59,15 @@ pub(crate) struct Export {
     /// Our transactional id.
     id: Arc<str>,
     producer: Producer,
-    source: Source,
     mark: Mark,
     buried: BTreeSet<Place>,
     refused: HashMap<String, (Why, Instant)>,
+}
+
+impl From<ReadError> for Stopped {
+    fn from(error: ReadError) -> Self {
+        Self::Ours(error.to_string())
+    }
 }
 
 impl Export {
@@ -72,10 +76,10 @@ impl Export {
         desk: Desk,
         scope: &Scope,
         options: Arc<ExportOptions>,
-    ) -> Result<Self, Stopped> {
+    ) -> Result<(Self, Portions), Stopped> {
         let start = if options.from_earliest { Start::Earliest } else { Start::Latest };
         // From here on what comes is held for it, also while the target cannot be reached.
-        let (source, kept) =
+        let (mut source, kept) =
             desk.source(scope, start, CHUNK_BYTES_MAX).await.map_err(Stopped::Ours)?;
         let id = match &options.transactional_id {
             Some(id) => id.as_str().into(),
@@ -83,55 +87,76 @@ impl Export {
         };
         let (producer, marks) = Producer::open(Arc::clone(&options), &id).await?;
         let kept = Kept::decode(&kept);
-        let mark = resolve(&source.positions(), &kept, &marks);
+        let end = |id| desk.store().bounds(id).map_or(0, |(_, end)| end);
+        let (mark, is_foreign) = resolve(&source.positions(), &kept, &marks, end);
+        if is_foreign {
+            desk.trouble(
+                "the target holds positions of a log that had more than this one, which may be a \
+                 copy of before: it goes on by its own, and may repeat what the copy had not noted",
+            );
+        }
+        let is_noted = (mark.generation, mark.count) == (kept.generation, kept.count);
         let mut export = Self {
             desk,
             options,
             id,
             producer,
-            source,
             mark,
             buried: kept.buried.iter().copied().collect(),
             refused: HashMap::new(),
         };
-        if export.mark.positions != export.source.positions() {
+        if !is_noted || export.mark.positions != source.positions() {
             export.note().await?;
             let again = export.desk.source(scope, start, CHUNK_BYTES_MAX).await;
-            (export.source, _) = again.map_err(Stopped::Ours)?;
+            (source, _) = again.map_err(Stopped::Ours)?;
         }
         let address = export.producer.cluster.address().to_owned();
         export.desk.running(address);
-        Ok(export)
+        let (bytes_max, linger) = (export.options.transaction_bytes_max, export.options.linger);
+        Ok((export, Portions::new(source, bytes_max, linger)))
     }
 
     /// Until something goes wrong or it is to leave.
-    pub(crate) async fn run(&mut self) -> Result<(), Stopped> {
+    pub(crate) async fn run(&mut self, mut portions: Portions) -> Result<(), Stopped> {
+        let mut desk = self.desk.clone();
+        let mut ready = None;
         loop {
             let since = Instant::now();
-            let Some(first) = self.first().await? else { return Ok(()) };
+            let portion = match ready.take() {
+                Some(portion) if !desk.is_to_leave() => portion,
+                _ => match self.first(&mut desk, &mut portions).await? {
+                    Some(portion) => portion,
+                    None => return Ok(()),
+                },
+            };
             if since.elapsed() >= IDLE {
                 let (producer, _) = Producer::open(Arc::clone(&self.options), &self.id).await?;
                 self.producer = producer;
             }
-            let chunks = self.gather(first).await?;
-            self.pass(&chunks).await?;
+            // While one part is on its way, the next is read.
+            let (passed, next) = tokio::join!(self.pass(&portion), portions.behind(&portion));
+            passed?;
+            ready = next?;
         }
     }
 
     /// Waits for something to come; `None` when it is to leave.
-    async fn first(&mut self) -> Result<Option<Chunk>, Stopped> {
-        let mut desk = self.desk.clone();
+    async fn first(
+        &mut self,
+        desk: &mut Desk,
+        portions: &mut Portions,
+    ) -> Result<Option<Portion>, Stopped> {
         loop {
             let first = tokio::select! {
                 biased;
                 () = desk.leaves() => return Ok(None),
-                first = timeout(NOTE, self.source.next()) => first,
+                first = portions.next(NOTE) => first,
             };
-            if let Ok(first) = first {
-                return first.map(Some).map_err(|error| Stopped::Ours(error.to_string()));
+            if let Some(first) = first? {
+                return Ok(Some(first));
             }
             // What came meanwhile was not for us: nobody has to hold it.
-            let positions = self.source.positions();
+            let positions = portions.positions();
             if positions != self.mark.positions {
                 self.mark.positions = positions;
                 self.note().await?;
@@ -139,45 +164,24 @@ impl Export {
         }
     }
 
-    /// What comes within the time, up to the size of a transaction.
-    async fn gather(&mut self, first: Chunk) -> Result<Vec<Chunk>, Stopped> {
-        let deadline = Instant::now() + self.options.linger;
-        let mut bytes = first.bytes();
-        let mut chunks = vec![first];
-        while bytes < self.options.transaction_bytes_max {
-            // What is there may not be for us: who waits for it may wait in vain.
-            let until = match self.source.is_at_end() {
-                true => deadline,
-                false => Instant::now() + READ,
-            };
-            let more = timeout_at(until, self.source.next()).await;
-            let Ok(more) = more else { break };
-            let more = more.map_err(|error| Stopped::Ours(error.to_string()))?;
-            bytes += more.bytes();
-            chunks.push(more);
-        }
-        Ok(chunks)
-    }
-
     /// Has all of these in the target, or buried.
-    async fn pass(&mut self, chunks: &[Chunk]) -> Result<(), Stopped> {
-        let lost: u64 = chunks.iter().map(|chunk| chunk.lost).sum();
+    async fn pass(&mut self, portion: &Portion) -> Result<(), Stopped> {
+        let lost: u64 = portion.chunks.iter().map(|chunk| chunk.lost).sum();
         if lost > 0 {
             self.desk.count(Event::Lost, lost);
             self.desk.trouble(format!("{lost} messages were deleted before they were exported"));
         }
-        // Everything that was read is in these, or was not for us.
-        let next = self.source.positions();
-        let (mut records_max, mut is_apart) = (usize::MAX, false);
+        let next = &portion.next;
+        let (mut records_max, mut is_apart, since) = (usize::MAX, false, Instant::now());
         loop {
-            let mut load = self.load(chunks, records_max).await?;
+            let mut load = self.load(portion, (records_max, since)).await?;
             load.is_apart = is_apart;
             if !load.poison.is_empty() {
-                self.bury(chunks, &load.poison).await?;
+                self.bury(&portion.chunks, &load.poison).await?;
                 continue;
             }
             if load.records == 0 {
-                self.mark = Mark { positions: next, ..self.mark.clone() };
+                self.mark = Mark { positions: next.clone(), ..self.mark.clone() };
                 return self.note().await;
             }
             let mark =
@@ -190,11 +194,11 @@ impl Export {
                 }
                 Written::Refused(poison) => {
                     self.producer.begin().await?;
-                    self.bury(chunks, &poison).await?;
+                    self.bury(&portion.chunks, &poison).await?;
                 }
                 Written::TopicRefused(topic, why) => {
                     self.producer.begin().await?;
-                    self.refuse(topic, why)?;
+                    self.refuse(topic, why, since)?;
                 }
                 Written::Halve(records) => {
                     self.producer.begin().await?;
@@ -205,45 +209,57 @@ impl Export {
         }
     }
 
-    /// The records as batches; topics that are not known are looked up first.
-    async fn load(&mut self, chunks: &[Chunk], records_max: usize) -> Result<Load, Stopped> {
+    /// The records as batches; topics that are not known are looked up first. What was refused
+    /// since then stays so until the load is written.
+    async fn load(
+        &mut self,
+        portion: &Portion,
+        (records_max, since): (usize, Instant),
+    ) -> Result<Load, Stopped> {
         let sizes = Sizes {
             batch_bytes_max: self.options.batch_bytes_max,
             record_bytes_max: self.options.message_bytes_max,
             batch_records_max: records_max,
         };
+        // Once: what this load needs is not forgotten again.
+        let mut may_forget = true;
         loop {
-            let load = self.build(chunks, sizes);
+            let load = self.build(portion, sizes, since);
             if load.unknown.is_empty() {
                 return Ok(load);
             }
-            if self.producer.cluster.topics_known() + load.unknown.len() > TOPICS_MAX {
+            let count = self.producer.cluster.topics_known() + load.unknown.len();
+            if std::mem::take(&mut may_forget) && count > TOPICS_MAX {
                 self.producer.cluster.forget_topics();
             }
-            for topic in load.unknown {
-                let (may_make, within) = (self.options.may_make_topics, self.options.topic_wait);
-                let found = self.producer.cluster.look_up(&topic, may_make, within).await;
-                let Err(fault) = found else { continue };
-                if !fault.error().is_some_and(is_topic_refused) {
-                    return Err(fault.into());
+            let may_make = self.options.may_make_topics;
+            // Who was waited for in vain before is not waited for again.
+            let (known, new): (Vec<_>, Vec<_>) =
+                load.unknown.into_iter().partition(|topic| self.refused.contains_key(topic));
+            for (topics, within) in [(known, Duration::ZERO), (new, self.options.topic_wait)] {
+                let missing = self.producer.cluster.look_up_all(topics, may_make, within).await?;
+                for (topic, fault) in missing {
+                    if !fault.error().is_some_and(is_topic_refused) {
+                        return Err(fault.into());
+                    }
+                    self.refuse(topic, Why::new(fault.to_string()), since)?;
                 }
-                self.refuse(topic, Why::new(fault.to_string()))?;
             }
         }
     }
 
-    fn build(&self, chunks: &[Chunk], sizes: Sizes) -> Load {
-        let (mut load, now) = (Load::default(), Instant::now());
+    fn build(&self, portion: &Portion, sizes: Sizes, since: Instant) -> Load {
+        let mut load = Load::default();
         let known = |topic: &str| match self.producer.cluster.partitions(topic) {
-            _ if self.refused.get(topic).is_some_and(|(_, until)| *until > now) => {
+            _ if self.refused.get(topic).is_some_and(|(_, until)| *until > since) => {
                 let why = self.refused.get(topic).map(|(why, _)| why.clone());
                 Known::Refused(why.unwrap_or_else(|| Why::new("")))
             }
             Some(partitions) => Known::Partitions(partitions),
             None => Known::No,
         };
-        for chunk in chunks {
-            let Some(home) = self.source.home(chunk.partition) else { continue };
+        for chunk in &portion.chunks {
+            let Some(home) = portion.homes.get(&chunk.partition) else { continue };
             let (stream, index, partition) = (&*home.stream, home.index, chunk.partition);
             let origin = Origin { stream, index, partition };
             for (offset, record) in chunk.records() {
@@ -257,13 +273,13 @@ impl Export {
     }
 
     /// Nothing will be taken for this topic, for a while.
-    fn refuse(&mut self, topic: String, why: Why) -> Result<(), Stopped> {
+    fn refuse(&mut self, topic: String, why: Why, since: Instant) -> Result<(), Stopped> {
         match self.options.at_refused_topic {
             AtRefusedTopic::Wait => Err(Stopped::Fault(Fault::Other(why.words))),
             AtRefusedTopic::DeadLetter => {
                 self.desk.trouble(why.words.clone());
                 if self.refused.len() >= TOPICS_MAX {
-                    self.refused.clear();
+                    self.refused.retain(|_, (_, until)| *until > since);
                 }
                 self.refused.insert(topic, (why, Instant::now() + REFUSED));
                 Ok(())

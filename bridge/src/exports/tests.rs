@@ -1,6 +1,7 @@
 //! A producer against a broker that answers as it is told to: what it asks for, in which order, and
 //! what it makes of the answers.
 
+mod bare;
 mod fake;
 
 use std::sync::Arc;
@@ -163,6 +164,103 @@ fn what_is_refused_for_good_is_told_by_record_and_nothing_of_it_is_committed() {
         assert_eq!(producer.write(&load(&options, 9), &mark(1)).await.unwrap(), Written::All);
         assert_eq!(fake.records(), 9);
         assert!(fake.is_in_order(), "numbers begin anew with each epoch");
+    });
+}
+
+/// One record in each of these many bytes, in a batch of its own, to one partition or the other.
+fn apart(options: &ExportOptions, bytes: &[usize]) -> Load {
+    let mut builder = BatchBuilder::new();
+    for (n, bytes) in bytes.iter().enumerate() {
+        // Nothing that could be compressed.
+        let random = |at: usize| (((at * 7 + n) * 2_654_435_761) >> 11).to_le_bytes()[0];
+        let value: Vec<u8> = (0..*bytes).map(random).collect();
+        builder.push(1, Some(format!("k{n}").as_bytes()), Some(&value), &[]);
+    }
+    let batch = builder.finish();
+    let sizes = Sizes { batch_bytes_max: 200, record_bytes_max: 9_999, batch_records_max: 1 };
+    let mut load = Load::default();
+    load.is_apart = true;
+    let origin = Origin { stream: "mqtt", index: 0, partition: PartitionId(3) };
+    for (offset, record) in (0..).zip(batch.records()) {
+        load.add((&options.rule, sizes), origin, (offset, &record), |_| Known::Partitions(2));
+    }
+    load.finish();
+    load
+}
+
+#[test]
+fn what_is_refused_behind_a_refused_batch_may_be_good() {
+    run(async {
+        let fake = Fake::start().await;
+        let (mut producer, _, options) = opened(&fake, true).await;
+        for (bytes, expected) in [
+            ([900, 500, 100, 20], vec![0]),
+            ([500, 100, 700, 20], vec![0, 2]),
+            ([100, 150, 200, 250], vec![0, 1, 2, 3]),
+        ] {
+            let load = apart(&options, &bytes);
+            assert_eq!(load.lanes.len(), 2);
+            for _ in bytes {
+                fake.answers(ApiKey::Produce, ResponseError::RecordListTooLarge);
+            }
+            let written = producer.write(&load, &mark(1)).await.unwrap();
+            let Written::Refused(refused) = written else { panic!("{written:?}") };
+            let mut offsets: Vec<u64> = refused.iter().map(|(place, _)| place.offset).collect();
+            offsets.sort_unstable();
+            assert_eq!(offsets, expected, "{bytes:?}");
+            producer.begin().await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_topic_that_a_transaction_may_not_write_to_is_named_and_is_not_the_end() {
+    run(async {
+        let fake = Fake::start().await;
+        let (mut producer, _, options) = opened(&fake, true).await;
+        fake.answers(ApiKey::AddPartitionsToTxn, ResponseError::TopicAuthorizationFailed);
+        let written = producer.write(&load(&options, 9), &mark(1)).await.unwrap();
+        let Written::TopicRefused(topic, why) = written else { panic!("{written:?}") };
+        assert_eq!(topic, "copy");
+        assert!(why.words.contains("not authorised for the topic"), "{why:?}");
+        producer.begin().await.unwrap();
+        assert_eq!(producer.write(&load(&options, 9), &mark(1)).await.unwrap(), Written::All);
+    });
+}
+
+#[test]
+fn a_position_that_is_left_open_there_holds_nothing_up_for_ever() {
+    run(async {
+        let fake = Fake::start().await;
+        let (mut first, _, options) = opened(&fake, true).await;
+        assert_eq!(first.write(&load(&options, 4), &mark(1)).await.unwrap(), Written::All);
+        fake.forgets_an_open_position();
+        let (mut second, marks, _) = opened(&fake, true).await;
+        assert_eq!(marks, [mark(1)], "what was committed before is what counts");
+        assert_eq!(second.write(&load(&options, 4), &mark(2)).await.unwrap(), Written::All);
+        assert_eq!(fake.records(), 8);
+    });
+}
+
+#[test]
+fn topics_that_are_missing_are_waited_for_together() {
+    run(async {
+        let fake = Fake::start().await;
+        let (mut producer, ..) = opened(&fake, true).await;
+        let asked = || fake.asked().iter().filter(|key| **key == ApiKey::Metadata).count();
+        let topics = || ["a", "b", "copy", "c"].map(str::to_owned).to_vec();
+        let before = asked();
+        let looked_up = producer.cluster.look_up_all(topics(), true, Duration::ZERO).await;
+        let missing: Vec<_> = looked_up.unwrap().into_iter().map(|(topic, _)| topic).collect();
+        assert_eq!((missing.join(" "), asked() - before), ("a b c".into(), 4));
+        // What comes while it is waited is found.
+        for _ in 0..6 {
+            fake.answers(ApiKey::Metadata, ResponseError::LeaderNotAvailable);
+        }
+        let two = ["copy"; 2].map(str::to_owned).to_vec();
+        let patience = Duration::from_secs(60);
+        let missing = producer.cluster.look_up_all(two, true, patience).await.unwrap();
+        assert!(missing.is_empty() && asked() - before == 4 + 8, "{missing:?}");
     });
 }
 

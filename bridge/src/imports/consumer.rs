@@ -40,6 +40,8 @@ pub(crate) struct Part {
     pub(crate) aborted: Vec<Aborted>,
     /// The offset that was asked for is not there any more, or not yet.
     pub(crate) is_out_of_range: bool,
+    /// Where the partition ends, for who reads as we do.
+    pub(crate) end: i64,
 }
 
 /// A consumer that was connected.
@@ -130,7 +132,7 @@ impl Consumer {
             for topic in answer.responses {
                 let name: Arc<str> = (&**topic.topic).into();
                 for data in topic.partitions {
-                    match part(&name, data) {
+                    match part(&name, data, self.options.read_committed) {
                         Ok(part) => parts.push(part),
                         Err(fault) if fault.is_passing() => has_moved = Some(fault),
                         Err(fault) => return Err(fault),
@@ -153,7 +155,8 @@ impl Consumer {
         self.turn = (self.turn + 1) % count;
         let mut by_node: HashMap<Node, Vec<FetchTopic>> = HashMap::new();
         for (topic, partition) in all {
-            let Some(offset) = positions.get(&topic, partition) else { continue };
+            let known = positions.get(&topic, partition).filter(|offset| *offset >= 0);
+            let Some(offset) = known else { continue };
             let node = self.leader(&topic, partition)?;
             let bytes = i32::try_from(self.options.fetch_bytes_max).unwrap_or(i32::MAX);
             let wanted = FetchPartition::default()
@@ -199,7 +202,7 @@ impl Consumer {
     }
 }
 
-fn part(topic: &Arc<str>, data: PartitionData) -> Result<Part, Fault> {
+fn part(topic: &Arc<str>, data: PartitionData, is_committed: bool) -> Result<Part, Fault> {
     let out_of_range = ResponseError::OffsetOutOfRange.code();
     if data.error_code != out_of_range {
         let what = || format!("topic {topic:?}, partition {}", data.partition_index);
@@ -209,11 +212,17 @@ fn part(topic: &Arc<str>, data: PartitionData) -> Result<Part, Fault> {
     let aborted = aborted
         .iter()
         .map(|it| Aborted { producer: it.producer_id.0, first_offset: it.first_offset });
+    // What is not said is said by the other.
+    let end = match data.last_stable_offset {
+        stable @ 0.. if is_committed => stable,
+        _ => data.high_watermark,
+    };
     Ok(Part {
         topic: Arc::clone(topic),
         partition: data.partition_index,
         records: data.records.unwrap_or_default(),
         aborted: aborted.collect(),
         is_out_of_range: data.error_code == out_of_range,
+        end,
     })
 }

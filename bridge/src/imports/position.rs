@@ -6,9 +6,29 @@ use std::collections::BTreeMap;
 /// The form that this build writes.
 const VERSION: u8 = 1;
 
-/// The next offset of each partition.
+/// Where to go on, as it stands where an offset would: looked for before anything is read.
+pub(crate) const AT_LATEST: i64 = -1;
+pub(crate) const AT_EARLIEST: i64 = -2;
+/// The same of a time, less its milliseconds since 1970.
+const AT_TIME: i64 = -3;
+
+/// The next offset of each partition, or where to look for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Positions(BTreeMap<(String, i32), i64>);
+
+/// What stands for the first record that is not older.
+pub(crate) fn at_time(at_ms: i64) -> i64 {
+    AT_TIME.saturating_sub(at_ms.max(0))
+}
+
+/// What ListOffsets is asked for, to find the place that was wished for.
+pub(crate) fn wished(offset: i64) -> Option<i64> {
+    match offset {
+        0.. => None,
+        AT_LATEST | AT_EARLIEST => Some(offset),
+        time => Some(AT_TIME.saturating_sub(time)),
+    }
+}
 
 impl Positions {
     pub(crate) fn get(&self, topic: &str, partition: i32) -> Option<i64> {
@@ -17,6 +37,11 @@ impl Positions {
 
     pub(crate) fn set(&mut self, topic: &str, partition: i32, offset: i64) {
         self.0.insert((topic.to_owned(), partition), offset);
+    }
+
+    /// Everywhere the same.
+    pub(crate) fn set_all(&mut self, wish: i64) {
+        self.0.values_mut().for_each(|offset| *offset = wish);
     }
 
     /// Whether any partition of the topic was ever read.
@@ -61,7 +86,18 @@ impl Positions {
 
 #[cfg(test)]
 mod tests {
-    use super::Positions;
+    use super::{AT_EARLIEST, AT_LATEST, Positions, at_time, wished};
+
+    #[test]
+    fn a_wish_is_told_from_an_offset() {
+        for offset in [0, 1, i64::MAX] {
+            assert_eq!(wished(offset), None);
+        }
+        assert_eq!((wished(AT_LATEST), wished(AT_EARLIEST)), (Some(-1), Some(-2)));
+        for time in [0, 1, 1_800_000_000_000] {
+            assert_eq!(wished(at_time(time)), Some(time));
+        }
+    }
 
     #[test]
     fn positions_read_back_as_they_were_written_and_cut_ones_are_refused() {

@@ -11,14 +11,15 @@ use tokio::time::Instant;
 
 use crate::bridges::counts::Event;
 use crate::bridges::desk::{Answer, Desk};
-use crate::bridges::inlet::{Claims, Inlet};
+use crate::bridges::inlet::Inlet;
 use crate::client::fault::Fault;
 use crate::exports::letters::{Letter, write};
 use crate::imports::aborted::Sieve;
+use crate::imports::behind::Partitions;
 use crate::imports::consumer::{Consumer, EARLIEST, LATEST, Part};
 use crate::imports::fetched::{self, Fetched};
 use crate::imports::options::{From, ImportOptions};
-use crate::imports::position::Positions;
+use crate::imports::position::{Positions, wished};
 use crate::imports::rule::Origin;
 use crate::room::Room;
 use crate::time::now_ms;
@@ -48,12 +49,12 @@ pub(crate) struct Import {
     gathered: u64,
     letters: u64,
     underway: Option<Underway>,
+    partitions: Partitions,
 }
 
 /// A commit that is not answered.
 struct Underway {
     told: oneshot::Receiver<Answer>,
-    claims: Claims,
     messages: u64,
     letters: u64,
 }
@@ -76,6 +77,7 @@ impl Import {
             gathered: 0,
             letters: 0,
             underway: None,
+            partitions: Partitions::default(),
         };
         import.look().await?;
         let address = import.consumer.cluster.address().to_owned();
@@ -96,6 +98,7 @@ impl Import {
             for part in parts {
                 self.take(part, &mut room).await?;
             }
+            self.desk.behind(self.partitions.behind());
             self.commit().await?;
             if self.gathered == 0 && self.underway.is_some() {
                 // Nothing comes just now: what is on its way is heard of.
@@ -111,15 +114,18 @@ impl Import {
         }
         let mut is_new = false;
         for (topic, partition) in self.consumer.partitions() {
-            if self.positions.get(&topic, partition).is_some() {
+            let known = self.positions.get(&topic, partition);
+            let wish = known.and_then(wished);
+            if known.is_some() && wish.is_none() {
                 continue;
             }
             // A topic that grew is read whole.
-            let timestamp = match self.options.from {
-                From::Earliest => EARLIEST,
-                _ if self.positions.knows(&topic) => EARLIEST,
-                From::Latest => LATEST,
-                From::Time(at_ms) => at_ms,
+            let timestamp = match (wish, self.options.from) {
+                (Some(wish), _) => wish,
+                (None, From::Earliest) => EARLIEST,
+                (None, _) if self.positions.knows(&topic) => EARLIEST,
+                (None, From::Latest) => LATEST,
+                (None, From::Time(at_ms)) => at_ms,
             };
             let mut offset = self.consumer.offset_at((&topic, partition), timestamp).await?;
             if offset < 0 {
@@ -137,11 +143,11 @@ impl Import {
     }
 
     async fn take(&mut self, part: Part, room: &mut Room) -> Result<(), Stopped> {
-        let Part { topic, partition, mut records, aborted, is_out_of_range } = part;
+        let Part { topic, partition, mut records, aborted, is_out_of_range, end } = part;
         if is_out_of_range {
             return self.find_place(&topic, partition).await;
         }
-        let mut sieve = Sieve::new(aborted);
+        let (mut sieve, mut read_ms) = (Sieve::new(aborted), None);
         while let Some(fetched) = fetched::next(&mut records, &mut sieve, room) {
             let wrong = |error| Stopped::Ours(format!("topic {topic:?}, {partition}: {error}"));
             let Fetched { base_offset, next_offset, batch } = fetched.map_err(wrong)?;
@@ -152,6 +158,7 @@ impl Import {
                     continue;
                 }
                 self.push((&topic, partition, offset), &record);
+                read_ms = Some(record.timestamp_ms);
                 if self.inlet.bytes() >= self.options.commit_bytes_max {
                     self.positions.set(&topic, partition, offset.saturating_add(1));
                     self.submit().await?;
@@ -161,6 +168,8 @@ impl Import {
                 self.positions.set(&topic, partition, next_offset);
             }
         }
+        let next = self.positions.get(&topic, partition).unwrap_or(end);
+        self.partitions.note((&topic, partition), (next, end), (read_ms, now_ms()));
         Ok(())
     }
 
@@ -222,20 +231,20 @@ impl Import {
         self.settle().await?;
         let row = self.desk.positioned(Vec::new(), self.positions.encode());
         let (commit, claims) = self.inlet.commit(vec![row]);
-        let told = self.desk.submit(commit);
+        // What is retained counts when it is durable, also if nobody waits for that any more.
+        let told = self.desk.submit_with(commit, claims);
         let messages = std::mem::take(&mut self.gathered);
         let letters = std::mem::take(&mut self.letters);
-        self.underway = Some(Underway { told, claims, messages, letters });
+        self.underway = Some(Underway { told, messages, letters });
         Ok(())
     }
 
     async fn settle(&mut self) -> Result<(), Stopped> {
-        let Some(Underway { told, mut claims, messages, letters }) = self.underway.take() else {
+        let Some(Underway { told, messages, letters }) = self.underway.take() else {
             return Ok(());
         };
         let answer = told.await;
         let is_durable = matches!(answer, Ok(Ok(_)));
-        claims.settle(is_durable);
         if is_durable {
             self.desk.count(Event::Received, messages);
             self.desk.count(Event::DeadLetter, letters);

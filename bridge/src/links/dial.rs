@@ -1,104 +1,108 @@
-//! From an address to a connection, with TLS or without. Speaks no MQTT.
+//! From an address to a connection, with TLS or without, within WebSocket or not. Speaks no MQTT.
 
-use std::fs;
-use std::path::Path;
-use std::sync::Arc;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
+use crate::client::files::client_config;
+use crate::links::duplex::Duplex;
 use crate::links::options::LinkTls;
+use crate::links::web::WebStream;
 
-/// Where systems keep the authorities that they believe.
-const SYSTEM_AUTHORITIES: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
-/// So long a connection, its handshake included, may take.
+/// So long a connection, its handshakes included, may take.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// So long of it all addresses of a name may take.
+const REACH: Duration = Duration::from_secs(10);
 
-/// Bytes there and back.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
-
-/// Connects to `host:port`.
+/// Connects to `host:port`; within WebSocket, if there is to be one, at this path.
 ///
 /// # Errors
 /// What went wrong, in words that name the address.
-pub(crate) async fn dial(address: &str, tls: Option<&LinkTls>) -> Result<Box<dyn Duplex>, String> {
-    let connecting = tokio::time::timeout(PATIENCE, connect(address, tls)).await;
+pub async fn dial(
+    address: &str,
+    tls: Option<&LinkTls>,
+    websocket_path: Option<&str>,
+) -> Result<Box<dyn Duplex>, String> {
+    let connecting = tokio::time::timeout(PATIENCE, connect(address, tls, websocket_path)).await;
     let failed = |words: String| format!("{address}: {words}");
     connecting.unwrap_or_else(|_| Err("no connection in time".into())).map_err(failed)
 }
 
-async fn connect(address: &str, tls: Option<&LinkTls>) -> Result<Box<dyn Duplex>, String> {
-    let stream = TcpStream::connect(address).await;
-    let stream = stream.map_err(|error| format!("cannot be reached: {error}"))?;
+async fn connect(
+    address: &str,
+    tls: Option<&LinkTls>,
+    websocket_path: Option<&str>,
+) -> Result<Box<dyn Duplex>, String> {
+    let stream = reach(address).await?;
     // Packets are whole when they are written: nothing is gained by waiting for more.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else { return Ok(Box::new(stream)) };
-    let config = client_config(tls)?;
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let stream: Box<dyn Duplex> = match tls {
+        Some(tls) => shake_hands(stream, host, tls).await?,
+        None => Box::new(stream),
+    };
+    match websocket_path {
+        Some(path) => Ok(Box::new(WebStream::open(stream, address, path).await?)),
+        None => Ok(stream),
+    }
+}
+
+async fn shake_hands(
+    stream: TcpStream,
+    host: &str,
+    tls: &LinkTls,
+) -> Result<Box<dyn Duplex>, String> {
+    let config = client_config(&tls.files).map_err(|fault| fault.to_string())?;
     let host = tls.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']']);
     let name = ServerName::try_from(host.to_owned());
     let name = name.map_err(|_| format!("{host:?} cannot be the name in a certificate"))?;
-    let shaken = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    let shaken = TlsConnector::from(config).connect(name, stream).await;
     let stream = shaken.map_err(|error| format!("no TLS: {error}"))?;
     Ok(Box::new(stream))
 }
-
-/// Read anew for each connection: files may have changed.
-fn client_config(tls: &LinkTls) -> Result<ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| error.to_string())?;
-    let builder = builder.with_root_certificates(authorities(tls.ca_file.as_deref())?);
-    match (&tls.cert_file, &tls.key_file) {
-        (Some(certificate), Some(key)) => {
-            let chain = certificates(certificate)?;
-            let key = PrivateKeyDer::from_pem_slice(&read(key)?)
-                .map_err(|error| format!("{} holds no key: {error}", key.display()))?;
-            let ready = builder.with_client_auth_cert(chain, key);
-            ready.map_err(|error| format!("{}: {error}", certificate.display()))
-        }
-        _ => Ok(builder.with_no_client_auth()),
-    }
+/// A name may have several addresses: each has its share of the time.
+async fn reach(address: &str) -> Result<TcpStream, String> {
+    let unreachable = |error: io::Error| format!("cannot be reached: {error}");
+    let places: Vec<_> = lookup_host(address).await.map_err(unreachable)?.collect();
+    try_each(&places, REACH).await
 }
 
-fn authorities(file: Option<&Path>) -> Result<RootCertStore, String> {
-    let mut store = RootCertStore::empty();
-    match file {
-        Some(file) => {
-            for certificate in certificates(file)? {
-                let added = store.add(certificate);
-                added.map_err(|error| format!("{}: {error}", file.display()))?;
-            }
-        }
-        None => {
-            let files = SYSTEM_AUTHORITIES.iter().map(Path::new);
-            let file = files.into_iter().find(|file| file.exists());
-            let file = file.ok_or("the system names no authorities: name them by tls.ca_file")?;
-            store.add_parsable_certificates(certificates(file)?);
+async fn try_each(places: &[SocketAddr], within: Duration) -> Result<TcpStream, String> {
+    let share = within / u32::try_from(places.len().max(1)).unwrap_or(u32::MAX);
+    let mut words = "cannot be reached: the name has no address".to_owned();
+    for place in places {
+        match tokio::time::timeout(share, TcpStream::connect(place)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => words = format!("cannot be reached: {error}"),
+            Err(_) => words = format!("cannot be reached: {place} does not answer"),
         }
     }
-    Ok(store)
+    Err(words)
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = read(file)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(format!("{} holds no certificate", file.display())),
-        Err(error) => Err(format!("{} holds no certificate: {error}", file.display())),
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use super::try_each;
+
+    #[test]
+    fn an_address_that_leads_nowhere_does_not_hide_the_next() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let there = listener.local_addr().expect("bound");
+        let nowhere = "127.0.0.1:1".parse().expect("an address");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let connected = async {
+            let stream = try_each(&[nowhere, there], Duration::from_secs(120)).await?;
+            assert_eq!(stream.peer_addr().map_err(|error| error.to_string())?, there);
+            try_each(&[nowhere], Duration::from_secs(120)).await
+        };
+        let words = runtime.expect("a runtime").block_on(connected).expect_err("nobody is there");
+        assert!(words.starts_with("cannot be reached: "), "{words}");
     }
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, String> {
-    fs::read(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidewire_proto::id::PacketId;
 use tidewire_proto::message::Published;
-use tidewire_proto::mqtt::{Ack, Packet, Publish, ReasonCode, Version};
+use tidewire_proto::mqtt::{Ack, Packet, Publish, ReasonCode};
 use tidewire_proto::qos::Qos;
 use tidewire_proto::session::receipts::{Arrival, Receipts, Release};
 use tidewire_store::rows::{bridge, receipt};
@@ -19,11 +19,14 @@ use crate::bridges::inlet::{Inlet, NoPlace};
 use crate::links::marks;
 use crate::links::options::LinkOptions;
 use crate::links::rules::inward;
-use crate::links::wire::Writer;
+use crate::links::wire::{Large, Writer};
 use crate::time::now_ms;
 
 /// Bytes that may wait for the store; beyond, nothing more is read.
 const GATHERED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// About what an answer or a row takes.
+const ROW_BYTES: usize = 64;
 
 /// The incoming half of one connection.
 pub(crate) struct Incoming {
@@ -44,6 +47,14 @@ struct Storing {
     answer: oneshot::Receiver<Answer>,
     answers: Vec<Reply>,
     messages: u64,
+}
+
+/// What becomes of a message that came.
+enum Due {
+    /// It is new, and answered so when it is durable.
+    Taking(Option<Reply>),
+    /// It was here before.
+    Nothing,
 }
 
 /// What the other side is answered.
@@ -105,7 +116,8 @@ impl Incoming {
 
     /// Whether it takes more.
     pub(crate) fn has_room(&self) -> bool {
-        self.inlet.bytes() < GATHERED_BYTES_MAX
+        let rows = self.answers.len() + self.changes.len();
+        self.inlet.bytes() + rows * ROW_BYTES < GATHERED_BYTES_MAX
     }
 
     /// A PUBLISH.
@@ -117,29 +129,72 @@ impl Incoming {
         publish: &Publish<'_>,
         writer: &mut Writer,
     ) -> Result<(), String> {
-        let reply = match (publish.qos, publish.packet_id) {
-            (Qos::AtMostOnce, _) => None,
-            (Qos::AtLeastOnce, Some(id)) => Some(Reply::Puback(id)),
-            (Qos::ExactlyOnce, Some(id)) => match self.receipts.on_qos2(id) {
-                Arrival::Store => Some(Reply::Pubrec(id)),
-                Arrival::Repeat => return self.send(Reply::Pubrec(id), writer),
-                Arrival::Wait => return Ok(()),
-                Arrival::OverReceiveMaximum => {
-                    return Err("it has more messages on their way than there are ids".into());
-                }
-            },
-            (_, None) => return Err("it sends a message without a packet id".into()),
-        };
+        let due = self.due((publish.qos, publish.packet_id), publish.dup, writer)?;
+        let Due::Taking(reply) = due else { return Ok(()) };
         if publish.properties.topic_alias().is_some() {
             return Err("it uses topic aliases, which it was not offered".into());
         }
         self.take(publish);
+        self.owe(reply);
+        Ok(())
+    }
+
+    /// A message that was too large to be read.
+    ///
+    /// # Errors
+    /// When the other side breaks the protocol.
+    pub(crate) fn too_large(&mut self, large: &Large, writer: &mut Writer) -> Result<(), String> {
+        let Large { topic, qos, packet_id, dup, bytes } = large;
+        let due = self.due((*qos, *packet_id), *dup, writer)?;
+        let Due::Taking(reply) = due else { return Ok(()) };
+        let most = self.options.packet_bytes_max;
+        self.desk.count(Event::TooLarge, 1);
+        self.desk.trouble(format!(
+            "{topic:?} came from there with {bytes} bytes and is passed over: packet_bytes_max is \
+             {most}"
+        ));
+        self.owe(reply);
+        Ok(())
+    }
+
+    /// What a message leads to.
+    fn due(
+        &mut self,
+        (qos, id): (Qos, Option<PacketId>),
+        dup: bool,
+        writer: &mut Writer,
+    ) -> Result<Due, String> {
+        match (qos, id) {
+            (Qos::AtMostOnce, _) => Ok(Due::Taking(None)),
+            (Qos::AtLeastOnce, Some(id)) => Ok(Due::Taking(Some(Reply::Puback(id)))),
+            (Qos::ExactlyOnce, Some(id)) => match self.arrival(id, dup) {
+                Arrival::Store => Ok(Due::Taking(Some(Reply::Pubrec(id)))),
+                Arrival::Repeat => self.send(Reply::Pubrec(id), writer).map(|()| Due::Nothing),
+                Arrival::Wait => Ok(Due::Nothing),
+                Arrival::OverReceiveMaximum => {
+                    Err("it has more messages on their way than there are ids".into())
+                }
+            },
+            (_, None) => Err("it sends a message without a packet id".into()),
+        }
+    }
+
+    fn owe(&mut self, reply: Option<Reply>) {
         if let Some(Reply::Pubrec(id)) = reply {
             let key = bridge::receipt_key(self.desk.name(), id);
             self.changes.push(TableChange::new(Table::Bridges, key, Some(receipt::ROW.into())));
         }
         self.answers.extend(reply);
-        Ok(())
+    }
+
+    fn arrival(&mut self, id: PacketId, dup: bool) -> Arrival {
+        // Repeats say that they are: this one is of a session that knows nothing of the one that
+        // left the receipt.
+        if !dup && self.receipts.forget_restored(id) {
+            let bridge = self.desk.name();
+            tracing::info!(bridge, id = id.get(), "the other side began a new session unheard");
+        }
+        self.receipts.on_qos2(id)
     }
 
     /// A message; what cannot be ours is passed over, and answered like the others.
@@ -155,7 +210,7 @@ impl Incoming {
         let mut message = Published {
             topic: &route.topic,
             payload: publish.payload,
-            qos: publish.qos,
+            qos: publish.qos.min(route.qos),
             retain: publish.retain && route.keeps_retain,
             properties: publish.properties,
             origin: self.origin.as_deref(),
@@ -192,15 +247,6 @@ impl Incoming {
                 let unknown = Ack::with_reason(id, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND);
                 writer.put(&Packet::PubComp(unknown)).map_err(|error| error.to_string())
             }
-        }
-    }
-
-    /// Tells subscribers here whether the other side is there.
-    pub(crate) fn tell_state(&mut self, is_connected: bool) {
-        let topic = state_topic(self.desk.name());
-        let pushed = self.inlet.push_own(&state(&topic, is_connected), now_ms());
-        if let Err(why) = pushed {
-            self.desk.trouble(format!("{topic} cannot be told: {why}"));
         }
     }
 
@@ -281,22 +327,4 @@ pub(crate) fn state(topic: &str, is_connected: bool) -> Published<'_> {
         properties: tidewire_proto::mqtt::Properties::EMPTY,
         origin: None,
     }
-}
-
-/// The filters that are to be subscribed to there.
-pub(crate) fn wanted(options: &LinkOptions) -> Vec<(String, Qos)> {
-    let mut wanted: Vec<(String, Qos)> = Vec::new();
-    for rule in options.rules.iter().filter(|rule| rule.is_in) {
-        let filter = rule.remote_filter();
-        match wanted.iter_mut().find(|(known, _)| *known == filter) {
-            Some((_, qos)) => *qos = rule.qos().max(*qos),
-            None => wanted.push((filter, rule.qos())),
-        }
-    }
-    wanted
-}
-
-/// Whether a version can say what a bridge wants of a subscription.
-pub(crate) fn has_options(version: Version) -> bool {
-    version == Version::V5
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tidewire_proto::mqtt::Version;
 
 use crate::bridges::Start;
+use crate::client::files::TlsFiles;
 use crate::links::rules::LinkRule;
 
 /// A link to another MQTT broker.
@@ -17,14 +18,16 @@ pub struct LinkOptions {
     pub addresses: Vec<String>,
     /// Which version is spoken.
     pub version: Version,
-    /// What we are called there.
-    pub client_id: String,
+    /// What we are called there; `None`: a name that no other broker has.
+    pub client_id: Option<String>,
     /// User name.
     pub user: Option<String>,
     /// A file whose first line is the password.
     pub password_file: Option<PathBuf>,
     /// How TLS is spoken, if it is.
     pub tls: Option<LinkTls>,
+    /// Where MQTT is spoken within WebSocket, if it is: the path of the request.
+    pub websocket_path: Option<String>,
     /// How often we show that we are there.
     pub keep_alive: Duration,
     /// How long the other side is asked to keep our session, in seconds.
@@ -48,12 +51,8 @@ pub struct LinkOptions {
 /// How TLS is spoken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkTls {
-    /// Authorities that are believed; those of the system without.
-    pub ca_file: Option<PathBuf>,
-    /// Our certificate.
-    pub cert_file: Option<PathBuf>,
-    /// Its key.
-    pub key_file: Option<PathBuf>,
+    /// By which files.
+    pub files: TlsFiles,
     /// The name that the certificate of the other side must have.
     pub server_name: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! From the log to the other side: reads, sends, hears what became of it, and keeps in its row what
 //! it must know after a crash. Never reads a socket.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -13,6 +13,7 @@ use tidewire_proto::mqtt::{
 };
 use tidewire_proto::qos::Qos;
 use tidewire_proto::record::SharedRecord;
+use tidewire_proto::session::by_number::ByNumber;
 use tidewire_proto::session::cursor::Positions;
 use tidewire_proto::session::outbox::{Outbox, Send, Told};
 use tidewire_proto::session::window::{Exchange, Place, Step, packet_id};
@@ -23,6 +24,7 @@ use tokio::sync::oneshot;
 use crate::bridges::counts::Event;
 use crate::bridges::desk::{Answer, Desk};
 use crate::bridges::source::Chunk;
+use crate::links::again::Found;
 use crate::links::hello::Greeting;
 use crate::links::marks;
 use crate::links::options::LinkOptions;
@@ -31,13 +33,25 @@ use crate::links::wire::Writer;
 use crate::links::words::{self, Refusal};
 use crate::time::now_ms;
 
-/// Bytes that may wait for the socket.
-const UNWRITTEN_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes that may wait for the socket: while it takes some, more are made.
+pub(crate) const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of messages that wait to be sent.
+const STAGED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How often a message is refused without a clear reason before it is passed over.
 const STRIKES_MAX: u32 = 5;
 
 /// How often the same message was refused in a way that says nothing.
 pub(crate) type Strikes = Arc<Mutex<Option<(Place, u32)>>>;
+
+/// Something of the log.
+pub(crate) enum Part {
+    /// Records.
+    Records(Chunk),
+    /// All before these was read; what did not come is not for us.
+    Passed(Vec<(PartitionId, u64)>),
+    /// Messages that are sent again, by the number of their exchange: all below `next`.
+    Again { records: Found, next: u64 },
+}
 
 /// The outgoing half of one connection.
 pub(crate) struct Outgoing {
@@ -49,8 +63,13 @@ pub(crate) struct Outgoing {
     strikes: Strikes,
     greeting: Greeting,
     pub(crate) outbox: Outbox,
-    /// Messages that are on their way, by the number of their exchange.
-    staged: HashMap<u64, SharedRecord>,
+    /// Messages that are to be sent, by the number of their exchange.
+    staged: ByNumber<SharedRecord>,
+    staged_bytes: usize,
+    /// Topics of those that were sent and are not over.
+    topics: ByNumber<Box<str>>,
+    /// Exchanges that end without a message.
+    given_up: HashSet<u64>,
     /// Where the log was read to: all before is staged, sent or not for us.
     positions: BTreeMap<PartitionId, u64>,
     chunk: Option<(Chunk, VecDeque<(u64, SharedRecord)>)>,
@@ -68,8 +87,6 @@ pub(crate) struct Resumed {
     pub(crate) outbox: Outbox,
     pub(crate) positions: BTreeMap<PartitionId, u64>,
     pub(crate) subscribed: Vec<(String, Qos)>,
-    /// Messages that are to be sent again.
-    pub(crate) staged: HashMap<u64, SharedRecord>,
     pub(crate) broker: String,
     pub(crate) strikes: Strikes,
 }
@@ -82,7 +99,9 @@ impl Outgoing {
         resumed: Resumed,
         greeting: Greeting,
     ) -> Self {
-        let Resumed { mut outbox, positions, subscribed, staged, broker, strikes } = resumed;
+        let Resumed { mut outbox, positions, subscribed, broker, strikes } = resumed;
+        // What goes again is read first.
+        outbox.absent_from(0);
         let receive_max = greeting.receive_max.min(options.in_flight_max);
         let repeated = outbox.connected(greeting.session_present, receive_max);
         if repeated > 0 {
@@ -92,7 +111,11 @@ impl Outgoing {
                  way go again, and may be there twice"
             ));
         }
-        let subscribed = if greeting.session_present { subscribed } else { Vec::new() };
+        let is_forgotten = !greeting.session_present;
+        let (subscribed, is_moved) = match is_forgotten && !subscribed.is_empty() {
+            true => (Vec::new(), true),
+            false => (subscribed, false),
+        };
         let origin = marks::origin(desk.name());
         Self {
             desk,
@@ -102,12 +125,15 @@ impl Outgoing {
             strikes,
             greeting,
             outbox,
-            staged,
+            staged: ByNumber::default(),
+            staged_bytes: 0,
+            topics: ByNumber::default(),
+            given_up: HashSet::new(),
             positions,
             chunk: None,
             subscribed,
             storing: None,
-            is_moved: false,
+            is_moved,
             stored_change: 0,
             packet: Vec::new(),
             properties: PropertiesBuilder::new(),
@@ -116,11 +142,29 @@ impl Outgoing {
 
     /// Whether it wants more of the log.
     pub(crate) fn is_hungry(&self) -> bool {
-        self.chunk.is_none()
+        self.chunk.is_none() && self.staged_bytes < STAGED_BYTES_MAX
     }
 
     /// More of the log.
-    pub(crate) fn feed(&mut self, chunk: Chunk) {
+    pub(crate) fn feed(&mut self, part: Part) {
+        let chunk = match part {
+            Part::Records(chunk) => chunk,
+            Part::Again { records, next } => {
+                for (number, record) in records {
+                    // It may have been acknowledged before it went again.
+                    if self.is_to_be_sent(number) {
+                        self.keep(number, record);
+                    }
+                }
+                return self.outbox.absent_from(next);
+            }
+            Part::Passed(positions) => {
+                for (partition, next) in positions {
+                    self.is_moved |= self.positions.insert(partition, next) != Some(next);
+                }
+                return;
+            }
+        };
         if chunk.lost > 0 {
             self.desk.count(Event::Lost, chunk.lost);
             self.desk.trouble(format!("{} records were deleted before they were read", chunk.lost));
@@ -161,7 +205,8 @@ impl Outgoing {
                 (self.chunk, self.is_moved) = (None, true);
                 continue;
             };
-            if !self.outbox.has_room() || writer.waiting() >= UNWRITTEN_BYTES_MAX {
+            let is_full = self.staged_bytes >= STAGED_BYTES_MAX;
+            if is_full || !self.outbox.has_room() || writer.waiting() >= UNWRITTEN_BYTES_MAX {
                 break;
             }
             let (offset, record) = (*offset, record.clone());
@@ -199,7 +244,30 @@ impl Outgoing {
         }
         let step = Step::Published;
         let number = self.outbox.begin(Exchange { place, qos, step, retain, group: None });
-        self.staged.insert(number, shared);
+        match self.outbox.send_at_once(number) {
+            Some(id) => {
+                let shape = Shape { id: Some(id), qos, retain, dup: false };
+                self.send(writer, (number, place), (&message, &route), shape);
+            }
+            None => self.keep(number, shared.alone()),
+        }
+    }
+
+    fn is_to_be_sent(&self, number: u64) -> bool {
+        let (window, id) = (self.outbox.window(), packet_id(number));
+        let is_published = window.get(id).is_some_and(|it| it.step == Step::Published);
+        is_published && window.number_of(id) == Some(number)
+    }
+
+    fn keep(&mut self, number: u64, record: SharedRecord) {
+        self.staged_bytes += record.bytes();
+        self.staged.insert(number, record);
+    }
+
+    fn unstage(&mut self, number: u64) -> Option<SharedRecord> {
+        let record = self.staged.remove(number)?;
+        self.staged_bytes -= record.bytes();
+        Some(record)
     }
 
     fn publish(
@@ -209,32 +277,70 @@ impl Outgoing {
         exchange: Exchange,
         dup: bool,
     ) {
-        let shared = self.staged.get(&number).cloned();
+        let shared = self.unstage(number);
         let record = shared.as_ref().and_then(SharedRecord::record);
-        let message = record.as_ref().and_then(Message::of);
-        let routed = message.and_then(|message| {
-            let route = outward(&self.options.rules, message.topic)?;
-            Some((message, route))
-        });
-        let Some((message, route)) = routed else {
-            // It is not in the log any more, or the rules are others now.
-            self.outbox.give_up(id);
-            self.staged.remove(&number);
-            return self.desk.count(Event::Lost, 1);
+        let Some(message) = record.as_ref().and_then(Message::of) else {
+            let words = passed_over(exchange.place, "?", "it is not in the log any more");
+            return self.abandon((number, id), exchange, dup, words);
         };
-        let Exchange { qos, retain, .. } = exchange;
-        match self.encode(&message, &route, Shape { id: Some(id), qos, retain, dup }) {
-            Ok(()) => writer.put_bytes(&self.packet),
+        let Some(route) = outward(&self.options.rules, message.topic) else {
+            let words = passed_over(exchange.place, message.topic, "no rule sends it any more");
+            return self.abandon((number, id), exchange, dup, words);
+        };
+        let Exchange { place, qos, retain, .. } = exchange;
+        let retain = retain && self.greeting.takes_retained;
+        let shape = Shape { id: Some(id), qos, retain, dup };
+        self.send(writer, (number, place), (&message, &route), shape);
+    }
+
+    /// A PUBLISH that the other side answers.
+    fn send(
+        &mut self,
+        writer: &mut Writer,
+        (number, place): (u64, Place),
+        (message, route): (&Message<'_>, &Route<'_>),
+        shape: Shape,
+    ) {
+        match self.encode(message, route, shape) {
+            Ok(()) => {
+                writer.put_bytes(&self.packet);
+                self.topics.insert(number, words::cut(message.topic).into());
+            }
             Err(unsent) => {
-                self.unsent(exchange.place, message.topic, unsent);
-                self.outbox.give_up(id);
-                self.staged.remove(&number);
+                self.unsent(place, message.topic, unsent);
+                if let Some(id) = shape.id {
+                    self.outbox.give_up(id);
+                }
             }
         }
     }
 
+    /// An exchange that has no message any more.
+    fn abandon(
+        &mut self,
+        (number, id): (u64, PacketId),
+        exchange: Exchange,
+        dup: bool,
+        why: String,
+    ) {
+        self.desk.count(Event::Lost, 1);
+        self.desk.trouble(why);
+        if dup && exchange.qos == Qos::ExactlyOnce {
+            // It may be there: its id must not stay taken, or a later message would be a repeat.
+            self.given_up.insert(number);
+            self.outbox.on_pubrec(id, false);
+        } else {
+            self.outbox.give_up(id);
+        }
+    }
+
     /// Into `packet`.
-    fn encode(&mut self, message: &Message<'_>, route: &Route, shape: Shape) -> Result<(), Unsent> {
+    fn encode(
+        &mut self,
+        message: &Message<'_>,
+        route: &Route<'_>,
+        shape: Shape,
+    ) -> Result<(), Unsent> {
         self.properties.clear();
         self.packet.clear();
         if self.options.version == Version::V5 {
@@ -291,13 +397,21 @@ impl Outgoing {
             AckKind::Rec => self.outbox.on_pubrec(id, is_refused),
             AckKind::Comp => self.outbox.on_pubcomp(id),
         };
+        if told != Told::Unknown
+            && let Some(number) = number
+        {
+            // Of a connection before this one: it has not gone again yet, and need not.
+            self.unstage(number);
+        }
         match told {
             Told::Over(_) => {
-                let known = number.and_then(|number| self.staged.remove(&number));
-                if !is_refused {
+                let given_up = number.is_some_and(|number| {
+                    self.topics.remove(number);
+                    self.given_up.remove(&number)
+                });
+                if !is_refused && !given_up {
                     self.desk.count(Event::Sent, 1);
                 }
-                drop(known);
             }
             Told::Unknown if kind == AckKind::Rec && !is_refused => {
                 let unknown = Ack::with_reason(id, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND);
@@ -310,10 +424,8 @@ impl Outgoing {
 
     fn refused(&self, place: Place, number: Option<u64>, ack: &Ack<'_>) -> Result<(), String> {
         let why = words::reason(ack.reason, ack.properties);
-        let record = number.and_then(|number| self.staged.get(&number));
-        let record = record.and_then(SharedRecord::record);
-        let message = record.as_ref().and_then(Message::of);
-        let topic = message.map_or("?", |message| message.topic);
+        let topic = number.and_then(|number| self.topics.get(number));
+        let topic = topic.map_or("?", |topic| &**topic);
         let is_final = match words::refusal(ack.reason) {
             Refusal::Final => true,
             Refusal::Passing => false,
@@ -375,13 +487,16 @@ impl Outgoing {
         Ok(())
     }
 
-    /// What the other side knows that we want.
+    /// What may be subscribed there.
     pub(crate) fn subscribed(&self) -> &[(String, Qos)] {
         &self.subscribed
     }
 
-    /// It knows one more, or the same at another QoS; or none of these any more.
+    /// One more may be, or the same at another QoS; or this one is not any more.
     pub(crate) fn note_subscribed(&mut self, filter: String, qos: Option<Qos>) {
+        if qos.is_some_and(|qos| self.subscribed.contains(&(filter.clone(), qos))) {
+            return;
+        }
         self.subscribed.retain(|(known, _)| *known != filter);
         self.subscribed.extend(qos.map(|qos| (filter, qos)));
         self.is_moved = true;

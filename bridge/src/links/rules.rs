@@ -1,5 +1,7 @@
 //! What a link copies, which way, and what becomes of topics on the way. Pure.
 
+use std::borrow::Cow;
+
 use tidewire_proto::qos::Qos;
 use tidewire_proto::topic::{TopicFilter, check_topic_name, is_shared, matches};
 
@@ -88,13 +90,13 @@ fn check_rule(rule: &LinkRule) -> Result<(), (&'static str, String)> {
 
 impl LinkRule {
     /// The filter here.
-    pub(crate) fn local_filter(&self) -> String {
-        format!("{}{}", self.local_prefix, self.filter)
+    pub(crate) fn local_filter(&self) -> Cow<'_, str> {
+        joined(&self.local_prefix, &self.filter)
     }
 
     /// The filter there.
-    pub(crate) fn remote_filter(&self) -> String {
-        format!("{}{}", self.remote_prefix, self.filter)
+    pub(crate) fn remote_filter(&self) -> Cow<'_, str> {
+        joined(&self.remote_prefix, &self.filter)
     }
 
     /// The highest QoS.
@@ -105,37 +107,64 @@ impl LinkRule {
 
 /// Where a message goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Route {
-    pub(crate) topic: String,
+pub(crate) struct Route<'a> {
+    pub(crate) topic: Cow<'a, str>,
     pub(crate) qos: Qos,
     pub(crate) keeps_retain: bool,
 }
 
 /// Where the first rule that is about it sends a message of ours.
-pub(crate) fn outward(rules: &[LinkRule], topic: &str) -> Option<Route> {
+pub(crate) fn outward<'a>(rules: &[LinkRule], topic: &'a str) -> Option<Route<'a>> {
     let is_it = |rule: &&LinkRule| rule.is_out && matches(&rule.local_filter(), topic);
     let rule = rules.iter().find(is_it)?;
     route(rule, topic, (&rule.local_prefix, &rule.remote_prefix))
 }
 
 /// Where the first rule that is about it puts a message of theirs.
-pub(crate) fn inward(rules: &[LinkRule], topic: &str) -> Option<Route> {
+pub(crate) fn inward<'a>(rules: &[LinkRule], topic: &'a str) -> Option<Route<'a>> {
     let is_it = |rule: &&LinkRule| rule.is_in && matches(&rule.remote_filter(), topic);
     let rule = rules.iter().find(is_it)?;
     route(rule, topic, (&rule.remote_prefix, &rule.local_prefix))
 }
 
-fn route(rule: &LinkRule, topic: &str, (off, on): (&str, &str)) -> Option<Route> {
+fn joined<'a>(prefix: &str, rest: &'a str) -> Cow<'a, str> {
+    match prefix.is_empty() {
+        true => Cow::Borrowed(rest),
+        false => Cow::Owned(format!("{prefix}{rest}")),
+    }
+}
+
+fn route<'a>(rule: &LinkRule, topic: &'a str, (off, on): (&str, &str)) -> Option<Route<'a>> {
+    let (qos, keeps_retain) = (rule.qos(), rule.keeps_retain);
+    if off.is_empty() && on.is_empty() {
+        check_topic_name(topic).ok()?;
+        return Some(Route { topic: Cow::Borrowed(topic), qos, keeps_retain });
+    }
     // `a/#` is about `a` too, which does not begin with the prefix `a/`.
     let rest =
         topic.strip_prefix(off).or_else(|| (off.strip_suffix('/')? == topic).then_some(""))?;
-    let written = format!("{on}{rest}");
     let topic = match rest.is_empty() && on.ends_with('/') && off.ends_with('/') {
-        true => on.strip_suffix('/').unwrap_or(on).to_owned(),
-        false => written,
+        true => Cow::Owned(on.strip_suffix('/').unwrap_or(on).to_owned()),
+        false => joined(on, rest),
     };
     check_topic_name(&topic).ok()?;
-    Some(Route { topic, qos: rule.qos(), keeps_retain: rule.keeps_retain })
+    Some(Route { topic, qos, keeps_retain })
+}
+
+/// Whether every topic that the second matches is matched by the first.
+pub(crate) fn covers(wide: &str, narrow: &str) -> bool {
+    if narrow.starts_with('$') && wide.starts_with(['#', '+']) {
+        return false;
+    }
+    let (mut wide, mut narrow) = (wide.split('/'), narrow.split('/'));
+    loop {
+        match (wide.next(), narrow.next()) {
+            (Some("#"), _) | (None, None) => return true,
+            (Some("+"), Some(level)) if level != "#" => (),
+            (Some(a), Some(b)) if a == b => (),
+            _ => return false,
+        }
+    }
 }
 
 /// Whether some topic matches both.
@@ -152,7 +181,7 @@ fn overlap(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{LinkRule, check_rules, inward, outward, overlap};
+    use super::{LinkRule, check_rules, covers, inward, outward, overlap};
 
     fn rule(is_out: bool, filter: &str, local: &str, remote: &str) -> LinkRule {
         LinkRule {
@@ -201,6 +230,23 @@ mod tests {
         check(&both, true, None);
         check(&both, false, Some((Some(1), "remote_prefix")));
         check(&[rule(false, "cmd/#", "", ""), rule(true, "#", "", "up/")], false, None);
+    }
+
+    #[test]
+    fn a_filter_covers_another_where_it_matches_all_of_its_topics() {
+        for (wide, narrow, expected) in [
+            ("a/#", "a/b/#", true),
+            ("a/#", "a", true),
+            ("#", "a/+", true),
+            ("#", "$SYS/x", false),
+            ("a/+", "a/#", false),
+            ("a/+/c", "a/b/+", false),
+            ("+/+", "a/+", true),
+            ("a/b", "a/b", true),
+            ("a", "a/b", false),
+        ] {
+            assert_eq!(covers(wide, narrow), expected, "{wide} {narrow}");
+        }
     }
 
     #[test]

@@ -4,22 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidewire_proto::id::PacketId;
-use tidewire_proto::mqtt::{
-    Disconnect, Packet, Properties, Publish, ReasonCode, RetainHandling, SubAck, Subscribe,
-    SubscribeFiltersBuilder, SubscribeOptions, Unsubscribe, UnsubscribeFiltersBuilder,
-};
+use tidewire_proto::mqtt::{Disconnect, Packet, Properties, Publish, ReasonCode};
 use tidewire_proto::qos::Qos;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::bridges::desk::Desk;
-use crate::bridges::source::Chunk;
 use crate::links::hello::Greeting;
-use crate::links::incoming::{Incoming, has_options, wanted};
+use crate::links::incoming::Incoming;
 use crate::links::options::LinkOptions;
-use crate::links::outgoing::{AckKind, Outgoing};
-use crate::links::wire::{Reader, Wire, Writer};
+use crate::links::outgoing::{AckKind, Outgoing, Part, UNWRITTEN_BYTES_MAX};
+use crate::links::subscriptions::Subscriptions;
+use crate::links::wire::{Heard, Reader, Wire, Writer};
 use crate::links::words;
 use crate::time::ticks;
 
@@ -36,7 +32,8 @@ pub(crate) struct Parts {
     pub(crate) outgoing: Outgoing,
     pub(crate) incoming: Incoming,
     /// What comes from the log, or why nothing does any more.
-    pub(crate) chunks: mpsc::Receiver<Result<Chunk, String>>,
+    pub(crate) chunks: mpsc::Receiver<Result<Part, String>>,
+    pub(crate) subscriptions: Subscriptions,
 }
 
 /// A connection that stands.
@@ -44,8 +41,6 @@ pub(crate) struct Session {
     parts: Parts,
     reader: Reader,
     writer: Writer,
-    /// A SUBSCRIBE that is not answered, and what it asked for.
-    subscribing: Option<(PacketId, Vec<(String, Qos)>)>,
     heard: Instant,
 }
 
@@ -60,12 +55,14 @@ pub(crate) enum Parted {
 impl Session {
     pub(crate) fn new(parts: Parts, wire: Wire) -> Self {
         let Wire { reader, writer } = wire;
-        Self { parts, reader, writer, subscribing: None, heard: Instant::now() }
+        Self { parts, reader, writer, heard: Instant::now() }
     }
 
     /// Until it ends.
     pub(crate) async fn run(mut self) -> Parted {
-        let ended = match self.subscribe() {
+        let Parts { subscriptions, outgoing, options, .. } = &mut self.parts;
+        let asked = subscriptions.ask(options, outgoing, &mut self.writer);
+        let ended = match asked {
             Ok(()) => self.turn().await,
             Err(words) => Err(words),
         };
@@ -86,23 +83,38 @@ impl Session {
         let mut stores = ticks(STORE_INTERVAL);
         let mut desk = self.parts.desk.clone();
         loop {
-            while let Some(packet) = self.reader.packet()? {
-                self.heard = Instant::now();
-                take(&mut self.parts, &mut self.subscribing, &packet, &mut self.writer)?;
+            // What is answered at once has to have room, too.
+            while self.writer.waiting() < UNWRITTEN_BYTES_MAX
+                && self.parts.incoming.has_room()
+                && let Some(heard) = self.reader.next()?
+            {
+                match heard {
+                    Heard::Packet(packet) => take(&mut self.parts, &packet, &mut self.writer)?,
+                    Heard::Large(large) => {
+                        self.parts.incoming.too_large(&large, &mut self.writer)?;
+                    }
+                }
             }
             self.parts.outgoing.pump(&mut self.writer)?;
             self.parts.incoming.pump(&mut self.writer)?;
             let Parts { outgoing, incoming, chunks, .. } = &mut self.parts;
             let (hungry, has_room) = (outgoing.is_hungry(), incoming.has_room());
             let is_idle = self.writer.is_idle();
+            let is_taken = self.writer.waiting() < UNWRITTEN_BYTES_MAX;
             if !has_room {
                 // It is us who do not listen.
                 self.heard = Instant::now();
             }
             tokio::select! {
                 () = desk.leaves() => return Ok(()),
-                read = self.reader.read(), if has_room => read.map_err(lost)?,
-                written = self.writer.write(), if !is_idle => written.map_err(lost)?,
+                read = self.reader.read(), if has_room && is_taken => {
+                    read.map_err(lost)?;
+                    self.heard = Instant::now();
+                }
+                written = self.writer.write_on(), if !is_idle => if written.map_err(lost)? {
+                    // It acknowledges bytes, however slowly.
+                    self.heard = Instant::now();
+                },
                 stored = outgoing.stored() => stored?,
                 stored = incoming.stored() => {
                     let stored = stored?;
@@ -127,50 +139,6 @@ impl Session {
             return Err(format!("it has said nothing for {} s", silent.as_secs()));
         }
         self.writer.put(&Packet::PingReq).map_err(|error| error.to_string())
-    }
-
-    /// Subscribes to what the other side does not know yet, and gives up what it need not any more.
-    fn subscribe(&mut self) -> Result<(), String> {
-        let wanted = wanted(&self.parts.options);
-        let outgoing = &mut self.parts.outgoing;
-        let known = outgoing.subscribed().to_vec();
-        let is_wanted = |filter: &str| wanted.iter().any(|(it, _)| it == filter);
-        let gone: Vec<_> = known.iter().filter(|(filter, _)| !is_wanted(filter)).collect();
-        if !gone.is_empty() {
-            let mut filters = UnsubscribeFiltersBuilder::new();
-            for (filter, _) in gone {
-                filters.push(filter).map_err(|error| error.to_string())?;
-                outgoing.note_subscribed(filter.clone(), None);
-            }
-            let (packet_id, properties) = (outgoing.spare_id(), Properties::EMPTY);
-            let filters = filters.as_filters();
-            let unsubscribe = Packet::Unsubscribe(Unsubscribe { packet_id, properties, filters });
-            self.writer.put(&unsubscribe).map_err(|error| error.to_string())?;
-        }
-        let new: Vec<_> = wanted.into_iter().filter(|one| !known.contains(one)).collect();
-        if new.is_empty() {
-            return Ok(());
-        }
-        let mut filters = SubscribeFiltersBuilder::new();
-        let has_options = has_options(self.parts.options.version);
-        for (filter, qos) in &new {
-            let options = SubscribeOptions {
-                no_local: has_options,
-                retain_as_published: has_options,
-                retain_handling: match has_options {
-                    true => RetainHandling::SendIfNew,
-                    false => RetainHandling::Send,
-                },
-                ..SubscribeOptions::with_qos(*qos)
-            };
-            filters.push(filter, options).map_err(|error| error.to_string())?;
-        }
-        let (packet_id, properties) = (outgoing.spare_id(), Properties::EMPTY);
-        let filters = filters.as_filters();
-        let subscribe = Packet::Subscribe(Subscribe { packet_id, properties, filters });
-        self.writer.put(&subscribe).map_err(|error| error.to_string())?;
-        self.subscribing = Some((packet_id, new));
-        Ok(())
     }
 
     /// Stores what is not stored, says that we leave.
@@ -206,49 +174,25 @@ pub(crate) fn told(topic: &str, is_connected: bool) -> Publish<'_> {
     }
 }
 
-fn take(
-    parts: &mut Parts,
-    subscribing: &mut Option<(PacketId, Vec<(String, Qos)>)>,
-    packet: &Packet<'_>,
-    writer: &mut Writer,
-) -> Result<(), String> {
-    let Parts { outgoing, incoming, .. } = parts;
+fn take(parts: &mut Parts, packet: &Packet<'_>, writer: &mut Writer) -> Result<(), String> {
+    let Parts { outgoing, incoming, subscriptions, desk, .. } = parts;
     match packet {
         Packet::Publish(publish) => incoming.published(publish, writer),
         Packet::PubRel(ack) => incoming.released(ack.packet_id, writer),
         Packet::PubAck(ack) => outgoing.acknowledged(ack, AckKind::Ack, writer),
         Packet::PubRec(ack) => outgoing.acknowledged(ack, AckKind::Rec, writer),
         Packet::PubComp(ack) => outgoing.acknowledged(ack, AckKind::Comp, writer),
-        Packet::SubAck(suback) => {
-            if subscribing.as_ref().is_some_and(|(id, _)| *id == suback.packet_id) {
-                let asked = subscribing.take().map(|(_, asked)| asked).unwrap_or_default();
-                subscribed(parts, asked, suback);
-            }
+        Packet::SubAck(suback) => subscriptions.answered(suback, (outgoing, writer), desk),
+        Packet::UnsubAck(unsuback) => {
+            subscriptions.ended(unsuback, outgoing);
             Ok(())
         }
-        Packet::UnsubAck(_) | Packet::PingResp => Ok(()),
+        Packet::PingResp => Ok(()),
         Packet::Disconnect(disconnect) => {
             let words = words::reason(disconnect.reason, disconnect.properties);
             Err(format!("it closes the connection: {words}"))
         }
         other => Err(format!("it sends {} to a client", other.kind())),
-    }
-}
-
-fn subscribed(parts: &mut Parts, asked: Vec<(String, Qos)>, suback: &SubAck<'_>) {
-    for ((filter, qos), code) in asked.into_iter().zip(suback.codes) {
-        let code = ReasonCode(*code);
-        if code.is_error() {
-            let words = words::reason(code, suback.properties);
-            parts.desk.trouble(format!("it refuses the subscription to {filter:?}: {words}"));
-            continue;
-        }
-        if code.0 < qos.bits() {
-            let granted = code.0;
-            parts.desk.trouble(format!("{filter:?} comes at QoS {granted} at most"));
-        }
-        tracing::info!(bridge = parts.desk.name(), filter, "subscribed there");
-        parts.outgoing.note_subscribed(filter, Some(qos));
     }
 }
 

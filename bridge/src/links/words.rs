@@ -25,10 +25,19 @@ pub(crate) fn refusal(reason: ReasonCode) -> Refusal {
     }
 }
 
+/// So much of what the other side says, or of a topic, is enough to know it by.
+const CUT_BYTES: usize = 300;
+
+/// The beginning of a text.
+pub(crate) fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(CUT_BYTES)]
+}
+
 /// A reason, with what the other side says about it.
-pub(crate) fn reason(reason: ReasonCode, properties: Properties<'_>) -> String {
+#[must_use]
+pub fn reason(reason: ReasonCode, properties: Properties<'_>) -> String {
     match properties.reason_string() {
-        Some(said) => format!("{reason} ({said})"),
+        Some(said) => format!("{reason} ({})", cut(said)),
         None => reason.to_string(),
     }
 }

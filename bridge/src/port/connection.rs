@@ -16,6 +16,7 @@ use crate::caller::Caller;
 use crate::context::Context;
 use crate::gate::Shown;
 use crate::port::patience::Patience;
+use crate::port::places::Place;
 use crate::port::socket::Socket;
 use crate::sign_in::{Next, SignIn};
 use crate::wire::{Answer, LENGTH_BYTES, Refusal};
@@ -52,13 +53,22 @@ impl From<Refusal> for End {
 }
 
 /// Serves a connection until its end.
-pub(super) async fn serve(context: Rc<Context>, socket: Socket, ends: Ends, caller: Caller) {
+pub(super) async fn serve(
+    context: Rc<Context>,
+    socket: Socket,
+    ends: Ends,
+    (caller, mut place): (Caller, Place),
+) {
     let Ends { local, peer, .. } = ends;
     let may_ask = caller.user.is_some() || context.takes_anonymous(ends.door);
+    if may_ask {
+        place.is_known();
+    }
     let caller = Rc::new(caller);
     let (input, share) = (BytesMut::new(), Share::default());
     let until = None;
-    let mut connection = Connection { context, socket, ends, caller, may_ask, until, input, share };
+    let mut connection =
+        Connection { context, socket, ends, caller, place, may_ask, until, input, share };
     if let Err(End::Refused(refusal)) = connection.run().await {
         tracing::debug!(%peer, reason = refusal.label(), "a Kafka connection is closed");
         connection.context.numbers().closed(refusal);
@@ -72,6 +82,7 @@ struct Connection {
     socket: Socket,
     ends: Ends,
     caller: Rc<Caller>,
+    place: Place,
     /// It has shown who it is, or need not.
     may_ask: bool,
     /// When its time is over by what was said of it.
@@ -210,6 +221,7 @@ impl Connection {
                     self.caller = Rc::new(self.caller.signed_in(user, vouched));
                     self.until = lasts.map(|lasts| Instant::now() + lasts);
                     self.may_ask = true;
+                    self.place.is_known();
                     return Ok(None);
                 }
                 Next::Over(refusal) => return Err(refusal.into()),
@@ -287,7 +299,15 @@ impl Connection {
     /// Writes an answer whole. A peer that takes too little of it for so long is let go.
     async fn send(&mut self, mut answer: Answer) -> Result<(), End> {
         self.context.numbers().requests.increment(1);
-        let mut patience = Patience::new(self.context.limits().send, Instant::now());
+        let patience = self.context.limits().send;
+        if !answer.share.is_some() {
+            // It is there already, and counts for others from here on; who does not make room in
+            // his time is let go meanwhile.
+            let bytes = answer.chunks.iter().map(Bytes::len).sum();
+            let share = self.context.budget.take_within(bytes, patience).await;
+            answer.share = share.ok_or(Refusal::SlowReader)?;
+        }
+        let mut patience = Patience::new(patience, Instant::now());
         let mut chunks = VecDeque::from(mem::take(&mut answer.chunks));
         while !chunks.is_empty() || self.socket.has_pending() {
             let writable = timeout_at(patience.until(), self.socket.writable()).await;

@@ -1,5 +1,7 @@
 //! A transactional id as tools are told of it. Decides nothing.
 
+use std::collections::BTreeSet;
+
 use tidewire_proto::id::PartitionId;
 use tidewire_store::rows::transaction::Stage;
 
@@ -18,7 +20,7 @@ pub struct Described {
     /// When the open transaction began, in milliseconds of the Unix epoch.
     pub since_ms: Option<i64>,
     /// Where the open transaction may write.
-    pub partitions: Vec<PartitionId>,
+    pub partitions: BTreeSet<PartitionId>,
 }
 
 impl Described {

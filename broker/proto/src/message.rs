@@ -31,7 +31,7 @@ pub struct Message<'a> {
     pub retain: bool,
     /// When we received it, in milliseconds of the Unix epoch.
     pub received_ms: i64,
-    /// Client id of the publisher, kept only where No Local may ask for it.
+    /// Client id of the publisher, kept only where somebody may ask for it.
     pub origin: Option<&'a str>,
     /// Seconds after which it is stale.
     pub expiry_s: Option<u32>,
@@ -182,7 +182,7 @@ pub struct Published<'a> {
     pub retain: bool,
     /// Its properties.
     pub properties: Properties<'a>,
-    /// Client id to note down, where No Local may ask for it.
+    /// Client id to note down, where somebody may ask for it.
     pub origin: Option<&'a str>,
 }
 

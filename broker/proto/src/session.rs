@@ -3,6 +3,7 @@
 //! Pure: packets and outcomes in, verdicts and bytes out. Never a socket, a clock or a table.
 
 pub mod alias;
+pub mod by_number;
 pub mod cursor;
 pub mod inbound;
 pub mod outbound_alias;

@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 const PACKET_BYTES_MAX: u32 = 256 << 20;
+/// Longer than a run, for no connection pings; rumqttd takes none that says 0.
+const KEEP_ALIVE_S: u16 = 3600;
 const READ_BYTES: usize = 64 << 10;
 /// A connection with more than this to say is not asked to say more.
 const OUTPUT_BYTES_MAX: usize = 256 << 10;
@@ -73,7 +75,7 @@ impl Link {
         let connect = Connect {
             version: hello.version,
             clean_start: !hello.stays,
-            keep_alive_s: 0,
+            keep_alive_s: KEEP_ALIVE_S,
             client_id: hello.client_id,
             will: None,
             user_name: None,

@@ -13,7 +13,7 @@ use crate::core::shared::Shared;
 use crate::error::AdminError;
 
 /// Makes a ban durable, puts it in force, and sends away whom it means; says how many they were.
-pub(super) async fn ban(shared: &Arc<Shared>, ban: &Ban) -> Result<usize, AdminError> {
+pub(crate) async fn ban(shared: &Arc<Shared>, ban: &Ban) -> Result<usize, AdminError> {
     // In force before it is durable: nobody slips in between.
     done(shared.bans.ban(&shared.store, ban)).await?;
     let words = match ban.reason.is_empty() {
@@ -24,7 +24,7 @@ pub(super) async fn ban(shared: &Arc<Shared>, ban: &Ban) -> Result<usize, AdminE
 }
 
 /// Lifts a ban; says whether there was one.
-pub(super) async fn unban(shared: &Arc<Shared>, target: &BanTarget) -> Result<bool, AdminError> {
+pub(crate) async fn unban(shared: &Arc<Shared>, target: &BanTarget) -> Result<bool, AdminError> {
     match shared.bans.unban(&shared.store, target) {
         Some(told) => done(told).await.map(|()| true),
         None => Ok(false),
@@ -32,7 +32,7 @@ pub(super) async fn unban(shared: &Arc<Shared>, target: &BanTarget) -> Result<bo
 }
 
 /// Ends the connections that are meant; says how many they were.
-pub(super) async fn expel(
+pub(crate) async fn expel(
     shared: &Arc<Shared>,
     target: BanTarget,
     words: String,

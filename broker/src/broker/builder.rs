@@ -11,10 +11,13 @@ use tidewire_store::RealDisk;
 
 use crate::bridges;
 use crate::broker::door::Plan;
-use crate::config::Config;
+use crate::config::{Config, Sources};
 use crate::error::StartError;
 use crate::metrics::Counted;
+use crate::metrics::exposition::Exposition;
+use crate::recovering::Shown;
 use crate::reserved::Reserved;
+use crate::timed_disk::TimedDisk;
 
 /// What a broker is to be; made by [`Broker::builder`](crate::Broker::builder).
 #[must_use = "nothing starts until `start` is awaited"]
@@ -23,6 +26,11 @@ pub struct Builder {
     data: Data,
     recorder: Option<Box<dyn Recorder + Send + Sync>>,
     reserved: Reserved,
+    /// Where metrics go that the HTTP port shows, if it is there already.
+    exposition: Option<Exposition>,
+    sources: Option<Sources>,
+    /// Is shown how far the data folder is opened.
+    shown: Option<Shown>,
 }
 
 /// Where messages are kept.
@@ -39,7 +47,9 @@ impl Builder {
         let mut config = Config::default();
         config.listener.mqtt.bind = None;
         config.listener.kafka.bind = None;
-        Self { config, data: Data::Unknown, recorder: None, reserved: Reserved::default() }
+        config.listener.http.bind = None;
+        let (data, recorder, reserved) = (Data::Unknown, None, Reserved::default());
+        Self { config, data, recorder, reserved, exposition: None, sources: None, shown: None }
     }
 
     /// All settings at once, also the data folder and what listens where; what is said after this
@@ -101,15 +111,33 @@ impl Builder {
         self
     }
 
+    /// Where the settings came from: they can be read anew from there.
+    pub(crate) fn sources(mut self, sources: Sources) -> Self {
+        self.sources = Some(sources);
+        self
+    }
+
+    /// Who is shown how far the data folder is opened, if that takes long.
+    pub(crate) fn shown(mut self, shown: Shown) -> Self {
+        self.shown = Some(shown);
+        self
+    }
+
     /// Ports that are taken already.
     pub(crate) fn reserved(mut self, reserved: Reserved) -> Self {
         self.reserved = reserved;
         self
     }
 
+    /// What the HTTP port shows is recorded here.
+    pub(crate) fn exposition(mut self, exposition: Exposition) -> Self {
+        self.exposition = Some(exposition);
+        self
+    }
+
     /// Checked as a whole, before anything is opened.
     pub(super) fn plan(self) -> Result<Plan, StartError> {
-        let Self { config, data, recorder, reserved } = self;
+        let Self { config, data, recorder, reserved, exposition, sources, shown } = self;
         let mut config = config.checked()?;
         let temporary = match data {
             Data::Unknown => return Err(StartError::NoDataFolder),
@@ -123,18 +151,22 @@ impl Builder {
         };
         let names = bridges::names(&config);
         let register = || Counted::register(&names);
-        let counted = match recorder {
-            Some(recorder) => metrics::with_local_recorder(&*recorder, register),
-            None => register(),
+        let served = config.listener.http.bind.map(|_| exposition.unwrap_or_default());
+        let counted = match (recorder, &served) {
+            (Some(recorder), _) => metrics::with_local_recorder(&*recorder, register),
+            (None, Some(served)) => metrics::with_local_recorder(served, register),
+            (None, None) => register(),
         };
-        let disk = Arc::new(RealDisk::new(&config.data.dir));
-        Ok(Plan { config, disk, counted, reserved, temporary })
+        let counted = Counted { served, ..counted };
+        let disk = RealDisk::new(&config.data.dir);
+        let disk = Arc::new(TimedDisk::new(Arc::new(disk), counted.metrics.of_disk()));
+        Ok(Plan { config, disk, counted, reserved, sources, shown, temporary })
     }
 }
 
 impl fmt::Debug for Builder {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, data, recorder: _, reserved: _ } = self;
+        let Self { config, data, .. } = self;
         out.debug_struct("Builder")
             .field("config", config)
             .field("data", data)

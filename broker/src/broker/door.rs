@@ -3,19 +3,23 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tempfile::TempDir;
+use tidewire_bridge::ConsumerGroups;
 use tidewire_bridge::bridges::Bridges;
 use tidewire_store::Disk;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::banner::BoundListener;
-use crate::cert_watch::CertWatch;
-use crate::config::Config;
+use crate::config::{Config, Sources};
 use crate::core::shared::Shared;
 use crate::error::{StartError, StopError};
 use crate::metrics::Counted;
 use crate::open_files;
+use crate::ports::OpenPorts;
+use crate::recovering::Shown;
+use crate::reload::Reloader;
 use crate::reserved::Reserved;
 use crate::server::Server;
 
@@ -27,6 +31,10 @@ pub(super) struct Plan {
     pub(super) counted: Counted,
     /// Ports that are taken already.
     pub(super) reserved: Reserved,
+    /// Where the settings came from, if not from a program.
+    pub(super) sources: Option<Sources>,
+    /// Is shown how far the data folder is opened.
+    pub(super) shown: Option<Shown>,
     /// Deleted when the broker has ended.
     pub(super) temporary: Option<TempDir>,
 }
@@ -37,10 +45,12 @@ type Ended = oneshot::Sender<Result<(), StopError>>;
 pub(super) struct Door {
     pub(super) shared: Arc<Shared>,
     pub(super) runtime: Handle,
-    pub(super) listeners: Vec<BoundListener>,
+    pub(super) ports: Arc<Mutex<OpenPorts>>,
+    pub(super) of_others: Vec<BoundListener>,
     pub(super) is_new: bool,
-    pub(super) cert_watch: Option<Arc<CertWatch>>,
+    pub(super) reloader: Arc<Reloader>,
     pub(super) bridges: Bridges,
+    pub(super) consumer_groups: Option<ConsumerGroups>,
     /// Dropped, the broker stops all the same.
     stop: oneshot::Sender<Ended>,
 }
@@ -58,9 +68,9 @@ impl Door {
 
     /// Stops the broker and waits until it has ended.
     pub(super) async fn shut(self) -> Result<(), StopError> {
-        let Self { shared, stop, .. } = self;
+        let Self { shared, stop, reloader, .. } = self;
         // The data folder is free again when nobody holds the store.
-        drop(shared);
+        drop((shared, reloader));
         let (ended, end) = oneshot::channel();
         match stop.send(ended) {
             Ok(()) => end.await.unwrap_or(Err(StopError::Panicked)),
@@ -75,14 +85,14 @@ fn no_answer() -> StartError {
 
 /// The whole life of a broker.
 fn live(plan: Plan, started: oneshot::Sender<Result<Door, StartError>>) {
-    let Plan { mut config, disk, counted, reserved, temporary } = plan;
+    let Plan { mut config, disk, counted, reserved, sources, shown, temporary } = plan;
     open_files::fit(&mut config);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return drop(started.send(Err(StartError::System("a runtime", error)))),
     };
     let asked = runtime.block_on(async {
-        let server = match Server::start(&config, disk, counted, reserved) {
+        let server = match Server::start(&config, (disk, shown), counted, reserved) {
             Ok(server) => server,
             Err(error) => {
                 // Nobody waits any more, or the error is on its way.
@@ -90,14 +100,18 @@ fn live(plan: Plan, started: oneshot::Sender<Result<Door, StartError>>) {
                 return None;
             }
         };
+        let reloader = Arc::new(server.reloader(sources));
+        server.open_inside(&reloader);
         let (stop, stopped) = oneshot::channel();
         let door = Door {
             shared: Arc::clone(server.shared()),
             runtime: Handle::current(),
-            listeners: server.listeners().to_vec(),
+            ports: server.ports(),
+            of_others: server.of_others().to_vec(),
             is_new: server.is_new(),
-            cert_watch: server.cert_watch(),
+            reloader,
             bridges: server.bridges(),
+            consumer_groups: server.consumer_groups(),
             stop,
         };
         // Who does not wait any more has dropped `stop` with it.
@@ -118,7 +132,7 @@ async fn wait(server: &Server, mut stopped: oneshot::Receiver<Ended>) -> Option<
     let mut failed = server.shared().failed.subscribe();
     tokio::select! {
         asked = &mut stopped => return asked.ok(),
-        _ = failed.wait_for(|failed| *failed) => drop(server.close()),
+        _ = failed.wait_for(|failed| *failed) => drop(server.close().await),
     }
     stopped.await.ok()
 }

@@ -1,5 +1,6 @@
 //! A broker whose disk is full: what it can still promise, it does. Nothing here is for use.
 
+mod bridges;
 mod dead_letters;
 mod exclusive;
 mod messages;

@@ -157,7 +157,7 @@ impl Pipe {
 }
 
 /// Waits for a panic in the broker; for ever, if it ends without one.
-pub(super) async fn has_failed(failed: &mut watch::Receiver<bool>) {
+pub(crate) async fn has_failed(failed: &mut watch::Receiver<bool>) {
     if failed.wait_for(|failed| *failed).await.is_err() {
         std::future::pending().await
     }

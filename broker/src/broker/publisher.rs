@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use ahash::AHashMap;
+use parking_lot::Mutex;
 use tidewire_proto::id::PacketId;
 use tidewire_proto::mqtt::{Ack, Connect, Disconnect, Packet, Properties, ReasonCode};
 use tidewire_proto::qos::Qos;
@@ -16,7 +17,7 @@ use crate::broker::message::Message;
 use crate::broker::pipe::{Pipe, VERSION};
 use crate::core::shared::Shared;
 use crate::error::PublishError;
-use crate::link::IN_PROCESS;
+use crate::link::PUBLISHER;
 
 /// Messages that may wait for the publisher's task.
 const JOBS_MAX: usize = 64;
@@ -29,6 +30,47 @@ type Answer = oneshot::Sender<Result<(), PublishError>>;
 pub(super) struct Job {
     pub(super) message: Message,
     pub(super) answer: Answer,
+}
+
+/// Publishes for the program around the broker, and for its own HTTP port.
+pub(crate) struct Publishing {
+    shared: Arc<Shared>,
+    runtime: Handle,
+    publisher: Mutex<Option<Publisher>>,
+}
+
+impl Publishing {
+    /// Makes a publisher when one is first needed, and again when its connection was ended.
+    pub(crate) fn new(shared: &Arc<Shared>, runtime: &Handle) -> Self {
+        let (shared, runtime) = (Arc::clone(shared), runtime.clone());
+        Self { shared, runtime, publisher: Mutex::new(None) }
+    }
+
+    /// Publishes a message; at QoS 1 and 2 it is durable when this returns without an error.
+    pub(crate) async fn publish(&self, message: Message) -> Result<(), PublishError> {
+        let jobs = self.jobs()?;
+        let (answer, answered) = oneshot::channel();
+        let job = Job { message, answer };
+        jobs.send(job).await.map_err(|_| PublishError::Stopped)?;
+        answered.await.unwrap_or(Err(PublishError::Stopped))
+    }
+
+    /// Takes no more messages; what was given is still published.
+    pub(super) fn end(&self) -> Option<tokio::task::JoinHandle<()>> {
+        self.publisher.lock().take().map(|publisher| publisher.task)
+    }
+
+    fn jobs(&self) -> Result<mpsc::Sender<Job>, PublishError> {
+        let mut publisher = self.publisher.lock();
+        if let Some(Publisher { jobs, .. }) = publisher.as_ref().filter(|it| !it.jobs.is_closed()) {
+            return Ok(jobs.clone());
+        }
+        let made = Publisher::start(&self.shared, &self.runtime);
+        let made = made.map_err(|_| PublishError::Stopped)?;
+        let jobs = made.jobs.clone();
+        *publisher = Some(made);
+        Ok(jobs)
+    }
 }
 
 /// The way to the publisher's task, and its end.
@@ -102,7 +144,7 @@ impl Exchanges {
             version: VERSION,
             clean_start: true,
             keep_alive_s: 0,
-            client_id: &format!("{IN_PROCESS}#publisher"),
+            client_id: PUBLISHER,
             will: None,
             user_name: None,
             password: None,

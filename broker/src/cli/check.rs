@@ -10,13 +10,15 @@ use rustix::fs::Access;
 use rustix::process::Resource;
 
 use crate::banner::{self, Who};
+use crate::closed_doors::closed_doors;
 use crate::config::{
-    Anonymous, ClientAuth, Config, ListenerConfig, MqttListener, ProxyProtocol, StreamConfig,
-    TlsConfig, TlsIdentity,
+    Anonymous, BridgeConfig, ClientAuth, Config, ListenerConfig, MqttListener, ProxyProtocol,
+    StreamConfig, TlsConfig, TlsIdentity,
 };
+use crate::hook::Hook;
 use crate::privileges::Runner;
 use crate::tls::TlsError;
-use crate::{access_file, jwt, kafka_advertised, passwords, ports, users};
+use crate::{access_file, http, jwt, kafka_advertised, passwords, ports, users};
 
 /// Files that we need besides one per connection.
 const OTHER_FILES: u64 = 256;
@@ -35,11 +37,15 @@ pub(super) fn look(config: &Config) -> Findings {
     findings.problems.extend(look_at_users(config));
     findings.problems.extend(look_at_passwords(config));
     findings.problems.extend(look_at_tokens(config));
+    findings.problems.extend(look_at_hook(config));
     findings.problems.extend(look_at_access(config));
+    findings.problems.extend(look_at_http(config));
     findings.problems.extend(look_at_tls(&config.listener));
+    findings.problems.extend(closed_doors(config).iter().map(ToString::to_string));
     findings.problems.extend(look_at_runner(config));
     findings.warnings.extend(look_at_reach(config));
     findings.warnings.extend(kafka_advertised::doubts(config));
+    findings.warnings.extend(look_at_plain_tokens(config));
     findings.warnings.extend(look_at_keys(&config.listener));
     findings.warnings.extend(look_at_files(config));
     findings
@@ -56,8 +62,8 @@ pub(super) fn summary(config: &Config) -> String {
             let reach = banner::reach(address.ip(), row.who, row.behind_proxy);
             Some((row.name, format!("{address}, {reach}")))
         }
-        // That these two are off is worth a line.
-        None => matches!(row.name, "mqtt" | "kafka").then(|| (row.name, "off".into())),
+        // That these are off is worth a line.
+        None => matches!(row.name, "mqtt" | "kafka" | "http").then(|| (row.name, "off".into())),
     });
     let unix = config.listener.unix.path.as_ref();
     let unix = unix.map(|path| ("unix", format!("{}, this machine only", path.display())));
@@ -84,8 +90,8 @@ struct Row {
     behind_proxy: bool,
 }
 
-fn listeners(config: &Config) -> [Row; 6] {
-    let ListenerConfig { mqtt, mqtts, websocket, wss, kafka, kafkas, .. } = &config.listener;
+fn listeners(config: &Config) -> [Row; 7] {
+    let ListenerConfig { mqtt, mqtts, websocket, wss, kafka, kafkas, http, .. } = &config.listener;
     let of_mqtt = |name, common: MqttListener, client_auth| Row {
         behind_proxy: common.proxy_protocol == ProxyProtocol::Required,
         ..row(
@@ -105,6 +111,7 @@ fn listeners(config: &Config) -> [Row; 6] {
         of_mqtt("wss", wss.common(), naming(&wss.tls)),
         of_kafka("kafka", kafka.bind, ClientAuth::None, kafka.anonymous),
         of_kafka("kafkas", kafkas.bind, naming(&kafkas.tls), kafkas.anonymous),
+        row("http", (http.bind, http.bind), ClientAuth::None, http.takes_anonymous(&config.auth)),
     ]
 }
 
@@ -166,10 +173,42 @@ fn look_at_tokens(config: &Config) -> Option<String> {
     Some(format!("auth.jwt: {error}{cause}"))
 }
 
+/// Its authorities and its secret, and the authorities of where keys of tokens are.
+fn look_at_hook(config: &Config) -> Option<String> {
+    let hook = Hook::check(&config.auth.http).err();
+    let hook = hook.map(|error| ("auth.http", Box::<dyn Error>::from(error)));
+    let keys = || {
+        let error = jwt::Source::new(&config.auth.jwt).err()?;
+        Some(("auth.jwt.jwks_ca_file", Box::<dyn Error>::from(error)))
+    };
+    let (name, error) = hook.or_else(keys)?;
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    Some(format!("{name}: {error}{cause}"))
+}
+
 fn look_at_access(config: &Config) -> Option<String> {
     let error = access_file::load(&config.access).err()?;
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     Some(format!("access: {error}{cause}"))
+}
+
+fn look_at_http(config: &Config) -> Option<String> {
+    let http = &config.listener.http;
+    http.bind?;
+    let error = http::load(http.token_file.as_ref()?).err()?;
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    Some(format!("listener.http.token_file: {error}{cause}"))
+}
+
+/// Tokens that others on the way could read.
+fn look_at_plain_tokens(config: &Config) -> Option<String> {
+    let http = &config.listener.http;
+    let is_far = http.bind.is_some_and(|address| !address.ip().is_loopback());
+    (is_far && !http.is_secret()).then(|| {
+        "listener.http has no certificate: tokens cross the network readable; name \
+         listener.http.tls.cert_file, or put a proxy with TLS before it"
+            .into()
+    })
 }
 
 fn look_at_tls(config: &ListenerConfig) -> Vec<String> {
@@ -188,18 +227,25 @@ fn look_at_runner(config: &Config) -> Vec<String> {
         Ok(runner) => runner,
         Err(error) => return vec![format!("system.run_as: {said}: {error}")],
     };
-    let ListenerConfig { mqtts, wss, kafkas, .. } = &config.listener;
-    let open = [(mqtts.bind, &mqtts.tls), (wss.bind, &wss.tls), (kafkas.bind, &kafkas.tls)];
-    let open = open.into_iter().filter(|(bind, _)| bind.is_some()).map(|(_, tls)| tls);
+    let open = open_tls(&config.listener).into_iter();
     let of_tls = open.flat_map(|tls| {
         let own = [&tls.cert_file, &tls.key_file, &tls.client_ca_file].into_iter().flatten();
         let more = tls.more.iter().flat_map(|pair| [&pair.cert_file, &pair.key_file]);
         own.chain(more).chain(&tls.crl_files)
     });
     let (auth, access) = (&config.auth, &config.access);
+    let tokens = &config.listener.http.token_file;
     let others =
-        [&auth.scram_file, &auth.password_file, &access.rules_file, &access.mosquitto_file];
-    let all = of_tls.chain(others.into_iter().flatten());
+        [&auth.scram_file, &auth.password_file, &access.rules_file, &access.mosquitto_file, tokens];
+    let (jwt, hook) = (&auth.jwt, &auth.http);
+    let of_asking =
+        [&jwt.secret_file, &jwt.jwks_file, &jwt.jwks_ca_file, &hook.ca_file, &hook.secret_file];
+    let of_links = config.bridge.link.iter().flat_map(|link| {
+        [&link.password_file, &link.tls.ca_file, &link.tls.cert_file, &link.tls.key_file]
+    });
+    let others = others.into_iter().chain(of_asking).chain(of_links).flatten();
+    let others = others.chain(files_of_bridges(&config.bridge));
+    let all = of_tls.chain(others).chain(&jwt.key_files);
     let unreadable = all.filter(|file| !runner.may_read(file));
     let told = |file: &PathBuf| {
         let file = file.display();
@@ -208,11 +254,33 @@ fn look_at_runner(config: &Config) -> Vec<String> {
     unreadable.map(told).collect()
 }
 
+/// Of exports, imports and pushes.
+fn files_of_bridges(bridge: &BridgeConfig) -> impl Iterator<Item = &PathBuf> {
+    let exports = bridge.export.iter().map(|export| &export.cluster);
+    let clusters = exports.chain(bridge.import.iter().map(|import| &import.cluster));
+    let of_clusters =
+        clusters.flat_map(|it| [&it.ca_file, &it.cert_file, &it.key_file, &it.password_file]);
+    let of_pushes = bridge.push.iter().flat_map(|it| {
+        [&it.ca_file, &it.cert_file, &it.key_file, &it.authorization_file, &it.secret_file]
+    });
+    of_clusters.chain(of_pushes).flatten()
+}
+
+/// The TLS of listeners that are open.
+fn open_tls(config: &ListenerConfig) -> Vec<&TlsConfig> {
+    let ListenerConfig { mqtts, wss, kafkas, http, .. } = config;
+    let rows = [
+        (mqtts.bind, &mqtts.tls),
+        (wss.bind, &wss.tls),
+        (kafkas.bind, &kafkas.tls),
+        (http.bind.filter(|_| http.is_secret()), &http.tls),
+    ];
+    rows.into_iter().filter(|(bind, _)| bind.is_some()).map(|(_, tls)| tls).collect()
+}
+
 /// A key is its owner's secret, or that of a group that was given it.
 fn look_at_keys(config: &ListenerConfig) -> Vec<String> {
-    let ListenerConfig { mqtts, wss, kafkas, .. } = config;
-    let open = [(mqtts.bind, &mqtts.tls), (wss.bind, &wss.tls), (kafkas.bind, &kafkas.tls)];
-    let open = open.into_iter().filter(|(bind, _)| bind.is_some()).map(|(_, tls)| tls);
+    let open = open_tls(config).into_iter();
     let keys =
         open.flat_map(|tls| tls.key_file.iter().chain(tls.more.iter().map(|pair| &pair.key_file)));
     let is_public = |key: &&PathBuf| {
@@ -245,11 +313,14 @@ fn look_at_reach(config: &Config) -> Vec<String> {
         if takes_anonymous {
             return Some(format!("{begin}, and no password is asked: keep it behind a firewall"));
         }
-        let can_sign_in = config.auth.has_users() || client_auth == ClientAuth::Optional;
-        (!can_sign_in).then(|| {
+        // Who comes to the HTTP port beyond this machine brings a token: a rule of the settings.
+        let can_sign_in =
+            name == "http" || config.auth.has_users() || client_auth == ClientAuth::Optional;
+        // Elsewhere the broker does not start.
+        (row.behind_proxy && address.ip().is_loopback() && !can_sign_in).then(|| {
             format!(
-                "{begin}, and nobody can connect there: name auth.password_file, or set \
-                 listener.{name}.anonymous = \"allow\""
+                "{begin} behind a proxy, and nobody can connect there: name auth.password_file, or \
+                 set listener.{name}.anonymous = \"allow\""
             )
         })
     });
@@ -271,8 +342,8 @@ mod tests {
     use std::fs::Permissions;
 
     use super::{
-        ClientAuth, Config, ListenerConfig, PermissionsExt, TlsIdentity, look_at_folder,
-        look_at_keys, look_at_reach, summary,
+        Anonymous, ClientAuth, Config, ListenerConfig, PermissionsExt, TlsIdentity, closed_doors,
+        look, look_at_folder, look_at_keys, look_at_reach, summary,
     };
 
     #[test]
@@ -298,12 +369,14 @@ mod tests {
         let mut config = Config::default();
         assert_eq!(look_at_reach(&config), Vec::<String>::new());
         config.listener.mqtt.bind = Some("0.0.0.0:1883".parse().unwrap());
+        assert_eq!(look(&config).problems.len(), 1, "nobody could come");
+        config.listener.mqtt.anonymous = Anonymous::Allow;
         assert!(look_at_reach(&config).concat().contains("open to the network"));
         config.listener.mqtt.bind = None;
         config.listener.mqtts.bind = Some("0.0.0.0:8883".parse().unwrap());
-        assert!(look_at_reach(&config).concat().contains("listener.mqtts.bind"));
         config.listener.mqtts.tls.client_auth = ClientAuth::Optional;
-        assert!(look_at_reach(&config).concat().contains("nobody can connect"), "nameless");
+        let told = closed_doors(&config).iter().map(ToString::to_string).collect::<String>();
+        assert!(told.contains("listener.mqtts.bind"), "nameless: {told}");
         config.listener.mqtts.tls.identity = TlsIdentity::Cn;
         assert_eq!(look_at_reach(&config), Vec::<String>::new(), "some have certificates");
         config.listener.mqtts.tls.client_auth = ClientAuth::Required;

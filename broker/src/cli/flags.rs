@@ -20,6 +20,9 @@ pub(super) struct Flags {
     /// Serve Kafka clients at this address, or "off" [listener.kafka.bind].
     #[arg(long, global = true, value_name = "ADDR")]
     kafka: Option<String>,
+    /// Serve health, metrics and the API at this address, or "off" [listener.http.bind].
+    #[arg(long, global = true, value_name = "ADDR")]
+    http: Option<String>,
     /// Started by root, become this user, or user:group [system.run_as].
     #[arg(long, global = true, value_name = "USER")]
     run_as: Option<String>,
@@ -46,6 +49,7 @@ impl Flags {
             ("--data", "data.dir", &self.data),
             ("--mqtt", "listener.mqtt.bind", &self.mqtt),
             ("--kafka", "listener.kafka.bind", &self.kafka),
+            ("--http", "listener.http.bind", &self.http),
             ("--run-as", "system.run_as", &self.run_as),
             ("--log", "log.filter", &self.log),
         ];

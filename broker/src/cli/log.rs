@@ -3,14 +3,11 @@
 mod dump;
 mod folder;
 mod groups;
-mod moment;
-mod progress;
 mod repair;
 mod screen;
 mod shares;
 mod stats;
 mod verify;
-mod wording;
 
 use std::path::Path;
 

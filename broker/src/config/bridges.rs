@@ -9,6 +9,7 @@ use tidewire_bridge::links::{LinkProblem, check_rules};
 
 use super::defaults::MIB;
 use super::exports::{ExportConfig, ImportConfig, check_export, check_import};
+use super::pushes::{PushConfig, check_push};
 use super::quantity::{bytes, count, millis, millis_out, seconds};
 use super::rules::Breach;
 use super::text::{
@@ -31,6 +32,8 @@ pub struct BridgeConfig {
     pub export: Vec<ExportConfig>,
     /// From other Kafka clusters.
     pub import: Vec<ImportConfig>,
+    /// To HTTP receivers.
+    pub push: Vec<PushConfig>,
 }
 
 impl Default for BridgeConfig {
@@ -41,6 +44,7 @@ impl Default for BridgeConfig {
             link: Vec::new(),
             export: Vec::new(),
             import: Vec::new(),
+            push: Vec::new(),
         }
     }
 }
@@ -56,7 +60,8 @@ pub struct LinkConfig {
     /// Which version is spoken.
     #[serde(deserialize_with = "word")]
     pub protocol: LinkProtocol,
-    /// What we are called there, or `off` (`None`): `tidewire-` and the name.
+    /// What we are called there, or `off` (`None`): `tidewire-`, eight characters of this broker's
+    /// own name, and the name of the link.
     #[serde(deserialize_with = "name_or_off", serialize_with = "topic_or_off_out")]
     pub client_id: Option<String>,
     /// User name, or `off` (`None`).
@@ -67,6 +72,9 @@ pub struct LinkConfig {
     pub password_file: Option<PathBuf>,
     /// Whether, and how, TLS is spoken.
     pub tls: LinkTlsConfig,
+    /// The path at which MQTT is spoken within WebSocket there, or `off` (`None`).
+    #[serde(deserialize_with = "name_or_off", serialize_with = "topic_or_off_out")]
+    pub websocket_path: Option<String>,
     /// How often we show that we are there, in seconds.
     #[serde(deserialize_with = "seconds::<_, _, 1, 65_535>")]
     pub keep_alive_s: u16,
@@ -105,9 +113,10 @@ impl Default for LinkConfig {
             user: None,
             password_file: None,
             tls: LinkTlsConfig::default(),
+            websocket_path: None,
             keep_alive_s: 30,
             session_expiry_s: 7 * 86_400,
-            in_flight_max: 1000,
+            in_flight_max: 10_000,
             packet_bytes_max: 1024 * 1024,
             remote_packet_bytes_max: 0,
             start: BridgeStart::Latest,
@@ -257,6 +266,11 @@ pub(super) fn check_bridges(bridge: &BridgeConfig) -> Vec<Breach> {
         breaches.extend(check_name(&setting, &import.name, &mut names));
         breaches.extend(check_import(number, import));
     }
+    for (number, push) in bridge.push.iter().enumerate() {
+        let setting = format!("bridge.push.{number}.name");
+        breaches.extend(check_name(&setting, &push.name, &mut names));
+        breaches.extend(check_push(number, push));
+    }
     breaches
 }
 
@@ -285,6 +299,12 @@ fn check_link(at: &dyn Fn(&str) -> String, link: &LinkConfig) -> Vec<Breach> {
         let message = "a link needs `addresses`, each a host with a port".into();
         let breach = Breach::new(&[&at("addresses")], message);
         breaches.push(breach.hint("such as addresses = [\"broker.example:8883\"]"));
+    }
+    let is_path =
+        |path: &String| path.starts_with('/') && path.bytes().all(|it| it.is_ascii_graphic());
+    if !link.websocket_path.iter().all(is_path) {
+        let message = "websocket_path is the path of a URL, such as \"/mqtt\", or off".into();
+        breaches.push(Breach::new(&[&at("websocket_path")], message));
     }
     if link.tls.cert_file.is_some() != link.tls.key_file.is_some() {
         let message = "a certificate needs its key, and a key its certificate".into();

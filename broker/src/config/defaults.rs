@@ -25,6 +25,7 @@ pub(super) const RECEIVE_MAX: u16 = 1000;
 pub(super) const TOPIC_ALIAS_MAX: u16 = 32;
 pub(super) const TOPIC_ALIAS_OUT_MAX: u16 = 32;
 pub(super) const TOPIC_LEVELS_MAX: u16 = 128;
+pub(super) const USER_PROPERTIES_MAX: u32 = 1_000;
 // A session that nobody comes back to holds the log; a month outlives holidays and repairs.
 pub(super) const SESSION_EXPIRY_S_MAX: u32 = 30 * 24 * 60 * 60;
 pub(super) const SUBSCRIPTIONS_PER_SESSION_MAX: u32 = 10_000;
@@ -45,6 +46,9 @@ pub(super) const RETAINED_BYTES_MAX: u64 = 4 * GIB;
 pub(super) const SESSIONS_MAX: u32 = 1_000_000;
 pub(super) const WILLS_BYTES_MAX: u64 = 256 * MIB;
 pub(super) const OUTBOUND_BUFFER_BYTES_MAX: u32 = 1024 * 1024;
+// Two hundred and fifty who do not read, at their most.
+pub(super) const BUFFERS_BYTES_MAX: u64 = 256 * MIB;
+pub(super) const REPLAYS_PER_MINUTE_MAX: u32 = 600;
 pub(super) const WILL_GRACE_AFTER_RESTART_S: u32 = 10;
 pub(super) const DELAY_S_MAX: u32 = 30 * 24 * 60 * 60;
 pub(super) const DELAYED_MESSAGES_MAX: u32 = 100_000;
@@ -77,3 +81,14 @@ pub(super) const SHARE_GROUPS_PER_SESSION_MAX: u32 = 1_000;
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// `listener.*.tls.handshakes_max`.
 pub(super) const HANDSHAKES_MAX: u32 = 10_000;
+
+/// `threads.gather_us_max`: eight messages of 20,000 a second.
+pub(super) const GATHER_US_MAX: u16 = 400;
+
+/// `threads.log_readers`.
+pub(super) const LOG_READERS: u16 = 4;
+
+/// `system.sys_interval_s`.
+pub(super) const SYS_INTERVAL_S: u16 = 10;
+/// `system.node_name`.
+pub(super) const NODE_NAME: &str = "tidewire";

@@ -11,7 +11,7 @@ pub struct HttpUrl(String);
 
 impl HttpUrl {
     /// `None`: it is none.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
         let host = rest.split(['/', '?']).next().unwrap_or_default();
         let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '<' | '>' | '\\' | '#');
@@ -33,7 +33,7 @@ impl HttpUrl {
     }
 
     /// Whether it is on this machine.
-    fn is_here(&self) -> bool {
+    pub(crate) fn is_here(&self) -> bool {
         let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
         let place = rest.split(['/', '?']).next().unwrap_or_default();
         let host = match place.strip_prefix('[') {

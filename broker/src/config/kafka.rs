@@ -28,6 +28,9 @@ pub struct KafkaListener {
     /// Open connections.
     #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
     pub connections_max: u32,
+    /// Open connections from one address; 0: any number.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000>")]
+    pub connections_per_address_max: u32,
     /// Largest request but Produce, and largest batch of a producer, in bytes.
     #[serde(deserialize_with = "bytes::<_, _, { 4 * KIB }, { 256 * MIB }>")]
     pub request_bytes_max: u32,
@@ -61,6 +64,7 @@ impl Default for KafkaListener {
             anonymous: Anonymous::Auto,
             advertised: None,
             connections_max: 1000,
+            connections_per_address_max: 0,
             request_bytes_max: 8 * 1024 * 1024,
             produce_bytes_max: 100 * 1024 * 1024,
             held_bytes_max: 256 * 1024 * 1024,
@@ -79,6 +83,7 @@ impl KafkaListener {
     pub fn limits(&self, topic_levels_max: u16) -> tidewire_bridge::PortLimits {
         tidewire_bridge::PortLimits {
             connections_max: self.connections_max as usize,
+            connections_per_address_max: self.connections_per_address_max as usize,
             request_bytes_max: self.request_bytes_max as usize,
             produce_bytes_max: self.produce_bytes_max as usize,
             held_bytes_max: self.held_bytes_max as usize,

@@ -7,6 +7,7 @@ use tidewire_proto::websocket::Origins;
 
 use super::auth::{Anonymous, AuthConfig};
 use super::defaults;
+use super::http::{HttpListener, check_http};
 use super::kafka::{KafkaListener, KafkasListener};
 use super::origins::check_origins;
 use super::proxy::{ProxyProtocol, check_proxy, proxy_protocol};
@@ -14,7 +15,7 @@ use super::quantity::count;
 use super::rate::RateConfig;
 use super::rules::Breach;
 use super::text::{address_or_off, address_or_off_out, word};
-use super::tls::{TlsConfig, check_tls};
+use super::tls::{TlsConfig, TlsIdentity, check_tls};
 use super::unix::UnixListener;
 use crate::address_range::AddressRange;
 
@@ -36,6 +37,8 @@ pub struct ListenerConfig {
     pub kafka: KafkaListener,
     /// The same over TLS.
     pub kafkas: KafkasListener,
+    /// Health, metrics and the API.
+    pub http: HttpListener,
 }
 
 /// `[listener.websocket]`: MQTT over WebSocket, for pages and for networks that let nothing else
@@ -69,6 +72,10 @@ pub struct WebSocketListener {
     /// Open connections from one address; 0: any number.
     #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
     pub connections_per_address_max: u32,
+    /// New connections from one address in a minute, at once or spread; 0: any number. Beyond it
+    /// they are closed.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub connections_per_address_per_minute_max: u32,
     /// How fast messages may come over all clients of this listener.
     pub rate: RateConfig,
 }
@@ -86,6 +93,7 @@ impl WebSocketListener {
             connections_per_s_max: self.connections_per_s_max,
             connections_burst_max: self.connections_burst_max,
             connections_per_address_max: self.connections_per_address_max,
+            connections_per_address_per_minute_max: self.connections_per_address_per_minute_max,
             rate: self.rate.clone(),
         }
     }
@@ -118,6 +126,10 @@ pub struct MqttListener {
     /// Open connections from one address; 0: any number.
     #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
     pub connections_per_address_max: u32,
+    /// New connections from one address in a minute, at once or spread; 0: any number. Beyond it
+    /// they are closed.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub connections_per_address_per_minute_max: u32,
     /// How fast messages may come over all clients of this listener.
     pub rate: RateConfig,
 }
@@ -133,6 +145,7 @@ impl Default for MqttListener {
             connections_per_s_max: 0,
             connections_burst_max: 0,
             connections_per_address_max: 0,
+            connections_per_address_per_minute_max: 0,
             rate: RateConfig::default(),
         }
     }
@@ -196,6 +209,10 @@ pub struct MqttsListener {
     /// Open connections from one address; 0: any number.
     #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
     pub connections_per_address_max: u32,
+    /// New connections from one address in a minute, at once or spread; 0: any number. Beyond it
+    /// they are closed.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub connections_per_address_per_minute_max: u32,
     /// How fast messages may come over all clients of this listener.
     pub rate: RateConfig,
     /// Certificates, and who may come.
@@ -215,6 +232,7 @@ impl MqttsListener {
             connections_per_s_max: self.connections_per_s_max,
             connections_burst_max: self.connections_burst_max,
             connections_per_address_max: self.connections_per_address_max,
+            connections_per_address_per_minute_max: self.connections_per_address_per_minute_max,
             rate: self.rate.clone(),
         }
     }
@@ -250,6 +268,10 @@ pub struct WssListener {
     /// Open connections from one address; 0: any number.
     #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
     pub connections_per_address_max: u32,
+    /// New connections from one address in a minute, at once or spread; 0: any number. Beyond it
+    /// they are closed.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub connections_per_address_per_minute_max: u32,
     /// How fast messages may come over all clients of this listener.
     pub rate: RateConfig,
     /// Certificates, and who may come.
@@ -269,6 +291,7 @@ impl WssListener {
             connections_per_s_max: self.connections_per_s_max,
             connections_burst_max: self.connections_burst_max,
             connections_per_address_max: self.connections_per_address_max,
+            connections_per_address_per_minute_max: self.connections_per_address_per_minute_max,
             rate: self.rate.clone(),
         }
     }
@@ -296,6 +319,23 @@ impl UnixListener {
     }
 }
 
+/// The HTTP hook is not asked about Kafka clients: a certificate that names one would let it in
+/// whatever the hook says.
+pub(super) fn check_hook(listeners: &ListenerConfig, auth: &AuthConfig) -> Option<Breach> {
+    let kafkas = &listeners.kafkas;
+    let names = kafkas.bind.is_some() && kafkas.tls.identity != TlsIdentity::None;
+    (names && auth.http.url.is_some() && auth.http.asks_for_certificates).then(|| {
+        let settings = ["listener.kafkas.tls.identity", "auth.http.asks_for_certificates"];
+        let message = format!(
+            "`{}` lets Kafka clients in by their certificates, and the HTTP hook is not asked for \
+             them, though `{}` is set",
+            settings[0], settings[1]
+        );
+        Breach::new(&settings, message)
+            .hint("set `listener.kafkas.tls.identity` = \"none\": they sign in with a password")
+    })
+}
+
 /// What listeners need: certificates to speak TLS, proxies to stand behind one.
 pub(super) fn check_listeners(listeners: &ListenerConfig) -> Vec<Breach> {
     let ListenerConfig { mqtt, mqtts, websocket, wss, kafkas, .. } = listeners;
@@ -315,5 +355,6 @@ pub(super) fn check_listeners(listeners: &ListenerConfig) -> Vec<Breach> {
     let behind = rows.into_iter().filter_map(|(name, word, from)| check_proxy(name, word, from));
     let rows = [("websocket", &websocket.origins), ("wss", &wss.origins)];
     let strange = rows.into_iter().flat_map(|(name, origins)| check_origins(name, origins));
-    secret.chain(behind).chain(strange).collect()
+    let of_http = check_http(&listeners.http);
+    secret.chain(behind).chain(strange).chain(of_http).collect()
 }

@@ -106,6 +106,18 @@ impl ConfigErrors {
         Self { problems, file }
     }
 
+    /// Each mistake in one line, with its place.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let line = |problem: &Problem| {
+            let text = problem.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            let hint = problem.hint.iter().map(|hint| format!("; {hint}"));
+            hint.fold(first.to_owned(), |line, hint| line + &hint)
+        };
+        self.problems.iter().map(line).collect()
+    }
+
     /// How many mistakes there are.
     #[must_use]
     pub fn count(&self) -> usize {

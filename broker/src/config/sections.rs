@@ -62,6 +62,12 @@ pub struct MqttConfig {
     /// Levels (parts between `/`) of a topic or filter.
     #[serde(deserialize_with = "count::<_, _, 1, 1024>")]
     pub topic_levels_max: u16,
+    /// Length of a topic or filter, in bytes.
+    #[serde(deserialize_with = "count::<_, _, 1, 65_535>")]
+    pub topic_bytes_max: u16,
+    /// User properties of one packet, and of a will.
+    #[serde(deserialize_with = "count::<_, _, 0, 100_000_000>")]
+    pub user_properties_max: u32,
     /// Longest life of a session without its client, in seconds; 4294967295 is for ever.
     #[serde(deserialize_with = "seconds::<_, _, 0, 4_294_967_295>")]
     pub session_expiry_s_max: u32,
@@ -81,15 +87,20 @@ pub struct MqttConfig {
     #[serde(deserialize_with = "count::<_, _, 1, 10_000_000>")]
     pub connections_max: u32,
     /// Open connections whose clients are not in yet, over all listeners; of one address half as
-    /// many. Who comes beyond is closed.
+    /// many. Who comes beyond is closed. They never have more than half of `connections_max` (16 in
+    /// any case).
     #[serde(deserialize_with = "count::<_, _, 2, 10_000_000>")]
     pub unauthenticated_max: u32,
-    /// Bytes that are kept of them, beyond 4 KiB of each; who sends more is closed.
+    /// Bytes that are kept of them, beyond 4 KiB of each; of one address half as many. Who sends
+    /// more is closed.
     #[serde(deserialize_with = "bytes::<_, _, { 64 * KIB }, { 2 * GIB - 1 }>")]
     pub unauthenticated_bytes_max: u32,
     /// Sessions that outlive their connections, over all clients; beyond them no new one is made.
     #[serde(deserialize_with = "count::<_, _, 0, 100_000_000>")]
     pub sessions_max: u32,
+    /// The same of one user (of one address, where clients show nothing); 0: as many as of all.
+    #[serde(deserialize_with = "count::<_, _, 0, 100_000_000>")]
+    pub sessions_per_user_max: u32,
     /// Bytes that wills may take, over all clients; who brings one beyond them is refused.
     #[serde(deserialize_with = "bytes::<_, _, 0, { 1024 * GIB }>")]
     pub wills_bytes_max: u64,
@@ -99,6 +110,13 @@ pub struct MqttConfig {
     /// Bytes that retained messages may take, with their topics, over all clients.
     #[serde(deserialize_with = "bytes::<_, _, 0, { 1024 * 1024 * GIB }>")]
     pub retained_bytes_max: u64,
+    /// Messages that one user (one address, where clients show nothing) has retained since the
+    /// start; 0: as many as all may.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000_000>")]
+    pub retained_messages_per_user_max: u64,
+    /// The bytes of these.
+    #[serde(deserialize_with = "bytes::<_, _, 0, { 1024 * 1024 * GIB }>")]
+    pub retained_bytes_per_user_max: u64,
     /// What happens to a client that is faster than it, or its listener, may be.
     #[serde(deserialize_with = "word")]
     pub at_rate_limit: AtRateLimit,
@@ -107,6 +125,17 @@ pub struct MqttConfig {
     /// Bytes waiting for one connection's socket; beyond them it reads from the log.
     #[serde(deserialize_with = "bytes::<_, _, { 4 * KIB }, { GIB }>")]
     pub outbound_buffer_bytes_max: u32,
+    /// Bytes waiting for the sockets of all clients together. Beyond them, who has not taken what
+    /// it was sent gets 16 KiB more at most, and is closed when it takes nothing for ten seconds.
+    #[serde(deserialize_with = "bytes::<_, _, { MIB }, { 1024 * GIB }>")]
+    pub outbound_all_bytes_max: u64,
+    /// Bytes of packets of all clients that are not whole yet; beyond them, who is in the middle of
+    /// a packet and has sent more than 64 KiB of it is closed.
+    #[serde(deserialize_with = "bytes::<_, _, { MIB }, { 1024 * GIB }>")]
+    pub inbound_all_bytes_max: u64,
+    /// Subscriptions of one connection that may begin in the past, in a minute; 0: any number.
+    #[serde(deserialize_with = "count::<_, _, 0, 1_000_000>")]
+    pub replays_per_minute_max: u32,
     /// Clients that ask for Response Information are told to have answers sent to
     /// `<prefix>/<client id>`; `off` (`None`): they are told nothing.
     #[serde(deserialize_with = "topic_or_off", serialize_with = "topic_or_off_out")]
@@ -124,6 +153,10 @@ pub struct MqttConfig {
     /// Messages that may wait for their time; 0 takes none.
     #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
     pub delayed_messages_max: u32,
+    /// Those of one user (one address, where clients show nothing) since the start; 0: as many as
+    /// of all.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
+    pub delayed_messages_per_user_max: u32,
     /// Bytes of messages that may wait for their time.
     #[serde(deserialize_with = "bytes::<_, _, 0, { 1024 * GIB }>")]
     pub delayed_bytes_max: u64,
@@ -141,6 +174,8 @@ impl Default for MqttConfig {
             topic_alias_max: defaults::TOPIC_ALIAS_MAX,
             topic_alias_out_max: defaults::TOPIC_ALIAS_OUT_MAX,
             topic_levels_max: defaults::TOPIC_LEVELS_MAX,
+            topic_bytes_max: u16::MAX,
+            user_properties_max: defaults::USER_PROPERTIES_MAX,
             session_expiry_s_max: defaults::SESSION_EXPIRY_S_MAX,
             subscriptions_per_session_max: defaults::SUBSCRIPTIONS_PER_SESSION_MAX,
             subscription_bytes_per_session_max: defaults::SUBSCRIPTION_BYTES_PER_SESSION_MAX,
@@ -150,17 +185,24 @@ impl Default for MqttConfig {
             unauthenticated_max: defaults::UNAUTHENTICATED_MAX,
             unauthenticated_bytes_max: defaults::UNAUTHENTICATED_BYTES_MAX,
             sessions_max: defaults::SESSIONS_MAX,
+            sessions_per_user_max: defaults::SESSIONS_MAX / 10,
             wills_bytes_max: defaults::WILLS_BYTES_MAX,
             retained_messages_max: defaults::RETAINED_MESSAGES_MAX,
             retained_bytes_max: defaults::RETAINED_BYTES_MAX,
+            retained_messages_per_user_max: defaults::RETAINED_MESSAGES_MAX / 2,
+            retained_bytes_per_user_max: defaults::RETAINED_BYTES_MAX / 2,
             at_rate_limit: AtRateLimit::Wait,
             rate: RateConfig::default(),
             outbound_buffer_bytes_max: defaults::OUTBOUND_BUFFER_BYTES_MAX,
+            outbound_all_bytes_max: defaults::BUFFERS_BYTES_MAX,
+            inbound_all_bytes_max: defaults::BUFFERS_BYTES_MAX,
+            replays_per_minute_max: defaults::REPLAYS_PER_MINUTE_MAX,
             response_topic_prefix: None,
             server_reference: None,
             will_grace_after_restart_s: defaults::WILL_GRACE_AFTER_RESTART_S,
             delay_s_max: defaults::DELAY_S_MAX,
             delayed_messages_max: defaults::DELAYED_MESSAGES_MAX,
+            delayed_messages_per_user_max: defaults::DELAYED_MESSAGES_MAX / 10,
             delayed_bytes_max: defaults::DELAYED_BYTES_MAX,
         }
     }
@@ -301,6 +343,8 @@ pub struct StreamConfig {
     pub durability: Durability,
     /// Whether QoS 0 messages are stored too, so that later readers find them.
     pub log_qos0: bool,
+    /// Whether Kafka readers see who published: the client id as header `o`.
+    pub client_id_header: bool,
     /// Older records go, in seconds; 0: none does for its age.
     #[serde(deserialize_with = "seconds::<_, _, 0, { 100 * 365 * 86_400 }>")]
     pub retention_age_s: u64,
@@ -330,6 +374,7 @@ impl Default for StreamConfig {
             key: KeyRule::Topic,
             durability: Durability::Disk,
             log_qos0: true,
+            client_id_header: false,
             retention_age_s: defaults::RETENTION_AGE_S,
             retention_bytes: 0,
             hold_bytes_max: 0,
@@ -395,7 +440,7 @@ impl Durability {
 }
 
 /// `[threads]`: how many cores we use.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ThreadsConfig {
     /// Threads that serve connections; 0 is one per core of the machine.
@@ -409,6 +454,26 @@ pub struct ThreadsConfig {
     /// of the machine.
     #[serde(deserialize_with = "count::<_, _, 0, 1024>")]
     pub passwords: u16,
+    /// A core to which many slow publishers come pauses so long before it looks for more, in
+    /// microseconds: then it has several to serve at once. 0: it never pauses.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000>")]
+    pub gather_us_max: u16,
+    /// Threads that read the log for those that are behind, for each thread that serves
+    /// connections.
+    #[serde(deserialize_with = "count::<_, _, 1, 512>")]
+    pub log_readers: u16,
+}
+
+impl Default for ThreadsConfig {
+    fn default() -> Self {
+        Self {
+            cores: 0,
+            handshakes: 0,
+            passwords: 0,
+            gather_us_max: defaults::GATHER_US_MAX,
+            log_readers: defaults::LOG_READERS,
+        }
+    }
 }
 
 /// `[log]`: what we tell about ourselves, on stderr.

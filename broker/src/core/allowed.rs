@@ -66,7 +66,7 @@ impl Core {
         user: Option<Box<str>>,
         message: &Batch,
     ) -> bool {
-        let Some(access) = &self.shared.access else { return true };
+        let Some(access) = &*self.shared.access else { return true };
         if client_id.starts_with(IN_PROCESS) {
             return true;
         }
@@ -186,6 +186,7 @@ mod tests {
     use crate::core::alone::Alone;
     use crate::core::open::{Identity, METHOD};
     use crate::link::Peer;
+    use crate::live::Live;
 
     /// A core with these rules.
     fn ruled(rules: &str) -> Alone {
@@ -195,7 +196,7 @@ mod tests {
         std::fs::write(&path, rules).expect("written");
         let config = AccessConfig { rules_file: Some(path), ..AccessConfig::default() };
         let shared = Arc::get_mut(&mut alone.core.shared).expect("no other core");
-        shared.access = AccessFile::open(&config).expect("good rules");
+        shared.access = Live::new(AccessFile::open(&config).expect("good rules"));
         alone
     }
 

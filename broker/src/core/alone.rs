@@ -14,6 +14,7 @@ use tidewire_proto::session::cursor::Positions;
 use tidewire_store::{Commit, CommitError, Outcome, Store, StoreOptions, Table, TableChange};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::backlog::Held;
 use crate::config::Config;
 use crate::core::inbox::Event;
 use crate::core::open::{Conn, ConnId, Phase};
@@ -50,7 +51,8 @@ impl Alone {
         let disk = Arc::new(TightDisk::new(folder.path(), Arc::clone(&faults)));
         let (store, _) = Store::open(disk, options).expect("it opens");
         let partitions = store.streams()[0].partitions.clone();
-        let shelf = Shelf { filters: vec![], partitions, log_qos0: true, key: KeyRule::Topic };
+        let (filters, names_publisher, key) = (vec![], false, KeyRule::Topic);
+        let shelf = Shelf { filters, partitions, log_qos0: true, names_publisher, key };
         let placement = Placement::new(vec![shelf], 9).expect("it has partitions");
         let inbox = Arc::default();
         let inboxes = vec![Arc::clone(&inbox)];
@@ -99,12 +101,17 @@ impl Alone {
             peer: Peer::InProcess,
             door: Door::INSIDE,
             certified: None,
+            named: None,
             newcomer: None,
             pace: None,
             out: Vec::new(),
             partial: Vec::new(),
+            waits: Held::of(&self.core.shared.outbound),
+            comes: Held::of(&self.core.shared.inbound),
+            taken_ms: self.core.uptime_ms,
             is_dirty: false,
             heard_ms: self.core.uptime_ms,
+            read_ms: 0,
             until_ms: i64::MAX,
             silence_ms_max: 0,
             phase: Phase::Fresh,

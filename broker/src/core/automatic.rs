@@ -18,6 +18,7 @@ impl Core {
         for automatic in &self.shared.rules.automatic {
             let Some(filter) = automatic.filter_for(&open.client_id, user) else { continue };
             let is_too_much = topic::levels(&filter) > usize::from(limits.topic_levels_max)
+                || filter.len() > usize::from(limits.topic_bytes_max)
                 || !has_room_for(&open.subscriptions, &filter, limits);
             if open.subscriptions.contains(&filter) || is_too_much {
                 continue;
@@ -45,6 +46,7 @@ impl Core {
                     since,
                     after: None,
                     from: None,
+                    edition: None,
                 });
             }
         }

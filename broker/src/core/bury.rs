@@ -15,6 +15,7 @@ use crate::core::inbox::Event;
 use crate::core::send::quality;
 use crate::core::state::Core;
 use crate::core::stored::{is_final, stored_at};
+use crate::core::tellers::News;
 use crate::core::timers::Due;
 use crate::core::turn::Waiting;
 use crate::metrics::{DropReason, Quality};
@@ -61,7 +62,9 @@ impl Core {
         {
             self.counters.messages_dropped.add((counted, quality(message.qos)), 1);
             let (topic, why) = (message.topic, words(reason));
-            tracing::info!(filter = &*filter, topic, attempts, why, "message given up");
+            if self.may_tell(News::GivenUp) {
+                tracing::info!(filter = &*filter, topic, attempts, why, "message given up");
+            }
         }
         if is_wanted && matches!(self.write_letter(id, place), Attempt::NoRoom | Attempt::Unread) {
             self.bury_later(id);

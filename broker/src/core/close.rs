@@ -14,6 +14,7 @@ use crate::core::inbox::Release;
 use crate::core::open::{ConnId, Open, Phase};
 use crate::core::send::put;
 use crate::core::state::Core;
+use crate::core::tellers::News;
 use crate::core::turn::{Connack, IfRefused, Left, Waiting};
 use crate::metrics::{CloseReason, RefuseReason};
 
@@ -74,8 +75,11 @@ impl Core {
 
     /// Whoever looks after the client must hear which setting is in its way.
     fn tell_of_limit(&mut self, id: ConnId) {
-        let bytes_max = self.shared.limits.packet_bytes_max;
+        if !self.may_tell(News::TooLarge) {
+            return;
+        }
         if let Some(open) = self.open(id) {
+            let bytes_max = open.terms.offer.packet_bytes_max;
             tracing::warn!(
                 client_id = &*open.client_id,
                 bytes_max,
@@ -86,9 +90,19 @@ impl Core {
 
     /// Ends a connection that was never open.
     pub(crate) fn turn_away(&mut self, id: ConnId, reason: RefuseReason) {
+        self.turn_away_saying(id, reason, None);
+    }
+
+    /// The same; the log says why in these words, too.
+    pub(crate) fn turn_away_saying(
+        &mut self,
+        id: ConnId,
+        reason: RefuseReason,
+        words: Option<&str>,
+    ) {
         self.counters.connections_refused.add(reason, 1);
+        self.tell_refused(id, reason, words);
         let Some(conn) = self.conn(id) else { return };
-        tracing::debug!(peer = %conn.peer, ?reason, "connection turned away");
         conn.phase = Phase::Closing;
         conn.socket.pause(true);
         self.mark_dirty(id);
@@ -110,7 +124,6 @@ impl Core {
         let reference = shared.limits.server_reference.as_deref();
         let Some(conn) = self.conn(id) else { return };
         if let Phase::Open(open) = &conn.phase {
-            tracing::debug!(client_id = &*open.client_id, peer = %conn.peer, ?cause, "closing");
             let may_tell = open.version == Version::V5 && open.is_announced;
             if let Some(reason) = reason.filter(|_| may_tell) {
                 put_farewell(reason, text, reference, &open.terms, &mut conn.out);
@@ -149,6 +162,7 @@ impl Core {
             return;
         }
         self.counters.connections_closed.add(CloseReason::Limit, 1);
+        self.tell_refused(id, RefuseReason::Unavailable, Some(no.words));
         if let Some(conn) = self.conn(id) {
             put_with_words(&mut conn.out, Some(no.words), hearing, |properties, out| {
                 let ack = ConnAck { session_present: false, reason: no.reason, properties };
@@ -181,6 +195,7 @@ impl Core {
             Phase::Open(open) => {
                 self.counters.connections_closed.add(cause, 1);
                 if open.is_announced {
+                    self.note_went(id, &open, cause);
                     return self.end_open(id, *open);
                 }
                 self.ending.insert(id.serial, Vec::new());
@@ -253,7 +268,9 @@ impl Core {
             _ => false,
         };
         if is_open {
-            tracing::info!(client_id = &*release.client_id, "session taken over");
+            if self.may_tell(News::TakenOver) {
+                tracing::info!(client_id = &*release.client_id, "session taken over");
+            }
             self.close(id, CloseReason::TakenOver, Some(ReasonCode::SESSION_TAKEN_OVER));
         }
         match self.ending.get_mut(&id.serial) {

@@ -10,9 +10,12 @@ use tidewire_proto::{delayed, topic};
 use tokio::sync::oneshot;
 
 use crate::config::MqttConfig;
+use crate::core::beside::has_too_many;
 use crate::core::denial::{Denial, Hearing, put_with_words};
 use crate::core::inbox::{Event, Release};
-use crate::core::open::{CERTIFICATE, Claim, ConnId, Identity, METHOD, Phase, Terms, Will};
+use crate::core::open::{
+    CERTIFICATE, Claim, ConnId, Identity, METHOD, Named, Offer, Phase, Terms, Will,
+};
 use crate::core::publish::is_ours;
 use crate::core::send::put;
 use crate::core::state::{Core, Deferred};
@@ -27,12 +30,14 @@ pub(crate) const REFUSAL_BYTES: u32 = 5;
 
 const FORBIDDEN: (ReasonCode, RefuseReason) =
     (ReasonCode::NOT_AUTHORIZED, RefuseReason::NotAuthorized);
+const SHUT_OUT: (ReasonCode, RefuseReason) = (ReasonCode::BANNED, RefuseReason::Banned);
 /// To whom brings the client id of somebody else.
 pub(crate) const OF_ANOTHER: &str = "the client id belongs to another user";
 
 impl Core {
     pub(crate) fn on_connect(&mut self, id: ConnId, connect: &Connect<'_>) {
         let Some(conn) = self.conn(id) else { return };
+        conn.named = Some(Box::new(Named::of(connect.client_id, connect.user_name)));
         let peer = conn.peer;
         let certified = conn.certified.clone();
         let is_inside = peer == Peer::InProcess;
@@ -41,7 +46,12 @@ impl Core {
             if hearing.bytes_max < REFUSAL_BYTES {
                 return self.turn_away(id, RefuseReason::Malformed);
             }
-            return self.refuse(id, connect.version, no.reason, Some((no.words, hearing)));
+            let said = Some((no.words, hearing));
+            if no.reason == ReasonCode::QUOTA_EXCEEDED {
+                let no = (no.reason, RefuseReason::Properties);
+                return self.refuse_counted(id, connect.version, no, said);
+            }
+            return self.refuse(id, connect.version, no.reason, said);
         }
         let is_assigned = connect.client_id.is_empty();
         let client_id: Arc<str> = match is_assigned {
@@ -75,6 +85,12 @@ impl Core {
 
     /// All that can be judged without the session is: claim the client id.
     pub(crate) fn claim(&mut self, id: ConnId, mut claim: Claim) {
+        let peer = self.conn(id).map_or(Peer::InProcess, |conn| conn.peer);
+        // Not before it has shown who it is: strangers do not learn who is shut out.
+        if self.shared.bans.forbid(&claim.client_id, peer, self.now_ms) {
+            let words = "an operator has shut this client out";
+            return self.refuse_claim(id, &claim, SHUT_OUT, words);
+        }
         let user = claim.identity.as_ref().map(|identity| identity.user.clone());
         if let Some(will) = &mut claim.will {
             will.user.clone_from(&user);
@@ -106,12 +122,10 @@ impl Core {
 
     fn check_connect(&self, connect: &Connect<'_>, peer: Peer) -> Result<(), Denial> {
         let limits = &self.shared.limits;
+        let most = limits.user_properties_max;
         let wrong_id = |words| Err(Denial::new(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, words));
         if connect.client_id.len() > limits.client_id_bytes_max as usize {
             return wrong_id("the client id is longer than it may be");
-        }
-        if self.shared.bans.forbid(connect.client_id, peer, self.now_ms) {
-            return Err(Denial::new(ReasonCode::BANNED, "an operator has shut this client out"));
         }
         if connect.client_id.starts_with(IN_PROCESS) && peer != Peer::InProcess {
             return wrong_id("client ids that begin so are for the process of the broker");
@@ -128,7 +142,13 @@ impl Core {
             let reason = ReasonCode::BAD_AUTHENTICATION_METHOD;
             return Err(Denial::new(reason, "the broker does not have this method"));
         }
-        connect.will.as_ref().map_or(Ok(()), |will| check_will(will, limits))
+        let will = connect.will.as_ref();
+        let of_will = will.is_some_and(|will| has_too_many(will.properties, most));
+        if of_will || has_too_many(connect.properties, most) {
+            let words = "there are more user properties than there may be";
+            return Err(Denial::new(ReasonCode::QUOTA_EXCEEDED, words));
+        }
+        will.map_or(Ok(()), |will| check_will(will, limits))
     }
 
     fn terms(&self, connect: &Connect<'_>, is_assigned: bool, is_inside: bool) -> Terms {
@@ -149,6 +169,11 @@ impl Core {
         Terms {
             expiry_s,
             is_expiry_cut: expiry_s != wanted_s,
+            offer: Offer {
+                receive_max: limits.receive_max,
+                packet_bytes_max: limits.packet_bytes_max,
+                alias_max: limits.topic_alias_max,
+            },
             receive_max: properties.receive_maximum().unwrap_or(u16::MAX).min(limits.inflight_max),
             packet_bytes_max: properties.maximum_packet_size().unwrap_or(u32::MAX),
             keep_alive_s: match is_keep_alive_cut {
@@ -156,6 +181,7 @@ impl Core {
                 false => connect.keep_alive_s,
             },
             is_keep_alive_cut,
+            clean_start: connect.clean_start,
             is_assigned,
             authentication: None,
             wants_reasons: properties.request_problem_information().unwrap_or(true),
@@ -228,7 +254,7 @@ impl Core {
             let ack = ConnAck { session_present: false, reason, properties };
             put(&Packet::ConnAck(ack), version, out);
         });
-        self.turn_away(id, counted);
+        self.turn_away_saying(id, counted, words);
     }
 
     /// The CONNACK of an open session.
@@ -239,12 +265,12 @@ impl Core {
         terms: &Terms,
         session_present: bool,
     ) -> Vec<u8> {
-        let limits = &self.shared.limits;
+        let offer = terms.offer;
         let mut properties = PropertiesBuilder::default();
         let mut announced = vec![
-            (PropertyId::ReceiveMaximum, PropertyValue::TwoByte(limits.receive_max)),
-            (PropertyId::MaximumPacketSize, PropertyValue::FourByte(limits.packet_bytes_max)),
-            (PropertyId::TopicAliasMaximum, PropertyValue::TwoByte(limits.topic_alias_max)),
+            (PropertyId::ReceiveMaximum, PropertyValue::TwoByte(offer.receive_max)),
+            (PropertyId::MaximumPacketSize, PropertyValue::FourByte(offer.packet_bytes_max)),
+            (PropertyId::TopicAliasMaximum, PropertyValue::TwoByte(offer.alias_max)),
         ];
         if terms.is_expiry_cut {
             let expiry = PropertyValue::FourByte(terms.expiry_s);
@@ -294,13 +320,47 @@ fn hearing(connect: &Connect<'_>) -> Hearing {
 fn check_will(will: &mqtt::Will<'_>, limits: &MqttConfig) -> Result<(), Denial> {
     // A will has a delay of its own.
     if topic::levels(will.topic) > usize::from(limits.topic_levels_max)
+        || will.topic.len() > usize::from(limits.topic_bytes_max)
         || will.topic.starts_with(delayed::PREFIX)
     {
-        let words = "the topic of the will has too many levels, or begins with $delayed/";
+        let words = "the topic of the will is too long, or begins with $delayed/";
         return Err(Denial::new(ReasonCode::TOPIC_NAME_INVALID, words));
     }
     match is_ours(will.topic) {
         true => Err(Denial::new(ReasonCode::NOT_AUTHORIZED, "only the broker speaks in $SYS")),
         false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::alone::Alone;
+    use crate::core::open::ConnId;
+
+    /// To `t` at QoS 0, with a payload of so many bytes.
+    fn publish(alone: &mut Alone, id: ConnId, bytes: usize) -> bool {
+        let mut body = b"\x00\x01t\x00".to_vec();
+        body.resize(body.len() + bytes, b'x');
+        alone.say(id, 0x30, &body);
+        alone.settle();
+        alone.core.open(id).is_some()
+    }
+
+    #[test]
+    fn what_a_client_was_told_that_it_may_send_it_may_send_after_a_reload() {
+        let mut alone = Alone::new(|_| ());
+        let before = alone.connect("before");
+        alone.settle();
+        let (mut limits, share) = {
+            let shared = &alone.core.shared;
+            ((*shared.limits).clone(), (*shared.share).clone())
+        };
+        limits.packet_bytes_max = 100;
+        alone.core.shared.set_limits(&limits, &share);
+        let after = alone.connect("after");
+        alone.settle();
+        assert!(publish(&mut alone, before, 110));
+        assert!(publish(&mut alone, after, 90));
+        assert!(!publish(&mut alone, after, 110));
     }
 }

@@ -40,7 +40,11 @@ impl Core {
         if seconds > self.shared.limits.delay_s_max {
             return Err(invalid);
         }
+        if topic.len() > usize::from(self.shared.limits.topic_bytes_max) {
+            return Err(invalid);
+        }
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return Ok(()) };
+        let peer = conn.peer;
         let Phase::Open(open) = &mut conn.phase else { return Ok(()) };
         // What it will be published to is what counts.
         let named = self.rewriter.topic(topic);
@@ -55,14 +59,15 @@ impl Core {
         Published::new(publish, topic, origin).push_to(&mut batch, self.now_ms);
         let row = DelayedRow { client_id: client_id.into(), message: batch.finish() }.encode();
         let bytes = row.len() as u64;
-        if !self.shared.delayed.take(bytes, &self.shared.limits) {
-            return Err(ReasonCode::QUOTA_EXCEEDED);
-        }
         let key = DelayedKey {
             due_ms: self.shared.clock.in_s(seconds),
             started_ms: self.shared.started_ms,
             serial: self.shared.next_serial(),
         };
+        let payer = open.payer(&self.shared.payers, peer);
+        if !self.shared.delayed.take(key, bytes, payer, &self.shared.limits) {
+            return Err(ReasonCode::QUOTA_EXCEEDED);
+        }
         self.turn.put_with_messages(Table::Wills, key.encode(), Some(row));
         let core = keeper_of(client_id, self.shared.inboxes.len());
         let is_unasked = publish.qos == Qos::AtMostOnce;

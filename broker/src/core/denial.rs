@@ -25,10 +25,11 @@ impl Denial {
             DropReason::NotAuthorized => "the client may not publish there",
             DropReason::RetainedLimit => "there is no room for more retained messages",
             DropReason::DelayedLimit => "there is no room for more delayed messages",
+            DropReason::UserProperties => "it has more user properties than it may",
             DropReason::RateLimit => "messages come faster than they may",
             DropReason::Loop => "it was here before, and came back over links",
             DropReason::Store => STREAM_FULL,
-            _ => "the topic has too many levels, or is no valid $delayed topic",
+            _ => "the topic is too long, or is no valid $delayed topic",
         };
         Self { reason, words }
     }

@@ -14,10 +14,12 @@ use tidewire_store::Appended;
 
 use crate::core::groups::{GroupKey, Offer};
 use crate::core::open::{Conn, ConnId, Open, Phase};
+use crate::core::overflow::{put_by, room_of};
+use crate::core::publish::is_ours;
 use crate::core::send::quality;
 use crate::core::state::{Core, Templates};
 use crate::core::turn::HANDED_OUT;
-use crate::metrics::{DropReason, Quality};
+use crate::metrics::{Direction, DropReason, Quality};
 
 /// On which way a message comes to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,17 +52,33 @@ impl Core {
                 self.positions.advance(*partition, end);
                 continue;
             }
+            let mut handed_out = 0;
             for record in batch.records() {
                 let offset = base_offset + u64::from(record.offset_delta);
                 self.positions.advance(*partition, offset);
                 let Some(message) = Message::of(&record) else { continue };
                 let place = Some(Place { partition: *partition, offset });
-                self.hand_out(&Origin { batch, record: &record, place }, &message);
+                let origin = Origin { batch, record: &record, place };
+                handed_out += usize::from(self.hand_out(&origin, &message));
+                // Who is behind this one reads it from the log.
+                self.positions.advance(*partition, offset + 1);
+                self.write_if_much();
             }
             self.positions.advance(*partition, end);
+            self.time_delivery(batch, handed_out);
         }
         // Last: rows that were written meanwhile do not say all of it.
         self.moves += 1;
+    }
+
+    /// How old the first message of a batch is when those who keep up have so many of it, in
+    /// milliseconds: that is how exactly a batch says when it came, so it is never less than one.
+    fn time_delivery(&self, batch: &Batch, messages: usize) {
+        if messages == 0 {
+            return;
+        }
+        let took_ms = self.now_ms.saturating_sub(batch.base_timestamp()).max(1);
+        self.shared.metrics.delivery_seconds.record_many(took_ms as f64 / 1000.0, messages);
     }
 
     /// Hands out QoS 0 messages as they come.
@@ -72,27 +90,31 @@ impl Core {
             for record in batch.records() {
                 if let Some(message) = Message::of(&record) {
                     self.hand_out(&Origin { batch, record: &record, place: None }, &message);
+                    self.write_if_much();
                 }
             }
         }
     }
 
-    fn hand_out(&mut self, origin: &Origin<'_>, message: &Message<'_>) {
-        let place = origin.place;
+    /// Whether somebody has it now.
+    fn hand_out(&mut self, origin: &Origin<'_>, message: &Message<'_>) -> bool {
+        let (place, mut is_out) = (origin.place, false);
         let route = self.routes.find(&self.trie, message.topic);
         self.scratch.templates.used = 0;
         for target in route.iter() {
             if let Some(group) = GroupKey::from_trie(target.session) {
                 let record = origin.batch.share(origin.record);
-                self.offer_to_group(group, &Offer { message, record, place });
+                is_out |= self.offer_to_group(group, &Offer { message, record, place });
                 continue;
             }
             let Some(id) = self.id_at(target.session) else { continue };
             match self.offer(id, target, message, place) {
-                Sent::Yes | Sent::Skipped => (),
+                Sent::Yes => is_out = true,
+                Sent::Skipped => (),
                 Sent::NoRoom => self.fall_behind(id, target.qos.min(message.qos)),
             }
         }
+        is_out
     }
 
     fn fall_behind(&mut self, id: ConnId, qos: Qos) {
@@ -138,6 +160,9 @@ impl Core {
     /// The replay of a session brings this message too, if it comes into the log.
     fn leave_to_log(&mut self, id: ConnId, topic: &str, place: Option<Place>) {
         let mut is_logged = || {
+            if is_ours(topic) {
+                return false;
+            }
             let placed = self.placement.place(topic, "", Properties::EMPTY);
             placed.is_some_and(|placed| placed.log_qos0)
         };
@@ -167,7 +192,8 @@ impl Core {
             self.counters.messages_dropped.add((DropReason::NotAuthorized, quality), 1);
             return Sent::Skipped;
         }
-        let room = self.shared.limits.outbound_buffer_bytes_max as usize;
+        let room = room_of(conn, &self.shared, self.unwritten);
+        let before = put_by(conn);
         let templates = &mut self.scratch.templates;
         let delivery = Delivery { message, place, way, now_ms: self.now_ms, room };
         let sent = match target.no_local {
@@ -177,10 +203,12 @@ impl Core {
             },
             false => delivery.to(conn, target, templates),
         };
+        self.unwritten += put_by(conn) - before;
         match sent {
             Ok(Sent::Yes) => {
                 let qos = target.qos.min(message.qos);
                 self.counters.messages_delivered.add(quality(qos), 1);
+                self.counters.payload_bytes.add(Direction::Out, message.payload.len() as u64);
                 if place.is_some() && qos != Qos::AtMostOnce {
                     self.mark_changed(id, true);
                 }

@@ -12,17 +12,19 @@ use tidewire_store::rows::delayed::{DelayedKey, DelayedRow};
 use tidewire_store::rows::session::SessionRow;
 use tidewire_store::rows::will::WillState;
 use tidewire_store::{ReadError, Table};
+use tokio::sync::oneshot;
 
 use crate::core::inbox::Event;
 use crate::core::open::ConnId;
 use crate::core::send::quality;
 use crate::core::state::Core;
 use crate::core::timers::Due;
-use crate::core::turn::Waiting;
+use crate::core::turn::{By, Waiting};
 use crate::core::waiting_room::DelayedTaken;
 use crate::core::will::due_ms;
 use crate::ledger::will_bytes;
 use crate::metrics::{DropReason, Quality};
+use crate::payer::Payer;
 use crate::registry::Owner;
 
 /// So much is done before others get their turn.
@@ -87,6 +89,22 @@ impl Core {
     /// Does what is due for a client that is away. Its id is claimed meanwhile, so that it cannot
     /// come back in between; is it back, there is nothing to do.
     pub(crate) fn visit(&mut self, client_id: &Arc<str>, due_ms: Option<i64>) {
+        self.look_after(client_id, due_ms, None);
+    }
+
+    /// Ends the session of a client that is away, as if its time were over. Who asked is told when
+    /// that is done; his sender is dropped when the client is there, or on its way.
+    pub(crate) fn end_away(&mut self, client_id: &Arc<str>, done: oneshot::Sender<()>) {
+        self.look_after(client_id, None, Some(done));
+        self.submit_if_large();
+    }
+
+    fn look_after(
+        &mut self,
+        client_id: &Arc<str>,
+        due_ms: Option<i64>,
+        end: Option<oneshot::Sender<()>>,
+    ) {
         let id = ConnId { key: NOBODY, serial: self.shared.next_serial() };
         if !self.shared.registry.claim_if_free(client_id, self.owner(id)) {
             if self.shared.registry.is_owned_by(client_id, |owner| self.is_ending(owner)) {
@@ -96,7 +114,7 @@ impl Core {
             return;
         }
         let from = self.next_ticket;
-        let is_changed = self.settle(client_id, due_ms).unwrap_or_else(|error| {
+        let is_changed = self.settle(client_id, due_ms, end.is_some()).unwrap_or_else(|error| {
             tracing::error!(%error, "the rows of a session cannot be read");
             self.visit_later(Arc::clone(client_id));
             false
@@ -104,15 +122,21 @@ impl Core {
         if !is_changed {
             return self.shared.registry.release(client_id, self.owner(id));
         }
-        self.ending.insert(id.serial, Vec::new());
+        self.ending.insert(id.serial, end.into_iter().collect());
         self.turn.waiting.push(Waiting::Ended(Arc::clone(client_id), id, false, from));
     }
 
-    fn settle(&mut self, client_id: &Arc<str>, timer_ms: Option<i64>) -> Result<bool, ReadError> {
+    fn settle(
+        &mut self,
+        client_id: &Arc<str>,
+        timer_ms: Option<i64>,
+        is_to_end: bool,
+    ) -> Result<bool, ReadError> {
         let now_ms = self.now_ms;
         let row = self.shared.store.get(Table::Sessions, client_id.as_bytes())?;
         let session = row.and_then(|row| SessionRow::decode(&row).ok());
-        let is_over = session.as_ref().is_none_or(|session| session.is_expired(now_ms));
+        let is_over =
+            session.as_ref().is_none_or(|session| is_to_end || session.is_expired(now_ms));
         let mut is_changed = false;
         let will = self.will_row(client_id)?;
         // Nobody else writes its rows now: what is counted for it can be put right.
@@ -171,7 +195,9 @@ impl Core {
                     return;
                 }
                 let now_ms = self.now_ms;
-                if !self.publish_kept(&delayed.message, &delayed.client_id, Some(now_ms)) {
+                let payer = self.shared.delayed.payer_of(key);
+                let message = (&delayed.message, payer);
+                if !self.publish_kept(message, &delayed.client_id, Some(now_ms)) {
                     return self.retry_delayed(key, to);
                 }
             }
@@ -204,7 +230,7 @@ impl Core {
         match is_ok {
             true => self.shared.inboxes[taken.core].push(Event::Due(vec![Due::Message(taken.key)])),
             false => {
-                self.shared.delayed.give_back(taken.bytes);
+                self.shared.delayed.give_back(taken.key, taken.bytes);
                 if taken.is_unasked {
                     let label = (DropReason::Store, Quality::AtMostOnce);
                     self.counters.messages_dropped.add(label, 1);
@@ -222,7 +248,7 @@ impl Core {
         is_ok: bool,
     ) {
         match is_ok {
-            true => self.shared.delayed.give_back(bytes),
+            true => self.shared.delayed.give_back(key, bytes),
             false => self.retry_delayed(key, to),
         }
     }
@@ -232,7 +258,7 @@ impl Core {
     #[must_use]
     pub(crate) fn publish_kept(
         &mut self,
-        batch: &Batch,
+        (batch, payer): (&Batch, Payer),
         client_id: &str,
         now_ms: Option<i64>,
     ) -> bool {
@@ -262,8 +288,11 @@ impl Core {
         if self.shared.store.is_full(placed.partition) {
             return false;
         }
+        if placed.names_publisher {
+            published.origin = Some(client_id);
+        }
         // What cannot be kept is still worth saying.
-        let by = (self.index, self.now_ms);
+        let by = By { core: self.index, now_ms: self.now_ms, payer };
         published.retain =
             published.retain && self.turn.admit(&published, &self.shared.retained, by);
         self.turn.append(&published, placed, self.now_ms);

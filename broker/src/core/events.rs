@@ -1,6 +1,7 @@
 //! What other threads report: outcomes of commits, and what became durable.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tidewire_proto::id::PacketId;
 use tidewire_proto::mqtt::{ReasonCode, Version};
@@ -14,9 +15,9 @@ use crate::core::inbox::Event;
 use crate::core::letters::ToMember;
 use crate::core::open::{Conn, ConnId, Phase, Suback};
 use crate::core::send::quality;
-use crate::core::state::Core;
+use crate::core::state::{Core, Handed};
 use crate::core::turn::{Connack, Member, Ticket, Waiting};
-use crate::metrics::{CloseReason, DropReason};
+use crate::metrics::{CloseReason, DropReason, Quality};
 
 type Committed = Result<(), CommitError>;
 
@@ -39,6 +40,12 @@ impl Core {
                 let _ = done.send(());
             }
             Event::Expel(order, done) => drop(done.send(self.expel(&order))),
+            Event::EndAway(client_id, done) => self.end_away(&client_id, done),
+            Event::Asked(asked) => self.on_asked(asked),
+            Event::System(edition, news) => {
+                self.on_edition(&edition);
+                news.into_iter().for_each(|news| self.on_live(&news));
+            }
             Event::Rules(from) => self.on_rules(from),
             Event::Checked(id, verdict) => self.on_checked(id, verdict),
             Event::Stop(done) => self.stop(done),
@@ -51,9 +58,10 @@ impl Core {
     fn on_outcomes(&mut self, outcomes: Vec<Outcome>) {
         for outcome in outcomes {
             // Nearly always the first: outcomes come in the order of commits.
-            let of_it = |(ticket, _): &(u64, Vec<Waiting>)| *ticket == outcome.ticket;
+            let of_it = |handed: &Handed| handed.ticket == outcome.ticket;
             let Some(index) = self.commits.iter().position(of_it) else { continue };
-            let Some((_, waiting)) = self.commits.remove(index) else { continue };
+            let Some(Handed { waiting, at, .. }) = self.commits.remove(index) else { continue };
+            self.time_acknowledgements(&waiting, at);
             self.unsettled.settle(outcome.ticket);
             let (result, stayed) = (outcome.result.map(|_| ()), outcome.stayed);
             if stayed.is_err() {
@@ -68,6 +76,23 @@ impl Core {
             }
         }
         self.resume_paused();
+    }
+
+    /// How long publishers waited for the disk.
+    fn time_acknowledgements(&self, waiting: &[Waiting], at: Instant) {
+        let (mut once, mut exactly_once) = (0, 0);
+        for one in waiting {
+            match one {
+                Waiting::Puback(..) => once += 1,
+                Waiting::Pubrec(..) => exactly_once += 1,
+                _ => (),
+            }
+        }
+        if once + exactly_once > 0 {
+            let (times, took) = (&self.shared.metrics.publish_ack_seconds, at.elapsed());
+            times.record_many(Quality::AtLeastOnce, took.as_secs_f64(), once);
+            times.record_many(Quality::ExactlyOnce, took.as_secs_f64(), exactly_once);
+        }
     }
 
     fn on_waited(&mut self, waiting: Waiting, result: &Committed) {
@@ -234,6 +259,7 @@ impl Core {
         }
         conn.heard_ms = now_ms;
         conn.socket.pause(false);
+        self.note_came(id);
         self.join_groups(id);
         self.on_waiting_bytes(id);
         self.feed(id);

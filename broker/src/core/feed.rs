@@ -18,7 +18,9 @@ use tidewire_store::Slice;
 
 use crate::core::dispatch::{Sent, Way};
 use crate::core::letters::{Fate, Notice};
+use crate::core::looks::{LOOKS_AT_A_TIME, LOOKS_OF_A_SEARCH};
 use crate::core::open::{ConnId, Phase};
+use crate::core::overflow::room_of;
 use crate::core::send::quality;
 use crate::core::state::{Core, Deferred};
 use crate::core::stored::{READ_LOG_BYTES, begins_with, is_final, message_at, walk};
@@ -26,8 +28,6 @@ use crate::metrics::{CloseReason, DropReason};
 
 /// Exchanges that are gone on with before others get their turn.
 const RESENDS_AT_A_TIME: usize = 32;
-/// Records, each times the filters that it is compared with, before others get their turn.
-const LOOKS_AT_A_TIME: usize = 1 << 16;
 
 /// What the feed must wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +54,33 @@ impl Core {
     pub(crate) fn feed_soon(&mut self, id: ConnId) {
         let Some(open) = self.open(id) else { return };
         if !std::mem::replace(&mut open.is_hungry, true) {
-            self.hungry.push(id);
+            self.hungry.push_back(id);
         }
         self.end_turn_soon();
     }
 
-    /// Feeds all that asked for it.
-    pub(crate) fn feed_hungry(&mut self) {
-        for id in std::mem::take(&mut self.hungry) {
+    /// Feeds those that asked for it, as far as one turn may go: the others are first in the next.
+    pub(crate) fn feed_all_hungry(&mut self) {
+        self.scratch.looks.begin_again();
+        self.are_groups_first = !self.are_groups_first;
+        if self.are_groups_first {
+            self.feed_hungry_groups();
+            self.feed_hungry();
+        } else {
+            self.feed_hungry();
+            self.feed_hungry_groups();
+        }
+        if !self.hungry.is_empty() || !self.groups.hungry.is_empty() {
+            self.end_turn_soon();
+        }
+    }
+
+    fn feed_hungry(&mut self) {
+        for _ in 0..self.hungry.len() {
+            if self.scratch.looks.are_spent() {
+                return;
+            }
+            let Some(id) = self.hungry.pop_front() else { return };
             if let Some(open) = self.open(id) {
                 open.is_hungry = false;
             }
@@ -71,7 +90,6 @@ impl Core {
 
     /// Sends what there is room for. Called whenever room may have appeared.
     pub(crate) fn feed(&mut self, id: ConnId) {
-        self.scratch.looks = 0;
         let Need::Disk(reading) = self.feed_from_memory(id) else { return };
         let Some(open) = self.open(id) else { return };
         open.cursor.set_reading(true);
@@ -112,7 +130,7 @@ impl Core {
             let Reading { partition, from, .. } = reading;
             match self.shared.store.read_recent(partition, from, READ_LOG_BYTES) {
                 None => return Need::Disk(reading),
-                Some(slice) if !self.feed_slice(id, reading, &slice) => {
+                Some(slice) if !self.feed_slice(id, reading, &slice, LOOKS_AT_A_TIME) => {
                     return Need::Nothing;
                 }
                 Some(_) => (),
@@ -123,22 +141,23 @@ impl Core {
     /// Sends what was read from the log for this session. False when room ran out, or others are
     /// to have their turn.
     pub(crate) fn feed_read(&mut self, id: ConnId, reading: Reading, slice: &Slice) -> bool {
-        self.scratch.looks = 0;
-        self.feed_slice(id, reading, slice)
+        let end = self.scratch.looks.end_of_read();
+        self.feed_slice(id, reading, slice, end)
     }
 
-    fn feed_slice(&mut self, id: ConnId, reading: Reading, slice: &Slice) -> bool {
+    /// Up to where so much is spent.
+    fn feed_slice(&mut self, id: ConnId, reading: Reading, slice: &Slice, end: usize) -> bool {
         let each = match self.open(id) {
             Some(open) if open.subscriptions.walks_filters() => open.subscriptions.len().max(1),
             _ => 1,
         };
         let mut is_tired = false;
         let walked = walk(reading, slice, |_, record, place| {
-            is_tired = self.scratch.looks >= LOOKS_AT_A_TIME;
+            is_tired = self.scratch.looks.are_beyond(end);
             if is_tired {
                 return ControlFlow::Break(());
             }
-            self.scratch.looks += each;
+            self.scratch.looks.spend(each);
             match self.feed_message(id, Message::of(record), place) {
                 Sent::NoRoom => ControlFlow::Break(()),
                 Sent::Yes | Sent::Skipped => ControlFlow::Continue(()),
@@ -202,9 +221,11 @@ impl Core {
     fn feed_resends(&mut self, id: ConnId) -> bool {
         let mut last = None;
         for _ in 0..RESENDS_AT_A_TIME {
-            let room = self.shared.limits.outbound_buffer_bytes_max as usize;
-            let Some(conn) = self.conn(id) else { return false };
-            let is_full = conn.out.len() > room;
+            let Some(conn) = self.conns.get_mut(id.key as usize) else { return false };
+            if conn.serial != id.serial {
+                return false;
+            }
+            let is_full = conn.out.len() > room_of(conn, &self.shared, self.unwritten);
             let Phase::Open(open) = &mut conn.phase else { return false };
             let Some(packet_id) = open.resends.front().copied() else { return true };
             let unsent = open.resends.len();
@@ -214,6 +235,7 @@ impl Core {
                 return false;
             }
             open.resends.pop_front();
+            self.scratch.looks.spend(LOOKS_OF_A_SEARCH);
             match exchange {
                 Some(Exchange { step: Step::Released, .. }) => {
                     self.send_pubrel(id, packet_id, true);
@@ -388,7 +410,8 @@ mod tests {
             row(Table::Sessions, session.encode()),
             row(Table::Cursors, cursor::encode(window, &Positions::default())),
         ];
-        let appends = vec![Append::new(partition, batch.finish())];
+        let append = (count > 0).then(|| Append::new(partition, batch.finish()));
+        let appends = append.into_iter().collect();
         alone.store.commit(Commit { appends, changes }).expect("committed");
     }
 
@@ -463,12 +486,40 @@ mod tests {
         while !alone.core.open(reader).expect("it is here").cursor.is_live() {
             turns += 1;
             assert!(turns <= messages, "it goes on");
-            assert!(alone.core.scratch.looks <= LOOKS_AT_A_TIME + filters, "after {turns}");
+            assert!(alone.core.scratch.looks.spent() <= LOOKS_AT_A_TIME + filters, "{turns}");
             alone.say(other, PINGREQ, &[]);
             assert_eq!(alone.heard(other), PINGRESP, "after {turns}");
             alone.core.end_turn();
         }
         assert!(turns > messages * filters / LOOKS_AT_A_TIME / 2, "{turns} turns");
+    }
+
+    #[test]
+    fn many_clients_that_catch_up_at_once_leave_others_their_turns() {
+        let (readers, messages) = (50, 10_000);
+        let mut alone = Alone::new(|_| ());
+        let names: Vec<String> = (0..readers).map(|number| format!("reader-{number}")).collect();
+        for (number, name) in names.iter().enumerate() {
+            leave_behind(&alone, name, (if number == 0 { messages } else { 0 }, 1));
+        }
+        let partition = alone.store.streams()[0].partitions[0];
+        alone.core.positions.advance(partition, messages as u64);
+        let other = alone.connect("other");
+        alone.settle();
+        alone.heard(other);
+        let readers: Vec<_> = names.iter().map(|name| alone.connect(name)).collect();
+        alone.settle();
+        let mut turns = 0;
+        let is_live = |alone: &mut Alone, id| alone.core.open(id).expect("here").cursor.is_live();
+        while !readers.iter().all(|id| is_live(&mut alone, *id)) {
+            turns += 1;
+            assert!(turns <= readers.len(), "they go on");
+            assert!(alone.core.scratch.looks.spent() <= LOOKS_AT_A_TIME + 1, "after {turns}");
+            alone.say(other, PINGREQ, &[]);
+            assert_eq!(alone.heard(other), PINGRESP, "after {turns}");
+            alone.core.end_turn();
+        }
+        assert!(turns >= readers.len() * messages / LOOKS_AT_A_TIME, "{turns} turns");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The end of a turn: one commit for all that was gathered, one write per connection.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tidewire_proto::record::Batch;
 use tidewire_proto::routing::grant::SessionKey;
@@ -9,7 +10,7 @@ use tidewire_store::{Reply, Table};
 
 use crate::core::inbox::Event;
 use crate::core::open::{ConnId, Open, Phase};
-use crate::core::state::{Core, Deferred};
+use crate::core::state::{Core, Deferred, Handed};
 use crate::core::turn::Waiting;
 use crate::metrics::Direction;
 
@@ -18,8 +19,7 @@ impl Core {
     pub(crate) fn end_turn(&mut self) {
         self.is_turn_due = false;
         self.is_clock_stale = true;
-        self.feed_hungry();
-        self.feed_hungry_groups();
+        self.feed_all_hungry();
         self.submit();
         self.send_letters();
         self.write_dirty();
@@ -98,7 +98,7 @@ impl Core {
         let (commit, waiting) = self.turn.finish(|partition| store.is_full(partition));
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        self.commits.push_back((ticket, waiting));
+        self.commits.push_back(Handed { ticket, waiting, at: Instant::now() });
         let reply: Arc<dyn Reply> = Arc::clone(&self.inbox) as Arc<dyn Reply>;
         store.submit(commit, Some((ticket, reply)));
     }
@@ -162,7 +162,8 @@ impl Core {
         }
     }
 
-    fn write_dirty(&mut self) {
+    pub(crate) fn write_dirty(&mut self) {
+        self.unwritten = 0;
         for id in std::mem::take(&mut self.dirty) {
             if let Some(conn) = self.conn(id) {
                 conn.is_dirty = false;
@@ -184,9 +185,13 @@ impl Core {
             conn.socket.close();
         }
         match written {
-            Ok(count) => self.counters.bytes.add(Direction::Out, count as u64),
+            Ok(count) => {
+                self.counters.bytes.add(Direction::Out, count as u64);
+                self.count_waiting(id, count > 0);
+            }
             Err(_) => {
                 conn.out = Vec::new();
+                conn.waits.set(0);
                 conn.socket.wants_write.set(false);
                 conn.socket.close();
                 return;
@@ -277,7 +282,8 @@ mod tests {
         let mut alone = Alone::new(|_| ());
         let id = publisher(&mut alone);
         let partitions = alone.store.streams()[0].partitions.clone();
-        let shelf = Shelf { filters: vec![], partitions, log_qos0: false, key: KeyRule::Topic };
+        let (filters, names_publisher, key) = (vec![], false, KeyRule::Topic);
+        let shelf = Shelf { filters, partitions, log_qos0: false, names_publisher, key };
         alone.core.placement = Placement::new(vec![shelf], 9).expect("it has partitions");
         alone.cut_turns_at(10_000);
         for _ in 0..1_000 {

@@ -16,6 +16,7 @@ use tidewire_store::{ReadError, Slice};
 
 use crate::core::groups::{GroupKey, Offer};
 use crate::core::letters::{Deal, ToMember};
+use crate::core::looks::{LOOKS_AT_A_TIME, LOOKS_OF_A_SEARCH};
 use crate::core::state::{Core, Deferred};
 use crate::core::stored::{READ_LOG_BYTES, is_final, stored_at, walk};
 use crate::core::timers::Due;
@@ -34,28 +35,31 @@ enum Dealt {
 }
 
 impl Core {
-    /// A live message for a group of this core.
-    pub(crate) fn offer_to_group(&mut self, key: GroupKey, offer: &Offer<'_>) {
-        let Some(group) = self.groups.get(key) else { return };
+    /// A live message for a group of this core: whether a member has it now.
+    pub(crate) fn offer_to_group(&mut self, key: GroupKey, offer: &Offer<'_>) -> bool {
+        let Some(group) = self.groups.get(key) else { return false };
         let id = group.id;
         if offer.message.qos == Qos::AtMostOnce {
-            if let Dealt::Waits(Choice::Wait) = self.deal(id, offer, 0) {
+            let dealt = self.deal(id, offer, 0);
+            if dealt == Dealt::Waits(Choice::Wait) {
                 let slow = (DropReason::Slow, Quality::AtMostOnce);
                 self.counters.messages_dropped.add(slow, 1);
             }
-            return;
+            return dealt == Dealt::Yes;
         }
         if !group.cursor.is_live() {
             // What it catches up with includes this message.
-            return;
+            return false;
         }
-        if group.group.next_again().is_some() || self.deal(id, offer, 0) != Dealt::Yes {
+        let is_dealt = group.group.next_again().is_none() && self.deal(id, offer, 0) == Dealt::Yes;
+        if !is_dealt {
             if let Some(group) = self.groups.get(key) {
                 group.cursor.fall_behind(&self.positions);
             }
             self.groups.mark_changed(id, true);
             self.end_turn_soon();
         }
+        is_dealt
     }
 
     /// Hands the message to the member whose turn it is.
@@ -93,9 +97,13 @@ impl Core {
         Dealt::Yes
     }
 
-    /// Feeds all groups that may have something to hand out.
+    /// Feeds groups that may have something to hand out, as far as one turn may go.
     pub(crate) fn feed_hungry_groups(&mut self) {
-        for id in std::mem::take(&mut self.groups.hungry) {
+        for _ in 0..self.groups.hungry.len() {
+            if self.scratch.looks.are_spent() {
+                return;
+            }
+            let Some(id) = self.groups.hungry.pop_front() else { return };
             if let Some(group) = self.groups.of_id(id) {
                 group.is_hungry = false;
             }
@@ -118,7 +126,9 @@ impl Core {
             };
             let Reading { partition, from, .. } = reading;
             match self.shared.store.read_recent(partition, from, READ_LOG_BYTES) {
-                Some(slice) if !self.feed_group_slice(id, reading, &slice) => return,
+                Some(slice) if !self.feed_group_slice(id, reading, &slice, LOOKS_AT_A_TIME) => {
+                    return;
+                }
                 Some(_) => (),
                 None => return self.read_for_group(id, reading),
             }
@@ -145,7 +155,8 @@ impl Core {
         match slice {
             Ok(slice) => {
                 group.unread.waited_ms = 0;
-                if self.feed_group_slice(id, reading, &slice) {
+                let end = self.scratch.looks.end_of_read();
+                if self.feed_group_slice(id, reading, &slice, end) {
                     self.groups.mark_hungry(id);
                 }
             }
@@ -183,9 +194,22 @@ impl Core {
         self.end_turn_soon();
     }
 
-    /// Hands out what a part of the log holds for the group. False when it must wait.
-    fn feed_group_slice(&mut self, id: GroupId, reading: Reading, slice: &Slice) -> bool {
+    /// Hands out what a part of the log holds for the group, up to where so much is spent. False
+    /// when it must wait, or others are to have their turn.
+    fn feed_group_slice(
+        &mut self,
+        id: GroupId,
+        reading: Reading,
+        slice: &Slice,
+        end: usize,
+    ) -> bool {
+        let mut is_tired = false;
         let walked = walk(reading, slice, |batch, record, place| {
+            is_tired = self.scratch.looks.are_beyond(end);
+            if is_tired {
+                return ControlFlow::Break(());
+            }
+            self.scratch.looks.spend(1);
             let Some(message) = Message::of(record) else { return ControlFlow::Continue(()) };
             if message.qos == Qos::AtMostOnce || !self.is_for_group(id, message.topic) {
                 return ControlFlow::Continue(());
@@ -197,7 +221,16 @@ impl Core {
             }
         });
         self.advance_group(id, reading.partition, walked.next);
+        if is_tired {
+            self.feed_group_soon(id);
+        }
         walked.goes_on
+    }
+
+    /// It goes on when others had their turn.
+    fn feed_group_soon(&mut self, id: GroupId) {
+        self.groups.mark_hungry(id);
+        self.end_turn_soon();
     }
 
     fn is_for_group(&mut self, id: GroupId, topic: &str) -> bool {
@@ -211,12 +244,18 @@ impl Core {
         }
     }
 
-    /// Hands out what was handed out before and came back. False when it must wait.
+    /// Hands out what was handed out before and came back. False when it must wait, or others are
+    /// to have their turn.
     fn feed_again(&mut self, id: GroupId) -> bool {
         let attempts_max = self.shared.share.delivery_attempts_max;
         loop {
             let Some(group) = self.groups.of_id(id) else { return false };
             let Some((place, attempts)) = group.group.next_again() else { return true };
+            if self.scratch.looks.are_spent() {
+                self.feed_group_soon(id);
+                return false;
+            }
+            self.scratch.looks.spend(LOOKS_OF_A_SEARCH);
             if attempts_max > 0 && attempts >= attempts_max {
                 group.group.give_up(place);
                 self.groups.mark_changed(id, true);
@@ -286,10 +325,13 @@ mod tests {
     use tidewire_proto::session::window::Place;
     use tidewire_store::{Append, Commit, ReadError};
 
+    use super::LOOKS_AT_A_TIME;
     use crate::core::alone::Alone;
     use crate::core::open::ConnId;
     use crate::core::timers::Due;
 
+    const PINGREQ: u8 = 0xc0;
+    const PINGRESP: [u8; 2] = [0xd0, 0];
     const SUBSCRIBE_SHARED: &[u8] = b"\x00\x02\x00\x00\x0a$share/g/b\x01";
 
     /// A group with a member, and two messages in the log of which the first is not in memory.
@@ -302,9 +344,17 @@ mod tests {
         let id = alone.core.shared.shares.id_of("$share/g/b").expect("it has a member");
         let partition = alone.store.streams()[0].partitions[0];
         for _ in 0..2 {
-            let mut batch = BatchBuilder::new();
+            store(alone, partition, "b", 1);
+        }
+        (id, member, partition)
+    }
+
+    /// So many messages at once.
+    fn store(alone: &Alone, partition: PartitionId, topic: &str, count: usize) {
+        let mut batch = BatchBuilder::new();
+        for _ in 0..count {
             let published = Published {
-                topic: "b",
+                topic,
                 payload: b"x",
                 qos: Qos::AtLeastOnce,
                 retain: false,
@@ -312,10 +362,9 @@ mod tests {
                 origin: None,
             };
             published.push_to(&mut batch, 0);
-            let appends = vec![Append::new(partition, batch.finish())];
-            alone.store.commit(Commit { appends, changes: vec![] }).expect("committed");
         }
-        (id, member, partition)
+        let appends = vec![Append::new(partition, batch.finish())];
+        alone.store.commit(Commit { appends, changes: vec![] }).expect("committed");
     }
 
     /// The time of all that waits has come.
@@ -363,5 +412,46 @@ mod tests {
         assert!(!is_hungry(&mut alone), "not at once");
         let_time_pass(&mut alone, id);
         assert!(is_hungry(&mut alone));
+    }
+
+    #[test]
+    fn many_groups_that_catch_up_at_once_leave_others_and_sessions_their_turns() {
+        let (groups, messages) = (50, 10_000);
+        let mut alone = Alone::new(|_| ());
+        let (member, other) = (alone.connect("member"), alone.connect("other"));
+        alone.settle();
+        let mut ids = Vec::new();
+        for number in 0..groups {
+            let filter = format!("$share/g{number:02}/b");
+            let body = [b"\x00\x02\x00\x00\x0c", filter.as_bytes(), b"\x01"].concat();
+            alone.say(member, 0x82, &body);
+            alone.rest();
+            ids.push(alone.core.shared.shares.id_of(&filter).expect("it has a member"));
+        }
+        alone.heard(other);
+        let partition = alone.store.streams()[0].partitions[0];
+        store(&alone, partition, "a", messages);
+        let before = alone.core.positions.clone();
+        alone.core.positions.advance(partition, messages as u64);
+        for id in &ids {
+            alone.core.groups.of_id(*id).expect("it is there").cursor.fall_behind(&before);
+            alone.core.groups.mark_hungry(*id);
+        }
+        alone.core.open(other).expect("it is here").cursor.fall_behind(&before);
+        alone.core.feed_soon(other);
+        let is_live =
+            |alone: &mut Alone, id| alone.core.groups.of_id(id).expect("there").cursor.is_live();
+        let mut turns = 0;
+        while !ids.iter().all(|id| is_live(&mut alone, *id)) {
+            turns += 1;
+            assert!(turns <= groups, "they go on");
+            alone.core.end_turn();
+            assert!(alone.core.scratch.looks.spent() <= LOOKS_AT_A_TIME, "after {turns}");
+            alone.say(other, PINGREQ, &[]);
+            assert_eq!(alone.heard(other), PINGRESP, "after {turns}");
+            let session = alone.core.open(other).expect("it is here");
+            assert!(turns < 2 || session.cursor.is_live(), "it has its turn after theirs");
+        }
+        assert!(turns >= groups * messages / LOOKS_AT_A_TIME, "{turns} turns");
     }
 }

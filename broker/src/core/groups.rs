@@ -1,6 +1,7 @@
 //! The share groups of a core: what each is and how it is found. Their doings are in
 //! `group_events` and `group_feed`.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ahash::AHashMap;
@@ -97,8 +98,8 @@ pub(crate) struct Groups {
     pub(crate) urgent: Vec<GroupId>,
     /// Groups whose rows go into the commit of the next tick.
     pub(crate) changed: Vec<GroupId>,
-    /// Groups that may have something to hand out.
-    pub(crate) hungry: Vec<GroupId>,
+    /// Groups that may have something to hand out, in the order in which they have their turns.
+    pub(crate) hungry: VecDeque<GroupId>,
 }
 
 impl Groups {
@@ -163,7 +164,7 @@ impl Groups {
     pub(crate) fn mark_hungry(&mut self, id: GroupId) {
         let Some(group) = self.of_id(id) else { return };
         if !std::mem::replace(&mut group.is_hungry, true) {
-            self.hungry.push(id);
+            self.hungry.push_back(id);
         }
     }
 }

@@ -97,6 +97,9 @@ impl Core {
                 let chain = self.shared.chain.as_ref().filter(|_| is_news);
                 let may_tell = chain.is_some_and(|chain| chain.may_tell(now_ms));
                 tell(&claim, peer, &no, may_tell);
+                if let Some(named) = self.conn(id).and_then(|conn| conn.named.as_mut()) {
+                    named.is_told = is_news;
+                }
                 heard(&no)
             }
         };

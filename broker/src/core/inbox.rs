@@ -9,11 +9,13 @@ use tidewire_store::{Appended, Follower, Outcome, Reply};
 use tokio::sync::{Notify, oneshot};
 
 use crate::ban::Expulsion;
+use crate::core::asked::Asked;
 use crate::core::letters::{ToGroup, ToMember};
 use crate::core::open::ConnId;
 use crate::core::timers::Due;
 use crate::link::Accepted;
 use crate::passwords::Verdict;
+use crate::system_topics::desk::Edition;
 
 /// Something for a core to do.
 pub(crate) enum Event {
@@ -37,6 +39,12 @@ pub(crate) enum Event {
     Visit(Vec<Arc<str>>, mpsc::Sender<()>),
     /// End the connections that are meant; answer how many they were.
     Expel(Arc<Expulsion>, oneshot::Sender<usize>),
+    /// End the session of this client, which is away; tell when that is done.
+    EndAway(Arc<str>, oneshot::Sender<()>),
+    /// Somebody wants to know something.
+    Asked(Asked),
+    /// What the broker says of itself: for those who wait for it; then for all what is new since.
+    System(Arc<Edition>, Option<Arc<[Batch]>>),
     /// Other access rules hold: for sessions from this number on.
     Rules(usize),
     /// A client's password was checked.

@@ -20,12 +20,15 @@ use tidewire_proto::session::subscription::Subscriptions;
 use tidewire_proto::session::window::Window;
 use tokio::sync::oneshot;
 
+use crate::backlog::Held;
 use crate::core::denial::Hearing;
 use crate::core::granted::Granted;
 use crate::core::socket::Socket;
 use crate::link::{Door, Peer};
 use crate::newcomers::Newcomer;
 use crate::pace::Pace;
+use crate::payer::{Payer, Payers};
+use crate::system_topics::desk::Edition;
 
 /// A connection of this core; its serial number guards against a key that was used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub(crate) struct Conn {
     pub(crate) door: Door,
     /// Who its certificate says it is, also where it shows something else besides.
     pub(crate) certified: Option<Box<str>>,
+    /// Who it says it is, until it is in.
+    pub(crate) named: Option<Box<Named>>,
     /// Held until the client is in.
     pub(crate) newcomer: Option<Box<Newcomer>>,
     /// How fast it may publish; `None`: as fast as it can.
@@ -50,14 +55,41 @@ pub(crate) struct Conn {
     pub(crate) out: Vec<u8>,
     /// Bytes from the client that are not yet a whole packet.
     pub(crate) partial: Vec<u8>,
+    /// How much of the two is counted among that of all clients.
+    pub(crate) waits: Held,
+    pub(crate) comes: Held,
+    /// When the socket last took something, or had nothing to take, in milliseconds of the core's
+    /// uptime.
+    pub(crate) taken_ms: i64,
     pub(crate) is_dirty: bool,
     /// When the client was last heard, in milliseconds of the core's uptime.
     pub(crate) heard_ms: i64,
+    /// When something of it was last read, by the wall clock.
+    pub(crate) read_ms: i64,
     /// When its time is over by what was said of it, in milliseconds of the Unix epoch.
     pub(crate) until_ms: i64,
     /// Silence after which the connection is closed; 0: never.
     pub(crate) silence_ms_max: i64,
     pub(crate) phase: Phase,
+}
+
+/// Who a client says it is.
+pub(crate) struct Named {
+    pub(crate) client_id: Box<str>,
+    pub(crate) user: Option<Box<str>>,
+    /// The log says already why it is not let in.
+    pub(crate) is_told: bool,
+}
+
+/// So much of it is remembered: strangers are not to fill memory and log with it.
+const NAMED_BYTES_MAX: usize = 128;
+
+impl Named {
+    /// The beginning of what it says.
+    pub(crate) fn of(client_id: &str, user: Option<&str>) -> Self {
+        let start = |text: &str| text[..text.floor_char_boundary(NAMED_BYTES_MAX)].into();
+        Self { client_id: start(client_id), user: user.map(start), is_told: false }
+    }
 }
 
 /// Where a connection stands.
@@ -133,13 +165,26 @@ pub(crate) struct Claim {
     pub(crate) is_abandoned: bool,
 }
 
+/// What the client was told that it may do; a reload takes nothing back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offer {
+    /// Messages that may be on their way to us at once.
+    pub(crate) receive_max: u16,
+    pub(crate) packet_bytes_max: u32,
+    /// Topic aliases that it may use.
+    pub(crate) alias_max: u16,
+}
+
 /// What CONNECT agreed on.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     pub(crate) expiry_s: u32,
+    pub(crate) offer: Offer,
     pub(crate) receive_max: u16,
     pub(crate) packet_bytes_max: u32,
     pub(crate) keep_alive_s: u16,
+    /// A session of before was not to be taken up.
+    pub(crate) clean_start: bool,
     /// The client wanted a longer one.
     pub(crate) is_expiry_cut: bool,
     /// The client wanted a longer one, or none.
@@ -178,6 +223,8 @@ pub(crate) struct Will {
 pub(crate) struct Open {
     pub(crate) client_id: Arc<str>,
     pub(crate) version: Version,
+    /// When it was taken up, in milliseconds of the Unix epoch.
+    pub(crate) since_ms: i64,
     pub(crate) terms: Terms,
     pub(crate) will: Option<Will>,
     /// `None`: it did not say who it is.
@@ -205,6 +252,8 @@ pub(crate) struct Open {
     pub(crate) last_token: u32,
     /// Subscriptions that begin in the past and are not answered yet.
     pub(crate) seeking: usize,
+    /// Those that did in this minute of the core's uptime.
+    pub(crate) replays: (i64, u32),
     /// The last read of the log: what an earlier one brings is no longer wanted.
     pub(crate) last_read: u64,
     /// What comes from the log and not as it is published.
@@ -251,6 +300,11 @@ impl Open {
         self.identity.as_ref().map(|identity| identity.user.clone())
     }
 
+    /// Whose part it takes of what is there for all.
+    pub(crate) fn payer(&self, payers: &Payers, peer: Peer) -> Payer {
+        payers.of(self.identity.as_ref().map(|identity| &*identity.user), peer)
+    }
+
     /// What may be said to its client.
     pub(crate) fn hearing(&self) -> Hearing {
         self.terms.hearing(self.version)
@@ -287,6 +341,8 @@ pub(crate) struct RetainedFeed {
     pub(crate) after: Option<Box<[u8]>>,
     /// Or where to go on, if the walk was interrupted.
     pub(crate) from: Option<Box<[u8]>>,
+    /// Behind all of them: what the broker says of itself, and from where on.
+    pub(crate) edition: Option<(Arc<Edition>, usize)>,
 }
 
 /// A SUBSCRIBE that is answered when others have done their part.
@@ -343,4 +399,18 @@ pub(crate) struct Seek {
     pub(crate) start: Start,
     /// The SUBSCRIBE that waits for it.
     pub(crate) token: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NAMED_BYTES_MAX, Named};
+
+    #[test]
+    fn of_a_stranger_only_the_beginning_is_remembered() {
+        let long = format!("a{}", "é".repeat(40_000));
+        let Named { client_id, user, .. } = Named::of(&long, Some(&long));
+        assert_eq!(client_id.len(), NAMED_BYTES_MAX - 1);
+        assert!(long.starts_with(&*client_id) && user.as_ref() == Some(&client_id));
+        assert_eq!(&*Named::of("short", None).client_id, "short");
+    }
 }

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn who_disconnects_and_comes_again_has_no_more_for_it() {
+    fn who_disconnects_or_is_taken_over_and_comes_again_has_no_more_for_it() {
         let mut alone = Alone::new(|_| ());
         let rate = RateConfig { bytes_per_s_max: 1, ..RateConfig::default() };
         let connect = |alone: &mut Alone, client_id: &str| {
@@ -139,6 +139,12 @@ mod tests {
         alone.rest();
         let id = connect(&mut alone, "greedy");
         assert_eq!(publish(&mut alone, id, 1), Err(Throttled::Client));
+        let next = connect(&mut alone, "greedy");
+        assert!(alone.core.open(id).is_none(), "it is taken over");
+        alone.core.on_claimed(next);
+        alone.rest();
+        assert!(alone.core.open(next).is_some());
+        assert_eq!(publish(&mut alone, next, 1), Err(Throttled::Client));
         let id = connect(&mut alone, "other");
         assert_eq!(publish(&mut alone, id, 1), Ok(()));
     }

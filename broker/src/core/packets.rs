@@ -6,6 +6,7 @@ use tidewire_proto::id::PacketId;
 use tidewire_proto::mqtt::{Ack, Framing, Packet, ReasonCode, Version, decode, frame};
 use tidewire_proto::session::window::OnPubrec;
 
+use crate::core::beside::{has_too_many, properties_of};
 use crate::core::member::fate;
 use crate::core::open::{ConnId, Open, Phase};
 use crate::core::paced::Paced;
@@ -37,19 +38,30 @@ impl Core {
     }
 
     fn read_with(&mut self, id: ConnId, buffer: &mut [u8]) -> ReadEnd {
-        let now_ms = self.uptime_ms;
+        let (uptime_ms, now_ms) = (self.uptime_ms, self.now_ms);
         let Some(conn) = self.conn(id) else { return ReadEnd::Gone };
         let count = match conn.socket.link.try_read(buffer) {
             Ok(0) => return ReadEnd::Gone,
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return ReadEnd::Drained,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return ReadEnd::More,
-            Err(_) => return ReadEnd::Gone,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.count_unread(id);
+                return ReadEnd::Drained;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.count_unread(id);
+                return ReadEnd::More;
+            }
+            Err(error) => {
+                self.on_unreadable(id, &error);
+                return ReadEnd::Gone;
+            }
         };
         if !matches!(conn.phase, Phase::Fresh | Phase::Authenticating(_)) {
             // A CONNECT that drips in has no more time than one that never comes.
-            conn.heard_ms = now_ms;
+            conn.heard_ms = uptime_ms;
         }
+        let silence_ms = now_ms.saturating_sub(std::mem::replace(&mut conn.read_ms, now_ms));
+        self.gather.on_read(silence_ms);
         self.counters.bytes.add(Direction::In, count as u64);
         self.on_bytes(id, &buffer[..count]);
         self.count_kept(id, count);
@@ -85,6 +97,15 @@ impl Core {
         }
     }
 
+    /// The same for what the link keeps of a TLS record or a request that is not whole yet.
+    fn count_unread(&mut self, id: ConnId) {
+        let Some(conn) = self.conn(id) else { return };
+        let Some(newcomer) = &mut conn.newcomer else { return };
+        if !newcomer.has_unread(conn.socket.link.unread_bytes()) {
+            self.turn_away(id, RefuseReason::Unauthenticated);
+        }
+    }
+
     /// Goes on with what was received while the session was being taken up.
     pub(crate) fn on_waiting_bytes(&mut self, id: ConnId) {
         if self.conn(id).is_some_and(|conn| !conn.partial.is_empty()) {
@@ -95,6 +116,7 @@ impl Core {
     fn keep_partial(&mut self, id: ConnId, rest: Vec<u8>) {
         if let Some(conn) = self.conn(id) {
             conn.partial = if matches!(conn.phase, Phase::Closing) { Vec::new() } else { rest };
+            self.count_coming(id);
         }
     }
 
@@ -109,7 +131,7 @@ impl Core {
                 }
                 // No answer may come before CONNACK.
                 Phase::Open(open) if !open.is_announced => return used,
-                Phase::Open(open) => (open.version, self.shared.limits.packet_bytes_max),
+                Phase::Open(open) => (open.version, open.terms.offer.packet_bytes_max),
                 Phase::Checking(_) => {
                     if bytes.len() - used > CHECKING_BYTES_MAX {
                         conn.socket.pause(true);
@@ -148,6 +170,10 @@ impl Core {
         let is_fresh = self.conn(id).is_some_and(|conn| matches!(conn.phase, Phase::Fresh));
         if self.conn(id).is_some_and(|conn| matches!(conn.phase, Phase::Authenticating(_))) {
             return self.on_login_packet(id, &packet);
+        }
+        if !is_fresh && has_too_many(properties_of(&packet), self.shared.limits.user_properties_max)
+        {
+            return self.close(id, CloseReason::Limit, Some(ReasonCode::QUOTA_EXCEEDED));
         }
         match packet {
             Packet::Connect(connect) if is_fresh => self.on_connect(id, &connect),

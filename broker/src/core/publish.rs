@@ -10,11 +10,15 @@ use tidewire_proto::session::receipts::Release;
 use tidewire_store::Table;
 use tidewire_store::rows::receipt;
 
-use crate::core::open::{ConnId, Phase};
+use crate::core::beside::has_too_many;
+use crate::core::open::{ConnId, Open, Phase};
 use crate::core::send::quality;
+use crate::core::shared::Shared;
 use crate::core::state::Core;
-use crate::core::turn::Waiting;
-use crate::metrics::{CloseReason, DropReason};
+use crate::core::turn::{By, Waiting};
+use crate::link::Peer;
+use crate::metrics::{CloseReason, Direction, DropReason};
+use crate::payer::Payer;
 
 /// Why a message is not taken: what its client hears, and what is counted.
 type Why = (ReasonCode, DropReason);
@@ -25,15 +29,16 @@ const FULL: Why = (ReasonCode::QUOTA_EXCEEDED, DropReason::Store);
 /// No error: whoever sends it on has done with it.
 const WAS_HERE: Why = (ReasonCode::NO_MATCHING_SUBSCRIBERS, DropReason::Loop);
 const TOO_MANY: Why = (ReasonCode::QUOTA_EXCEEDED, DropReason::RetainedLimit);
+const TOO_MUCH_BESIDE: Why = (ReasonCode::QUOTA_EXCEEDED, DropReason::UserProperties);
 
 impl Core {
     pub(crate) fn on_publish(&mut self, id: ConnId, publish: &Publish<'_>) {
         self.counters.messages_received.add(quality(publish.qos), 1);
+        self.counters.payload_bytes.add(Direction::In, publish.payload.len() as u64);
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
         let Phase::Open(open) = &mut conn.phase else { return };
         let is_over = conn.pace.as_ref().is_some_and(|pace| pace.is_over);
-        let is_asked = open.subscriptions.has_no_local() || self.shared.notes_publisher;
-        let origin = is_asked.then_some(&*open.client_id);
+        let payer = payer_of(open, conn.peer, publish, &self.shared);
         let topic = match open.inbound.on_publish(publish) {
             Ok(Verdict::Store { topic }) => topic,
             Ok(Verdict::Wait) => return,
@@ -43,7 +48,7 @@ impl Core {
             }
             Err(reason) => return self.close(id, CloseReason::Protocol, Some(reason)),
         };
-        if let Some(why) = unwanted(publish, is_over, self.shared.mark.as_deref()) {
+        if let Some(why) = unwanted(publish, topic, is_over, &self.shared) {
             return self.refuse_publish(id, publish, why);
         }
         if topic.starts_with('$') && (is_ours(topic) || topic.starts_with(delayed::PREFIX)) {
@@ -64,8 +69,10 @@ impl Core {
             return self.refuse_publish(id, publish, FULL);
         }
         placed.log_qos0 &= !is_full;
+        let is_asked = placed.names_publisher || self.shared.notes_publisher;
+        let origin = (is_asked || open.subscriptions.has_no_local()).then_some(&*open.client_id);
         let message = Published::new(publish, topic, origin);
-        let by = (self.index, self.now_ms);
+        let by = By { core: self.index, now_ms: self.now_ms, payer };
         if publish.retain && !self.turn.admit(&message, &self.shared.retained, by) {
             return self.refuse_publish(id, publish, TOO_MANY);
         }
@@ -133,12 +140,27 @@ impl Core {
     }
 }
 
-/// Why a message is not taken, whatever its topic: it comes too fast, or comes back.
-fn unwanted(publish: &Publish<'_>, is_over: bool, mark: Option<&str>) -> Option<Why> {
+/// Whose part a message takes if it is kept.
+fn payer_of(open: &Open, peer: Peer, publish: &Publish<'_>, shared: &Shared) -> Payer {
+    match publish.retain {
+        true => open.payer(&shared.payers, peer),
+        false => Payer::NOBODY,
+    }
+}
+
+/// Why a message is not taken, whatever its topic says: it comes too fast, says too much beside
+/// its payload, or comes back.
+fn unwanted(publish: &Publish<'_>, topic: &str, is_over: bool, shared: &Shared) -> Option<Why> {
     if is_over {
         return Some(TOO_FAST);
     }
-    let mark = mark.filter(|_| !publish.properties.is_empty())?;
+    if topic.len() > usize::from(shared.limits.topic_bytes_max) {
+        return Some(INVALID);
+    }
+    if has_too_many(publish.properties, shared.limits.user_properties_max) {
+        return Some(TOO_MUCH_BESIDE);
+    }
+    let mark = shared.mark.as_deref().filter(|_| !publish.properties.is_empty())?;
     links::was_here(publish.properties, mark).then_some(WAS_HERE)
 }
 

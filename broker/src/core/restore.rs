@@ -129,7 +129,7 @@ impl Core {
             return Err(NotTaken::Foreign);
         }
         let is_kept = lives && !claim.clean_start;
-        self.count_in(&claim, old.is_some()).map_err(NotTaken::Full)?;
+        self.count_in(id, &claim, old.is_some()).map_err(NotTaken::Full)?;
         self.settle_claims(&client_id)?;
         let old_will = self.will_row(&client_id)?;
         if !is_kept {
@@ -179,7 +179,7 @@ impl Core {
         self.counters.connections_accepted += 1;
         let Some(conn) = self.conn(id) else { return };
         conn.silence_ms_max = i64::from(open.terms.keep_alive_s) * 1500;
-        conn.newcomer = None;
+        (conn.newcomer, conn.named) = (None, None);
         conn.phase = Phase::Open(Box::new(open));
     }
 
@@ -201,17 +201,20 @@ impl Core {
 
     /// Counts in what the client has us keep; the error is the limit that is in the way. A session
     /// that is there, and a will no larger than the last, are always taken.
-    fn count_in(&self, claim: &Claim, was_there: bool) -> Result<(), RefuseReason> {
+    fn count_in(&self, id: ConnId, claim: &Claim, was_there: bool) -> Result<(), RefuseReason> {
+        let peer = self.conns.get(id.key as usize).map_or(Peer::InProcess, |conn| conn.peer);
+        let shown = claim.identity.as_ref().map(|identity| &*identity.user);
+        let payer = self.shared.payers.of(shown, peer);
         let (sessions, wills) = (&self.shared.sessions, &self.shared.wills);
         let client_id = claim.client_id.as_bytes();
         let is_durable = claim.terms.expiry_s > 0;
         let room = match is_durable && !was_there {
-            true => Some(sessions.claim(client_id, 0).ok_or(RefuseReason::Sessions)?),
+            true => Some(sessions.claim(client_id, 0, payer).ok_or(RefuseReason::Sessions)?),
             false => None,
         };
         let will_bytes =
             claim.will.as_ref().map(|will| will_bytes(&claim.client_id, &will.message));
-        if will_bytes.is_some_and(|bytes| wills.claim(client_id, bytes).is_none()) {
+        if will_bytes.is_some_and(|bytes| wills.claim(client_id, bytes, payer).is_none()) {
             if let Some(room) = room {
                 sessions.give_back(client_id, &room);
             }
@@ -222,22 +225,23 @@ impl Core {
     }
 
     fn new_session(&self, claim: Claim) -> Open {
-        let limits = &self.shared.limits;
+        let offer = claim.terms.offer;
         // An older client knows no bound but that of packet ids.
         let receive_max = match claim.version {
-            Version::V5 => limits.receive_max,
+            Version::V5 => offer.receive_max,
             Version::V31 | Version::V311 => u16::MAX,
         };
         Open {
             client_id: claim.client_id,
             version: claim.version,
+            since_ms: self.now_ms,
             will: claim.will,
             identity: claim.identity,
             granted: None,
             proof: None,
             aliases: OutboundAliases::new(claim.terms.alias_max),
             inbound: Inbound {
-                aliases: Aliases::new(limits.topic_alias_max),
+                aliases: Aliases::new(offer.alias_max),
                 receipts: Receipts::new(receive_max),
             },
             window: Window::new(claim.terms.receive_max),
@@ -250,6 +254,7 @@ impl Core {
             joining: Vec::new(),
             last_token: 0,
             seeking: 0,
+            replays: (0, 0),
             last_read: 0,
             left: LeftToLog::default(),
             stalled: Vec::new(),

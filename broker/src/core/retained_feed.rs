@@ -10,6 +10,7 @@ use tidewire_store::rows::retained;
 use tidewire_store::{ReadError, Table};
 
 use crate::core::dispatch::{Sent, Way};
+use crate::core::looks::LOOKS_OF_A_SEARCH;
 use crate::core::open::{ConnId, RetainedFeed};
 use crate::core::state::Core;
 
@@ -51,7 +52,9 @@ impl Core {
                 return false;
             }
             let Some(mut feed) = open.feeds.pop_front() else { return true };
-            let is_done = self.feed_retained_page(id, &mut feed, &mut budget);
+            let is_done = (feed.edition.is_some()
+                || self.feed_retained_page(id, &mut feed, &mut budget))
+                && self.feed_edition(id, &mut feed);
             if !is_done {
                 let Some(open) = self.open(id) else { return false };
                 open.feeds.push_front(feed);
@@ -67,7 +70,9 @@ impl Core {
         budget: &mut usize,
     ) -> bool {
         loop {
+            let before = *budget;
             let (page, end) = self.retained_rows(feed, budget);
+            self.scratch.looks.spend((before - *budget) * LOOKS_OF_A_SEARCH);
             for (topic, row) in page.rows {
                 if self.feed_retained_row(id, feed, &row) == Sent::NoRoom {
                     return false;

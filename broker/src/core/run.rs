@@ -17,6 +17,8 @@ use tidewire_store::{ReadError, Slice};
 use tokio::io::Interest;
 use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 
+use crate::backlog::Held;
+use crate::core::gather::Gather;
 use crate::core::inbox::{Event, Inbox};
 use crate::core::open::{Conn, ConnId, Phase};
 use crate::core::packets::ReadEnd;
@@ -46,12 +48,19 @@ pub(crate) fn start(
     shared: Arc<Shared>,
     placement: Placement,
     positions: Positions,
+    gather_max: Duration,
 ) -> io::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let gather = Arc::new(Gather::new(gather_max));
+    let pausing = Arc::clone(&gather);
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().on_thread_park(move || pausing.pause());
+    // Each session has one read of the log on its way at most: they take turns.
+    let runtime = runtime.max_blocking_threads(shared.log_readers).build()?;
     std::thread::Builder::new().name(format!("core-{index}")).spawn(move || {
         let inbox = Arc::clone(&shared.inboxes[index]);
         let told = Arc::clone(&shared);
         let mut core = Core::new(index, shared, Arc::clone(&inbox), placement, positions);
+        core.gather = gather;
         core.restore_groups();
         let shell = Rc::new(RefCell::new(core));
         let running = || LocalSet::new().block_on(&runtime, run(shell, inbox));
@@ -219,12 +228,17 @@ fn accept(shell: &Shell, accepted: Accepted) {
         peer,
         door,
         certified: identity,
+        named: None,
         newcomer,
         pace: core.pace_of(peer, allowance),
         out: Vec::new(),
         partial: Vec::new(),
+        waits: Held::of(&core.shared.outbound),
+        comes: Held::of(&core.shared.inbound),
+        taken_ms: core.uptime_ms,
         is_dirty: false,
         heard_ms: core.uptime_ms,
+        read_ms: 0,
         until_ms: i64::MAX,
         silence_ms_max: 0,
         phase: Phase::Fresh,

@@ -1,5 +1,6 @@
 //! What all cores share: the store, the registry, the ways to each other, the limits.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -10,6 +11,7 @@ use tidewire_store::Store;
 use tokio::sync::watch;
 
 use crate::access_file::AccessFile;
+use crate::backlog::Backlog;
 use crate::bans::Bans;
 use crate::chain::Chain;
 use crate::config::{Config, MqttConfig, ShareConfig};
@@ -19,23 +21,30 @@ use crate::core::waiting_room::Delayed;
 use crate::exclusive::Exclusives;
 use crate::ledger::{Ledger, LedgerLimits};
 use crate::link::Accepted;
-use crate::metrics::Metrics;
+use crate::live::Live;
+use crate::metrics::{Metrics, RefuseReason, Totals};
 use crate::newcomers::Newcomers;
 use crate::paces::Paces;
 use crate::passwords::Guesses;
+use crate::payer::Payers;
 use crate::registry::Registry;
 use crate::retained::{RetainedIndex, RetainedLimits};
 use crate::shares::Shares;
+use crate::system_topics::desk::SystemDesk;
+use crate::teller::Teller;
 use crate::topic_rules::TopicRules;
 use crate::users::UsersFile;
 pub(crate) use crate::wall_clock::wall_clock_ms;
+
+/// What is told of those that no core gets to see.
+const REFUSALS: &str = "connections that were refused at a listener";
 
 /// Shared by all cores of a broker.
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) registry: Registry,
     pub(crate) inboxes: Vec<Arc<Inbox>>,
-    pub(crate) limits: MqttConfig,
+    pub(crate) limits: Live<MqttConfig>,
     /// Bytes after which a turn of a core commits without waiting for its end.
     pub(crate) turn_bytes_max: usize,
     /// Who may use SCRAM-SHA-256, if anybody may.
@@ -47,14 +56,14 @@ pub(crate) struct Shared {
     /// How often wrong passwords came, of either kind.
     pub(crate) guesses: Arc<Mutex<Guesses>>,
     /// Who may do what; `None`: everybody everything.
-    pub(crate) access: Option<AccessFile>,
-    pub(crate) share: ShareConfig,
+    pub(crate) access: Live<Option<AccessFile>>,
+    pub(crate) share: Live<ShareConfig>,
     /// Names of bridges: what they have not read is held.
-    pub(crate) bridges: Vec<String>,
+    pub(crate) bridges: Live<Vec<String>>,
     /// What readers will lose.
     pub(crate) forecasts: Arc<Forecasts>,
     /// What messages say that links of ours have sent on.
-    pub(crate) mark: Option<String>,
+    pub(crate) mark: Live<Option<String>>,
     /// Some share group looks at who published a message.
     pub(crate) notes_publisher: bool,
     pub(crate) shares: Shares,
@@ -70,12 +79,31 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<AtomicUsize>,
     /// Those of them whose clients are not in yet.
     pub(crate) newcomers: Arc<Newcomers>,
+    /// Those at the HTTP port, if it is open.
+    pub(crate) http_newcomers: Option<Arc<Newcomers>>,
     pub(crate) paces: Paces,
+    /// What waits for the sockets of all clients.
+    pub(crate) outbound: Arc<Backlog>,
+    /// What came of packets of theirs that are not whole.
+    pub(crate) inbound: Arc<Backlog>,
+    /// Threads that read the log for one core.
+    pub(crate) log_readers: usize,
+    /// Whose part of what is there for all somebody takes.
+    pub(crate) payers: Payers,
     /// A core ended in a panic: nothing is served any more.
     pub(crate) failed: watch::Sender<bool>,
     turns: AtomicUsize,
     /// Messages that wait for their time.
     pub(crate) delayed: Delayed,
+    /// How often is told of connections that are refused before a core has them.
+    refusals: Mutex<Teller>,
+    /// What all cores have counted.
+    pub(crate) totals: Totals,
+    /// What the broker says of itself.
+    pub(crate) system: SystemDesk,
+    /// The name of the broker under which clients that come and go are told of there; `None`: they
+    /// are not.
+    pub(crate) presence: Option<Box<str>>,
     /// When this run of the broker began.
     pub(crate) started_ms: i64,
     pub(crate) clock: Clock,
@@ -91,30 +119,26 @@ impl Shared {
         metrics: Metrics,
     ) -> Self {
         let (limits, share) = (config.mqtt.clone(), config.share.clone());
-        let retained = RetainedIndex::new(RetainedLimits {
-            messages_max: limits.retained_messages_max,
-            bytes_max: limits.retained_bytes_max,
-        });
-        let sessions_max =
-            LedgerLimits { rows_max: limits.sessions_max.into(), bytes_max: u64::MAX };
-        let wills_max = LedgerLimits { rows_max: u64::MAX, bytes_max: limits.wills_bytes_max };
+        let retained = RetainedIndex::new(retained_limits(&limits));
+        let (sessions_max, wills_max) = (sessions_limits(&limits), wills_limits(&limits));
         let newcomers = Newcomers::of(&limits);
+        let (outbound, inbound) = (limits.outbound_all_bytes_max, limits.inbound_all_bytes_max);
         Self {
             store,
             registry: Registry::default(),
             inboxes,
-            limits,
+            limits: Live::new(limits),
             turn_bytes_max: turn_bytes_max(config.store.wal_file_bytes),
             users: None,
             chain: None,
             may_vouch: config.auth.may_vouch(),
             guesses: Guesses::of(&config.auth),
-            access: None,
-            bridges: Vec::new(),
+            access: Live::new(None),
+            bridges: Live::new(Vec::new()),
             forecasts: Arc::default(),
-            mark: None,
+            mark: Live::new(None),
             notes_publisher: share.asks_for_publisher(),
-            share,
+            share: Live::new(share),
             shares,
             metrics,
             retained,
@@ -129,14 +153,55 @@ impl Shared {
             bans: Arc::default(),
             connections: Arc::new(AtomicUsize::new(0)),
             newcomers,
+            http_newcomers: None,
             paces: Paces::default(),
+            outbound: Backlog::new(outbound),
+            inbound: Backlog::new(inbound),
+            log_readers: config.threads.log_readers.into(),
+            payers: Payers::default(),
             failed: watch::Sender::new(false),
             turns: AtomicUsize::new(0),
             delayed: Delayed::default(),
+            refusals: Mutex::default(),
+            totals: Totals::default(),
+            system: SystemDesk::new(config.system.sys_interval_s),
+            presence: config.system.presence_node(),
             started_ms: wall_clock_ms(),
             clock: Clock::new(),
             serials: AtomicU64::new(1),
         }
+    }
+
+    /// Other limits hold from now on; what is there stays.
+    pub(crate) fn set_limits(&self, limits: &MqttConfig, share: &ShareConfig) {
+        self.retained.set_limits(retained_limits(limits));
+        self.sessions.set_limits(sessions_limits(limits));
+        self.wills.set_limits(wills_limits(limits));
+        let newcomers = self.http_newcomers.iter().chain([&self.newcomers]);
+        newcomers.for_each(|newcomers| newcomers.set_limits(limits));
+        self.outbound.set_max(limits.outbound_all_bytes_max);
+        self.inbound.set_max(limits.inbound_all_bytes_max);
+        if *self.limits != *limits {
+            self.limits.set(limits.clone());
+        }
+        if *self.share != *share {
+            self.share.set(share.clone());
+        }
+    }
+
+    /// Counts and tells that a connection is not even listened to. Who it is knows his socket file.
+    pub(crate) fn refuse(&self, peer: Option<SocketAddr>, listener: &str, reason: RefuseReason) {
+        self.metrics.connections_refused.add(reason, 1);
+        let now_s = self.clock.elapsed_ms() / 1_000;
+        if self.refusals.lock().may_tell(now_s, REFUSALS) {
+            let (peer, reason) = (peer.map(tracing::field::display), reason.word());
+            tracing::info!(peer, listener, reason, "connection refused");
+        }
+    }
+
+    /// Tells of those that were left out.
+    pub(crate) fn settle_refusals(&self) {
+        self.refusals.lock().settle(self.clock.elapsed_ms() / 1_000, REFUSALS);
     }
 
     /// Gives a new connection to a core; cores take turns.
@@ -154,6 +219,28 @@ impl Shared {
     pub(crate) fn next_serial(&self) -> u64 {
         self.serials.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+const fn retained_limits(limits: &MqttConfig) -> RetainedLimits {
+    RetainedLimits {
+        messages_max: limits.retained_messages_max,
+        bytes_max: limits.retained_bytes_max,
+        messages_per_payer_max: limits.retained_messages_per_user_max,
+        bytes_per_payer_max: limits.retained_bytes_per_user_max,
+    }
+}
+
+/// Of rows whose count or bytes are not limited.
+const ANY: LedgerLimits =
+    LedgerLimits { rows_max: u64::MAX, bytes_max: u64::MAX, rows_per_payer_max: 0 };
+
+fn sessions_limits(limits: &MqttConfig) -> LedgerLimits {
+    let (rows_max, of_one) = (limits.sessions_max.into(), limits.sessions_per_user_max.into());
+    LedgerLimits { rows_max, rows_per_payer_max: of_one, ..ANY }
+}
+
+const fn wills_limits(limits: &MqttConfig) -> LedgerLimits {
+    LedgerLimits { bytes_max: limits.wills_bytes_max, ..ANY }
 }
 
 /// A commit lies in one file of the write-ahead log: what a turn gathers, and one more packet, a

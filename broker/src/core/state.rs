@@ -18,11 +18,15 @@ use tidewire_proto::topic::TopicFilter;
 use tidewire_store::Store;
 use tokio::sync::{Notify, oneshot};
 
+use crate::core::gather::Gather;
+use crate::core::greeting::Greeting;
 use crate::core::groups::Groups;
 use crate::core::inbox::Inbox;
 use crate::core::letters::Post;
+use crate::core::looks::Looks;
 use crate::core::open::{Conn, ConnId, Open, Phase, Seek};
 use crate::core::shared::{Shared, wall_clock_ms};
+use crate::core::tellers::Tellers;
 use crate::core::timers::Timers;
 use crate::core::turn::{Ticket, Turn, Waiting};
 use crate::core::unsettled::Unsettled;
@@ -53,7 +57,7 @@ pub(crate) struct Core {
     pub(crate) post: Post,
     pub(crate) turn: Turn,
     /// Commits on their way, oldest first, and who waits for each.
-    pub(crate) commits: VecDeque<(u64, Vec<Waiting>)>,
+    pub(crate) commits: VecDeque<Handed>,
     pub(crate) next_ticket: Ticket,
     /// The last commit whose rows were refused.
     pub(crate) last_refused: Option<Ticket>,
@@ -65,8 +69,8 @@ pub(crate) struct Core {
     pub(crate) urgent: Vec<ConnId>,
     /// Sessions whose rows go into the commit of the next tick.
     pub(crate) changed: Vec<ConnId>,
-    /// Sessions that may have room for more.
-    pub(crate) hungry: Vec<ConnId>,
+    /// Sessions that may have room for more, in the order in which they have their turns.
+    pub(crate) hungry: VecDeque<ConnId>,
     /// Connections that are not read while the store is behind.
     pub(crate) paused: Vec<ConnId>,
     /// Sessions whose last rows are on their way, and who waits to take them up.
@@ -74,12 +78,21 @@ pub(crate) struct Core {
     /// Sessions whose connection ended before their CONNECT was answered: they end when it is known
     /// what became of it.
     pub(crate) unheard: AHashMap<u64, Box<Open>>,
+    /// Subscriptions that wait for what the broker says of itself.
+    pub(crate) greetings: Vec<Greeting>,
     /// What waits for its time.
     pub(crate) timers: Timers,
     pub(crate) scratch: Scratch,
+    pub(crate) tellers: Tellers,
+    /// Bytes that were put into outputs since they were last written.
+    pub(crate) unwritten: usize,
     /// Wakes the end of the turn.
     pub(crate) turn_end: Arc<Notify>,
+    /// Whether its thread pauses before it looks for more.
+    pub(crate) gather: Arc<Gather>,
     pub(crate) is_turn_due: bool,
+    /// Share groups are fed before sessions this time: neither may use up every turn.
+    pub(crate) are_groups_first: bool,
     /// Messages that were handed out wait for a commit to go with, and there is a task that ends
     /// their wait.
     pub(crate) is_late_waiting: bool,
@@ -99,6 +112,14 @@ pub(crate) struct Core {
     /// The connection whose row is renewed next.
     pub(crate) renew_from: usize,
     pub(crate) ticks: u32,
+}
+
+/// A commit on its way.
+pub(crate) struct Handed {
+    pub(crate) ticket: u64,
+    pub(crate) waiting: Vec<Waiting>,
+    /// When it was handed to the store.
+    pub(crate) at: Instant,
 }
 
 /// Something that a connection waits for outside its core.
@@ -124,8 +145,8 @@ pub(crate) enum Deferred {
 pub(crate) struct Scratch {
     pub(crate) read: Vec<u8>,
     pub(crate) templates: Templates,
-    /// What the session that is fed has cost so far, since others had their turn.
-    pub(crate) looks: usize,
+    /// What all that are fed have cost so far.
+    pub(crate) looks: Looks,
 }
 
 /// One encoding of the message at hand per shape of receiver.
@@ -169,18 +190,23 @@ impl Core {
             dirty: Vec::new(),
             urgent: Vec::new(),
             changed: Vec::new(),
-            hungry: Vec::new(),
+            hungry: VecDeque::new(),
             paused: Vec::new(),
             ending: AHashMap::new(),
             unheard: AHashMap::new(),
+            greetings: Vec::new(),
             timers: Timers::default(),
             scratch: Scratch {
                 read: vec![0; READ_BYTES_MAX],
                 templates: Templates::default(),
-                looks: 0,
+                looks: Looks::default(),
             },
+            tellers: Tellers::default(),
+            unwritten: 0,
             turn_end: Arc::new(Notify::new()),
+            gather: Arc::default(),
             is_turn_due: false,
+            are_groups_first: false,
             is_late_waiting: false,
             is_late_due: false,
             now_ms: wall_clock_ms(),

@@ -1,6 +1,5 @@
 //! SUBSCRIBE and UNSUBSCRIBE. The answer leaves when the rows are durable.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use tidewire_proto::mqtt::{
@@ -22,7 +21,7 @@ use crate::core::send::put;
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
 use crate::metrics::CloseReason;
-use crate::topic_rules::without_exclusive;
+use crate::topic_rules::{canonical, without_exclusive};
 
 const INVALID: ReasonCode = ReasonCode::TOPIC_FILTER_INVALID;
 const QUOTA: ReasonCode = ReasonCode::QUOTA_EXCEEDED;
@@ -122,6 +121,9 @@ impl Core {
             Some(_) if made.suback.replays >= REPLAYS_MAX || self.is_replaying(id) => {
                 Err(Denial::new(QUOTA, "too many subscriptions begin in the past at once"))
             }
+            Some(_) if !self.may_replay(id) => {
+                Err(Denial::new(QUOTA, "too many subscriptions began in the past this minute"))
+            }
             Some(start) => {
                 let unasked = SubscribeOptions {
                     // What is retained comes with the rest.
@@ -136,6 +138,17 @@ impl Core {
                 Ok(qos)
             }
         }
+    }
+
+    /// Counts one more that begins in the past: each may have all of the log read.
+    fn may_replay(&mut self, id: ConnId) -> bool {
+        let (minute, max) = (self.uptime_ms / 60_000, self.shared.limits.replays_per_minute_max);
+        let Some(open) = self.open(id) else { return false };
+        if open.replays.0 != minute {
+            open.replays = (minute, 0);
+        }
+        open.replays.1 = open.replays.1.saturating_add(1);
+        max == 0 || open.replays.1 <= max
     }
 
     fn subscribe(
@@ -186,6 +199,7 @@ impl Core {
                 since,
                 after: None,
                 from: None,
+                edition: None,
             });
         }
         Ok(options.qos)
@@ -289,14 +303,6 @@ struct Asked<'a> {
     named: &'a str,
 }
 
-/// One name per subscription: `$queue/filter` is the share group `$queue`.
-fn canonical(filter: &str) -> Cow<'_, str> {
-    match filter.starts_with("$queue/") {
-        true => format!("$share/{filter}").into(),
-        false => filter.into(),
-    }
-}
-
 /// May there be a subscription more, in number and in bytes?
 pub(crate) fn has_room_for(all: &Subscriptions, filter: &str, limits: &MqttConfig) -> bool {
     let bytes = all.filter_bytes() + filter.len();
@@ -312,6 +318,9 @@ fn check(open: &Open, filter: &str, limits: &MqttConfig) -> Result<(), Denial> {
             INVALID,
             "a wildcard, or the name of a group, is not in its place",
         ));
+    }
+    if filter.len() > usize::from(limits.topic_bytes_max) {
+        return Err(Denial::new(INVALID, "it is longer than it may be"));
     }
     if topic::levels(filter) > usize::from(limits.topic_levels_max) {
         return Err(Denial::new(INVALID, "it has too many levels"));
@@ -332,6 +341,25 @@ mod tests {
     const A: &[u8] = b"\x00\x01\x00\x00\x01a";
     const SUBSCRIBE_A: &[u8] = b"\x00\x01\x00\x00\x01a\x01";
     const SUBSCRIBE_B: &[u8] = b"\x00\x01\x00\x00\x01b\x01";
+    const REPLAY: &[u8] = b"\x00\x01\x00\x00\x0d$s/earliest/a\x01";
+
+    #[test]
+    fn so_many_subscriptions_begin_in_the_past_in_a_minute_and_again_in_the_next() {
+        let mut alone = Alone::new(|config| config.mqtt.replays_per_minute_max = 2);
+        let client = alone.connect("client");
+        alone.settle();
+        for (uptime_ms, allowed) in [(0, true), (59_999, true), (59_999, false), (60_000, true)] {
+            alone.core.uptime_ms = uptime_ms;
+            // The one before is found.
+            alone.core.open(client).expect("it is here").seeking = 0;
+            assert_eq!(alone.core.may_replay(client), allowed, "{uptime_ms}");
+        }
+        alone.core.open(client).expect("it is here").replays = (1, 2);
+        alone.say(client, SUBSCRIBE, REPLAY);
+        alone.settle();
+        let heard = alone.heard(client);
+        assert!(heard.ends_with(&[0x97]), "{heard:02x?}");
+    }
 
     #[test]
     fn an_unsubscribe_with_more_filters_than_it_may_have_ends_the_connection() {

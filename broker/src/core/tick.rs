@@ -25,6 +25,7 @@ impl Core {
         self.shared.clock.follow(self.now_ms);
         self.resume_paused();
         self.close_silent();
+        self.close_stuck();
         self.on_due();
         for id in std::mem::take(&mut self.changed) {
             if let Some(open) = self.open(id) {
@@ -40,6 +41,10 @@ impl Core {
         }
         self.renew_rows();
         self.flush_counters();
+        self.tellers.settle(self.uptime_ms / 1_000);
+        if self.index == 0 {
+            self.shared.settle_refusals();
+        }
         self.end_turn_soon();
     }
 
@@ -67,6 +72,7 @@ impl Core {
 
     pub(crate) fn flush_counters(&mut self) {
         let metrics = &self.shared.metrics;
+        self.shared.totals.gather(&self.counters);
         self.counters.flush(metrics);
         if self.index == 0 {
             let (messages, bytes) = self.shared.retained.totals();

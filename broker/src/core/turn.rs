@@ -16,6 +16,7 @@ use crate::core::denial::Denial;
 use crate::core::open::{ConnId, Suback};
 use crate::core::waiting_room::DelayedTaken;
 use crate::exclusive::GivenUp;
+use crate::payer::Payer;
 use crate::retained::{Claimed, Footprint, RetainedIndex};
 
 /// Marks a batch whose messages were handed out when they came: all of them are QoS 0.
@@ -141,6 +142,17 @@ impl Waiting {
 /// So many bytes of messages that were handed out wait for a commit, at most.
 const LATE_BYTES_MAX: usize = 64 << 10;
 
+/// Who keeps a message, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct By {
+    /// This core.
+    pub(crate) core: usize,
+    /// At this time.
+    pub(crate) now_ms: i64,
+    /// Whose part it takes.
+    pub(crate) payer: Payer,
+}
+
 /// What a record or a row costs besides what its publisher gives.
 const OVERHEAD_BYTES: usize = 128;
 
@@ -175,16 +187,17 @@ pub(crate) struct Turn {
 
 impl Turn {
     /// Finds out whether there is room for one more message to be kept; it is appended next, by
-    /// this core and at this time.
+    /// the same core and at the same time.
     pub(crate) fn admit(
         &mut self,
         message: &Published<'_>,
         retained: &RetainedIndex,
-        (core, now_ms): (usize, i64),
+        by: By,
     ) -> bool {
-        let form = (!message.payload.is_empty()).then(|| self.form_of(message, now_ms));
+        let form = (!message.payload.is_empty()).then(|| self.form_of(message, by.now_ms));
         let footprint = form.as_ref().map(|form| Footprint::of(message.topic, form));
-        let claimed = retained.claim(message.topic, footprint, core);
+        let footprint = footprint.map(|footprint| footprint.paid_by(by.payer));
+        let claimed = retained.claim(message.topic, footprint, by.core);
         let is_granted = claimed.is_some();
         self.claims.extend(claimed);
         self.form = form.filter(|_| is_granted);

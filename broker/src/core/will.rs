@@ -121,9 +121,11 @@ impl Core {
         client_id: &Arc<str>,
         user: Option<Box<str>>,
     ) -> bool {
+        let payer = user.as_deref().map(|user| self.shared.payers.of_user(user));
+        let payer = payer.unwrap_or_default();
         // What it may live begins now.
         if self.may_send_will(client_id, user, message)
-            && !self.publish_kept(message, client_id, None)
+            && !self.publish_kept((message, payer), client_id, None)
         {
             self.visit_later(Arc::clone(client_id));
             return false;
@@ -155,7 +157,9 @@ impl Core {
         self.turn.put(Table::Wills, client_id.as_bytes().into(), None);
         let to = self.kept_partition(message, client_id);
         let comes_behind = to.is_some_and(|to| self.timers.is_refusing(to));
-        if !comes_behind && self.publish_kept(message, client_id, None) {
+        let payer = will.user.as_deref().map(|user| self.shared.payers.of_user(user));
+        let kept = (message, payer.unwrap_or_default());
+        if !comes_behind && self.publish_kept(kept, client_id, None) {
             self.turn.put_with_messages(Table::Wills, key.encode(), None);
         }
         self.turn.waiting.push(Waiting::LateWill(key));
@@ -264,6 +268,7 @@ mod tests {
 
     use crate::core::alone::Alone;
     use crate::core::timers::Due;
+    use crate::payer::Payer;
 
     /// How many messages the log has.
     fn logged(store: &Store) -> u64 {
@@ -338,6 +343,6 @@ mod tests {
         let Alone { mut core, .. } = Alone::new(|config| config.mqtt.wills_bytes_max = 10);
         core.shared.wills.put(b"client", Some(10));
         core.change_will(&"client".into(), (None, None), (None, true), None);
-        assert!(core.shared.wills.claim(b"other", 10).is_some());
+        assert!(core.shared.wills.claim(b"other", 10, Payer::NOBODY).is_some());
     }
 }

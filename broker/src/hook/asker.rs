@@ -42,16 +42,9 @@ impl Hook {
         asked: Arc<CounterFamily<HookResult>>,
     ) -> Result<Option<Self>, HookError> {
         let Some(url) = config.url.clone() else { return Ok(None) };
-        let options = HttpClientOptions {
-            is_secret: url.is_secret(),
-            ca_file: config.ca_file.as_deref(),
-            timeout: config.timeout,
-            connections: config.connections_max as usize,
-            bytes_max: ANSWER_BYTES_MAX,
-        };
         let memory = Memory::new(config.cache_entries_max as usize).ok_or(HookError::Random)?;
         Ok(Some(Self {
-            client: HttpClient::new(&options).map_err(HookError::Client)?,
+            client: client(config, &url)?,
             url,
             secret: secret(config)?,
             cache: Duration::from_secs(config.cache_s.into()),
@@ -60,6 +53,16 @@ impl Hook {
             asks_for_certificates: config.asks_for_certificates,
             asked,
         }))
+    }
+
+    /// Whether it could be opened.
+    ///
+    /// # Errors
+    /// As [`Hook::open`].
+    pub(crate) fn check(config: &AuthHttpConfig) -> Result<(), HookError> {
+        let Some(url) = &config.url else { return Ok(()) };
+        client(config, url)?;
+        secret(config).map(drop)
     }
 
     /// Whether it is asked for who has shown a certificate.
@@ -97,6 +100,17 @@ impl Hook {
             }
         }
     }
+}
+
+fn client(config: &AuthHttpConfig, url: &HttpUrl) -> Result<HttpClient, HookError> {
+    let options = HttpClientOptions {
+        is_secret: url.is_secret(),
+        ca_file: config.ca_file.as_deref(),
+        timeout: config.timeout,
+        connections: config.connections_max as usize,
+        bytes_max: ANSWER_BYTES_MAX,
+    };
+    HttpClient::new(&options).map_err(HookError::Client)
 }
 
 impl Check for Hook {

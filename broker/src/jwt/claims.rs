@@ -18,8 +18,8 @@ const DATE_MAX: f64 = 253_402_300_799.0;
 /// Who shows a token.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bearer<'a> {
-    /// The user that it says it is, if it says anything.
-    pub(crate) user: &'a str,
+    /// The user that it says it is; `None`: its protocol does not ask for that.
+    pub(crate) user: Option<&'a str>,
     /// Its client id; of none: it did not say.
     pub(crate) client_id: &'a str,
 }
@@ -53,7 +53,7 @@ pub(crate) fn judge(
         return Err(Fault::Audience);
     }
     let user = name(&claims, &config.user_claim)?;
-    if config.user_name == TokenUserName::Claim && bearer.user != user {
+    if config.user_name == TokenUserName::Claim && bearer.user.is_some_and(|said| said != user) {
         return Err(Fault::UserName);
     }
     if let Some(claim) = &config.client_id_claim

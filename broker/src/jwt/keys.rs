@@ -39,7 +39,19 @@ impl Keys {
         }
         let by = token.algorithm;
         let is_right = meant.any(|key| key.has_signed(by, token.message, &token.signature));
-        if is_right { Ok(()) } else { Err(Fault::Signature) }
+        match is_right {
+            true => Ok(()),
+            // The key that it names may be a new one, whatever keys without a name there are.
+            false if self.may_come && self.is_unknown(token) => Err(Fault::UnknownKey),
+            false => Err(Fault::Signature),
+        }
+    }
+
+    /// Whether it names a key that none of ours is.
+    fn is_unknown(&self, token: &Token<'_>) -> bool {
+        let Some(named) = &token.key_id else { return false };
+        let is_it = |key: &Key| key.id.as_deref() == Some(&**named);
+        token.algorithm.family() != Family::Hmac && !self.all().any(is_it)
     }
 
     fn all(&self) -> impl Iterator<Item = &Key> {

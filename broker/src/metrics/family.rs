@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use metrics::{Counter, Gauge, Recorder};
+use metrics::{Counter, Gauge, Histogram, Recorder};
 
 use super::label::Label;
 use super::series::{Pairs, Series};
@@ -54,6 +54,26 @@ impl<L: Label> GaugeFamily<L> {
     }
 }
 
+/// A histogram for each label of `L`.
+pub struct HistogramFamily<L> {
+    histograms: Box<[Histogram]>,
+    labels: PhantomData<L>,
+}
+
+impl<L: Label> HistogramFamily<L> {
+    pub(super) fn register(series: &Series, fixed: Pairs<'_>, to: &dyn Recorder) -> Self {
+        let all = every::<L>(fixed).map(|labels| series.histogram(to, &labels));
+        Self { histograms: all.collect(), labels: PhantomData }
+    }
+
+    /// Records the same value so many times.
+    pub fn record_many(&self, label: L, value: f64, count: usize) {
+        if let Some(histogram) = self.histograms.get(label.index()).filter(|_| count > 0) {
+            histogram.record_many(value, count);
+        }
+    }
+}
+
 fn every<L: Label>(fixed: Pairs<'_>) -> impl Iterator<Item = Vec<(&'static str, &'static str)>> {
     (0..L::COUNT).map(|index| fixed.iter().copied().chain(L::pairs(index)).collect())
 }
@@ -71,6 +91,25 @@ impl<L: Label, const N: usize> Tally<L, N> {
     pub fn add(&mut self, label: L, count: u64) {
         if let Some(own) = self.counts.get_mut(label.index()) {
             *own += count;
+        }
+    }
+
+    /// What was counted for this label.
+    #[must_use]
+    pub fn of(&self, label: L) -> u64 {
+        self.counts.get(label.index()).copied().unwrap_or(0)
+    }
+
+    /// What was counted for all of them.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// Counts in what another one did.
+    pub(super) fn gather(&mut self, more: &Self) {
+        for (own, more) in self.counts.iter_mut().zip(more.counts) {
+            *own += more;
         }
     }
 

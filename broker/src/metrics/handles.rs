@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Histogram};
 
-use super::family::{CounterFamily, GaugeFamily};
+use crate::timed_disk::DiskNumbers;
+
+use super::family::{CounterFamily, GaugeFamily, HistogramFamily};
 use super::label::{
     Backend, CloseReason, Direction, DropReason, HookResult, PacketType, Quality, RefuseReason,
     ReloadResult, SessionState, SignInResult, SubscriptionKind, Throttled, TlsFile, TlsListener,
@@ -52,12 +54,16 @@ pub struct Metrics {
     pub messages_dropped: CounterFamily<(DropReason, Quality)>,
     /// Times that somebody was too fast.
     pub throttled: CounterFamily<Throttled>,
-    /// Commits made durable.
-    pub commits: Counter,
-    /// From the start of a commit's write to the end of its sync.
-    pub commit_seconds: Histogram,
-    /// Bytes that one commit wrote.
-    pub commit_bytes: Histogram,
+    /// From the hand-over of a message to its durability.
+    pub publish_ack_seconds: HistogramFamily<Quality>,
+    /// From the reception of a message to the sockets of its readers.
+    pub delivery_seconds: Histogram,
+    /// Writes into the write-ahead log.
+    pub append_seconds: Histogram,
+    /// Syncs of it.
+    pub fsync_seconds: Histogram,
+    /// What was written into it.
+    pub written_bytes: Counter,
     /// Sessions that we hold.
     pub sessions: GaugeFamily<SessionState>,
     /// Subscriptions of all sessions.
@@ -71,6 +77,15 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Those of the disk.
+    pub(crate) fn of_disk(&self) -> DiskNumbers {
+        DiskNumbers {
+            append_seconds: self.append_seconds.clone(),
+            fsync_seconds: self.fsync_seconds.clone(),
+            written_bytes: self.written_bytes.clone(),
+        }
+    }
+
     /// Describes and registers all series with the recorder in force; without one, the
     /// handles do nothing.
     #[must_use]
@@ -107,9 +122,11 @@ impl Metrics {
                 dead_letters_deferred: series::LETTERS_DEFERRED.counter(to, &[]),
                 messages_dropped: CounterFamily::register(&series::DROPPED, &[], to),
                 throttled: CounterFamily::register(&series::THROTTLED, &[], to),
-                commits: series::COMMITS.counter(to, &[]),
-                commit_seconds: series::COMMIT_SECONDS.histogram(to, &[]),
-                commit_bytes: series::COMMIT_BYTES.histogram(to, &[]),
+                publish_ack_seconds: HistogramFamily::register(&series::PUBLISH_ACK, &[], to),
+                delivery_seconds: series::DELIVERY.histogram(to, &[]),
+                append_seconds: series::APPEND_SECONDS.histogram(to, &[]),
+                fsync_seconds: series::FSYNC_SECONDS.histogram(to, &[]),
+                written_bytes: series::WRITTEN_BYTES.counter(to, &[]),
                 sessions: GaugeFamily::register(&series::SESSIONS, &[], to),
                 subscriptions: GaugeFamily::register(&series::SUBSCRIPTIONS, &[], to),
                 retained: series::RETAINED.gauge(to, &[]),

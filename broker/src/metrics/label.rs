@@ -40,6 +40,9 @@ macro_rules! labels {
         impl $name {
             const WORDS: &'static [&'static str] = &[$($word),+];
 
+            /// All of them, in their order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
             /// The word that stands for it.
             #[must_use]
             pub fn word(self) -> &'static str {
@@ -72,10 +75,14 @@ labels! {
         Listener = "listener",
         /// As many connections as are allowed come from its address.
         Address = "address",
+        /// More come from its address in a minute than are allowed.
+        AddressRate = "address_rate",
         /// It comes from none of the proxies that stand before its listener.
         ProxyFrom = "proxy_from",
         /// Its proxy does not say whose it is.
         ProxyHeader = "proxy_header",
+        /// It is a page of an origin that may not connect.
+        Origin = "origin",
         /// No CONNECT, or no header of its proxy, came in time.
         Timeout = "timeout",
         /// The first packet was no CONNECT, or a broken one.
@@ -97,6 +104,8 @@ labels! {
         Banned = "banned",
         /// As many sessions are kept as may be.
         Sessions = "sessions",
+        /// Its CONNECT has more user properties than it may.
+        Properties = "user_properties",
         /// The wills that are kept take as many bytes as they may.
         Wills = "wills",
         /// We are starting or stopping, or the store is not there.
@@ -151,6 +160,8 @@ labels! {
         Attempts = "attempts",
         /// As many messages are retained as may be.
         RetainedLimit = "retained_limit",
+        /// It has more user properties than a packet may have.
+        UserProperties = "user_properties",
         /// Its publisher, or its listener, was too fast.
         RateLimit = "rate_limit",
         /// As many messages wait for their time as may.
@@ -377,6 +388,8 @@ labels! {
         Wss = "wss",
         /// Kafka.
         Kafkas = "kafkas",
+        /// Health, metrics and the API.
+        Http = "http",
     }
 }
 

@@ -45,9 +45,11 @@ pub const SERIES: &[&Series] = &[
     &LETTERS_DEFERRED,
     &DROPPED,
     &THROTTLED,
-    &COMMITS,
-    &COMMIT_SECONDS,
-    &COMMIT_BYTES,
+    &PUBLISH_ACK,
+    &DELIVERY,
+    &APPEND_SECONDS,
+    &FSYNC_SECONDS,
+    &WRITTEN_BYTES,
     &SESSIONS,
     &SUBSCRIPTIONS,
     &RETAINED,
@@ -132,15 +134,31 @@ pub(super) const THROTTLED: Series = counter(
     Unit::Count,
     "Times that somebody was faster than allowed, by whose limit it was.",
 );
-pub(super) const COMMITS: Series =
-    counter("tidewire_commits_total", Unit::Count, "Commits made durable.");
-pub(super) const COMMIT_SECONDS: Series = histogram(
-    "tidewire_commit_seconds",
+pub(super) const PUBLISH_ACK: Series = histogram(
+    "tidewire_publish_ack_seconds",
     Unit::Seconds,
-    "Time of a commit, from the start of its write to the end of its sync.",
+    "From when a message was handed to the store until it was durable and could be acknowledged.",
 );
-pub(super) const COMMIT_BYTES: Series =
-    histogram("tidewire_commit_bytes", Unit::Bytes, "Bytes that one commit wrote.");
+pub(super) const DELIVERY: Series = histogram(
+    "tidewire_delivery_seconds",
+    Unit::Seconds,
+    "From when a message was received until it was handed to the sockets of those who keep up.",
+);
+pub(super) const APPEND_SECONDS: Series = histogram(
+    "tidewire_log_append_seconds",
+    Unit::Seconds,
+    "Time of a write into the write-ahead log.",
+);
+pub(super) const FSYNC_SECONDS: Series = histogram(
+    "tidewire_log_fsync_seconds",
+    Unit::Seconds,
+    "Time of a sync of the write-ahead log.",
+);
+pub(super) const WRITTEN_BYTES: Series = counter(
+    "tidewire_log_written_bytes_total",
+    Unit::Bytes,
+    "Bytes written into the write-ahead log.",
+);
 pub(super) const SESSIONS: Series =
     gauge("tidewire_sessions", Unit::Count, "Sessions held, by state.");
 pub(super) const SUBSCRIPTIONS: Series =

@@ -159,7 +159,7 @@ fn gauges_and_histograms_reach_the_recorder() {
     metrics.sessions.set(SessionState::Disconnected, 4.0);
     metrics.sessions.step(SessionState::Disconnected, -1.0);
     metrics.retained.set(9.0);
-    metrics.commit_seconds.record(0.002);
+    metrics.delivery_seconds.record(0.002);
     assert!((memory.gauge("tidewire_sessions{state=disconnected}") - 3.0).abs() < f64::EPSILON);
     assert!((memory.gauge("tidewire_retained_messages") - 9.0).abs() < f64::EPSILON);
     assert_eq!(*memory.samples.0.lock().unwrap(), [0.002]);

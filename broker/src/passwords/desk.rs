@@ -13,6 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use super::guesses::{Guesses, Standing};
 use super::question::{Answer, Check, Found, Question, Verdict};
 use super::queue::{Job, Next, Queue};
+use crate::network::network_of;
 
 /// How long somebody who is behind tries that another desk looks at waits at most before it is
 /// looked again.
@@ -102,7 +103,7 @@ impl Desk {
             return Some(verdict);
         }
         if is_spent {
-            let (user, address) = (question.guessed(), question.address);
+            let (address, user) = question.guessed();
             inner.guesses.lock().compared_in_vain(address, user, now_ms);
             return Some(Verdict::TooOften);
         }
@@ -199,14 +200,14 @@ impl Inner {
 
     /// Whether too many wrong ones came; `None`: so many that it is compared with nothing either.
     fn standing(&self, question: &Question, now_ms: i64) -> Option<bool> {
-        let (address, user) = (question.address, question.guessed());
+        let (address, user) = question.guessed();
         let guesses = self.guesses.lock();
         let is_spent = guesses.standing(address, user, now_ms) == Standing::Spent;
         (!is_spent || guesses.may_compare(address, user, now_ms)).then_some(is_spent)
     }
 
     fn count(&self, question: &Question, found: &Found) {
-        let (address, user) = (question.address, question.guessed());
+        let (address, user) = question.guessed();
         let mut guesses = self.guesses.lock();
         guesses.end(address, user);
         if matches!(found, Found::Verdict(Verdict::Wrong(_))) {
@@ -217,7 +218,18 @@ impl Inner {
     fn park(&self, job: Job) {
         let is_full = {
             let mut parked = self.parked.lock();
-            let is_full = parked.len() >= self.limits.queue_max;
+            let network = job.question.address.map(network_of);
+            // Of one address half, as in the queue.
+            let of_network = |parked: &Job| parked.question.address.map(network_of) == network;
+            let is_spent = |parked: &[Job]| {
+                let of_network = parked.iter().filter(|parked| of_network(parked)).count();
+                let max = self.limits.queue_max;
+                parked.len() >= max || (network.is_some() && of_network >= max.div_ceil(2))
+            };
+            if is_spent(&parked) {
+                parked.retain(|parked| parked.question.asker.strong_count() > 0);
+            }
+            let is_full = is_spent(&parked);
             if is_full {
                 drop(parked);
                 (job.answer)(Verdict::Busy);
@@ -297,7 +309,11 @@ mod tests {
         }
 
         fn ask_from(&self, from: [u8; 4], user: &str, password: &str) -> (&'static str, bool) {
-            let (verdict, from) = begin_from(&self.desk, from, user, password);
+            self.ask_about(question(from, user, password))
+        }
+
+        fn ask_about(&self, asked: Asked) -> (&'static str, bool) {
+            let (verdict, from) = begin_about(&self.desk, asked);
             match verdict {
                 Some(verdict) => (word(&verdict), true),
                 None => (word(&from.recv().expect("an answer")), false),
@@ -310,17 +326,10 @@ mod tests {
         }
     }
 
-    fn begin(desk: &Desk, user: &str, password: &str) -> (Option<Verdict>, Receiver<Verdict>) {
-        begin_from(desk, HOME, user, password)
-    }
+    /// A question, and who waits for its answer.
+    type Asked = (Question, Arc<()>);
 
-    fn begin_from(
-        desk: &Desk,
-        address: [u8; 4],
-        user: &str,
-        password: &str,
-    ) -> (Option<Verdict>, Receiver<Verdict>) {
-        let (to, from) = channel();
+    fn question(address: [u8; 4], user: &str, password: &str) -> Asked {
         let asker = Arc::new(());
         let question = Question {
             user: user.into(),
@@ -329,6 +338,15 @@ mod tests {
             asker: Arc::downgrade(&asker),
             about: About::default(),
         };
+        (question, asker)
+    }
+
+    fn begin(desk: &Desk, user: &str, password: &str) -> (Option<Verdict>, Receiver<Verdict>) {
+        begin_about(desk, question(HOME, user, password))
+    }
+
+    fn begin_about(desk: &Desk, (question, asker): Asked) -> (Option<Verdict>, Receiver<Verdict>) {
+        let (to, from) = channel();
         let answer = Box::new(move |verdict| {
             drop(asker);
             let _ = to.send(verdict);
@@ -409,6 +427,29 @@ mod tests {
             assert_eq!(trial.ask("ann", &guess.to_string()), ("too often", true));
         }
         assert_eq!(trial.ask("ann", "pencil"), ("too often", true));
+        trial.desk.stop();
+    }
+
+    #[test]
+    fn what_nobody_can_guess_is_looked_at_however_many_wrong_ones_came() {
+        let trial = Trial::new(LIMITS);
+        trial.desk.start().expect("a thread");
+        for guess in 0..WRONG_MAX {
+            assert_eq!(trial.ask("ann", &guess.to_string()), ("wrong", false));
+        }
+        assert_eq!(trial.ask("ann", "pencil"), ("too often", true));
+        let certificate = || About { certificate: Some("ann".into()), ..About::default() };
+        let token = || About { is_token: true, ..About::default() };
+        let ask = |password: &str, about: About| {
+            let (mut question, asker) = question(HOME, "ann", password);
+            question.about = about;
+            trial.ask_about((question, asker)).0
+        };
+        for guess in 0..=WRONG_MAX {
+            assert_eq!(ask(&guess.to_string(), certificate()), "wrong");
+            assert_eq!(ask(&guess.to_string(), token()), "wrong");
+        }
+        assert_eq!((ask("pencil", certificate()), ask("pencil", token())), ("right", "right"));
         trial.desk.stop();
     }
 
@@ -505,6 +546,36 @@ mod tests {
         assert_eq!(at_once, None);
         desk.stop();
         assert_eq!(word(&from.recv().expect("an answer")), "unavailable");
+    }
+
+    #[test]
+    fn one_address_has_half_of_the_places_of_those_who_wait_for_what_is_on_its_way() {
+        let slow = Arc::new(Slow::default());
+        *slow.is_coming.lock() = true;
+        let guesses = Arc::new(Mutex::new(Guesses::new(0, 0)));
+        let limits = DeskLimits { queue_max: 4, ..LIMITS };
+        let desk = Desk::new(Arc::clone(&slow) as Arc<dyn Check>, limits, guesses);
+        desk.start().expect("a thread");
+        let parks = |address: [u8; 4], parked: usize| {
+            let asked = begin_about(&desk, question(address, "ann", "x"));
+            assert_eq!(asked.0, None, "it has a place in the queue");
+            while desk.inner.parked.lock().len() < parked {
+                std::thread::yield_now();
+            }
+            asked.1
+        };
+        let mut waiting = vec![parks(HOME, 1), parks(HOME, 2)];
+        let (at_once, from) = begin(&desk, "ann", "x");
+        assert_eq!(at_once, None);
+        assert_eq!(word(&from.recv().expect("an answer")), "busy");
+        waiting.extend([parks([198, 51, 100, 9], 3), parks([198, 51, 100, 7], 4)]);
+        *slow.has_come.lock() = true;
+        *slow.is_coming.lock() = false;
+        desk.look_again();
+        for from in waiting {
+            assert_eq!(word(&from.recv().expect("an answer")), "right");
+        }
+        desk.stop();
     }
 
     #[test]

@@ -196,6 +196,20 @@ mod tests {
         }
     }
 
+    /// Of "password" with the salt "somesalt", as the reference implementation's own tests have it.
+    #[test]
+    fn hashes_of_argon2_by_its_makers_are_understood() {
+        for text in [
+            "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GR\
+             PPc",
+        ] {
+            let hash = PasswordHash::parse(text).expect("a hash");
+            assert_eq!(hash.is_of(b"password"), Some(true), "{text}");
+            assert_eq!(hash.is_of(b"pencil"), Some(false), "{text}");
+        }
+    }
+
     #[test]
     fn what_is_no_hash_or_costs_too_much_is_refused() {
         for text in [

@@ -27,14 +27,19 @@ pub(crate) struct About {
     pub(crate) protocol: &'static str,
     /// Who its certificate says it is: that is shown already.
     pub(crate) certificate: Option<Box<str>>,
-    /// No password in the proper sense: nobody guesses it, so a wrong one is no try for its user.
+    /// No password in the proper sense: nobody guesses it.
     pub(crate) is_token: bool,
 }
 
 impl Question {
-    /// The user that a wrong answer counts against; of no characters: none.
-    pub(super) fn guessed(&self) -> &str {
-        if self.about.is_token { "" } else { &self.user }
+    /// The address and the user that a wrong answer counts against; none, and no characters: it
+    /// counts against nobody. Only what can be guessed is: not a token, and not what somebody says
+    /// whose certificate has shown who it is.
+    pub(super) fn guessed(&self) -> (Option<IpAddr>, &str) {
+        match self.about.is_token || self.about.certificate.is_some() {
+            true => (None, ""),
+            false => (self.address, &self.user),
+        }
     }
 }
 

@@ -62,7 +62,7 @@ impl Queue {
     pub(super) fn next(&mut self, guesses: &mut Guesses, now_ms: i64) -> Option<Next> {
         let mut at = 0;
         while let Some(Job { question, .. }) = self.jobs.get(at) {
-            let (address, user) = (question.address, question.guessed());
+            let (address, user) = question.guessed();
             if question.asker.strong_count() == 0 {
                 drop(self.remove(at));
                 continue;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpStream as StdTcpStream};
+use std::task::{Context, Poll};
 
 use tokio::io::{Interest, Ready};
 use tokio::net::TcpStream;
@@ -71,7 +72,7 @@ impl TlsStream {
         session.partial = cipher[taken.used..].to_vec();
         self.flush(session)?;
         if let Some(error) = taken.error {
-            tracing::info!(peer = %self.peer, %error, "a TLS connection broke");
+            tracing::debug!(peer = %self.peer, %error, "a TLS connection broke");
             return Err(io::Error::new(ErrorKind::InvalidData, error));
         }
         match taken.plain {
@@ -103,9 +104,29 @@ impl TlsStream {
         self.stream.ready(interest).await
     }
 
+    /// The same for who is polled; to be asked after a read that found nothing.
+    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_read_ready(context)
+    }
+
+    /// The same for writing.
+    pub(crate) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_write_ready(context)
+    }
+
+    /// Bytes of a record that is not whole yet.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        self.session.borrow().partial.len()
+    }
+
     /// Whether records wait for the socket.
     pub(crate) fn has_pending(&self) -> bool {
         !self.session.borrow().out.is_empty()
+    }
+
+    /// How many bytes of records do.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.session.borrow().out.len()
     }
 
     /// Hands on what waits.
@@ -176,6 +197,7 @@ fn hand_over(early: &mut Vec<u8>, buffer: &mut [u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{ErrorKind, Write as _};
     use std::net::{TcpListener, TcpStream};
     use std::sync::Arc;
     use std::time::Duration;
@@ -226,6 +248,18 @@ mod tests {
         assert!(!is_ready(&stream).await, "nothing is left to read");
         drop(client);
         assert!(is_ready(&stream).await, "the end is");
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_not_whole_is_known_by_its_bytes() {
+        let (stream, mut client) = stream_of(session());
+        client.write_all(&[22, 3, 1, 0x3f, 0xff]).expect("sent");
+        client.write_all(&[1; 1000]).expect("sent");
+        while stream.unread_bytes() < 1005 {
+            assert!(is_ready(&stream).await, "all of it comes");
+            let error = stream.try_read(&mut [0; 64 << 10]).expect_err("nothing of it can be read");
+            assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+        }
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use crate::options::StoreOptions;
 use crate::partition::{Partition, Segment};
 use crate::queue::Queue;
 use crate::sealer::Sealer;
-use crate::segment::{Archive, Located};
+use crate::segment::{self, Archive, Located};
 use crate::sieve::SIEVE_BYTES_MAX;
 use crate::tables::{Checkpoint, Layer, Tables};
 use crate::wal::{Supply, WalFile};
@@ -33,6 +33,7 @@ pub(crate) struct Engine {
     pub(crate) sealer: Sealer,
     pub(crate) holds: Holds,
     pub(crate) health: HealthCell,
+    pub(crate) pins: Pins,
     /// Files of the write-ahead log that batches are read from.
     pub(crate) wal_files: RwLock<BTreeMap<u64, Arc<WalFile>>>,
     /// Held while a group commit becomes visible, so that registering falls between two.
@@ -47,6 +48,52 @@ impl Engine {
         segment: &'a Segment,
     ) -> Located<'a> {
         Located { disk: &*self.disk, archive: &self.archive, partition, segment }
+    }
+}
+
+impl Engine {
+    /// Files of segments stay as long as this is held.
+    pub(crate) fn pin(&self) -> Pin<'_> {
+        self.pins.0.lock().holders += 1;
+        Pin(self)
+    }
+
+    /// Remove the files of a segment that no row names any more: now, or when they are not pinned.
+    pub(crate) fn remove_segment(&self, partition: &Arc<Partition>, segment: Segment) {
+        let mut pinned = self.pins.0.lock();
+        if pinned.holders > 0 {
+            return pinned.gone.push((Arc::clone(partition), segment));
+        }
+        drop(pinned);
+        segment::remove(&*self.disk, partition, &segment);
+    }
+}
+
+/// Segments that nobody needs any more, while somebody copies them.
+#[derive(Default)]
+pub(crate) struct Pins(Mutex<Pinned>);
+
+#[derive(Default)]
+struct Pinned {
+    holders: usize,
+    gone: Vec<(Arc<Partition>, Segment)>,
+}
+
+/// Who copies them.
+pub(crate) struct Pin<'a>(&'a Engine);
+
+impl Drop for Pin<'_> {
+    fn drop(&mut self) {
+        let mut pinned = self.0.pins.0.lock();
+        pinned.holders -= 1;
+        if pinned.holders > 0 {
+            return;
+        }
+        let gone = std::mem::take(&mut pinned.gone);
+        drop(pinned);
+        for (partition, segment) in gone {
+            segment::remove(&*self.0.disk, &partition, &segment);
+        }
     }
 }
 

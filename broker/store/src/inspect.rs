@@ -1,6 +1,7 @@
 //! Looks at a data folder from outside, stopped or while a broker writes to it: checks, shows,
 //! counts, and mends a stopped one. Never opens the store; only mending takes its lock.
 
+mod age;
 mod dump;
 mod finding;
 mod groups;
@@ -15,8 +16,9 @@ mod verify;
 mod view;
 mod walk;
 
+pub use crate::progress::Progress;
 pub use dump::{ShownEntry, ShownFrame, ShownRecord, Wanted, dump, dump_log};
-pub use finding::{Affected, Checked, Damage, Finding, Progress, Verdict};
+pub use finding::{Affected, Checked, Damage, Finding, Verdict};
 pub use groups::{GroupOffsetStats, GroupStats, ReaderStats};
 pub use repair::{Plan, Repair, Step};
 pub use shares::ShareStats;

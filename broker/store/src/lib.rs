@@ -6,6 +6,7 @@
 //! draws every byte.
 
 mod background;
+mod backup;
 mod catalog;
 mod checkpoint;
 mod clock;
@@ -25,9 +26,11 @@ pub mod inspect;
 mod mutation;
 mod options;
 mod partition;
+mod progress;
 mod queue;
 mod read;
 mod reader;
+mod recovering;
 mod recovery;
 mod replies;
 mod resieve;
@@ -53,6 +56,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{BackupError, BackupReport, Watch};
 pub use commit::{
     Append, Appended, Commit, CommitError, Follower, OffsetOf, Offsets, Outcome, Reply, ReplyTo,
     TableChange,
@@ -65,8 +69,10 @@ pub use health::Health;
 pub use mutation::Mutation;
 pub use options::{StoreOptions, StreamOptions};
 pub use read::{Found, Quarantined, ReadError, Slice, StoredBatch, VisitRow};
+pub use recovering::Recovering;
 pub use recovery::RecoveryReport;
 pub use retain::{Deleted, Forecast, RetentionReport};
+pub use retention::Loss;
 pub use store::Store;
 pub use stream::{Compression, Durability, KeyRule, OnLimit, Retention, Stream, StreamConfig};
 pub use table::Table;

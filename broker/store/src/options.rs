@@ -1,5 +1,8 @@
 //! Everything about the store that can be chosen, each with its default. Decides nothing.
 
+use std::sync::Arc;
+
+use crate::recovering::Recovering;
 use crate::stream::StreamConfig;
 
 const MIB: u64 = 1 << 20;
@@ -31,6 +34,8 @@ pub struct StoreOptions {
     /// Threads for writing and checkpointing. Without them the store works only when
     /// [`Store::turn`](crate::Store::turn) is called, on the caller's thread: for simulations.
     pub threads: bool,
+    /// Says how far opening is.
+    pub recovering: Arc<Recovering>,
 }
 
 /// A stream that must exist.
@@ -58,6 +63,7 @@ impl Default for StoreOptions {
             tombstone_grace_ms: 24 * 60 * 60 * 1000,
             table_cache_bytes: 64 << 20,
             threads: true,
+            recovering: Arc::default(),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::catalog::Catalog;
 use crate::clock::Stopwatch;
 use crate::commit::TableChange;
 use crate::disk::Disk;
-use crate::engine::{Engine, FullFile, FullFiles};
+use crate::engine::{Engine, FullFile, FullFiles, Pins};
 use crate::error::OpenError;
 use crate::folder;
 use crate::frame::Entry;
@@ -26,7 +26,7 @@ use crate::partition::{Placed, Refined, Segment};
 use crate::resieve;
 use crate::table::Table;
 use crate::tables::{Checkpoint, Database, DatabaseError, Manifest, SealedRow, Tables};
-use crate::wal::{Found, ReplayError, Replayed, Supply, WAL_DIR, WalFile, replay};
+use crate::wal::{Found, ReplayError, Replayed, Supply, WAL_DIR, WalFile, epoch_of, replay};
 use crate::writer::Writer;
 
 /// The smallest write-ahead log file: anything below is all header.
@@ -92,12 +92,17 @@ pub(crate) fn recover(
     restore_partitions(&engine, manifest)?;
 
     let mut rebuild = Rebuild::new(&engine);
+    let recovering = Arc::clone(&engine.options.recovering);
+    recovering.begin(bytes_from(&engine, checkpoint.epoch));
     let replayed = replay(&*engine.disk, checkpoint.epoch, checkpoint.next_lsn, &mut |found| {
+        let files = found.file.epoch.saturating_sub(checkpoint.epoch);
+        recovering.reached(files.saturating_mul(found.file.bytes).saturating_add(found.position));
         if mutation::replays_twice() {
             rebuild.take_up(&found)?;
         }
         rebuild.take_up(&found)
     })?;
+    recovering.end();
     check_streams(&engine)?;
     resieve::load(&engine);
     let mut report = rebuild.report;
@@ -107,6 +112,13 @@ pub(crate) fn recover(
     let writer = carry_on(&engine, replayed)?;
     report.time = started.elapsed();
     Ok((engine, writer, report))
+}
+
+/// What is to be read of the write-ahead log, if its files are all of the size that they have now.
+fn bytes_from(engine: &Engine, epoch: u64) -> u64 {
+    let names = engine.disk.list(WAL_DIR).unwrap_or_default();
+    let files = names.iter().filter_map(|name| epoch_of(name)).filter(|found| *found >= epoch);
+    engine.options.wal_file_bytes.saturating_mul(files.count() as u64)
 }
 
 fn check_options(options: &StoreOptions) -> Result<(), OpenError> {
@@ -143,6 +155,7 @@ pub(crate) fn new_engine(disk: Arc<dyn Disk>, options: StoreOptions, database: D
         sealer: crate::sealer::Sealer::default(),
         holds: crate::holds::Holds::default(),
         health: crate::health::HealthCell::default(),
+        pins: Pins::default(),
         wal_files: RwLock::default(),
         followers: Mutex::default(),
     }

@@ -7,10 +7,9 @@ use tidewire_proto::id::PartitionId;
 
 use crate::engine::Engine;
 use crate::partition::Segment;
-use crate::retention::{Holding, Verdict, decide};
+use crate::retention::{Holding, Loss, Verdict, decide};
 use crate::roll::roll;
 use crate::seal::rearrange;
-use crate::segment;
 use crate::stream::Stream;
 use crate::tables::Rearrangement;
 
@@ -56,6 +55,8 @@ pub struct Forecast {
     pub readers: Vec<String>,
     /// In how many milliseconds.
     pub in_ms: u64,
+    /// What goes when, soonest first.
+    pub losses: Vec<Loss>,
 }
 
 /// Apply the rule to every stream.
@@ -139,7 +140,7 @@ fn accept_again(engine: &Engine, ids: &BTreeSet<PartitionId>) {
 fn remove_files(engine: &Engine, gone: Vec<(PartitionId, Segment)>) {
     for (id, segment) in gone {
         if let Some(partition) = engine.catalog.partition(id) {
-            segment::remove(&*engine.disk, &partition, &segment);
+            engine.remove_segment(&partition, segment);
         }
     }
 }
@@ -225,7 +226,7 @@ fn delete(
 }
 
 fn forecast(engine: &Engine, holdings: &[Holding], verdict: &Verdict) -> Option<Forecast> {
-    let in_ms = verdict.loses_in_ms?;
+    let in_ms = verdict.losses.first()?.in_ms;
     let mut readers: Vec<String> = Vec::new();
     for (holding, gone) in holdings.iter().zip(&verdict.delete) {
         if let Some(next) = holding.segments.get(*gone) {
@@ -234,5 +235,5 @@ fn forecast(engine: &Engine, holdings: &[Holding], verdict: &Verdict) -> Option<
     }
     readers.sort_unstable();
     readers.dedup();
-    Some(Forecast { readers, in_ms })
+    Some(Forecast { readers, in_ms, losses: verdict.losses.clone() })
 }

@@ -32,9 +32,23 @@ pub(crate) struct Verdict {
     pub(crate) held_bytes: u64,
     /// New records have to be refused.
     pub(crate) refuse: bool,
-    /// When readers lose data if all goes on as it does.
-    pub(crate) loses_in_ms: Option<u64>,
+    /// What readers lose if all goes on as it does, soonest first.
+    pub(crate) losses: Vec<Loss>,
 }
+
+/// Records that go, read or not, if all goes on as it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Whose.
+    pub partition: PartitionId,
+    /// Those before this offset.
+    pub before: u64,
+    /// In how many milliseconds.
+    pub in_ms: u64,
+}
+
+/// What is further away is not foreseen.
+const LOSSES_MAX: usize = 1000;
 
 /// The rule. What is over a limit goes, oldest first, unless a reader has not read it; what is
 /// over the limit for that goes anyway, or new records are refused.
@@ -59,9 +73,9 @@ pub(crate) fn decide(rule: &Retention, stream: &[Holding], now_ms: i64) -> Verdi
         }
     }
     let held_bytes = state.held_bytes();
-    let loses_in_ms = state.loses_in_ms();
+    let losses = state.losses();
     let Deciding { delete, bytes, .. } = state;
-    Verdict { delete, bytes, held_bytes, refuse, loses_in_ms }
+    Verdict { delete, bytes, held_bytes, refuse, losses }
 }
 
 fn bytes_of(holding: &Holding) -> u64 {
@@ -132,10 +146,30 @@ impl Deciding<'_> {
         self.bytes - after.bytes
     }
 
-    /// When the oldest of what is held would go, if the stream grows as it did so far.
-    fn loses_in_ms(&self) -> Option<u64> {
+    /// When what is there goes, held or not, if the stream grows as it did so far; nothing, if
+    /// nobody loses by it.
+    fn losses(&self) -> Vec<Loss> {
         let loses = self.rule.on_limit == OnLimit::DeleteOldest && self.rule.hold_bytes < u64::MAX;
-        self.oldest(|state, index| state.is_held(index)).filter(|_| loses)?;
+        let is_held = self.oldest(|state, index| state.is_held(index)).is_some();
+        let Some((time, bytes)) = self.pace().filter(|_| loses && is_held) else {
+            return Vec::new();
+        };
+        let room = self.rule.hold_bytes.saturating_sub(self.bytes);
+        let mut after = Deciding { delete: self.delete.clone(), ..*self };
+        let mut losses = Vec::new();
+        while let Some(index) = after.oldest(|_, _| losses.len() < LOSSES_MAX) {
+            let grows_by = u128::from(room) + u128::from(self.bytes - after.bytes);
+            let in_ms = grows_by * u128::from(time) / u128::from(bytes.max(1));
+            let in_ms = u64::try_from(in_ms).unwrap_or(u64::MAX);
+            let before = after.front(index).map_or(0, |segment| segment.next);
+            losses.push(Loss { partition: self.stream[index].id, before, in_ms });
+            after.delete(index);
+        }
+        losses
+    }
+
+    /// In how many milliseconds how many bytes came, as far as they are there.
+    fn pace(&self) -> Option<(u64, u64)> {
         let left = self.stream.iter().zip(&self.delete);
         let segments = left.flat_map(|(holding, gone)| &holding.segments[*gone..]);
         let (mut first, mut last, mut bytes) = (i64::MAX, i64::MIN, 0);
@@ -145,9 +179,7 @@ impl Deciding<'_> {
             bytes += segment.bytes;
         }
         let time = u64::try_from(last.saturating_sub(first)).ok().filter(|time| *time > 0)?;
-        let room = u128::from(self.rule.hold_bytes.saturating_sub(self.bytes));
-        let in_ms = room * u128::from(time) / u128::from(bytes.max(1));
-        Some(u64::try_from(in_ms).unwrap_or(u64::MAX))
+        Some((time, bytes))
     }
 }
 
@@ -218,7 +250,7 @@ mod tests {
     fn what_a_reader_has_not_read_is_held() {
         let stream = [holding(&[1, 2, 3], Some(15))];
         let verdict = check(&rule(Some(10), None, MAX, OnLimit::Refuse), &stream, &[1]);
-        assert_eq!((verdict.held_bytes, verdict.loses_in_ms), (200, None));
+        assert_eq!((verdict.held_bytes, &*verdict.losses), (200, &[][..]));
         let stream = [holding(&[1, 2, 3], Some(30))];
         check(&rule(Some(10), None, MAX, OnLimit::Refuse), &stream, &[3]);
     }
@@ -263,9 +295,11 @@ mod tests {
         // 300 bytes in 200 ms, and room for 150 more.
         let stream = [holding(&[700, 800, 900], Some(5))];
         let verdict = check(&rule(Some(10), None, 500, OnLimit::DeleteOldest), &stream, &[0]);
-        assert_eq!(verdict.loses_in_ms, Some(100));
+        let losses = verdict.losses.iter().map(|loss| (loss.before, loss.in_ms));
+        let expected = [(10, 100), (20, 166), (30, 233)];
+        assert_eq!(losses.collect::<Vec<_>>(), expected, "one segment after the other");
         let stream = [holding(&[700, 800, 900], Some(30))];
         let verdict = check(&rule(None, None, 500, OnLimit::DeleteOldest), &stream, &[0]);
-        assert_eq!(verdict.loses_in_ms, None, "everything was read");
+        assert_eq!(verdict.losses, [], "everything was read");
     }
 }

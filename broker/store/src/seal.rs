@@ -86,7 +86,7 @@ fn swap(engine: &Engine, partition: &Arc<Partition>, old: &Segment, new: Segment
         return false;
     }
     partition.replace(new);
-    segment::remove(&*engine.disk, partition, old);
+    engine.remove_segment(partition, *old);
     true
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tidewire::config::Anonymous;
 use tidewire::{Ban, BanTarget, Broker, Builder, ReasonCode};
 
 use crate::counts::Counts;
@@ -73,6 +74,20 @@ async fn a_banned_client_is_sent_away_and_kept_out_until_the_ban_is_lifted() {
     assert_eq!(counts.of("tidewire_connections_closed_total", &["reason=expelled"]), 1);
 }
 
+#[tokio::test]
+async fn strangers_do_not_learn_which_clients_are_banned() {
+    let counts = Counts::default();
+    let builder = builder().settings(|config| config.listener.mqtt.anonymous = Anonymous::Refuse);
+    let broker = builder.temporary_data().recorder(counts.clone()).start().await.unwrap();
+    let address = broker.mqtt_address().unwrap();
+    broker.ban(Ban::client("esp")).await.unwrap();
+    for client_id in ["esp", "other"] {
+        assert_eq!(Device::open(address, client_id).refusal(), ReasonCode::NOT_AUTHORIZED.0);
+    }
+    broker.shutdown().await.unwrap();
+    assert_eq!(counts.of("tidewire_connections_total", &["reason=banned"]), 0);
+}
+
 /// It said in CONNECT that a code is enough.
 #[tokio::test]
 async fn a_client_that_wants_no_words_is_sent_away_without() {
@@ -96,7 +111,7 @@ async fn a_ban_of_addresses_means_everybody_there_but_nobody_in_the_process() {
     for device in [&mut one, &mut two] {
         assert_eq!(device.packet().unwrap().0, 0xe0);
     }
-    assert_eq!(Device::open(address, "three").refusal(), ReasonCode::BANNED.0);
+    assert_eq!(Device::open(address, "three").packet(), None, "it is not even listened to");
     broker.publish(tidewire::Message::new("t", "x")).await.unwrap();
     assert!(inside.next().await.is_some());
     assert!(broker.unban(&BanTarget::Address(network)).await.unwrap());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidewire::{Broker, Builder, ReasonCode, SubscribeError};
+use tidewire::{Broker, Builder, Message, Qos, ReasonCode, SubscribeError};
 
 use crate::counts::Counts;
 use crate::device::Device;
@@ -77,4 +77,48 @@ async fn wills_take_no_more_bytes_than_they_may_and_make_room_when_they_go() {
     let _two = Device::open_with_will(address, "two", 600).let_in();
     broker.shutdown().await.unwrap();
     assert_eq!(counts.of("tidewire_connections_total", &["reason=wills"]), 1);
+}
+
+/// What a device hears of a message that it publishes at QoS 1.
+fn answer(device: &mut Device, topic: &str, payload: &str, is_retained: bool) -> u8 {
+    device.publish(topic, payload, 1, is_retained);
+    let (first, body) = device.packet().expect("an answer");
+    assert_eq!((first, &body[..2]), (0x40, &[0, 1][..]));
+    body.get(2).copied().filter(|code| *code >= 0x80).unwrap_or(0)
+}
+
+#[tokio::test]
+async fn one_who_has_as_much_as_one_may_have_leaves_the_rest_to_others() {
+    let counts = Counts::default();
+    let builder = at_most(100, 1000).settings(|config| {
+        config.mqtt.sessions_per_user_max = 2;
+        config.mqtt.retained_messages_per_user_max = 2;
+        config.mqtt.delayed_messages_per_user_max = 2;
+    });
+    let broker = builder.temporary_data().recorder(counts.clone()).start().await.unwrap();
+    let address = broker.mqtt_address().unwrap();
+    // Nobody shows who it is: all that come from this machine are one.
+    let mut one = Device::resume(address, "one");
+    Device::resume(address, "two").leave();
+    assert_eq!(Device::ask_to_resume(address, "three").refusal(), QUOTA);
+    for (prefix, is_retained, after) in [("r/", true, 0), ("$delayed/3600/", false, QUOTA)] {
+        let answers = ["a", "b", "c", "a"]
+            .map(|topic| answer(&mut one, &format!("{prefix}{topic}"), "x", is_retained));
+        assert_eq!(answers, [0, 0, QUOTA, after], "{prefix}");
+    }
+    // The program around the broker is not counted with them.
+    let inside = broker.subscribe("t").durable("inside", HOUR).await;
+    assert!(inside.is_ok(), "{inside:?}");
+    for topic in ["r/c", "$delayed/3600/c"] {
+        let message = Message::new(topic, "x").qos(Qos::AtLeastOnce).retained();
+        broker.publish(message).await.unwrap();
+    }
+    // What is cleared makes room.
+    assert_eq!(answer(&mut one, "r/a", "", true), 0);
+    assert_eq!(answer(&mut one, "r/d", "x", true), 0);
+    broker.shutdown().await.unwrap();
+    assert_eq!(counts.of("tidewire_connections_total", &["reason=sessions"]), 1);
+    for (reason, count) in [("reason=retained_limit", 1), ("reason=delayed_limit", 2)] {
+        assert_eq!(counts.of("tidewire_messages_dropped_total", &[reason, "qos=1"]), count);
+    }
 }

@@ -145,6 +145,19 @@ async fn an_address_has_so_many_connections_at_a_time() {
 }
 
 #[tokio::test]
+async fn who_comes_too_often_from_one_address_is_closed_and_counted() {
+    let counts = Counts::default();
+    let change =
+        |config: &mut Config| config.listener.mqtt.connections_per_address_per_minute_max = 1;
+    let broker = broker(&counts, change).await;
+    let address = broker.mqtt_address().unwrap();
+    let _one = Device::connect(address, "one");
+    assert_eq!(Device::open(address, "two").packet(), None);
+    broker.shutdown().await.unwrap();
+    assert!(counts.of("tidewire_connections_total", &["reason=address_rate"]) == 1);
+}
+
+#[tokio::test]
 async fn new_connections_wait_for_their_rate() {
     let counts = Counts::default();
     let change = |config: &mut Config| {

@@ -46,7 +46,7 @@ async fn broker(files: &Files, counts: &Counts) -> (Broker, SocketAddr) {
         mqtts.tls.key_file = Some(files.path("key.pem"));
     });
     let broker = builder.start().await.expect("it starts");
-    let mut listeners = broker.listeners().iter();
+    let mut listeners = broker.listeners().into_iter();
     let found = listeners.find(|listener| listener.protocol == Protocol::Mqtts);
     let address = found.expect("it listens").address;
     (broker, address)

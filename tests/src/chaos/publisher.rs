@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::link::{Link, Packet, Place};
 use crate::wire::{self, Publish, Version, kind};
@@ -43,6 +43,8 @@ pub struct Publisher {
     sent: Sent,
     pending: VecDeque<Pending>,
     next_id: u16,
+    /// How many it may publish.
+    allowed: Arc<AtomicU32>,
 }
 
 impl Publisher {
@@ -51,7 +53,14 @@ impl Publisher {
     pub fn new(place: Place, version: Version, topic: &str, qos: u8, retained: bool) -> Self {
         let link = Link::new(place, version, format!("publisher of {topic}"));
         let sent = Sent { topic: topic.into(), qos, count: 0, retained, connections: 0 };
-        Self { link, sent, pending: VecDeque::new(), next_id: 0 }
+        let allowed = Arc::new(AtomicU32::new(u32::MAX));
+        Self { link, sent, pending: VecDeque::new(), next_id: 0, allowed }
+    }
+
+    /// It publishes no more than this says, which may rise.
+    #[must_use]
+    pub fn held_to(self, allowed: Arc<AtomicU32>) -> Self {
+        Self { allowed, ..self }
     }
 
     /// Runs to its end.
@@ -65,7 +74,7 @@ impl Publisher {
                 self.come_back();
                 continue;
             }
-            while self.pending.len() < WINDOW && !stop.load(Ordering::Relaxed) {
+            while self.may_begin() && !stop.load(Ordering::Relaxed) {
                 self.begin();
             }
             while let Some(packet) = self.link.packet() {
@@ -74,6 +83,10 @@ impl Publisher {
         }
         self.sent.connections = self.link.connections;
         self.sent
+    }
+
+    fn may_begin(&self) -> bool {
+        self.pending.len() < WINDOW && self.sent.count < self.allowed.load(Ordering::Relaxed)
     }
 
     fn begin(&mut self) {

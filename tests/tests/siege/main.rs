@@ -9,6 +9,7 @@ mod connections;
 mod floods;
 mod guesses;
 mod identity;
+mod kafka;
 mod packets;
 
 /// All share one loop: nobody is served by a core that the attack leaves alone.

@@ -1,5 +1,7 @@
 //! Packets that say they are huge, or are, or name what is not there.
 
+use std::thread;
+
 use tidewire_tests::broker::Broker;
 use tidewire_tests::configured::Configured;
 use tidewire_tests::siege::{MIB, bear, sized};
@@ -15,7 +17,8 @@ fn start() -> Broker {
 
 #[test]
 fn lengths_that_are_promised_and_properties_without_end_cost_what_came_of_them() {
-    let broker = start();
+    let broker =
+        Configured::new(&format!("[mqtt]\nuser_properties_max = 100000\n{ONE_CORE}")).start();
     let count = sized(1_000, 60);
     let held = bear(&broker, 96 * MIB, |broker| {
         let mut held: Vec<Wire> = Vec::new();
@@ -196,6 +199,44 @@ fn hoard(broker: &Broker, client_id: &str) -> Wire {
         ids.iter().for_each(|id| wire.answered(kind::PUBREC, *id));
     }
     wire
+}
+
+/// What all of them together may have waiting is little; nothing is kept from who reads.
+#[test]
+fn those_who_read_nothing_hold_little_together_and_who_reads_gets_all() {
+    const MESSAGES: u16 = 600;
+    let settings = "[mqtt]\noutbound_all_bytes_max = \"4 MiB\"\n";
+    let broker = Configured::new(&format!("{settings}{ONE_CORE}")).start();
+    let readers = sized(400, 100);
+    let bytes_max = 64 * MIB + readers as u64 * 64 * 1024;
+    let held = bear(&broker, bytes_max, |broker| {
+        let mut deaf: Vec<Wire> = (0..readers)
+            .map(|at| Wire::clean(broker.address(), Version::V4, &format!("deaf-{at}")))
+            .collect();
+        for wire in &mut deaf {
+            wire.subscribe(1, &[("flood/#", 0)]);
+        }
+        let mut reader = Wire::clean(broker.address(), Version::V4, "reader");
+        reader.subscribe(1, &[("flood/#", 1)]);
+        thread::scope(|scope| {
+            let reading = scope.spawn(move || {
+                for at in 1..=MESSAGES {
+                    let message = reader.packet_of(kind::PUBLISH);
+                    assert_eq!(message.topic(), format!("flood/{at}"));
+                    reader.acknowledge(kind::PUBACK, message.id());
+                }
+            });
+            let mut writer = Wire::clean(broker.address(), Version::V4, "writer");
+            let payload = "x".repeat(10_000);
+            for at in 1..=MESSAGES {
+                let topic = format!("flood/{at}");
+                writer.publish_acknowledged(&Publish::new(&topic, &payload, 1, at));
+            }
+            reading.join().expect("it gets all, in order");
+        });
+        deaf
+    });
+    drop(held);
 }
 
 /// They subscribe to what comes in floods and read nothing of it.

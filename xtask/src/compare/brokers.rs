@@ -99,11 +99,12 @@ fn tell(
     address: SocketAddr,
     folder: &Path,
 ) -> Result<(), String> {
-    let file = folder.join("settings");
+    // rumqttd takes the format from the ending of the name.
+    let file = folder.join("settings.toml");
     let settings = match peer {
         Peer::Tidewire => {
             command.arg(places.released_broker()).arg("--data").arg(folder.join("data"));
-            command.args(["--mqtt", &address.to_string()]);
+            command.args(["--mqtt", &address.to_string(), "--http", "off"]);
             return Ok(());
         }
         Peer::Mosquitto { folder: program } => {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 /// One reading of all records.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Reading {
-    pub(super) took: Duration,
+pub(crate) struct Reading {
+    pub(crate) took: Duration,
     /// Of who served it.
-    pub(super) processor_time: Duration,
-    pub(super) messages: u64,
-    pub(super) bytes: u64,
+    pub(crate) processor_time: Duration,
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Reading {
@@ -18,22 +18,22 @@ impl Reading {
         self.bytes as f64 / 1e6 / self.took.as_secs_f64()
     }
 
-    pub(super) fn messages_per_second(&self) -> f64 {
+    pub(crate) fn messages_per_second(&self) -> f64 {
         self.messages as f64 / self.took.as_secs_f64()
     }
 
     /// Nanoseconds of the server's processor for each message.
-    pub(super) fn each_ns(&self) -> f64 {
+    pub(crate) fn each_ns(&self) -> f64 {
         self.processor_time.as_secs_f64() * 1e9 / self.messages as f64
     }
 }
 
 /// The same figure of every round.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rounds(Vec<f64>);
+pub(crate) struct Rounds(Vec<f64>);
 
 impl Rounds {
-    pub(super) fn of(values: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         Self(values)
@@ -47,7 +47,7 @@ impl Rounds {
         self.0.get(index).copied().unwrap_or(f64::NAN)
     }
 
-    pub(super) fn median(&self) -> f64 {
+    pub(crate) fn median(&self) -> f64 {
         self.at(0.5)
     }
 }
@@ -59,7 +59,7 @@ impl fmt::Display for Rounds {
 }
 
 /// One line: a figure of ours, the same of another, and what each round's two came to.
-pub(super) fn line(
+pub(crate) fn line(
     name: &str,
     rounds: &[(Reading, Reading)],
     figure: impl Fn(&Reading) -> f64,

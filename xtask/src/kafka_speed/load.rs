@@ -18,7 +18,7 @@ const PAYLOAD_BYTES: usize = 100;
 const ACKNOWLEDGEMENT_BYTES: usize = 4;
 
 /// Publishes so many messages at QoS 1, and waits until all of them are acknowledged.
-pub(super) fn fill(address: SocketAddr, messages: usize) -> Result<(), String> {
+pub(crate) fn fill(address: SocketAddr, messages: usize) -> Result<(), String> {
     let each = messages / PUBLISHERS;
     let fill = |publisher: usize| {
         let mut socket = connect(address, &format!("fill-{publisher}"))?;

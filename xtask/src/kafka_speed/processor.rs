@@ -7,9 +7,9 @@ use std::time::Duration;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// What serves runs here.
-pub(super) const SERVER: usize = 0;
+pub(crate) const SERVER: usize = 0;
 /// What reads runs here.
-pub(super) const CLIENT: usize = 1;
+pub(crate) const CLIENT: usize = 1;
 
 /// The unit of the kernel's figures: it is 100 a second for every program that asks.
 const TICK: Duration = Duration::from_millis(10);
@@ -22,7 +22,7 @@ pub(super) fn stay_on(processor: usize) -> Result<(), String> {
 }
 
 /// All threads of a program, user and system, since it began.
-pub(super) fn of_program(id: u32) -> Result<Duration, String> {
+pub(crate) fn of_program(id: u32) -> Result<Duration, String> {
     read(&format!("/proc/{id}/stat"))
 }
 

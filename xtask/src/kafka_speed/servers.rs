@@ -11,41 +11,42 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::processor;
-use super::segments::Segments;
 use crate::places::Places;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ended when it is dropped.
-pub(super) struct Server {
+pub(crate) struct Server {
     pub(super) name: &'static str,
     /// Where Kafka clients connect to.
-    pub(super) kafka: SocketAddr,
+    pub(crate) kafka: SocketAddr,
     /// Where MQTT clients do, if they can.
-    pub(super) mqtt: SocketAddr,
+    pub(crate) mqtt: SocketAddr,
     child: Child,
 }
 
 impl Server {
     /// This broker as it comes, on what lies in the folder.
-    pub(super) fn tidewire(
+    pub(crate) fn tidewire(
         places: &Places,
         folder: &Path,
-        segments: Segments<'_>,
+        settings: &str,
+        processor: usize,
     ) -> Result<Self, String> {
         let (kafka, mqtt) = (free_address()?, free_address()?);
-        let mut command = pinned();
+        let mut command = pinned(processor);
         command.arg(places.released_broker()).arg("--data").arg(folder.join("tidewire"));
         command.args(["--mqtt", &mqtt.to_string()]);
         command.env("TIDEWIRE_LISTENER__KAFKA__BIND", kafka.to_string());
+        command.env("TIDEWIRE_LISTENER__HTTP__BIND", "off");
         let file = folder.join("tidewire.toml");
-        fs::write(&file, segments.settings()).map_err(|error| error.to_string())?;
+        fs::write(&file, settings).map_err(|error| error.to_string())?;
         command.arg("--config").arg(file);
         Self::start("tidewire", command, (kafka, mqtt))
     }
 
     /// One node that is controller and broker, with so much heap.
-    pub(super) fn apache(jars: &Path, folder: &Path) -> Result<Self, String> {
+    pub(crate) fn apache(jars: &Path, folder: &Path, processor: usize) -> Result<Self, String> {
         let (kafka, controller) = (free_address()?, free_address()?);
         let settings = folder.join("server.properties");
         fs::write(&settings, apache_settings(kafka, controller, &folder.join("kafka")))
@@ -56,7 +57,7 @@ impl Server {
         if !format.success() {
             return Err(format!("Kafka's folder cannot be made: {format}"));
         }
-        let mut command = pinned();
+        let mut command = pinned(processor);
         command.arg("java");
         let mut command = java(jars, &mut command);
         command.arg("kafka.Kafka").arg(&settings);
@@ -77,18 +78,18 @@ impl Server {
             if ended.is_some() || since.elapsed() > PATIENCE {
                 return Err(format!("{name} does not listen"));
             }
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(5));
         }
         Ok(server)
     }
 
     /// What all of its threads took so far.
-    pub(super) fn processor_time(&self) -> Result<Duration, String> {
+    pub(crate) fn processor_time(&self) -> Result<Duration, String> {
         processor::of_program(self.child.id())
     }
 
     /// Ends it in good order.
-    pub(super) fn stop(mut self) -> Result<(), String> {
+    pub(crate) fn stop(mut self) -> Result<(), String> {
         let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let id = id.ok_or("a program without a number")?;
         kill_process(id, Signal::TERM).map_err(|error| error.to_string())?;
@@ -106,9 +107,9 @@ impl Drop for Server {
 }
 
 /// `taskset` becomes the program, so that its number is the program's.
-fn pinned() -> Command {
+fn pinned(processor: usize) -> Command {
     let mut command = Command::new("taskset");
-    command.args(["-c", &processor::SERVER.to_string()]);
+    command.args(["-c", &processor.to_string()]);
     command
 }
 

@@ -46,20 +46,20 @@ pub(super) fn read_frame(socket: &mut impl Read, frame: &mut Vec<u8>) -> io::Res
 
 /// What is read next of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Position {
+pub(crate) struct Position {
     pub(super) partition: i32,
     pub(super) next: i64,
-    pub(super) end: i64,
+    pub(crate) end: i64,
 }
 
 /// One connection, one request at a time.
-pub(super) struct Client {
+pub(crate) struct Client {
     socket: TcpStream,
     frame: Vec<u8>,
 }
 
 impl Client {
-    pub(super) fn connect(address: SocketAddr) -> Result<Self, String> {
+    pub(crate) fn connect(address: SocketAddr) -> Result<Self, String> {
         let socket = TcpStream::connect(address).map_err(|error| error.to_string())?;
         socket.set_nodelay(true).map_err(|error| error.to_string())?;
         Ok(Self { socket, frame: Vec::new() })
@@ -83,7 +83,7 @@ impl Client {
     }
 
     /// How many partitions a topic has, once it has a leader.
-    pub(super) fn partitions(&mut self, topic: &str) -> Result<i32, String> {
+    pub(crate) fn partitions(&mut self, topic: &str) -> Result<i32, String> {
         let mut body = Request::default();
         body.i32(1);
         body.text(topic);
@@ -101,7 +101,7 @@ impl Client {
     }
 
     /// Where every partition begins and ends.
-    pub(super) fn positions(&mut self, topic: &str) -> Result<Vec<Position>, String> {
+    pub(crate) fn positions(&mut self, topic: &str) -> Result<Vec<Position>, String> {
         let partitions = self.partitions(topic)?;
         let mut all = Vec::new();
         for partition in 0..partitions {

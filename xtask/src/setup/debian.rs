@@ -12,6 +12,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mosquitto_pub", "mosquitto-clients"),
     ("kcat", "kcat"),
     ("haproxy", "haproxy"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
     ("python3", "python3"),
     ("node", "nodejs"),
     ("npm", "npm"),

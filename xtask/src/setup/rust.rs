@@ -1,4 +1,4 @@
-//! The Rust client that is not ours in the program that calls it, built under `target`. Never
+//! The Rust client that is not ours in the programs that call it, built under `target`. Never
 //! changes its lock file.
 
 use std::process::Command;
@@ -7,8 +7,12 @@ use super::pins;
 use crate::output::{note, run};
 use crate::places::Places;
 
+/// What is built, relative to the folder: a member of a group, and the example.
+const FILES: [&str; 4] =
+    ["Cargo.toml", "Cargo.lock", "src/main.rs", "../../../examples/analytics/rust/src/main.rs"];
+
 pub(super) fn pins(places: &Places) -> Result<String, String> {
-    pins::read(&places.rust_sources(), &["Cargo.toml", "Cargo.lock", "src/main.rs"])
+    pins::read(&places.rust_sources(), &FILES)
 }
 
 pub(super) fn install(places: &Places) -> Result<(), String> {

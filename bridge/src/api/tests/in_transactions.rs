@@ -2,9 +2,14 @@
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::{
+    DescribeTransactionsRequest, DescribeTransactionsResponse, FindCoordinatorRequest,
+    FindCoordinatorResponse, TransactionalId,
+};
 use tidewire_proto::record::Batch;
 
 use super::bench::{Bench, batch, in_transaction};
+use crate::text::spoken;
 
 #[test]
 fn what_a_transaction_holds_is_read_when_it_is_committed_and_not_before() {
@@ -114,4 +119,19 @@ fn only_who_may_use_a_transactional_id_writes_into_its_transaction_or_spoils_it(
     assert_eq!(told(&bench, Some("line"), "a", (id, epoch, 5)), 0);
     assert_eq!(bench.end((id, epoch), true), 0);
     assert_eq!(bench.context.store.bounds(bench.partition()).unwrap().1, 10);
+}
+
+#[test]
+fn an_id_that_is_named_often_is_told_of_once() {
+    let bench = Bench::new();
+    bench.transactional();
+    let ids = vec![TransactionalId(spoken("line")); 99_000];
+    let request = DescribeTransactionsRequest::default().with_transactional_ids(ids);
+    let told: DescribeTransactionsResponse = bench.call(&request, 0);
+    let [state] = &told.transaction_states[..] else { panic!("one: {told:?}") };
+    assert_eq!((state.error_code, &state.topics[0].partitions[..]), (0, &[1][..]));
+    let request =
+        FindCoordinatorRequest::default().with_coordinator_keys(vec![spoken("team"); 99_000]);
+    let told: FindCoordinatorResponse = bench.call(&request, 4);
+    assert_eq!((told.coordinators.len(), told.coordinators[0].error_code), (1, 0));
 }

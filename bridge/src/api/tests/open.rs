@@ -71,6 +71,7 @@ pub(super) fn rules(text: &str) -> Option<Arc<Rules>> {
 pub(crate) fn options(rules: &Changing) -> PortOptions {
     let limits = PortLimits {
         connections_max: 10,
+        connections_per_address_max: 0,
         request_bytes_max: 32 << 20,
         produce_bytes_max: 1 << 30,
         held_bytes_max: 1 << 30,
@@ -90,6 +91,7 @@ pub(crate) fn options(rules: &Changing) -> PortOptions {
         transactions,
         numbers,
         retained,
+        forecasts: Arc::default(),
         gate: Arc::new(Nobody),
         access: Arc::new(Ruled(Arc::clone(rules))),
     }

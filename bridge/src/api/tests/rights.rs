@@ -6,6 +6,9 @@ use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnT
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
+use kafka_protocol::messages::offset_delete_request::{
+    OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
+};
 use kafka_protocol::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopics,
 };
@@ -13,7 +16,8 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::{
     AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ConsumerGroupHeartbeatRequest,
     ConsumerGroupHeartbeatResponse, GroupId, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, TopicName, TransactionalId,
+    OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
+    ProduceRequest, TopicName, TransactionalId,
 };
 
 use super::bench::{Bench, batch, framed};
@@ -67,6 +71,29 @@ fn offsets_of_a_topic_are_for_who_may_read_it() {
     }
 }
 
+#[test]
+fn who_may_not_read_a_topic_throws_no_offset_of_it_away() {
+    let rules = "allow user=ann kafka-read #\nallow everyone kafka-group team";
+    let bench = Bench::ruled(rules);
+    bench.is_asked_by("ann");
+    assert_eq!(commit(&bench, 0), 0);
+    let topic = OffsetDeleteRequestTopic::default()
+        .with_name(TopicName(spoken("mqtt")))
+        .with_partitions(vec![OffsetDeleteRequestPartition::default()]);
+    let request = OffsetDeleteRequest::default()
+        .with_group_id(GroupId(spoken("team")))
+        .with_topics(vec![topic]);
+    let denied = ResponseError::TopicAuthorizationFailed.code();
+    for (user, expected, left) in [("bob", denied, 7), ("ann", 0, -1)] {
+        bench.is_asked_by(user);
+        let answer: OffsetDeleteResponse = bench.call(&request, 0);
+        assert_eq!(answer.error_code, 0, "{user} may use the group");
+        assert_eq!(answer.topics[0].partitions[0].error_code, expected, "{user}");
+        bench.is_asked_by("ann");
+        assert_eq!(committed(&bench, true), [(0, left)], "{user}");
+    }
+}
+
 fn add(bench: &Bench, index: i32) -> i16 {
     let topic = AddPartitionsToTxnTopic::default()
         .with_name(TopicName(spoken("mqtt")))
@@ -91,6 +118,19 @@ fn who_may_not_use_a_group_or_an_id_does_not_hear_which_partitions_there_are() {
     for index in [0, 99] {
         assert_eq!([commit(&bench, index), add(&bench, index)], [group, id], "{index}");
     }
+}
+
+#[test]
+fn who_may_write_nothing_into_a_stream_has_no_transaction_there() {
+    let rules = "allow everyone kafka-transaction line\nallow user=ann kafka-write a/b";
+    let bench = Bench::ruled(rules);
+    bench.is_asked_by("eve");
+    let denied = ResponseError::TopicAuthorizationFailed.code();
+    assert_eq!([add(&bench, 0), add(&bench, 99)], [denied; 2]);
+    bench.is_asked_by("ann");
+    assert_eq!(add(&bench, 99), ResponseError::UnknownTopicOrPartition.code());
+    let of_id = ResponseError::InvalidProducerIdMapping.code();
+    assert_eq!(add(&bench, 0), of_id, "nobody has begun to use it");
 }
 
 #[test]

@@ -58,6 +58,8 @@ struct State {
     /// Where a batch was refused: what was on its way behind it is refused too.
     spoiled: HashSet<(i16, i32)>,
     is_out_of_order: bool,
+    /// A position is open of which only an abort knows.
+    is_stuck: bool,
 }
 
 /// Answers until the test is over.
@@ -94,6 +96,11 @@ impl Fake {
     /// The next batch that has such a record is refused for it.
     pub(super) fn refuses_record(&self, at: i32) {
         self.state.borrow_mut().refused_record = Some(at);
+    }
+
+    /// From now on a position of a transaction of before holds up who asks for it.
+    pub(super) fn forgets_an_open_position(&self) {
+        self.state.borrow_mut().is_stuck = true;
     }
 
     pub(super) fn records(&self) -> usize {
@@ -277,8 +284,9 @@ impl State {
 
     fn end(&mut self, code: i16, request: &EndTxnRequest) -> EndTxnResponse {
         let code = self.fenced(code, request.producer_epoch);
-        if code == 0 {
-            assert!(request.committed);
+        if code == 0 && !request.committed {
+            (self.open, self.open_mark, self.is_stuck) = (0, None, false);
+        } else if code == 0 {
             self.records += std::mem::take(&mut self.open);
             self.mark = self.open_mark.take().or(self.mark.take());
         }
@@ -286,6 +294,7 @@ impl State {
     }
 
     fn offsets(&self, code: i16) -> OffsetFetchResponse {
+        let code = if self.is_stuck { ResponseError::UnstableOffsetCommit.code() } else { code };
         let partition = self.mark.as_ref().map(|(offset, text)| {
             OffsetFetchResponsePartition::default()
                 .with_committed_offset(*offset)

@@ -17,6 +17,7 @@ use crate::api::Ends;
 use crate::api::tests::open::{Changing, options};
 use crate::caller::Caller;
 use crate::context::Context;
+use crate::port::places::Places;
 use crate::{Door, Gate, Login, Mechanism, OnVerdict, Verdict};
 
 /// However slow the machine is.
@@ -77,7 +78,8 @@ fn served<F: Future<Output = ()>>(sign_in: Duration, client: impl FnOnce(TcpStre
         let there = TcpStream::connect(local).await.unwrap();
         let (here, peer) = listener.accept().await.unwrap();
         let ends = Ends { local, peer, door: 0 };
-        let serve = serve(context, Socket::Plain(here), ends, Caller::default());
+        let place = Places::take(&Places::new(9, 0), peer.ip(), true).expect("room");
+        let serve = serve(context, Socket::Plain(here), ends, (Caller::default(), place));
         let both = async { tokio::join!(serve, client(there, asked)) };
         tokio::time::timeout(PATIENCE, both).await.expect("it ends");
     });

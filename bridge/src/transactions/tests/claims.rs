@@ -372,7 +372,7 @@ fn tools_are_told_how_far_an_id_is_and_where_it_writes() {
     assert_eq!((told(&bench).state, told(&bench).producer), ("Empty", producer));
     bench.begun(producer, &[1]);
     let open = told(&bench);
-    assert_eq!((open.state, &open.partitions[..]), ("Ongoing", &[HERE][..]));
+    assert_eq!((open.state, open.partitions), ("Ongoing", BTreeSet::from([HERE])));
     assert_eq!((open.since_ms, open.timeout_ms.try_into()), (Some(1), Ok(TIMEOUT_MS)));
     let ticket = bench.end(producer, true);
     assert_eq!(told(&bench).state, "PrepareCommit");

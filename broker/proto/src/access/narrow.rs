@@ -1,8 +1,10 @@
 //! The most that a subject may have, whatever rules say. Never allows anything.
 
+use std::sync::Arc;
+
 use super::action::{Action, Actions};
 use super::filter::RuleFilter;
-use super::ready::Compiled;
+use super::ready::{Compiled, Parts};
 use super::rule::Effect;
 
 /// Filters that one subject may be held to.
@@ -22,7 +24,7 @@ pub enum NarrowError {
 /// The most that a subject may have, whatever the rules allow: filters for what it publishes, and
 /// for what it receives. `%c` and `%u` stand for its names, as in rules.
 #[derive(Debug)]
-pub struct Narrow(Compiled);
+pub struct Narrow(Parts);
 
 impl Narrow {
     /// Bounds of these filters.
@@ -43,11 +45,12 @@ impl Narrow {
             let filter = RuleFilter::read(filter, true).map_err(NarrowError::Filter)?;
             filters.push((Effect::Allow, actions, filter));
         }
-        Ok(Self(Compiled::of(filters.into_iter())))
+        let common = Arc::new(Compiled::of(filters.into_iter()));
+        Ok(Self(Parts { common, own: None }))
     }
 
     /// What is within them.
-    pub(super) fn compiled(&self) -> &Compiled {
+    pub(super) fn parts(&self) -> &Parts {
         &self.0
     }
 
@@ -60,7 +63,7 @@ impl Narrow {
 
 impl PartialEq for Narrow {
     fn eq(&self, other: &Self) -> bool {
-        self.0.filters() == other.0.filters()
+        self.0.common.filters() == other.0.common.filters()
     }
 }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::action::{Action, Actions};
 use super::narrow::Narrow;
-use super::ready::{Admits, Compiled};
+use super::ready::{Admits, Parts};
 use super::subject::Subject;
 
 /// What one subject may do.
 #[derive(Clone, Debug)]
 pub struct Rights {
-    pub(super) compiled: Arc<Compiled>,
+    pub(super) parts: Parts,
     subject: Subject,
     /// What it may have at most.
     narrow: Option<Arc<Narrow>>,
@@ -19,11 +19,11 @@ pub struct Rights {
 impl Rights {
     /// Those of a subject where there are no rules: all that it is not held from otherwise.
     pub(super) fn without_rules(subject: Subject) -> Self {
-        Self::new(Compiled::everything(), subject)
+        Self::new(Parts::everything(), subject)
     }
 
-    pub(super) const fn new(compiled: Arc<Compiled>, subject: Subject) -> Self {
-        Self { compiled, subject, narrow: None }
+    pub(super) const fn new(parts: Parts, subject: Subject) -> Self {
+        Self { parts, subject, narrow: None }
     }
 
     /// Within these bounds, if there are any.
@@ -34,9 +34,9 @@ impl Rights {
     /// All that it may do with this topic.
     #[must_use]
     pub fn actions(&self, topic: &str) -> Actions {
-        let allowed = self.compiled.actions(topic, &self.subject);
+        let allowed = self.parts.actions(topic, &self.subject);
         let Some(narrow) = &self.narrow else { return allowed };
-        let within = narrow.compiled().actions(topic, &self.subject);
+        let within = narrow.parts().actions(topic, &self.subject);
         let left = |action: &Action| !Narrow::is_about(*action) || within.has(*action);
         Action::ALL
             .iter()
@@ -53,9 +53,9 @@ impl Rights {
     /// How much of what a filter matches it may have. `filter` is a plain one: no `$share/`.
     #[must_use]
     pub fn admits(&self, action: Action, filter: &str) -> Admits {
-        let allowed = self.compiled.admits(action, filter, &self.subject);
+        let allowed = self.parts.admits(action, filter, &self.subject);
         match self.narrow.as_ref().filter(|_| Narrow::is_about(action)) {
-            Some(narrow) => allowed.min(narrow.compiled().admits(action, filter, &self.subject)),
+            Some(narrow) => allowed.min(narrow.parts().admits(action, filter, &self.subject)),
             None => allowed,
         }
     }
@@ -64,7 +64,7 @@ impl Rights {
     /// that begins with a wildcard speaks of.
     #[must_use]
     pub fn has_denial(&self, action: Action) -> bool {
-        self.narrow.is_some() || self.compiled.has_denial(action)
+        self.narrow.is_some() || self.parts.has_denial(action)
     }
 
     /// Whose they are.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use ahash::{AHashMap, AHashSet};
 
 use super::action::Action;
-use super::ready::{Admits, Compiled};
+use super::ready::{Admits, Compiled, Parts};
 use super::rights::Rights;
 use super::rule::{Effect, Parsed, Rule};
 use super::shelf::Shelf;
@@ -77,20 +77,34 @@ impl Rules {
     /// What this subject may do.
     #[must_use]
     pub fn rights(&self, subject: Subject) -> Rights {
-        let numbers: Box<[u32]> = self.numbers(&subject).into();
-        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(compiled) = ready.known.get(&numbers).and_then(Weak::upgrade) {
-            return Rights::new(compiled, subject);
+        let common = self.compiled(self.kept_for(&subject, self.shelf.common().to_vec()));
+        let own = self.kept_for(&subject, self.shelf.own(&subject));
+        let own = (!own.is_empty()).then(|| self.compiled(own));
+        Rights::new(Parts { common, own }, subject)
+    }
+
+    /// These rules, made ready: most often somebody who is here has them so. It is done while
+    /// nobody waits for it.
+    fn compiled(&self, numbers: Vec<u32>) -> Arc<Compiled> {
+        let numbers: Box<[u32]> = numbers.into();
+        let known = |ready: &Ready| ready.known.get(&numbers).and_then(Weak::upgrade);
+        if let Some(compiled) = known(&self.ready.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return compiled;
         }
         let rules = numbers.iter().map(|number| &self.rules[*number as usize]);
         let parts = rules.map(|rule| (rule.effect, rule.actions, rule.filter.clone()));
         let compiled = Arc::new(Compiled::of(parts));
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(compiled) = known(&ready) {
+            // Somebody else was first.
+            return compiled;
+        }
         if ready.known.len() >= ready.sweep_at {
             ready.known.retain(|_, compiled| compiled.strong_count() > 0);
             ready.sweep_at = (2 * ready.known.len()).max(SWEEP_AT);
         }
         ready.known.insert(numbers, Arc::downgrade(&compiled));
-        Rights::new(compiled, subject)
+        compiled
     }
 
     /// The rule that decides about a topic, and whether it is allowed; no rule: it is not.
@@ -144,11 +158,18 @@ impl Rules {
 
     /// The rules that are for this subject.
     fn numbers(&self, subject: &Subject) -> Vec<u32> {
+        let mut numbers = self.shelf.own(subject);
+        numbers.extend(self.shelf.common());
+        numbers.sort_unstable();
+        self.kept_for(subject, numbers)
+    }
+
+    /// Those of these rules.
+    fn kept_for(&self, subject: &Subject, mut numbers: Vec<u32>) -> Vec<u32> {
         let is_in = |group: &str| {
             let members = self.groups.get(group);
             subject.named_user().is_some_and(|user| members.is_some_and(|all| all.contains(user)))
         };
-        let mut numbers = self.shelf.candidates(subject);
         numbers.retain(|number| self.rules[*number as usize].is_for(subject, &is_in));
         numbers
     }
@@ -158,7 +179,7 @@ impl Rules {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Action, Rules, Subject, Wide};
+    use super::{Action, Rights, Rules, Subject, Wide};
     use crate::access::{Admits, Place, parse_mosquitto, parse_rules};
 
     fn rules(text: &str) -> Rules {
@@ -343,13 +364,42 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_one_and_of_everybody_counts_together() {
+        let rules = rules(
+            "allow everyone any a/#\ndeny user=bob any a/secret/#\n\
+             deny everyone any b/secret/#\nallow user=bob any b/#",
+        );
+        let (ann, bob) = (rules.rights(user("ann")), rules.rights(user("bob")));
+        for (filter, of_ann, of_bob) in [
+            ("a/x", Admits::All, Admits::All),
+            ("a/#", Admits::All, Admits::Some),
+            ("a/secret/x", Admits::All, Admits::None),
+            ("b/x", Admits::None, Admits::All),
+            ("b/#", Admits::None, Admits::Some),
+            ("b/secret/x", Admits::None, Admits::None),
+        ] {
+            let admits = |rights: &Rights| rights.admits(Action::Subscribe, filter);
+            assert_eq!((admits(&ann), admits(&bob)), (of_ann, of_bob), "{filter}");
+            let may = |rights: &Rights| rights.may(Action::Publish, filter);
+            if !filter.ends_with('#') {
+                let all = (of_ann == Admits::All, of_bob == Admits::All);
+                assert_eq!((may(&ann), may(&bob)), all, "{filter}");
+            }
+        }
+        assert!(bob.has_denial(Action::Replay) && ann.has_denial(Action::Replay));
+    }
+
+    #[test]
     fn subjects_with_the_same_rules_share_what_was_made_of_them() {
         let rules = rules("allow everyone publish dev/%c\nallow user=bob publish x");
         let of =
             |client: &str, name| rules.rights(Subject { client_id: client.into(), ..user(name) });
         let (one, two, bob) = (of("c1", "ann"), of("c2", "eve"), of("c3", "bob"));
-        assert!(Arc::ptr_eq(&one.compiled, &two.compiled));
-        assert!(!Arc::ptr_eq(&one.compiled, &bob.compiled));
+        assert!(Arc::ptr_eq(&one.parts.common, &two.parts.common));
+        assert!(Arc::ptr_eq(&one.parts.common, &bob.parts.common), "his own are apart");
+        assert!(one.parts.own.is_none() && bob.parts.own.is_some());
+        assert!(bob.may(Action::Publish, "x") && bob.may(Action::Publish, "dev/c3"));
+        assert!(!one.may(Action::Publish, "x"));
         let system = Rules::new(
             vec![parse_rules("allow everyone any %c/#").expect("good rules")],
             Wide::Refuse,

@@ -34,12 +34,16 @@ impl Shelf {
         shelf
     }
 
-    /// Those that may be for this subject, in their order.
-    pub(super) fn candidates(&self, subject: &Subject) -> Vec<u32> {
+    /// Those that name no user and no client, in their order.
+    pub(super) fn common(&self) -> &[u32] {
+        &self.rest
+    }
+
+    /// Those that name this one, in their order.
+    pub(super) fn own(&self, subject: &Subject) -> Vec<u32> {
         let of_user = subject.named_user().and_then(|user| self.of_users.get(user));
         let of_client = self.of_clients.get(&*subject.client_id);
-        let mut found: Vec<u32> = self.rest.clone();
-        found.extend(of_user.into_iter().chain(of_client).flatten());
+        let mut found: Vec<u32> = of_user.into_iter().chain(of_client).flatten().copied().collect();
         found.sort_unstable();
         found
     }

@@ -10,7 +10,7 @@ use super::subject::Subject;
 
 /// What rules give and take.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sums {
+pub(super) struct Sums {
     allowed: Actions,
     denied: Actions,
 }
@@ -20,9 +20,15 @@ impl Sums {
         if is_wide { Self { allowed: Actions::NONE, ..self } } else { self }
     }
 
-    fn add(&mut self, other: Self) {
+    /// These too.
+    pub(super) fn add(&mut self, other: Self) {
         self.allowed = self.allowed.and(other.allowed);
         self.denied = self.denied.and(other.denied);
+    }
+
+    /// What is given and not taken.
+    pub(super) fn left(self) -> Actions {
+        self.allowed.without(self.denied)
     }
 }
 
@@ -84,12 +90,12 @@ impl Trie {
         child
     }
 
-    /// What may be done with this topic.
-    pub(super) fn allowed(&self, topic: &str, subject: &Subject) -> Actions {
+    /// What is given and taken for this topic.
+    pub(super) fn sums(&self, topic: &str, subject: &Subject) -> Sums {
         let mut sums = Sums::default();
         let walk = Walk { trie: self, subject, has_wildcards: !topic.starts_with('$') };
         walk.visit((0, false), Some(topic), &mut sums);
-        sums.allowed.without(sums.denied)
+        sums
     }
 }
 

@@ -52,6 +52,12 @@ impl SharedRecord {
     pub fn bytes(&self) -> usize {
         self.content.len()
     }
+
+    /// A copy that does not keep its batch in memory.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        Self { content: Bytes::copy_from_slice(&self.content), ..*self }
+    }
 }
 
 /// Why bytes are not a batch.

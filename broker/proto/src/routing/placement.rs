@@ -21,6 +21,8 @@ pub struct Shelf {
     pub partitions: Vec<PartitionId>,
     /// Whether QoS 0 messages are stored.
     pub log_qos0: bool,
+    /// Whether readers are told who published.
+    pub names_publisher: bool,
     /// What of a message chooses the partition.
     pub key: KeyRule,
 }
@@ -32,6 +34,8 @@ pub struct Placed {
     pub partition: PartitionId,
     /// Whether QoS 0 messages of this topic are stored.
     pub log_qos0: bool,
+    /// Whether readers are told who published.
+    pub names_publisher: bool,
 }
 
 /// All streams, the default last, and what was asked before.
@@ -72,7 +76,8 @@ impl Placement {
             };
             shelf.partition_of(shelf.key.key_of(topic, client_id, named))
         });
-        Some(Placed { partition, log_qos0: shelf.log_qos0 })
+        let Shelf { log_qos0, names_publisher, .. } = *shelf;
+        Some(Placed { partition, log_qos0, names_publisher })
     }
 
     fn keep(&mut self, topic: &str) -> Option<Kept> {
@@ -130,7 +135,8 @@ mod tests {
     fn shelf(filters: &[&str], partitions: std::ops::Range<u32>) -> Shelf {
         let filters = filters.iter().map(|text| TopicFilter::parse(text).expect("valid")).collect();
         let partitions = partitions.map(PartitionId).collect();
-        Shelf { filters, partitions, log_qos0: true, key: KeyRule::Topic }
+        let key = KeyRule::Topic;
+        Shelf { filters, partitions, log_qos0: true, names_publisher: false, key }
     }
 
     #[test]

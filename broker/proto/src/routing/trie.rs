@@ -53,6 +53,12 @@ impl Trie {
         self.subscriptions == 0
     }
 
+    /// Whether some filter begins with this level, which is no wildcard.
+    #[must_use]
+    pub fn begins_with(&self, level: &str) -> bool {
+        self.nodes[ROOT].children.contains_key(level)
+    }
+
     /// Changes whenever an earlier answer of [`Trie::visit`] may no longer hold.
     #[must_use]
     pub fn generation(&self) -> u64 {

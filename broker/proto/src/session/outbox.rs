@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::id::{PacketId, PartitionId};
 use crate::qos::Qos;
+use crate::session::by_number::ByNumber;
 use crate::session::window::{Exchange, OnPubrec, Place, Step, Window, packet_id};
 
 /// Something that may be sent now.
@@ -53,7 +54,7 @@ struct Sending {
 #[derive(Debug)]
 pub struct Outbox {
     window: Window,
-    sendings: BTreeMap<u64, Sending>,
+    sendings: ByNumber<Sending>,
     publishes: VecDeque<u64>,
     releases: VecDeque<u64>,
     /// What the other side takes at a time, and what is left of it.
@@ -61,6 +62,8 @@ pub struct Outbox {
     quota: u16,
     change: u64,
     durable: u64,
+    /// Messages from this number on are not at hand.
+    absent_from: u64,
 }
 
 impl Outbox {
@@ -69,14 +72,20 @@ impl Outbox {
     pub fn new(limit: u16) -> Self {
         Self {
             window: Window::new(limit),
-            sendings: BTreeMap::new(),
+            sendings: ByNumber::default(),
             publishes: VecDeque::new(),
             releases: VecDeque::new(),
             quota_max: 0,
             quota: 0,
             change: 0,
             durable: 0,
+            absent_from: u64::MAX,
         }
+    }
+
+    /// Messages from this number on cannot be sent yet.
+    pub fn absent_from(&mut self, number: u64) {
+        self.absent_from = number;
     }
 
     /// Takes up an exchange as it was stored; in rising order of their numbers.
@@ -124,11 +133,19 @@ impl Outbox {
         let mut repeated = 0;
         let open: Vec<(u64, Exchange)> = self.window.exchanges().collect();
         for (number, exchange) in open {
-            let sending =
-                self.sendings.entry(number).or_insert(Sending { needs: 0, was_sent: true });
+            if self.sendings.get(number).is_none() {
+                self.sendings.insert(number, Sending { needs: 0, was_sent: true });
+            }
+            let Some(sending) = self.sendings.get_mut(number) else { continue };
             if !session_present {
                 repeated += usize::from(sending.was_sent);
                 sending.was_sent = false;
+                if exchange.step == Step::Released {
+                    // Durable before it leaves: or after the next cut it would be released where
+                    // nobody has it.
+                    self.change += 1;
+                    sending.needs = self.change;
+                }
                 self.window.begin_again(packet_id(number));
             }
             match exchange.step {
@@ -168,18 +185,32 @@ impl Outbox {
         loop {
             let number = self.publishes.front().copied()?;
             let id = packet_id(number);
-            let Some(exchange) = self.window.get(id).filter(|_| self.is_open(number)) else {
+            // What was acknowledged before it went again is not sent behind its PUBREL.
+            let is_due = |it: &Exchange| it.step == Step::Published && self.is_open(number);
+            let Some(exchange) = self.window.get(id).filter(is_due) else {
                 self.publishes.pop_front();
                 continue;
             };
-            if self.quota == 0 || !self.is_free(number) {
+            if self.quota == 0 || number >= self.absent_from || !self.is_free(number) {
                 return None;
             }
             self.publishes.pop_front();
             self.quota -= 1;
-            let sending = self.sendings.get_mut(&number)?;
+            let sending = self.sendings.get_mut(number)?;
             let dup = std::mem::replace(&mut sending.was_sent, true);
             return Some(Send::Publish { number, id, exchange, dup });
+        }
+    }
+
+    /// The same, if it is the PUBLISH of this exchange: what was begun last and waits for nothing.
+    /// Answers its packet id.
+    pub fn send_at_once(&mut self, number: u64) -> Option<PacketId> {
+        if !self.releases.is_empty() || self.publishes.front() != Some(&number) {
+            return None;
+        }
+        match self.next_send()? {
+            Send::Publish { id, .. } => Some(id),
+            Send::Release(_) => None,
         }
     }
 
@@ -242,24 +273,24 @@ impl Outbox {
         if !ended(&mut self.window) {
             return Told::Unknown;
         }
-        self.sendings.remove(&number);
+        self.sendings.remove(number);
         self.quota = self.quota.saturating_add(1).min(self.quota_max);
         self.change += 1;
         Told::Over(exchange.place)
     }
 
     fn is_free(&self, number: u64) -> bool {
-        self.sendings.get(&number).is_none_or(|sending| sending.needs <= self.durable)
+        self.sendings.get(number).is_none_or(|sending| sending.needs <= self.durable)
     }
 
     fn is_open(&self, number: u64) -> bool {
-        self.sendings.contains_key(&number)
+        self.sendings.get(number).is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::{Outbox, Send, Told};
     use crate::id::{PacketId, PartitionId};
@@ -303,6 +334,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_acknowledged_before_it_goes_again_does_not_go_again() {
+        let mut outbox = Outbox::new(LIMIT);
+        outbox.connected(true, 10);
+        for offset in 1..=3 {
+            outbox.begin(exchange(offset));
+        }
+        outbox.stored(outbox.change());
+        assert_eq!(publishes(&mut outbox), [(1, false), (2, false), (3, false)]);
+        outbox.connected(true, 10);
+        // The connection before brought PUBLISH there, and no answer back.
+        let ids = [1, 2, 3].map(|id| PacketId::new(id).expect("not zero"));
+        assert_eq!(outbox.on_pubrec(ids[0], false), Told::Noted);
+        assert!(matches!(outbox.on_puback(ids[2]), Told::Over(_)));
+        outbox.stored(outbox.change());
+        let sends: Vec<Send> = std::iter::from_fn(|| outbox.next_send()).collect();
+        assert_eq!(sends[0], Send::Release(ids[0]));
+        let [Send::Publish { id, dup: true, .. }] = sends[1..] else { panic!("{sends:?}") };
+        assert_eq!(id, ids[1]);
+    }
+
+    #[test]
     fn no_more_is_sent_than_the_other_side_takes_and_a_refusal_makes_room() {
         let mut outbox = Outbox::new(LIMIT);
         outbox.connected(true, 2);
@@ -319,11 +371,46 @@ mod tests {
         assert_eq!(publishes(&mut outbox), [(3, false), (6, false), (9, false)]);
     }
 
-    /// A broker with a session of ours that survives everything.
+    #[test]
+    fn what_was_released_in_a_lost_session_leaves_again_when_that_is_stored() {
+        let mut outbox = Outbox::new(LIMIT);
+        outbox.connected(true, 10);
+        outbox.begin(exchange(1));
+        outbox.begin(exchange(2));
+        outbox.stored(outbox.change());
+        assert_eq!(publishes(&mut outbox), [(1, false), (2, false)]);
+        let id = PacketId::new(1).expect("not zero");
+        assert_eq!(outbox.on_pubrec(id, false), Told::Noted);
+        outbox.stored(outbox.change());
+        let before = outbox.change();
+        assert_eq!(outbox.connected(false, 10), 2);
+        assert!(outbox.change() > before && outbox.waits_for_store());
+        assert_eq!(publishes(&mut outbox), []);
+        outbox.stored(outbox.change());
+        assert_eq!(publishes(&mut outbox), [(1, false), (2, false)]);
+    }
+
+    #[test]
+    fn what_is_not_at_hand_is_not_sent_and_nothing_overtakes_it() {
+        let mut outbox = Outbox::new(LIMIT);
+        for offset in [0, 3, 6] {
+            outbox.begin(exchange(offset));
+        }
+        outbox.connected(true, 10);
+        outbox.absent_from(1);
+        assert_eq!(publishes(&mut outbox), [(0, false)]);
+        outbox.absent_from(u64::MAX);
+        assert_eq!(publishes(&mut outbox), [(3, false), (6, false)]);
+    }
+
+    /// A broker with a session of ours that survives everything, unless it forgets it.
     #[derive(Default)]
     struct Remote {
         open: BTreeSet<PacketId>,
         took: Vec<u64>,
+        /// What it handed on: at QoS 2 what was released, as Mosquitto does.
+        handed_on: BTreeSet<u64>,
+        waiting: BTreeMap<PacketId, u64>,
     }
 
     #[derive(Debug)]
@@ -338,19 +425,27 @@ mod tests {
             match send {
                 Send::Release(id) => {
                     self.open.remove(&id);
+                    self.handed_on.extend(self.waiting.remove(&id));
                     Answer::Pubcomp(id)
                 }
                 Send::Publish { id, exchange, .. } if exchange.qos == Qos::ExactlyOnce => {
                     if self.open.insert(id) {
                         self.took.push(exchange.place.offset);
+                        self.waiting.insert(id, exchange.place.offset);
                     }
                     Answer::Pubrec(id)
                 }
                 Send::Publish { id, exchange, .. } => {
                     self.took.push(exchange.place.offset);
+                    self.handed_on.insert(exchange.place.offset);
                     Answer::Puback(id)
                 }
             }
+        }
+
+        fn forget(&mut self) {
+            self.open.clear();
+            self.waiting.clear();
         }
     }
 
@@ -370,12 +465,15 @@ mod tests {
         }
     }
 
-    /// A history: cuts of the link lose what is on the wire, crashes what is not stored.
-    fn history(seed: u64, messages: u64) -> Remote {
+    /// A history: cuts of the link lose what is on the wire, crashes what is not stored; a remote
+    /// that forgets has lost its session at one cut of four.
+    fn history(seed: u64, messages: u64, forgets: bool) -> Remote {
         let (mut random, mut remote) = (Random(seed), Remote::default());
         let (mut outbox, mut read) = (Outbox::new(LIMIT), 0);
         let mut stored: Stored = (0, 0, Vec::new());
         let (mut sent, mut answers) = (Vec::new(), Vec::new());
+        // A crash before we could note that it has forgotten: nobody can know that any more.
+        let mut is_noted = true;
         outbox.connected(true, 3);
         while read < messages || outbox.window().in_flight() > 0 {
             match random.below(20) {
@@ -393,10 +491,16 @@ mod tests {
                 14..18 => {
                     stored = row(read, outbox.window());
                     outbox.stored(outbox.change());
+                    is_noted = true;
                 }
                 18 => {
                     (sent, answers) = (Vec::new(), Vec::new());
-                    outbox.connected(true, 3);
+                    let is_present = !forgets || random.below(4) > 0;
+                    if !is_present {
+                        remote.forget();
+                        is_noted = false;
+                    }
+                    outbox.connected(is_present, 3);
                 }
                 19 if random.below(3) == 0 => {
                     (sent, answers) = (Vec::new(), Vec::new());
@@ -405,7 +509,7 @@ mod tests {
                     open.into_iter().for_each(|(number, it)| outbox.restore(number, it));
                     outbox.skip_to(next);
                     read = position;
-                    outbox.connected(true, 3);
+                    outbox.connected(is_noted, 3);
                 }
                 _ => (),
             }
@@ -416,7 +520,7 @@ mod tests {
     #[test]
     fn cuts_and_crashes_anywhere_lose_nothing_and_repeat_nothing_at_qos2() {
         for seed in 0..2_000 {
-            let remote = history(seed, 40);
+            let remote = history(seed, 40, false);
             let mut seen = BTreeSet::new();
             for offset in &remote.took {
                 let is_new = seen.insert(*offset);
@@ -427,6 +531,15 @@ mod tests {
             let mut first = BTreeSet::new();
             let firsts = remote.took.iter().filter(|offset| first.insert(**offset));
             assert!(firsts.is_sorted(), "seed {seed}: in order of the log");
+        }
+    }
+
+    #[test]
+    fn a_remote_that_forgets_our_session_at_cuts_has_handed_on_everything() {
+        for seed in 0..2_000 {
+            let remote = history(seed, 40, true);
+            let missing: Vec<u64> = (0..40).filter(|it| !remote.handed_on.contains(it)).collect();
+            assert!(missing.is_empty(), "seed {seed}: {missing:?}");
         }
     }
 }

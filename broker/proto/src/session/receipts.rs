@@ -62,6 +62,17 @@ impl Receipts {
         self.restored.insert(id);
     }
 
+    /// A message came that says that it is no repeat, under the id of an exchange of an earlier
+    /// connection: the other side has forgotten that one. Whether there was one.
+    pub fn forget_restored(&mut self, id: PacketId) -> bool {
+        let is_stored = self.exchanges.get(&id) == Some(&Receipt::Stored);
+        let is_forgotten = is_stored && self.restored.remove(&id);
+        if is_forgotten {
+            self.exchanges.remove(&id);
+        }
+        is_forgotten
+    }
+
     fn is_full(&self) -> bool {
         let sent_here = self.exchanges.len().saturating_sub(self.restored.len());
         sent_here + usize::from(self.qos1) >= usize::from(self.receive_maximum)
@@ -178,5 +189,16 @@ mod tests {
         assert_eq!(receipts.on_qos2(id(1)), Arrival::Wait);
         receipts.qos1_answered();
         assert_eq!(receipts.on_qos2(id(2)), Arrival::Store);
+    }
+
+    #[test]
+    fn a_new_message_under_the_id_of_an_earlier_connection_is_new() {
+        let mut receipts = Receipts::new(2);
+        receipts.restore(id(7));
+        assert_eq!(receipts.on_qos2(id(7)), Arrival::Repeat);
+        assert!(receipts.forget_restored(id(7)));
+        assert_eq!(receipts.on_qos2(id(7)), Arrival::Store);
+        assert!(!receipts.forget_restored(id(7)), "it is of this connection now");
+        assert_eq!(receipts.on_qos2(id(7)), Arrival::Wait);
     }
 }

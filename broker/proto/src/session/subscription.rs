@@ -1,6 +1,7 @@
 //! What a session subscribes. The trie of its core holds the same while it is connected.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::id::PartitionId;
 use crate::routing::grant::{Grant, SessionKey, Target};
@@ -182,6 +183,12 @@ impl Subscriptions {
             self.no_local -= usize::from(old.grant.no_local);
             self.filter_bytes -= filter.len();
         }
+    }
+
+    /// Those from a filter on, in the order of their filters.
+    pub fn range(&self, from: Bound<&str>) -> impl Iterator<Item = (&str, &Subscription)> {
+        let range = self.by_filter.range::<str, _>((from, Bound::Unbounded));
+        range.map(|(filter, subscription)| (&**filter, subscription))
     }
 
     /// Filters and what they grant.

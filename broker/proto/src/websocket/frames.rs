@@ -1,4 +1,4 @@
-//! Frames: taken off what a client sends, in place; put in front of what we send.
+//! Frames: taken off what the other side sends, in place; put in front of what we send.
 
 use thiserror::Error;
 
@@ -15,7 +15,7 @@ const PING: u8 = 9;
 const PONG: u8 = 10;
 /// Control frames are short.
 const CONTROL_BYTES_MAX: usize = 125;
-/// Head and mask of a frame of a client.
+/// Head and mask of a frame.
 const HEAD_BYTES_MAX: usize = 14;
 
 /// Why the connection must end.
@@ -55,9 +55,17 @@ pub struct Decoder {
     control: Vec<u8>,
     /// CLOSE came: nothing after it counts.
     is_closed: bool,
+    /// We are the client: what comes is not masked, what we answer is, by this.
+    own_mask: Option<[u8; 4]>,
 }
 
 impl Decoder {
+    /// Of what a server sends; answers are masked by this.
+    #[must_use]
+    pub fn of_server(mask: [u8; 4]) -> Self {
+        Self { own_mask: Some(mask), ..Self::default() }
+    }
+
     /// Takes what came from the socket and leaves the bytes of MQTT at its front; answers how many.
     /// What must be answered (to a ping, to CLOSE) is put into `out`.
     ///
@@ -89,7 +97,7 @@ impl Decoder {
         Ok(kept)
     }
 
-    /// Whether the client said CLOSE.
+    /// Whether the other side said CLOSE.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.is_closed
@@ -113,7 +121,8 @@ impl Decoder {
             127 => 8,
             _ => 0,
         };
-        if self.head_len < 2 + length_bytes + 4 {
+        let mask_bytes = if self.own_mask.is_some() { 0 } else { self.mask.len() };
+        if self.head_len < 2 + length_bytes + mask_bytes {
             return Ok(());
         }
         self.left = match length_bytes {
@@ -123,7 +132,9 @@ impl Decoder {
         if self.left >> 63 != 0 {
             return Err(FrameError::Protocol);
         }
-        self.mask.copy_from_slice(&self.head[2 + length_bytes..6 + length_bytes]);
+        if self.own_mask.is_none() {
+            self.mask.copy_from_slice(&self.head[2 + length_bytes..6 + length_bytes]);
+        }
         self.opcode = first & 0x0f;
         if self.opcode < CLOSE {
             self.is_fragmented = first & FINAL == 0;
@@ -138,7 +149,8 @@ impl Decoder {
         let is_control = opcode >= CLOSE;
         let length = usize::from(second & !MASKED);
         let is_whole = first & FINAL != 0;
-        if first & RESERVED != 0 || second & MASKED == 0 {
+        let is_masked = second & MASKED != 0;
+        if first & RESERVED != 0 || is_masked == self.own_mask.is_some() {
             return Err(FrameError::Protocol);
         }
         if is_control && (!is_whole || length > CONTROL_BYTES_MAX) {
@@ -153,15 +165,12 @@ impl Decoder {
     }
 
     fn unmask(&mut self, bytes: &mut [u8]) {
+        if self.own_mask.is_some() {
+            return;
+        }
         let mut mask = self.mask;
         mask.rotate_left(self.mask_at % 4);
-        let (words, rest) = bytes.as_chunks_mut::<4>();
-        for word in words {
-            *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(mask)).to_ne_bytes();
-        }
-        for (byte, mask) in rest.iter_mut().zip(mask) {
-            *byte ^= mask;
-        }
+        cover(bytes, mask);
         self.mask_at = (self.mask_at + bytes.len()) % 4;
     }
 
@@ -172,10 +181,10 @@ impl Decoder {
         }
         let control = std::mem::take(&mut self.control);
         match self.opcode {
-            PING => put_control(PONG, &control, out),
+            PING => put_control(PONG, (&control, self.own_mask), out),
             CLOSE => {
                 self.is_closed = true;
-                put_control(CLOSE, control.get(..2).unwrap_or_default(), out);
+                put_control(CLOSE, (control.get(..2).unwrap_or_default(), self.own_mask), out);
             }
             _ => (),
         }
@@ -183,17 +192,38 @@ impl Decoder {
     }
 }
 
+/// The same on both sides: masks what is plain, bares what is masked.
+fn cover(bytes: &mut [u8], mask: [u8; 4]) {
+    let (words, rest) = bytes.as_chunks_mut::<4>();
+    for word in words {
+        *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(mask)).to_ne_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip(mask) {
+        *byte ^= mask;
+    }
+}
+
 /// The head of a binary frame with so many bytes.
 pub fn put_frame_head(bytes: usize, out: &mut Vec<u8>) {
+    put_head(bytes, 0, out);
+}
+
+/// A binary frame of a client, whole.
+pub fn put_masked_frame(payload: &[u8], mask: [u8; 4], out: &mut Vec<u8>) {
+    put_head(payload.len(), MASKED, out);
+    put_masked(payload, mask, out);
+}
+
+fn put_head(bytes: usize, masked: u8, out: &mut Vec<u8>) {
     out.push(FINAL | BINARY);
     match (u8::try_from(bytes), u16::try_from(bytes)) {
-        (Ok(bytes @ 0..=125), _) => out.push(bytes),
+        (Ok(bytes @ 0..=125), _) => out.push(masked | bytes),
         (_, Ok(bytes)) => {
-            out.push(126);
+            out.push(masked | 126);
             out.extend_from_slice(&bytes.to_be_bytes());
         }
         _ => {
-            out.push(127);
+            out.push(masked | 127);
             out.extend_from_slice(&(bytes as u64).to_be_bytes());
         }
     }
@@ -201,14 +231,25 @@ pub fn put_frame_head(bytes: usize, out: &mut Vec<u8>) {
 
 /// CLOSE with this number.
 pub fn put_close(code: u16, out: &mut Vec<u8>) {
-    put_control(CLOSE, &code.to_be_bytes(), out);
+    put_control(CLOSE, (&code.to_be_bytes(), None), out);
 }
 
-fn put_control(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
+fn put_control(opcode: u8, (payload, mask): (&[u8], Option<[u8; 4]>), out: &mut Vec<u8>) {
     let payload = payload.get(..CONTROL_BYTES_MAX).unwrap_or(payload);
+    let masked = if mask.is_some() { MASKED } else { 0 };
     out.push(FINAL | opcode);
-    out.push(u8::try_from(payload.len()).unwrap_or_default());
+    out.push(masked | u8::try_from(payload.len()).unwrap_or_default());
+    match mask {
+        Some(mask) => put_masked(payload, mask, out),
+        None => out.extend_from_slice(payload),
+    }
+}
+
+fn put_masked(payload: &[u8], mask: [u8; 4], out: &mut Vec<u8>) {
+    out.extend_from_slice(&mask);
+    let from = out.len();
     out.extend_from_slice(payload);
+    cover(&mut out[from..], mask);
 }
 
 #[cfg(test)]
@@ -216,7 +257,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::{any, proptest};
 
-    use super::{Decoder, FrameError, put_close, put_frame_head};
+    use super::{Decoder, FrameError, put_close, put_frame_head, put_masked_frame};
 
     fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
         let mask = [0x12, 0x34, 0x56, 0x78];
@@ -245,6 +286,24 @@ mod tests {
         let end = [masked(0x88, &1000_u16.to_be_bytes()), masked(0x82, b"late")].concat();
         assert_eq!(taken(&mut decoder, &end), Ok((Vec::new(), close)));
         assert!(decoder.is_closed());
+    }
+
+    #[test]
+    fn a_client_takes_what_is_not_masked_and_answers_masked() {
+        let mask = [1, 2, 3, 4];
+        let mut decoder = Decoder::of_server(mask);
+        let mut sent = Vec::new();
+        put_frame_head(200, &mut sent);
+        sent.extend_from_slice(&[7; 200]);
+        sent.extend_from_slice(b"\x89\x02hi");
+        let (kept, answer) = taken(&mut decoder, &sent).expect("sound frames");
+        assert_eq!((kept, &answer[..]), (vec![7; 200], &b"\x8a\x82\x01\x02\x03\x04\x69\x6b"[..]));
+        assert_eq!(taken(&mut decoder, &masked(0x82, b"x")), Err(FrameError::Protocol));
+        for bytes in [0, 125, 126, 70_000] {
+            let (payload, mut frame) = (vec![9; bytes], Vec::new());
+            put_masked_frame(&payload, mask, &mut frame);
+            assert_eq!(taken(&mut Decoder::default(), &frame), Ok((payload, Vec::new())));
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use sha1::{Digest as _, Sha1};
 pub const HANDSHAKE_BYTES_MAX: usize = 8 * 1024;
 
 /// What the key of a request is hashed with.
-const MAGIC: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+pub(super) const MAGIC: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// The name of MQTT over WebSocket, and that of MQTT 3.1.
 const PROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 
@@ -75,15 +75,21 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What to send before closing.
+    /// In words.
     #[must_use]
-    pub fn answer(self) -> Vec<u8> {
-        let why = match self {
+    pub const fn why(self) -> &'static str {
+        match self {
             Self::TooLarge => "the request is too long",
             Self::NotWebSocket => "this port speaks MQTT over WebSocket",
             Self::NotMqtt => "Sec-WebSocket-Protocol must name mqtt",
             Self::Origin => "pages of this origin may not connect",
-        };
+        }
+    }
+
+    /// What to send before closing.
+    #[must_use]
+    pub fn answer(self) -> Vec<u8> {
+        let why = self.why();
         let length = why.len();
         format!(
             "HTTP/1.1 {self}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: \

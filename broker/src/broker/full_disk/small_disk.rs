@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::broker::door::Door;
+use crate::broker::publisher::Publishing;
 use crate::broker::{Broker, Builder, Message};
 use crate::error::PublishError;
 use crate::tight_disk::{Faults, TightDisk};
@@ -33,7 +33,8 @@ pub(super) async fn start(builder: Builder, is_full: &Arc<AtomicBool>) -> Broker
     let faults = Arc::new(Faults::full_when(is_full));
     plan.disk = Arc::new(TightDisk::new(&plan.config.data.dir, faults));
     let door = Door::open(plan).await.expect("it starts");
-    Broker { door, publisher: Mutex::new(None) }
+    let publishing = Publishing::new(&door.shared, &door.runtime);
+    Broker { door, publishing }
 }
 
 /// Publishes a large message; whether it was refused.

@@ -11,9 +11,9 @@ use tidewire_store::inspect::{
     LookError, ShownEntry, ShownFrame, ShownRecord, Wanted, dump, dump_log,
 };
 
-use super::moment::rfc3339;
 use super::screen::{self, DAMAGED, FINE};
-use super::wording::{as_text, hex, shown};
+use crate::cli::wording::{as_text, hex, shown};
+use crate::moment::rfc3339;
 
 #[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct DumpArgs {

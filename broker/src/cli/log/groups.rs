@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tidewire_bridge::assigned_partitions;
 use tidewire_store::inspect::{GroupOffsetStats, GroupStats, ReaderStats};
 
-use super::moment::rfc3339;
-use super::wording::count;
+use crate::cli::wording::{ago, count, seconds};
+use crate::moment::rfc3339;
 
 /// As of now, in milliseconds since 1970.
 pub(super) fn document(groups: &[GroupStats], now_ms: i64) -> Value {
@@ -92,13 +92,4 @@ fn since(group: &GroupStats) -> Option<i64> {
 
 fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
     one.into_iter().chain(other).min()
-}
-
-fn seconds(since_ms: Option<i64>, now_ms: i64) -> Option<i64> {
-    since_ms.map(|since| now_ms.saturating_sub(since).max(0) / 1000)
-}
-
-fn ago(since_ms: Option<i64>, now_ms: i64) -> String {
-    let seconds = seconds(since_ms, now_ms);
-    seconds.map_or(String::new(), |seconds| format!(", for {seconds} s"))
 }

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use tidewire_store::Disk;
 use tidewire_store::inspect::{LookError, Plan, Repair, Step};
 
-use super::moment::compact;
 use super::screen::{self, DAMAGED, FINE, Paint, paint};
 use super::verify::{affected, finding, finding_words, places};
-use super::wording::count;
+use crate::cli::wording::count;
+use crate::moment::compact;
 
 #[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct RepairArgs {

@@ -43,6 +43,33 @@ pub(super) fn print(text: &str) {
     let _ = writeln!(io::stdout(), "{}", text.trim_end());
 }
 
+/// Behind a heading, in lines no wider than the terminal; elsewhere in one line, for programs.
+pub(super) fn behind(heading: &str, words: &str) -> String {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+    let columns = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
+    fold(heading, words, columns.unwrap_or(usize::MAX))
+}
+
+/// Lines are broken between words, and those behind the first begin below its words.
+fn fold(heading: &str, words: &str, columns: usize) -> String {
+    let mut text = heading.to_owned();
+    let (indent, mut at) = (heading.chars().count(), heading.chars().count());
+    for (number, word) in words.split(' ').enumerate() {
+        let letters = word.chars().count();
+        if number > 0 && at + 1 + letters > columns {
+            text.push('\n');
+            text.push_str(&" ".repeat(indent));
+            at = indent;
+        } else if number > 0 {
+            text.push(' ');
+            at += 1;
+        }
+        text.push_str(word);
+        at += letters;
+    }
+    text
+}
+
 /// A complaint; the answer is the exit code for "nothing was done".
 pub(super) fn refuse(problem: &str) -> u8 {
     let _ = writeln!(io::stderr(), "tidewire: {problem}");
@@ -55,5 +82,18 @@ pub(super) fn fail(error: &LookError) -> u8 {
     match error {
         LookError::Open(OpenError::NewerVersion { .. } | OpenError::Locked) => REFUSED,
         LookError::Open(_) | LookError::Busy => DAMAGED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fold;
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(fold("do  ", "one two three", usize::MAX), "do  one two three");
+        assert_eq!(fold("do  ", "one two three", 11), "do  one two\n    three");
+        assert_eq!(fold("do  ", "one two", 1), "do  one\n    two");
+        assert_eq!(fold("do  ", "", 1), "do  ");
     }
 }

@@ -9,12 +9,12 @@ use tidewire_store::inspect::{PartitionStats, Stats, StreamStats, TableStats, st
 use tidewire_store::{Disk, Durability};
 
 use super::groups;
-use super::moment::rfc3339;
-use super::progress::Line;
 use super::screen::{self, DAMAGED, FINE, Paint, paint};
 use super::shares;
-use super::wording::{count, size};
+use crate::cli::progress::Line;
+use crate::cli::wording::{count, size};
 use crate::core::shared::wall_clock_ms;
+use crate::moment::rfc3339;
 
 pub(super) fn run(disk: &Arc<dyn Disk>, folder: &Path, json: bool) -> u8 {
     let mut line = Line::new("stats", |number| number.to_string());
@@ -66,7 +66,7 @@ fn document(folder: &str, stats: &Stats) -> Value {
                 "rows": log.changes,
             },
         },
-        "share_groups": shares::document(&stats.shares),
+        "share_groups": shares::document(&stats.shares, wall_clock_ms()),
         "consumer_groups": groups::document(&stats.groups, wall_clock_ms()),
         "tables": stats.tables.iter().map(table).collect::<Vec<_>>(),
         "database_bytes": stats.database_bytes,
@@ -122,7 +122,7 @@ fn words(folder: &str, stats: &Stats) -> String {
         let (name, rows) = (table.table.name(), count(table.rows, "row"));
         let _ = writeln!(text, "  {name:<14} {rows}, {}", size(table.bytes));
     }
-    shares::words(&stats.shares, &mut text);
+    shares::words(&stats.shares, wall_clock_ms(), &mut text);
     groups::words(&stats.groups, wall_clock_ms(), &mut text);
     if let Some(damage) = &stats.damage {
         let _ = writeln!(text, "\n{}: {damage}", paint("damaged", Paint::Bad));

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use tidewire_store::Disk;
 use tidewire_store::inspect::{Affected, Finding, Verdict, verify};
 
-use super::progress::Line;
 use super::screen::{self, DAMAGED, FINE, Paint, paint};
-use super::wording::{count, size};
+use crate::cli::progress::Line;
+use crate::cli::wording::{count, size};
 
 /// More places than this are counted, not listed.
 const PLACES_SHOWN: usize = 8;
@@ -115,8 +115,8 @@ pub(super) fn finding_words(found: &Finding) -> String {
     if let Some(places) = places(&found.affected) {
         let _ = writeln!(text, "   affects  {places}");
     }
-    let _ = writeln!(text, "   means    {means}");
-    let _ = write!(text, "   do       {advice}");
+    let _ = writeln!(text, "{}", screen::behind("   means    ", means));
+    let _ = write!(text, "{}", screen::behind("   do       ", advice));
     text
 }
 

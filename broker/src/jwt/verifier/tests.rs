@@ -29,7 +29,7 @@ use crate::metrics::Metrics;
 const SECRET: &[u8] = b"a secret of thirty-two bytes, or more";
 /// Now, in seconds.
 const NOW_S: i64 = 1_800_000_000;
-const ANN: Bearer<'static> = Bearer { user: "ann", client_id: "c1" };
+const ANN: Bearer<'static> = Bearer { user: Some("ann"), client_id: "c1" };
 
 static RSA: LazyLock<RsaKeyPair> =
     LazyLock::new(|| RsaKeyPair::generate(KeySize::Rsa2048).expect("a key"));
@@ -335,6 +335,10 @@ fn who_the_client_is_says_the_claim_and_names_may_have_to_be_the_same() {
     trial.config.user_name = TokenUserName::Claim;
     trial.check(&json!({}), Ok("ann"));
     trial.check(&json!({"sub": "eve"}), Err(Fault::UserName));
+    // Kafka's way to bring a token names nobody besides.
+    let silent = Bearer { user: None, ..ANN };
+    let eves = token(Algorithm::Hs256, &json!({"sub": "eve"}));
+    assert_eq!(trial.judge(&eves, silent), Ok("eve".into()));
     trial.config.client_id_claim = Some("cid".into());
     trial.check(&json!({"cid": "c1"}), Ok("ann"));
     trial.check(&json!({"cid": "c2"}), Err(Fault::ClientId));
@@ -544,6 +548,23 @@ fn where_keys_are_fetched_nobody_is_wrong_before_they_are_known() {
     let first = token(Algorithm::Es256, &json!({}));
     let judged = verifier.judge(first.as_bytes(), ANN, NOW_S * 1_000);
     assert_eq!(judged, Judged::Wrong(Fault::UnknownKey), "the first of its kind may come");
+}
+
+#[test]
+fn a_key_without_a_name_does_not_hide_that_the_one_that_is_named_is_unknown() {
+    let mut trial = Trial::new();
+    let other = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
+    let own = AsDer::<aws_lc_rs::encoding::PublicKeyX509Der<'_>>::as_der(other.public_key());
+    let own = pem(own.expect("a key").as_ref());
+    trial.config.key_files = vec![trial.file("own.pem", own.as_bytes())];
+    let head = json!({"alg": "RS256", "kid": "new"});
+    let claims = json!({"sub": "ann", "exp": NOW_S + 60}).to_string();
+    let token = signed(Algorithm::Rs256, &head, claims.as_bytes());
+    assert_eq!(trial.judge(&token, ANN), Err(Fault::Signature), "no more may come");
+    let url: HttpUrl = serde_json::from_value("http://127.0.0.1:1/".into()).expect("a URL");
+    trial.config.jwks_url = Some(url);
+    let judged = trial.verifier().judge(token.as_bytes(), ANN, NOW_S * 1_000);
+    assert_eq!(judged, Judged::Later, "it may be on its way");
 }
 
 #[test]

@@ -149,12 +149,3 @@ pub struct Verdict {
     /// What was looked at.
     pub checked: Checked,
 }
-
-/// How far a long look is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes looked at.
-    pub done: u64,
-    /// Bytes to look at, as far as known.
-    pub total: u64,
-}

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
-use tidewire_proto::id::PartitionId;
-
+use super::age::time_of;
 use super::view::View;
 use crate::error::OpenError;
-use crate::reader;
 use crate::rows::group::GroupRow;
 use crate::rows::offset::{OffsetKey, OffsetRow};
 use crate::table::Table;
@@ -104,14 +102,4 @@ fn stand(view: &View, key: OffsetKey<'_>, row: &OffsetRow) -> GroupOffsetStats {
         unread_since_ms,
         committed_ms: row.committed_ms,
     }
-}
-
-/// When the first record from an offset on came. What cannot be read has no time.
-fn time_of(view: &View, id: PartitionId, offset: u64) -> Option<i64> {
-    let slice = reader::read(&view.engine, id, offset, 1).ok()?;
-    let stored = slice.batches.first()?;
-    let batch = stored.batch.clone().open().ok()?;
-    let at = |delta: u32| stored.base_offset + u64::from(delta);
-    let record = batch.records().find(|record| at(record.offset_delta) >= offset);
-    Some(record.map_or(batch.max_timestamp(), |record| record.timestamp_ms))
 }

@@ -2,6 +2,7 @@
 
 use std::ops::{Bound, ControlFlow};
 
+use super::age::time_of;
 use super::view::View;
 use crate::error::OpenError;
 use crate::rows::share::{GroupRow, Key};
@@ -16,6 +17,8 @@ pub struct ShareStats {
     pub members: u64,
     /// Records behind its position that it has not looked at, its own and others.
     pub behind: u64,
+    /// When the first record came that it has not done with, in milliseconds since 1970.
+    pub unread_since_ms: Option<i64>,
     /// Messages that members have and did not finish.
     pub handed: u64,
     /// Messages that came back and wait to be handed out again.
@@ -50,11 +53,20 @@ fn stand(view: &View, row: &GroupRow) -> ShareStats {
         let (from, to) = partition.bounds();
         to.saturating_sub(row.positions.get(partition.id).max(from))
     });
+    let since = partitions.iter().filter_map(|partition| {
+        let (from, to) = partition.bounds();
+        let own = row.unfinished.iter().map(|one| one.place);
+        let own = own.filter(|place| place.partition == partition.id && place.offset >= from);
+        let next = row.positions.get(partition.id).max(from);
+        let first = own.map(|place| place.offset).chain([next]).min()?;
+        if first < to { time_of(view, partition.id, first) } else { None }
+    });
     let handed = row.unfinished.iter().filter(|one| one.client_id.is_some()).count();
     ShareStats {
         filter: row.filter.clone(),
         members: 0,
         behind: behind.sum(),
+        unread_since_ms: since.min(),
         handed: handed as u64,
         waiting: (row.unfinished.len() - handed) as u64,
         attempts_max: row.unfinished.iter().map(|one| one.attempts).max().unwrap_or(0),

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use tidewire_proto::id::PartitionId;
 
-use super::finding::Progress;
 use super::groups::{GroupStats, count_groups};
 use super::shares::{ShareStats, count_shares};
 use super::view::{LookError, View, load, names_in, stable};
 use crate::disk::{Disk, OpenMode};
 use crate::error::OpenError;
 use crate::partition::Placed;
+use crate::progress::Progress;
 use crate::reader;
 use crate::stream::Durability;
 use crate::table::Table;

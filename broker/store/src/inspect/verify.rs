@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::finding::{Checked, Damage, Finding, Mend, Progress, Verdict};
+use super::finding::{Checked, Damage, Finding, Mend, Verdict};
 use super::journal;
 use super::segments::{self, Placed};
 use super::view::{CACHE_BYTES, LookError, View, names_in, stable};
 use crate::disk::{Disk, OpenMode};
 use crate::error::OpenError;
 use crate::folder;
+use crate::progress::Progress;
 use crate::segment::{index_name, segment_name, sieves_name, topics_name};
 use crate::tables::{DATABASE_FILE, Database};
 

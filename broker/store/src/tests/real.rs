@@ -10,6 +10,7 @@ use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::Batch;
 
 use super::harness::{append, options, rows, texts};
+use crate::inspect::Progress;
 use crate::{
     Commit, Compression, Durability, OnLimit, OpenError, ReadError, RealDisk, Retention, Slice,
     Store, StoreOptions, StreamConfig,
@@ -84,6 +85,25 @@ fn a_store_that_was_killed_opens_with_all_that_was_acknowledged() {
     assert_eq!(texts(&found, 0).expect("readable").len(), 50);
     assert_eq!(rows(&found), [("row 0".to_owned(), "49".to_owned())]);
     assert_eq!(found.bounds(PartitionId(0)), Some((0, 50)));
+}
+
+#[test]
+fn who_waits_for_a_store_sees_how_much_of_its_log_is_read() {
+    let (folder, killed) =
+        (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("one"));
+    let store = open(folder.path()).expect("opens");
+    let text = "x".repeat(10 << 10);
+    for _ in 0..15 {
+        super::harness::put(&store, 0, &text).expect("committed");
+    }
+    copy(folder.path(), killed.path());
+    let options = threaded();
+    let seen = Arc::clone(&options.recovering);
+    assert_eq!(seen.progress(), Progress { done: 0, total: 0 });
+    let disk = Arc::new(RealDisk::new(killed.path()));
+    let (_store, report) = Store::open(disk, options).expect("opens");
+    let Progress { done, total } = seen.progress();
+    assert!(done == total && total >= report.bytes, "{done} of {total}: {report}");
 }
 
 #[test]

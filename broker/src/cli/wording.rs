@@ -1,7 +1,7 @@
 //! Numbers and bytes as people read them. Knows nothing of what they count.
 
 /// A size in the largest unit that leaves a number above one.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
     let mut unit = "B";
@@ -16,7 +16,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// `1 file`, `2 files`.
-pub(super) fn count(number: u64, word: &str) -> String {
+pub(crate) fn count(number: u64, word: &str) -> String {
     match (number, word.strip_suffix('x').or(word.strip_suffix("ch"))) {
         (1, _) => format!("1 {word}"),
         (_, Some(_)) => format!("{number} {word}es"),
@@ -25,23 +25,34 @@ pub(super) fn count(number: u64, word: &str) -> String {
 }
 
 /// Bytes as text if they are text, without a line end or any other control in it.
-pub(super) fn as_text(bytes: &[u8]) -> Option<&str> {
+pub(crate) fn as_text(bytes: &[u8]) -> Option<&str> {
     let text = str::from_utf8(bytes).ok()?;
     (!text.chars().any(|letter| letter.is_control() && letter != '\t')).then_some(text)
 }
 
 /// Two digits for each byte.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Text, or `hex:…`, or a dash for nothing at all.
-pub(super) fn shown(bytes: Option<&[u8]>) -> String {
+pub(crate) fn shown(bytes: Option<&[u8]>) -> String {
     match bytes {
         None => "-".into(),
         Some([]) => "\"\"".into(),
         Some(bytes) => as_text(bytes).map_or_else(|| format!("hex:{}", hex(bytes)), Into::into),
     }
+}
+
+/// How many seconds ago that was.
+pub(super) fn seconds(since_ms: Option<i64>, now_ms: i64) -> Option<i64> {
+    since_ms.map(|since| now_ms.saturating_sub(since).max(0) / 1000)
+}
+
+/// The same in words, behind something else.
+pub(super) fn ago(since_ms: Option<i64>, now_ms: i64) -> String {
+    let seconds = seconds(since_ms, now_ms);
+    seconds.map_or(String::new(), |seconds| format!(", for {seconds} s"))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ const EVERY: Duration = Duration::from_millis(100);
 const CELLS: u64 = 30;
 
 /// The line, if there is a terminal to draw it on.
-pub(super) struct Line {
+pub(crate) struct Line {
     what: &'static str,
     is_terminal: bool,
     started: Instant,
@@ -22,13 +22,13 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(what: &'static str, amount: fn(u64) -> String) -> Self {
+    pub(crate) fn new(what: &'static str, amount: fn(u64) -> String) -> Self {
         let is_terminal = io::stderr().is_terminal();
         Self { what, is_terminal, started: Instant::now(), drawn: None, amount }
     }
 
     /// So far.
-    pub(super) fn show(&mut self, progress: Progress) {
+    pub(crate) fn show(&mut self, progress: Progress) {
         if !self.is_terminal {
             return;
         }

@@ -1,0 +1,254 @@
+//! Another configuration for a broker that runs: prepared whole, then applied whole. Of what needs
+//! a restart nothing is applied.
+
+mod in_force;
+mod report;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use tidewire_bridge::bridges::{Bridges, Change as OtherBridges, hold_name};
+use tokio::runtime::Handle;
+
+use crate::access_file::AccessFile;
+use crate::closed_doors::closed_doors;
+use crate::config::{Config, Sources, StreamConfig};
+use crate::core::shared::Shared;
+use crate::error::StartError;
+use crate::live::Live;
+use crate::ports::OpenPorts;
+use crate::{bridges, open_files, store_options, telemetry};
+
+pub use report::{ReloadError, ReloadReport};
+
+use in_force::in_force;
+
+/// Said of what would be wrong only before the next start.
+const UNTIL_THEN: &str = "with what has to wait for a restart as it is: ";
+
+/// What can be changed, and what is in force.
+pub(crate) struct Reloader {
+    shared: Arc<Shared>,
+    ports: Arc<Mutex<OpenPorts>>,
+    bridges: Bridges,
+    in_force: Arc<Live<Config>>,
+    /// Where the settings came from, if not from a program.
+    sources: Option<Sources>,
+    /// That of the listeners.
+    runtime: Handle,
+    /// Held during a reload: one at a time.
+    turn: Mutex<()>,
+    /// The last one changed nothing, because something was wrong.
+    is_refused: AtomicBool,
+}
+
+impl Reloader {
+    /// Needs the runtime of the listeners around it.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        ports: Arc<Mutex<OpenPorts>>,
+        bridges: Bridges,
+        in_force: Arc<Live<Config>>,
+        sources: Option<Sources>,
+    ) -> Self {
+        Self {
+            shared,
+            ports,
+            bridges,
+            in_force,
+            sources,
+            runtime: Handle::current(),
+            turn: Mutex::default(),
+            is_refused: AtomicBool::new(false),
+        }
+    }
+
+    /// The settings in force.
+    pub(crate) fn config(&self) -> Config {
+        (**self.in_force).clone()
+    }
+
+    /// Whether the last reload went well; so it is before the first.
+    pub(crate) fn was_well(&self) -> bool {
+        !self.is_refused.load(Ordering::Relaxed)
+    }
+
+    /// Takes over these settings, as far as that is possible, or nothing, and has files read anew.
+    /// The log says what became of it.
+    pub(crate) async fn reload(
+        self: &Arc<Self>,
+        wanted: Config,
+    ) -> Result<ReloadReport, ReloadError> {
+        self.reload_to(|_| Ok(wanted)).await
+    }
+
+    /// The same with the settings as they are now where they came from.
+    pub(crate) async fn reload_sources(self: &Arc<Self>) -> Result<ReloadReport, ReloadError> {
+        self.reload_to(|sources| {
+            let sources = sources.ok_or(ReloadError::NoSources)?;
+            Ok(Config::load(sources)?)
+        })
+        .await
+    }
+
+    async fn reload_to(
+        self: &Arc<Self>,
+        wanted: impl FnOnce(Option<&Sources>) -> Result<Config, ReloadError> + Send + 'static,
+    ) -> Result<ReloadReport, ReloadError> {
+        let reloader = Arc::clone(self);
+        let done = self.runtime.spawn_blocking(move || {
+            // Read in its turn: of two, the later has what was written later.
+            let _alone = reloader.turn.lock();
+            let wanted = wanted(reloader.sources.as_ref())?;
+            reloader.take_over(wanted)
+        });
+        let report = done.await.unwrap_or(Err(ReloadError::Stopped));
+        self.is_refused.store(report.is_err(), Ordering::Relaxed);
+        let report = report.inspect_err(ReloadError::tell)?;
+        self.read_files();
+        Ok(report)
+    }
+
+    /// Has certificates read anew, soon.
+    pub(crate) fn read_certificates(&self) {
+        let watch = self.ports.lock().cert_watch();
+        if let Some(watch) = watch {
+            watch.reload();
+        }
+    }
+
+    /// Has all files read anew that are read while the broker runs: certificates, soon, and those
+    /// of users and rules, before this returns.
+    pub(crate) fn read_files(&self) {
+        self.read_certificates();
+        let shared = &self.shared;
+        if let Some(users) = &shared.users {
+            users.reload();
+        }
+        if let Some(chain) = &shared.chain {
+            chain.reload();
+        }
+        if shared.access.as_ref().is_some_and(AccessFile::reload) {
+            shared.tell_rules();
+        }
+    }
+
+    /// Applies what can be applied while it runs, or nothing. Works on disk, and waits: not for a
+    /// task of the runtime; which must be around it.
+    fn take_over(&self, wanted: Config) -> Result<ReloadReport, ReloadError> {
+        let old = &**self.in_force;
+        let mut wanted = wanted.checked()?;
+        // Tells again what does not fit; the one before was told of at its start.
+        open_files::fit(&mut wanted);
+        let new = in_force(old, &wanted, telemetry::is_ours());
+        check_doors(&wanted, "")?;
+        check_doors(&new, UNTIL_THEN)?;
+        new.clone().checked().map_err(|errors| {
+            let lines = errors.lines().into_iter();
+            ReloadError::Refused(lines.map(|line| format!("{UNTIL_THEN}{line}")).collect())
+        })?;
+        self.apply(old, &new).map_err(ReloadError::Refused)?;
+        let report = ReloadReport::of(old, &new, &wanted);
+        self.in_force.set(new);
+        let new = &**self.in_force;
+        // Told by the filter that lets it through.
+        let is_heard = tracing::enabled!(tracing::Level::INFO);
+        if is_heard {
+            report.tell();
+        }
+        if old.log.filter != new.log.filter {
+            telemetry::set_filter(&new.log.filter);
+        }
+        if !is_heard {
+            report.tell();
+        }
+        Ok(report)
+    }
+
+    fn apply(&self, old: &Config, new: &Config) -> Result<(), Vec<String>> {
+        let shared = &self.shared;
+        let mut wrong = Vec::new();
+        let access = (old.access != new.access).then(|| AccessFile::open(&new.access));
+        let access = access.transpose().unwrap_or_else(|error| {
+            wrong.push(words(&StartError::Access(error)));
+            None
+        });
+        let mut ports = self.ports.lock();
+        let other = ports.prepare(shared, &old.listener, new);
+        let other = other.map_err(|errors| wrong.extend(errors.iter().map(|one| words(one)))).ok();
+        let Some(mut other) = other.filter(|_| wrong.is_empty()) else { return Err(wrong) };
+        let fitted = self.fit_streams(old, new);
+        if let Err(error) = fitted.and_then(|()| ports.make_room(&mut other, shared, old)) {
+            // What cannot be made undone is said by the next start.
+            let _ = self.fit_streams(new, old);
+            return Err(vec![words(&error)]);
+        }
+        // From here on nothing can fail.
+        shared.set_limits(&new.mqtt, &new.share);
+        if let Some(access) = access {
+            shared.access.set(access);
+            shared.tell_rules();
+        }
+        ports.apply(other, shared, new);
+        drop(ports);
+        self.change_bridges(old, new);
+        Ok(())
+    }
+
+    /// What streams keep, and for how long.
+    fn fit_streams(&self, old: &Config, new: &Config) -> Result<(), StartError> {
+        let store = &self.shared.store;
+        for wanted in &new.streams {
+            let was = old.streams.iter().find(|stream| stream.name == wanted.name);
+            if was.is_none_or(|was| was == wanted) {
+                continue;
+            }
+            let StreamConfig { name, .. } = wanted;
+            let fitted = store.set_stream_config(name, store_options::stream_config(wanted));
+            fitted.map_err(|error| StartError::Stream(name.clone(), error))?;
+        }
+        Ok(())
+    }
+
+    fn change_bridges(&self, old: &Config, new: &Config) {
+        if old.bridge == new.bridge {
+            return;
+        }
+        let (shared, retry) = (&self.shared, bridges::retry(new));
+        let (changes, are_all) = (old.changes_to(new), retry != bridges::retry(old));
+        let differs = |name: &str| are_all || !bridges::is_same(&changes, name);
+        let before: Vec<String> = bridges::names(old).into_iter().map(|(name, _)| name).collect();
+        let order: Vec<String> = bridges::names(new).into_iter().map(|(name, _)| name).collect();
+        let mut plans = bridges::plans(new);
+        plans.retain(|plan| differs(&plan.name_and_kind().0));
+        let gone: Vec<String> = before.iter().filter(|name| differs(name)).cloned().collect();
+        // Before they begin: what they read is held, what they sent on is known.
+        shared.mark.set(bridges::mark(&shared.store, new));
+        shared.bridges.set(order.clone());
+        let names = order.clone();
+        self.bridges.change(OtherBridges { gone, plans, retry, order });
+        for name in before.iter().filter(|name| !names.contains(name)) {
+            shared.store.release_hold(&hold_name(name));
+        }
+    }
+}
+
+/// A listener at which nobody could come in keeps a broker from starting, too.
+fn check_doors(config: &Config, when: &str) -> Result<(), ReloadError> {
+    let closed: Vec<_> =
+        closed_doors(config).iter().map(|one| format!("{when}{}", words(one))).collect();
+    if closed.is_empty() { Ok(()) } else { Err(ReloadError::Refused(closed)) }
+}
+
+/// An error with its causes, in one line.
+fn words(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}

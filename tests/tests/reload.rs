@@ -1,0 +1,332 @@
+//! Does a broker that runs take over other settings whole or not at all, without dropping anybody,
+//! and does it say what it did?
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::json;
+use tidewire_tests::authority::{Authority, Pair, Use};
+use tidewire_tests::broker::Broker;
+use tidewire_tests::clients::Mosquitto;
+use tidewire_tests::configured::Configured;
+use tidewire_tests::http::Http;
+use tidewire_tests::over::Over;
+use tidewire_tests::secure::{Secure, Trust};
+use tidewire_tests::typed::typed;
+use tidewire_tests::users;
+use tidewire_tests::wire::{Hello, Publish, Version, Wire, connect, kind, publish};
+
+const CLIENTS: usize = 8;
+const NOT_AUTHORIZED: u8 = 0x87;
+const BAD_CLIENT_ID: u8 = 0x85;
+const STAYS: &str = "reload: all settings stay as they were";
+
+/// A broker whose settings the test rewrites.
+struct Setup {
+    authority: Authority,
+    config: Configured,
+    broker: Broker,
+}
+
+/// Parts of the configuration, as text.
+struct Parts<'p> {
+    mqtts: Option<&'p Pair>,
+    websocket: &'p str,
+    rules: &'p Path,
+    more: &'p str,
+}
+
+impl Parts<'_> {
+    fn text(&self, passwords: &Path) -> String {
+        let Self { mqtts, websocket, rules, more } = self;
+        let mqtts = mqtts.map_or_else(String::new, |Pair { cert, key, .. }| {
+            format!(
+                "[listener.mqtts]\nbind = \"127.0.0.1:0\"\nanonymous = \"allow\"\n\
+                 [listener.mqtts.tls]\ncert_file = {cert:?}\nkey_file = {key:?}\n"
+            )
+        });
+        format!(
+            "[listener.mqtt]\nanonymous = \"allow\"\n{mqtts}\
+             [listener.websocket]\nbind = {websocket:?}\nanonymous = \"allow\"\n\
+             [auth]\npassword_file = {passwords:?}\n[access]\nrules_file = {rules:?}\n{more}"
+        )
+    }
+}
+
+impl Setup {
+    /// Has these settings read, and waits until it has said this once more.
+    fn reload(&self, text: &str, told: &str) {
+        let times = self.broker.output().matches(told).count();
+        self.config.write(text);
+        self.broker.hang_up();
+        self.broker.await_times(told, times + 1);
+    }
+}
+
+/// Where it said last that this listener listens.
+fn listens(broker: &Broker, listener: &str) -> SocketAddr {
+    let mark = format!("\"message\":\"listens\",\"listener\":\"{listener}\",\"address\":\"");
+    let output = broker.output();
+    let from = output.rfind(&mark).expect("it was said") + mark.len();
+    let rest = &output[from..];
+    rest[..rest.find('"').expect("closed")].parse().expect("an address")
+}
+
+fn is_open(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_ok()
+}
+
+/// What MQTT 5 clients hear as the answer to CONNECT.
+fn answer(broker: &Broker, hello: &Hello<'_>) -> u8 {
+    let mut wire = Wire::open(broker.address(), Version::V5);
+    wire.send(&hello.bytes());
+    wire.packet_of(kind::CONNACK).body()[1]
+}
+
+/// The code of PUBACK.
+fn published(broker: &Broker, client_id: &str, topic: &str) -> u8 {
+    let mut wire = Wire::clean(broker.address(), Version::V5, client_id);
+    wire.publish(&Publish::new(topic, "x", 1, 7));
+    wire.packet_of(kind::PUBACK).body().get(2).copied().unwrap_or(0)
+}
+
+/// Publishes and is acknowledged until it is over.
+fn publish_on(mut client: Wire, over: &Over, count: &AtomicU64) {
+    while !over.within(Duration::from_millis(5)) {
+        client.publish_acknowledged(&Publish::new("load/plain", "21.5", 1, 7));
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The same over TLS.
+fn publish_secretly(mut client: Secure, over: &Over, count: &AtomicU64) {
+    while !over.within(Duration::from_millis(5)) {
+        let message = publish(Version::V4, &Publish::new("load/secret", "21.5", 1, 7));
+        client.say(&message).expect("it is connected");
+        assert_eq!(client.hear(4).expect("it is connected"), [0x40, 2, 0, 7]);
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn secret(address: SocketAddr, trust: &Trust, client_id: &str) -> Secure {
+    let mut client = Secure::open(address, trust).expect("a handshake");
+    client.say(&connect(Version::V4, client_id, true, 0, None)).expect("it reads");
+    assert_eq!(client.hear(4).expect("an answer"), [0x20, 2, 0, 0], "{client_id}");
+    client
+}
+
+#[test]
+fn under_load_other_settings_come_into_force_and_nobody_is_dropped() {
+    let authority = Authority::new("Test CA");
+    let first = authority.sign("first", Use::Server, &["localhost"]);
+    let trust = Trust::new(&authority.path(), None);
+    let (passwords, rules) = (authority.file("passwords"), authority.file("rules"));
+    users::write(&passwords, &["ann"]);
+    fs::write(&rules, "allow everyone any #\n").expect("written");
+    let parts = Parts { mqtts: Some(&first), websocket: "off", rules: &rules, more: "" };
+    let config = Configured::new(&parts.text(&passwords));
+    let broker = config.start();
+    let setup = Setup { authority, config, broker };
+    let mqtts = setup.broker.address_of("mqtts");
+
+    let (over, count) = (Over::default(), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let (over, count, broker, trust) = (&over, &count, &setup.broker, &trust);
+            let client_id = format!("load {number}");
+            if number % 2 == 0 {
+                let client = Wire::clean(broker.address(), Version::V5, &client_id);
+                scope.spawn(move || publish_on(client, over, count));
+            } else {
+                let client = secret(mqtts, trust, &client_id);
+                scope.spawn(move || publish_secretly(client, over, count));
+            }
+        }
+        let at_last = over.at_last();
+        change_all(&setup, &parts, (&passwords, &trust));
+        let so_far = count.load(Ordering::Relaxed);
+        let goes_on = Wire::clean(setup.broker.address(), Version::V5, "looking");
+        while count.load(Ordering::Relaxed) < so_far + 10 * CLIENTS as u64 {
+            assert!(!over.within(Duration::from_millis(5)), "one of them was dropped");
+        }
+        goes_on.disconnect();
+        drop(at_last);
+    });
+}
+
+/// Each change, and what follows from it.
+fn change_all(setup: &Setup, first: &Parts<'_>, (passwords, trust): (&Path, &Trust)) {
+    let Setup { authority, broker, .. } = setup;
+    let mqtts = broker.address_of("mqtts");
+    // A bad file: every mistake with its place, and nothing of the rest.
+    let bad =
+        Parts { websocket: "127.0.0.1:0", more: "[mqtt]\nreceive_max = 0\n\nkeep = 1\n", ..*first };
+    setup.reload(&bad.text(passwords), STAYS);
+    let output = broker.output();
+    assert!(output.contains("tidewire.toml:17:15: `mqtt.receive_max` is to be"), "{output}");
+    assert!(output.contains("tidewire.toml:19:1: there is no setting `mqtt.keep`"), "{output}");
+    assert!(!output.contains("\"listener\":\"websocket\""), "{output}");
+    // A file that is named in a good one is wrong: nothing of the rest either.
+    let wrong = authority.file("wrong rules");
+    fs::write(&wrong, "allow everyone any #\npermit nobody\n").expect("written");
+    let bad = Parts { websocket: "127.0.0.1:0", rules: &wrong, ..*first };
+    setup.reload(&bad.text(passwords), STAYS);
+    assert!(broker.output().contains("wrong rules:2: "), "{}", broker.output());
+    assert!(!broker.output().contains("\"listener\":\"websocket\""));
+
+    // A listener more, a limit, something that has to wait.
+    let more = "[mqtt]\nclient_id_bytes_max = 30\n[threads]\ncores = 5\n";
+    let added = Parts { websocket: "127.0.0.1:0", more, ..*first };
+    setup.reload(&added.text(passwords), "reload: needs a restart: threads.cores: 0 -> 5");
+    broker.await_output("reload: applied: mqtt.client_id_bytes_max: 1024 -> 30");
+    broker.await_output(
+        "reload: applied: listener.websocket.bind: \\\"off\\\" -> \\\"127.0.0.1:0\\\"",
+    );
+    let web = listens(broker, "websocket");
+    assert!(is_open(web));
+    assert_eq!(answer(broker, &Hello::new(&"x".repeat(31))), BAD_CLIENT_ID);
+    assert_eq!(answer(broker, &Hello::new(&"x".repeat(30))), 0);
+
+    // Its address is said otherwise; other rules; another user; another certificate.
+    let strict = authority.file("strict rules");
+    fs::write(&strict, "allow everyone any load/#\n").expect("written");
+    assert_eq!(published(broker, "free", "plant/1"), 0);
+    users::write(passwords, &["ann", "bob"]);
+    let second = authority.sign("second", Use::Server, &["localhost"]);
+    let everywhere = format!("0.0.0.0:{}", web.port());
+    let other = Parts { mqtts: Some(&second), websocket: &everywhere, rules: &strict, more };
+    setup.reload(&other.text(passwords), "reload: applied: access.rules_file");
+    assert_eq!(listens(broker, "websocket").to_string(), everywhere);
+    assert!(is_open(web));
+    broker.await_output("access rules hold for all sessions");
+    assert_eq!(published(broker, "free", "plant/1"), NOT_AUTHORIZED);
+    broker.await_output("the password file is read anew\",\"users\":2,");
+    assert_eq!(answer(broker, &Hello { login: Some(("bob", "bob")), ..Hello::new("bob") }), 0);
+    let shown = Secure::open(mqtts, trust).expect("let in").shown();
+    let expected = CertificateDer::from_pem_file(&second.cert).expect("a certificate");
+    assert_eq!(shown, expected.to_vec(), "who comes is shown the new one, at the same address");
+
+    // Listeners are closed, who is connected stays. The last that is said of anything.
+    let quiet = "[log]\nfilter = \"error\"\n";
+    let fewer = Parts { mqtts: None, websocket: "off", rules: &strict, more: quiet };
+    setup.reload(&fewer.text(passwords), "reload: applied: log.filter");
+    broker.await_times("closed: who is connected stays", 2);
+    while is_open(mqtts) || is_open(web) {
+        thread::yield_now();
+    }
+    setup.reload("nonsense", STAYS);
+}
+
+#[test]
+fn bridges_begin_and_end_while_the_broker_runs_and_go_on_where_they_were() {
+    let there = Broker::start();
+    let link = format!(
+        "[[bridge.link]]\nname = \"up\"\naddresses = [\"{}\"]\n\
+         rules = [{{ direction = \"out\", filter = \"up/#\", qos = 2 }}]\n",
+        there.address()
+    );
+    let setup = Configured::new("");
+    let broker = setup.start();
+    let reload = |text: &str, told: &str, times: usize| {
+        setup.write(text);
+        broker.hang_up();
+        broker.await_times(told, times);
+    };
+    let live = Mosquitto::new(there.address(), "mqttv5").subscribe("#", &["-q", "2", "-C", "3"]);
+    let here = Mosquitto::new(broker.address(), "mqttv5");
+    here.publish("up/0", "before it was there", &["-q", "1"]);
+    reload(&link, "reload: applied: bridge.link[up]: new", 1);
+    // It begins with what comes from now on.
+    broker.await_output("\"message\":\"linked\"");
+    here.publish("up/1", "one", &["-q", "2"]);
+    assert_eq!(live.message(), "2 0 up/1 one");
+    reload("", "reload: applied: bridge.link[up]: removed", 1);
+    here.publish("up/2", "two", &["-q", "2"]);
+    reload(&link, "reload: applied: bridge.link[up]: new", 2);
+    let wider = link.replace("up/#", "#");
+    reload(&wider, "reload: applied: bridge.link[up].rules[0].filter", 1);
+    here.publish("down/3", "three", &["-q", "2"]);
+    assert_eq!(live.message(), "2 0 up/2 two");
+    assert_eq!(live.message(), "2 0 down/3 three");
+}
+
+#[test]
+fn the_http_port_has_the_configuration_read_anew_and_says_what_became_of_it() {
+    let port = "[listener.http]\nbind = \"127.0.0.1:0\"\n";
+    let setup = Configured::new(port);
+    let broker = setup.start();
+    let http = Http::new(broker.http_address());
+    let reload = || http.ask("POST", "/api/v1/reload", None);
+    let nothing = json!({ "applied": [], "needs_restart": [] });
+    assert_eq!(reload().json(), nothing);
+
+    setup.write(&format!("{port}[mqtt]\nreceive_max = 7\n[threads]\ncores = 3\n"));
+    let change = |setting, old, new| json!([{ "setting": setting, "old": old, "new": new }]);
+    let expected = json!({
+        "applied": change("mqtt.receive_max", "1000", "7"),
+        "needs_restart": change("threads.cores", "0", "3"),
+    });
+    assert_eq!(reload().json(), expected);
+
+    setup.write(&format!("{port}[mqtt]\nreceive_max = 0\nkeep = 1\n"));
+    let refused = reload();
+    let problem = refused.json();
+    assert_eq!((refused.status, &problem["code"]), (422, &"invalid_configuration".into()));
+    let mistakes: Vec<_> = problem["detail"].as_str().expect("a text").lines().collect();
+    assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+    assert!(mistakes[0].contains("tidewire.toml:4:15: `mqtt.receive_max`"), "{mistakes:?}");
+    assert!(http.get("/metrics").body.contains("tidewire_config_last_reload_success 0\n"));
+    setup.write(port);
+    let expected = json!({
+        "applied": change("mqtt.receive_max", "7", "1000"),
+        "needs_restart": [],
+    });
+    assert_eq!(reload().json(), expected);
+}
+
+#[test]
+fn tidewire_reload_says_what_became_of_each_setting_or_what_is_wrong() {
+    let port = "[listener.http]\nbind = \"127.0.0.1:0\"\n";
+    let setup = Configured::new(port);
+    let broker = setup.start();
+    let url = format!("http://{}", broker.http_address());
+    let reload = || typed(&["reload", "--url", &url]);
+    assert_eq!(reload().well(), "no setting is another than before\n");
+    setup.write(&format!("{port}[mqtt]\nreceive_max = 7\n[threads]\ncores = 3\n"));
+    let expected = "in force now: mqtt.receive_max: 1000 -> 7\n\
+                    after a restart: threads.cores: 0 -> 3\n";
+    assert_eq!(reload().well(), expected);
+    setup.write(&format!("{port}[mqtt]\nreceive_max = 0\n"));
+    let refused = reload();
+    let told = "tidewire.toml:4:15: `mqtt.receive_max`";
+    assert!(refused.code == Some(1) && refused.err.contains(told), "{refused:?}");
+    assert!(refused.err.contains("try: `tidewire check"), "{refused:?}");
+}
+
+#[test]
+fn the_http_port_shows_what_holds_now() {
+    let port = "[listener.http]\nbind = \"127.0.0.1:0\"\n";
+    let setup = Configured::new(port);
+    let broker = setup.start();
+    let http = Http::new(broker.http_address());
+    let shown = || {
+        let config = http.granted("GET", "/api/v1/config", None);
+        let settings = config["settings"].as_array().expect("a list");
+        let it = settings.iter().find(|it| it["name"] == "mqtt.receive_max").expect("there");
+        let status = http.granted("GET", "/api/v1/status", None);
+        (it["value"].clone(), status["listeners"].as_array().expect("a list").len())
+    };
+    let (before, listeners) = shown();
+    assert_eq!(before, 1000);
+    let more = "[listener.websocket]\nbind = \"127.0.0.1:0\"\n[mqtt]\nreceive_max = 7\n";
+    setup.write(&format!("{port}{more}"));
+    broker.hang_up();
+    broker.await_output("reload: applied: mqtt.receive_max: 1000 -> 7");
+    assert_eq!(shown(), (7.into(), listeners + 1));
+}

@@ -1,0 +1,111 @@
+//! Do tools find under `$SYS` what they look for, and is none of it anywhere else?
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use tidewire_tests::broker::Broker;
+use tidewire_tests::clients::{Mosquitto, Subscriber};
+use tidewire_tests::kafka_log;
+use tidewire_tests::wire::{Version, Wire};
+
+const OFTEN: &str = "[system]\nsys_interval_s = 1\n";
+
+/// What MQTT Explorer shows of a broker, and what programs that make series of it read.
+const LOOKED_FOR: [&str; 22] = [
+    "$SYS/broker/version",
+    "$SYS/broker/uptime",
+    "$SYS/broker/clients/connected",
+    "$SYS/broker/clients/disconnected",
+    "$SYS/broker/clients/total",
+    "$SYS/broker/clients/maximum",
+    "$SYS/broker/subscriptions/count",
+    "$SYS/broker/retained messages/count",
+    "$SYS/broker/messages/received",
+    "$SYS/broker/messages/sent",
+    "$SYS/broker/messages/stored",
+    "$SYS/broker/publish/messages/dropped",
+    "$SYS/broker/publish/bytes/received",
+    "$SYS/broker/bytes/received",
+    "$SYS/broker/load/messages/received/5min",
+    "$SYS/broker/load/messages/sent/5min",
+    "$SYS/broker/load/connections/15min",
+    "$SYS/broker/heap/current",
+    "$SYS/broker/heap/maximum",
+    "$SYS/brokers",
+    "$SYS/brokers/tidewire/stats/connections/count",
+    "$SYS/brokers/tidewire/metrics/messages/received",
+];
+
+/// Those that say something to people.
+const TEXTS: [&str; 5] = ["version", "uptime", "datetime", "sysdescr", "$SYS/brokers"];
+
+/// Hears until everything that is looked for was there, as retained messages.
+fn hears_all(tool: &Subscriber) {
+    let mut missing = BTreeSet::from(LOOKED_FOR);
+    while !missing.is_empty() {
+        let message = tool.message();
+        let Some(said) = message.strip_prefix("0 1 ") else { continue };
+        let known = missing.iter().find(|topic| said.starts_with(&format!("{topic} ")));
+        let Some(topic) = known.copied() else { continue };
+        missing.remove(topic);
+        let what = said[topic.len()..].trim_start();
+        let is_text = TEXTS.iter().any(|text| topic.ends_with(text));
+        assert!(is_text || what.parse::<f64>().is_ok(), "{said}");
+    }
+}
+
+#[test]
+fn tools_are_told_at_once_then_of_what_is_new_and_nothing_of_it_is_anywhere_else() {
+    let broker = Broker::start_configured(OFTEN);
+    for version in Mosquitto::VERSIONS {
+        let mosquitto = Mosquitto::new(broker.address(), version);
+        let everything = mosquitto.subscribe("#", &["-q", "1"]);
+        let tool = mosquitto.subscribe("$SYS/#", &["-q", "1"]);
+        hears_all(&tool);
+        // New are at least the seconds.
+        while !tool.message().starts_with("0 0 $SYS/broker/uptime ") {}
+        mosquitto.publish("plain", version, &["-q", "1"]);
+        assert_eq!(everything.message(), format!("1 0 plain {version}"));
+        // Who comes later finds what is there.
+        hears_all(&mosquitto.subscribe("$SYS/#", &[]));
+    }
+    let logged = kafka_log::offsets(broker.kafka_address(), "mqtt", 4);
+    assert_eq!(logged, Mosquitto::VERSIONS.len(), "only what was published");
+}
+
+#[test]
+fn one_topic_alone_can_be_asked_for_and_counts_what_happens() {
+    let broker = Broker::start_configured(OFTEN);
+    let mosquitto = Mosquitto::new(broker.address(), "mqttv5");
+    let topic = "$SYS/broker/publish/messages/received";
+    let reader = mosquitto.subscribe(topic, &[]);
+    assert_eq!(reader.message(), format!("0 1 {topic} 0"));
+    mosquitto.publish("a", "x", &["-q", "1"]);
+    assert_eq!(reader.message(), format!("0 0 {topic} 1"));
+}
+
+/// What is said of a client: what, and how.
+fn event(watcher: &Subscriber) -> (String, Value) {
+    let message = watcher.message();
+    let said = message.strip_prefix("0 0 $SYS/brokers/n1/clients/").expect("an event");
+    let (topic, payload) = said.split_once(' ').expect("a payload");
+    (topic.into(), serde_json::from_str(payload).expect("JSON"))
+}
+
+#[test]
+fn clients_that_come_and_go_are_told_of_where_that_is_asked_for() {
+    let broker = Broker::start_configured(
+        "[system]\nsys_interval_s = 0\npresence_events = true\nnode_name = \"n1\"\n",
+    );
+    let mosquitto = Mosquitto::new(broker.address(), "mqttv5");
+    let watcher = mosquitto.subscribe("$SYS/brokers/+/clients/esp-12/#", &[]);
+    Wire::clean(broker.address(), Version::V5, "other").disconnect();
+    let device = Wire::clean(broker.address(), Version::V4, "esp-12");
+    let (topic, came) = event(&watcher);
+    assert_eq!(topic, "esp-12/connected");
+    assert_eq!((&came["clientid"], &came["proto_ver"]), (&"esp-12".into(), &4.into()));
+    assert_eq!((&came["clean_start"], &came["ipaddress"]), (&true.into(), &"127.0.0.1".into()));
+    device.vanish();
+    let (topic, went) = event(&watcher);
+    assert_eq!((&*topic, &went["reason"]), ("esp-12/disconnected", &"lost".into()));
+}
