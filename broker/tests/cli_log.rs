@@ -14,6 +14,7 @@ use tidewire_store::rows::group::{GroupRow, MemberRow};
 use tidewire_store::rows::offset::{OffsetKey, OffsetRow};
 use tidewire_store::{
     Append, Commit, RealDisk, Store, StoreOptions, StreamConfig, StreamOptions, Table, TableChange,
+    copy_at_rest,
 };
 
 const RECORDS: u64 = 200;
@@ -53,26 +54,13 @@ fn put(store: &Store, number: u64) {
     store.commit(Commit { appends: vec![append], changes: vec![row] }).expect("committed");
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("made");
-    for entry in fs::read_dir(from).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("copied");
-        }
-    }
-}
-
 /// What a killed broker leaves: some of it in segments, the end of it in the log alone.
 fn killed() -> TempDir {
     let new = || tempfile::tempdir().expect("a folder");
     let (running, found) = (new(), new());
     let store = open(running.path());
     (0..RECORDS).for_each(|number| put(&store, number));
-    copy(running.path(), found.path());
+    copy_at_rest(running.path(), found.path()).expect("copied");
     found
 }
 

@@ -2,6 +2,8 @@
 //! where, and when it is synced, is decided above.
 
 mod access;
+#[cfg(any(test, feature = "sim"))]
+mod at_rest;
 mod real;
 mod sectors;
 #[cfg(any(test, feature = "sim"))]
@@ -9,5 +11,7 @@ pub mod sim;
 
 pub(crate) use access::NO_FILE_TO_OPEN;
 pub use access::{Disk, File, OpenMode};
+#[cfg(any(test, feature = "sim"))]
+pub use at_rest::copy_at_rest;
 pub use real::RealDisk;
 pub(crate) use sectors::{is_too_small_to_tell, read_around, read_parts, salvage};

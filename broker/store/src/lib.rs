@@ -61,6 +61,8 @@ pub use commit::{
     Append, Appended, Commit, CommitError, Follower, OffsetOf, Offsets, Outcome, Reply, ReplyTo,
     TableChange,
 };
+#[cfg(any(test, feature = "sim"))]
+pub use disk::copy_at_rest;
 pub use disk::{Disk, RealDisk};
 pub use error::{CloseError, OpenError};
 pub use growth::StreamError;

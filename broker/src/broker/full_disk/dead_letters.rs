@@ -9,8 +9,9 @@ use tidewire_proto::mqtt::{
     Ack, Connect, Packet, Properties, PropertiesBuilder, PropertyId, PropertyValue, ReasonCode,
     Subscribe, SubscribeFiltersBuilder, SubscribeOptions,
 };
+use tidewire_store::copy_at_rest;
 
-use super::small_disk::{HOUR, builder, copy, fill, large_is_refused, start};
+use super::small_disk::{HOUR, builder, fill, large_is_refused, start};
 use crate::broker::pipe::{Pipe, VERSION};
 use crate::broker::{Broker, Message};
 use crate::{Qos, Subscription};
@@ -115,7 +116,7 @@ async fn a_dead_letter_that_finds_no_room_is_written_when_there_is_some_also_aft
         let other = broker.subscribe("other").durable("other", HOUR).await.expect("its rows");
         other.close().await;
         let after = tempfile::tempdir().expect("a folder");
-        copy(folder.path(), after.path());
+        copy_at_rest(folder.path(), after.path()).expect("copied");
 
         is_full.store(false, Ordering::Relaxed);
         while large_is_refused(&broker).await {}

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tidewire_proto::mqtt::{
     Connect, Packet, Properties, PropertiesBuilder, PropertyId, PropertyValue, ReasonCode, Will,
 };
+use tidewire_store::copy_at_rest;
 
-use super::small_disk::{HOUR, builder, copy, fill, large_is_refused, start};
+use super::small_disk::{HOUR, builder, fill, large_is_refused, start};
 use crate::broker::pipe::{Pipe, VERSION};
 use crate::broker::{Broker, Message};
 use crate::error::PublishError;
@@ -123,7 +124,7 @@ async fn a_will_that_is_due_on_a_full_disk_is_sent_when_there_is_room_though_its
     assert_eq!(answer, ReasonCode::SUCCESS);
 
     let after = tempfile::tempdir().expect("a folder");
-    copy(folder.path(), after.path());
+    copy_at_rest(folder.path(), after.path()).expect("copied");
     is_full.store(false, Ordering::Relaxed);
     while large_is_refused(&broker).await {}
     let mut seen = Vec::new();

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::small_disk::{HOUR, builder, copy, large_is_refused, start};
+use tidewire_store::copy_at_rest;
+
+use super::small_disk::{HOUR, builder, large_is_refused, start};
 use crate::broker::{Broker, Message};
 use crate::error::SubscribeError;
 use crate::{Qos, ReasonCode, Subscription};
@@ -60,7 +62,7 @@ async fn told_success_on_a_full_disk(kind: &str) {
     assert!(!promised.is_empty() && !refused.is_empty(), "{promised:?}");
 
     let after = tempfile::tempdir().expect("a folder");
-    copy(folder.path(), after.path());
+    copy_at_rest(folder.path(), after.path()).expect("copied");
     let crashed = builder(&after).start().await.expect("it starts");
     for (number, _) in &promised {
         let message = Message::new(topic_of(*number), "for it").qos(Qos::AtLeastOnce);

@@ -13,7 +13,7 @@ use super::harness::{append, options, rows, texts};
 use crate::inspect::Progress;
 use crate::{
     Commit, Compression, Durability, OnLimit, OpenError, ReadError, RealDisk, Retention, Slice,
-    Store, StoreOptions, StreamConfig,
+    Store, StoreOptions, StreamConfig, copy_at_rest,
 };
 
 fn threaded() -> StoreOptions {
@@ -22,20 +22,6 @@ fn threaded() -> StoreOptions {
 
 fn open(folder: &Path) -> Result<Store, OpenError> {
     Store::open(Arc::new(RealDisk::new(folder)), threaded()).map(|(store, _)| store)
-}
-
-/// What a crash of the program would leave: the folder as it is while the store runs.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("made");
-    for entry in fs::read_dir(from).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("copied");
-        }
-    }
 }
 
 #[test]
@@ -80,7 +66,7 @@ fn a_store_that_was_killed_opens_with_all_that_was_acknowledged() {
     for n in 0..50 {
         super::harness::put(&store, 0, &n.to_string()).expect("committed");
     }
-    copy(folder.path(), killed.path());
+    copy_at_rest(folder.path(), killed.path()).expect("copied");
     let found = open(killed.path()).expect("opens");
     assert_eq!(texts(&found, 0).expect("readable").len(), 50);
     assert_eq!(rows(&found), [("row 0".to_owned(), "49".to_owned())]);
@@ -96,7 +82,7 @@ fn who_waits_for_a_store_sees_how_much_of_its_log_is_read() {
     for _ in 0..15 {
         super::harness::put(&store, 0, &text).expect("committed");
     }
-    copy(folder.path(), killed.path());
+    copy_at_rest(folder.path(), killed.path()).expect("copied");
     let options = threaded();
     let seen = Arc::clone(&options.recovering);
     assert_eq!(seen.progress(), Progress { done: 0, total: 0 });
