@@ -9,7 +9,7 @@ use crate::counts::Counts;
 use crate::device::Device;
 
 const HOUR: Duration = Duration::from_secs(3600);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn builder() -> Builder {
     let listen = "127.0.0.1:0".parse().expect("an address");

@@ -16,7 +16,7 @@ use crate::broker::pipe::{Pipe, VERSION};
 use crate::broker::{Broker, Message};
 use crate::{Qos, Subscription};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 const MESSAGES: usize = 3;
 
 /// A member that says what it does not want.

@@ -15,7 +15,7 @@ use crate::broker::{Broker, Message};
 use crate::error::PublishError;
 use crate::{Qos, Subscription};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// As many bytes as the messages that the full disk refuses.
 const LARGE: usize = 20_000;
 /// So many would be more than the reserve.

@@ -11,7 +11,7 @@ use crate::broker::{Broker, Message};
 use crate::error::SubscribeError;
 use crate::{Qos, ReasonCode, Subscription};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How long the filters of those that subscribe are, one after the other: together their rows are
 /// more than the reserve.
 const FILTER_BYTES: [usize; 10] =
