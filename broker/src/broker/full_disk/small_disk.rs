@@ -1,6 +1,5 @@
 //! A broker on a disk that can be full. Tests nothing itself.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;

@@ -38,11 +38,12 @@ fn listing(folder: &Path) -> io::Result<Listing> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            let what = about.is_file().then(|| Ok((about.len(), about.modified()?)));
             if about.is_dir() {
                 folders.push(path.clone());
+                found.insert(path, None);
+            } else {
+                found.insert(path, Some((about.len(), about.modified()?)));
             }
-            found.insert(path, what.transpose()?);
         }
     }
     Ok(found)
