@@ -13,8 +13,14 @@ use std::time::SystemTime;
 /// # Errors
 /// `from` cannot be read or `to` cannot be written.
 pub fn copy_at_rest(from: &Path, to: &Path) -> io::Result<()> {
+    copy_until_still(from, to, || ())
+}
+
+/// `meanwhile` is what else happens in `from` while it is copied.
+fn copy_until_still(from: &Path, to: &Path, mut meanwhile: impl FnMut()) -> io::Result<()> {
     loop {
         let before = listing(from)?;
+        meanwhile();
         let copied = copy(&before, from, to);
         if listing(from)? == before {
             return copied;
@@ -64,33 +70,29 @@ fn copy(listing: &Listing, from: &Path, to: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::thread;
-
     use super::*;
 
     #[test]
-    fn what_is_copied_while_files_come_and_go_was_there_at_one_moment() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let place = |number: u32| folder.path().join("deep").join(number.to_string());
-        fs::create_dir(folder.path().join("deep")).expect("made");
-        fs::write(place(0), "0").expect("written");
-        let done = AtomicBool::new(false);
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                // There is always one file, and it holds its own name.
-                for number in 0..2_000_u32 {
-                    fs::rename(place(number), place(number + 1)).expect("renamed");
-                    fs::write(place(number + 1), (number + 1).to_string()).expect("written");
-                }
-                done.store(true, Ordering::Release);
-            });
-            while !done.load(Ordering::Acquire) {
-                let to = tempfile::tempdir().expect("a folder");
-                copy_at_rest(folder.path(), to.path()).expect("copied");
-                let found = fs::read_dir(to.path().join("deep")).expect("there");
-                assert_eq!(found.count(), 1);
+    fn a_copy_that_something_ran_through_is_made_again() {
+        let new = || tempfile::tempdir().expect("a folder");
+        let (folder, copied) = (new(), new());
+        let deep = folder.path().join("deep");
+        fs::create_dir(&deep).expect("made");
+        fs::write(deep.join("old"), "1").expect("written");
+        fs::write(folder.path().join("log"), "1").expect("written");
+        let mut turns = 0;
+        copy_until_still(folder.path(), copied.path(), || {
+            turns += 1;
+            match turns {
+                1 => fs::rename(deep.join("old"), deep.join("new")).expect("renamed"),
+                2 => fs::write(folder.path().join("log"), "22").expect("written"),
+                _ => (),
             }
-        });
+        })
+        .expect("copied");
+        assert_eq!(turns, 3);
+        assert_eq!(fs::read(copied.path().join("log")).expect("there"), b"22");
+        assert_eq!(fs::read(copied.path().join("deep/new")).expect("there"), b"1");
+        assert!(!copied.path().join("deep/old").exists());
     }
 }
