@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use crate::deny;
+use crate::gate;
 use crate::output::{announce, note, run, shown};
 use crate::places::Places;
 use crate::tally::Tally;
@@ -33,6 +34,13 @@ pub(crate) fn all(places: &Places, filter: Option<&str>) -> bool {
     let build = "build --workspace --bins --tests --profile test";
     step("check: build of the real programs", &mut cargo(places, build));
 
+    if filter.is_none() {
+        announce("check: instructions of hot paths");
+        if let Err(problem) = gate::all(places, &[]) {
+            note(&format!("FAILED: {problem}"));
+            failed_steps.push("check: instructions of hot paths".to_owned());
+        }
+    }
     announce("check: tests");
     let mut tally = Tally::default();
     if let Err(problem) = run_tests(places, filter, &mut tally) {

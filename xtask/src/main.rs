@@ -7,6 +7,7 @@ mod compare;
 mod conformance;
 mod deny;
 mod fuzz;
+mod gate;
 mod kafka_speed;
 mod output;
 mod places;
@@ -45,6 +46,10 @@ The commands of this workspace:
   cargo xtask scale        many idle connections, offline sessions and retained messages
   cargo xtask siege        attacks of every kind in full number, 100,000 wrong passwords among them,
                            and how long others wait meanwhile
+  cargo xtask gate [NAME]  instructions of the hot paths, or of those with NAME in their names,
+                           beside their bounds; a part of `cargo xtask test`
+  cargo xtask gate --record
+                           writes what they take now into tests/gate/bounds.toml
   cargo xtask compare [WORKLOAD...] [--rounds N]
                            the same load on this broker, Mosquitto and rumqttd by turns
   cargo xtask kafka-speed [throughput|server-cpu|latency] [--rounds N] [--messages N]
@@ -69,6 +74,7 @@ fn main() -> ExitCode {
         ["link-cuts", words @ ..] => ended(trials::link_cuts(&Places::find(), words)),
         ["scale"] => ended(trials::scale(&Places::find())),
         ["siege"] => ended(trials::siege(&Places::find())),
+        ["gate", words @ ..] => ended(gate::all(&Places::find(), words)),
         ["compare", words @ ..] => ended(compare::all(&Places::find(), words)),
         ["bridge-speed", words @ ..] => ended(bridge_speed::all(&Places::find(), words)),
         ["kafka-speed", words @ ..] => ended(kafka_speed::all(&Places::find(), words)),

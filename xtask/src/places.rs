@@ -30,6 +30,11 @@ impl Places {
         self.target.join("release/tidewire")
     }
 
+    /// The hot paths whose instructions are counted, once they are built.
+    pub(crate) fn hot_paths(&self) -> PathBuf {
+        self.target.join("gate/tidewire-gate")
+    }
+
     /// The cargo that started us.
     pub(crate) fn cargo(&self) -> OsString {
         env::var_os("CARGO").unwrap_or_else(|| "cargo".into())

@@ -21,6 +21,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mvn", "maven"),
     ("go", "golang-go"),
     ("stdbuf", "coreutils"),
+    ("valgrind", "valgrind"),
     (BROWSER, BROWSER),
 ];
 
