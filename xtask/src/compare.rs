@@ -11,10 +11,12 @@ use std::process::Command;
 use crate::output::{announce, note, run};
 use crate::places::Places;
 
-use brokers::Running;
 use figures::{Figures, Table};
-use peers::Peer;
-use workloads::{Load, chosen};
+use workloads::Load;
+
+pub(crate) use brokers::{GENERATOR_CPU, Running};
+pub(crate) use peers::Peer;
+pub(crate) use workloads::chosen;
 
 /// Medians are of so many rounds, unless the command line says otherwise.
 const ROUNDS: usize = 5;
@@ -67,7 +69,7 @@ fn rounds_of(places: &Places, peers: &[Peer], load: &Load, rounds: usize) -> Res
 
 fn measure(places: &Places, broker: &Running, load: &Load) -> Result<Figures, String> {
     let mut bench = Command::new("taskset");
-    bench.args(["-c", brokers::GENERATOR_CPU]).arg(places.released_broker()).arg("bench");
+    bench.args(["-c", GENERATOR_CPU]).arg(places.released_broker()).arg("bench");
     bench.args(load.words).args(["--json", "--to", &broker.address().to_string()]);
     bench.args(["--pid", &broker.id().to_string()]);
     let output = bench.output().map_err(|error| format!("taskset: {error}"))?;

@@ -6,6 +6,7 @@ mod check;
 mod compare;
 mod conformance;
 mod deny;
+mod flame;
 mod fuzz;
 mod gate;
 mod kafka_speed;
@@ -52,6 +53,9 @@ The commands of this workspace:
                            writes what they take now into tests/gate/bounds.toml
   cargo xtask compare [WORKLOAD...] [--rounds N]
                            the same load on this broker, Mosquitto and rumqttd by turns
+  cargo xtask flame [WORKLOAD]
+                           where the broker's time goes under one of these, drawn by the samples
+                           of perf into docs/flame-WORKLOAD.svg
   cargo xtask kafka-speed [throughput|server-cpu|latency] [--rounds N] [--messages N]
               [--sealed] [--compression CODEC]
                            how fast Kafka clients read, beside a bare loop from file to socket;
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         ["link-cuts", words @ ..] => ended(trials::link_cuts(&Places::find(), words)),
         ["scale"] => ended(trials::scale(&Places::find())),
         ["siege"] => ended(trials::siege(&Places::find())),
+        ["flame", words @ ..] => ended(flame::all(&Places::find(), words)),
         ["gate", words @ ..] => ended(gate::all(&Places::find(), words)),
         ["compare", words @ ..] => ended(compare::all(&Places::find(), words)),
         ["bridge-speed", words @ ..] => ended(bridge_speed::all(&Places::find(), words)),

@@ -15,11 +15,11 @@ use super::peers::Peer;
 /// The broker's processor.
 const BROKER_CPU: &str = "0";
 /// The load generator's.
-pub(super) const GENERATOR_CPU: &str = "1";
+pub(crate) const GENERATOR_CPU: &str = "1";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Killed when it is dropped.
-pub(super) struct Running {
+pub(crate) struct Running {
     name: String,
     child: Child,
     address: SocketAddr,
@@ -28,7 +28,7 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts it, and waits until it listens.
-    pub(super) fn start(places: &Places, peer: &Peer) -> Result<Self, String> {
+    pub(crate) fn start(places: &Places, peer: &Peer) -> Result<Self, String> {
         let folder = places.tools().join("compare");
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
@@ -43,20 +43,20 @@ impl Running {
         Ok(running)
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Of the process: `taskset` became it.
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    pub(super) fn stop(mut self) -> Result<(), String> {
+    pub(crate) fn stop(mut self) -> Result<(), String> {
         self.end();
         fs::remove_dir_all(&self.folder).map_err(|error| error.to_string())
     }

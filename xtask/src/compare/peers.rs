@@ -9,7 +9,7 @@ use crate::setup;
 
 /// A broker that can be started.
 #[derive(Clone, Debug)]
-pub(super) enum Peer {
+pub(crate) enum Peer {
     /// This one.
     Tidewire,
     /// Debian's, unpacked into a folder of ours and never installed: nothing is started by it.
@@ -21,7 +21,7 @@ pub(super) enum Peer {
 const RUMQTTD: &str = "rumqttd@0.20.0";
 
 impl Peer {
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Tidewire => "tidewire",
             Self::Mosquitto { .. } => "mosquitto",

@@ -2,10 +2,10 @@
 
 /// One of them.
 #[derive(Debug)]
-pub(super) struct Load {
+pub(crate) struct Load {
     pub(super) name: &'static str,
     /// What `tidewire bench` is told.
-    pub(super) words: &'static [&'static str],
+    pub(crate) words: &'static [&'static str],
 }
 
 const fn load(name: &'static str, words: &'static [&'static str]) -> Load {
@@ -34,7 +34,7 @@ const LOADS: &[Load] = &[
 ];
 
 /// Those that are named, or all.
-pub(super) fn chosen(names: &[&str]) -> Result<Vec<&'static Load>, String> {
+pub(crate) fn chosen(names: &[&str]) -> Result<Vec<&'static Load>, String> {
     if names.is_empty() {
         return Ok(LOADS.iter().collect());
     }
