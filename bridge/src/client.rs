@@ -5,7 +5,7 @@ mod calls;
 pub(crate) mod cluster;
 pub(crate) mod fault;
 pub(crate) mod files;
-mod link;
+pub(crate) mod link;
 pub(crate) mod packed;
 mod sign_in;
 pub(crate) mod socket;

@@ -1,10 +1,10 @@
 //! Copies topics of somebody else's Kafka into the log. Knows no supervisor beyond what a kind of
 //! bridge has to be.
 
-mod aborted;
+pub(crate) mod aborted;
 mod behind;
 mod consumer;
-mod fetched;
+pub(crate) mod fetched;
 mod options;
 mod position;
 mod rule;

@@ -23,7 +23,10 @@ pub(crate) struct Board {
     pub(crate) run: u32,
     pub(crate) epoch: Instant,
     pub(crate) ledger: RefCell<Ledger>,
-    pub(crate) latency: RefCell<Histogram<u64>>,
+    /// Of the sample at hand.
+    recent: RefCell<Histogram<u64>>,
+    /// Of all samples before.
+    latency: RefCell<Histogram<u64>>,
     /// Latency counts now.
     pub(crate) measures: Cell<bool>,
     /// Publishers go on.
@@ -41,6 +44,7 @@ impl Board {
             run,
             epoch,
             ledger: RefCell::new(ledger),
+            recent: RefCell::new(latency.clone()),
             latency: RefCell::new(latency),
             measures: Cell::new(false),
             publishes: Cell::new(true),
@@ -52,6 +56,25 @@ impl Board {
     /// This connection wants to hear when its messages were delivered.
     pub(crate) fn add_publisher(&self, link: &Rc<Link>) {
         self.publishers.borrow_mut().push(Rc::clone(link));
+    }
+
+    /// Median and slowest hundredth since this was asked last, in microseconds.
+    pub(crate) fn recent_latency(&self) -> Option<(f64, f64)> {
+        let mut recent = self.recent.borrow_mut();
+        if recent.is_empty() {
+            return None;
+        }
+        let at = |share| recent.value_at_quantile(share) as f64 / 1e3;
+        let found = (at(0.5), at(0.99));
+        self.latency.borrow_mut().add(&*recent).expect("the same bounds");
+        recent.reset();
+        Some(found)
+    }
+
+    /// All of the run.
+    pub(crate) fn all_latency(&self) -> Histogram<u64> {
+        self.recent_latency();
+        self.latency.borrow().clone()
     }
 
     fn undelivered(&self, publisher: usize, sent: u64) -> u64 {
@@ -133,7 +156,7 @@ impl Receiver {
         }
         if self.board.measures.get() {
             let late = now_ns.saturating_sub(stamp.due_ns).max(1);
-            self.board.latency.borrow_mut().saturating_record(late);
+            self.board.recent.borrow_mut().saturating_record(late);
         }
     }
 }

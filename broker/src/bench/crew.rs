@@ -10,6 +10,7 @@ use super::board::{Board, Limits, Receiver, Sender};
 use super::link::{Hello, Link, Role};
 use super::options::Options;
 use super::publisher::{Messages, Publisher, Topic};
+use super::pulse::{Pulse, Sample};
 use super::report::Report;
 use super::stamp::Stamp;
 
@@ -30,14 +31,15 @@ pub(crate) struct Crew<'a> {
     pub(crate) options: &'a Options,
     pub(crate) board: Rc<Board>,
     pub(crate) publishers: Vec<Publishing>,
+    pub(crate) pulse: Pulse,
     /// Ends only when something went wrong.
     serving: JoinSet<Result<(), String>>,
 }
 
 impl<'a> Crew<'a> {
-    pub(crate) fn new(options: &'a Options, board: Board) -> Self {
-        let board = Rc::new(board);
-        Self { options, board, publishers: Vec::new(), serving: JoinSet::new() }
+    pub(crate) fn new(options: &'a Options, board: Board, pulse: Pulse) -> Self {
+        let (board, publishers) = (Rc::new(board), Vec::new());
+        Self { options, board, publishers, pulse, serving: JoinSet::new() }
     }
 
     /// Connects a publisher; it begins when it is [started](Self::start_publishers).
@@ -76,7 +78,7 @@ impl<'a> Crew<'a> {
     pub(crate) async fn connect(&self, name: &str, stays: bool) -> Result<Rc<Link>, String> {
         let Options { to, version, prefix, .. } = self.options;
         let client_id = format!("{prefix}-{name}");
-        let hello = Hello { to: *to, version: *version, client_id: &client_id, stays };
+        let hello = Hello { to, version: *version, client_id: &client_id, stays };
         Link::open(hello).await
     }
 
@@ -90,6 +92,16 @@ impl<'a> Crew<'a> {
         self.publishers.iter().map(|one| one.sender.borrow().publisher.in_flight()).sum()
     }
 
+    /// Messages whose exchange with their publisher is over.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.sent() - self.in_flight()
+    }
+
+    /// Messages that arrived, each once for each reader.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.board.ledger.borrow().distinct()
+    }
+
     /// Lets all work for this long.
     pub(crate) async fn work_for(&mut self, time: Duration) -> Result<(), String> {
         tokio::select! {
@@ -98,20 +110,37 @@ impl<'a> Crew<'a> {
         }
     }
 
+    /// The same, with a sample now and then of how much was delivered.
+    pub(crate) async fn measure_for(&mut self, time: Duration) -> Result<(), String> {
+        let started = Instant::now();
+        self.pulse.begin("delivered", self.board.ledger.borrow().total);
+        while let Some(left) = time.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) {
+            self.work_for(left.min(self.pulse.every())).await?;
+            let total = self.board.ledger.borrow().total;
+            self.pulse.beat(total, || self.board.recent_latency());
+        }
+        self.pulse.end();
+        Ok(())
+    }
+
     /// Lets all work until this is so; whether it became so before nothing moved any more.
+    /// Meanwhile there are samples of what is counted.
     pub(crate) async fn work_until(
         &mut self,
+        counted: fn(&Self) -> u64,
         mut is_so: impl FnMut(&Self) -> bool,
     ) -> Result<bool, String> {
         let (mut moved, mut since) = ((0, 0), Instant::now());
         while !is_so(self) {
-            let now = (self.board.ledger.borrow().total, self.sent() - self.in_flight());
+            let now = (self.board.ledger.borrow().total, self.acknowledged());
             if now != moved {
                 (moved, since) = (now, Instant::now());
             } else if since.elapsed() > SILENCE {
                 return Ok(false);
             }
             self.work_for(LOOK_EVERY).await?;
+            let count = counted(self);
+            self.pulse.beat(count, || None);
         }
         Ok(true)
     }
@@ -129,6 +158,12 @@ impl<'a> Crew<'a> {
             refused: self.publishers.iter().map(|one| one.sender.borrow().publisher.refused).sum(),
             ..Report::default()
         }
+    }
+
+    /// What was sampled; nothing is sampled after.
+    pub(crate) fn take_samples(&mut self) -> Vec<Sample> {
+        let none = Pulse::new(false, None, None);
+        std::mem::replace(&mut self.pulse, none).into_samples()
     }
 
     fn serve(&mut self, link: Rc<Link>, role: Rc<RefCell<impl Role + 'static>>) {

@@ -2,8 +2,7 @@
 //! what is sent.
 
 use std::cell::RefCell;
-use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -13,15 +12,14 @@ use tidewire_proto::mqtt::{
     SubscribeFiltersBuilder, SubscribeOptions, Version, decode, encode, frame,
 };
 use tidewire_proto::qos::Qos;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
+
+use super::options::Place;
+use super::socket::{OUTPUT_BYTES_MAX, Socket};
 
 const PACKET_BYTES_MAX: u32 = 256 << 20;
 /// Longer than a run, for no connection pings; rumqttd takes none that says 0.
 const KEEP_ALIVE_S: u16 = 3600;
-const READ_BYTES: usize = 64 << 10;
-/// A connection with more than this to say is not asked to say more.
-const OUTPUT_BYTES_MAX: usize = 256 << 10;
 
 /// What a connection is for.
 pub(crate) trait Role {
@@ -36,7 +34,7 @@ pub(crate) trait Role {
 /// Whom a connection is made for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hello<'a> {
-    pub(crate) to: SocketAddr,
+    pub(crate) to: &'a Place,
     pub(crate) version: Version,
     pub(crate) client_id: &'a str,
     /// The session is kept, and taken up again.
@@ -44,9 +42,8 @@ pub(crate) struct Hello<'a> {
 }
 
 /// One connection.
-#[derive(Debug)]
 pub(crate) struct Link {
-    stream: TcpStream,
+    socket: Socket,
     version: Version,
     input: RefCell<Vec<u8>>,
     out: RefCell<Vec<u8>>,
@@ -56,11 +53,8 @@ pub(crate) struct Link {
 impl Link {
     /// Connects, and awaits that the broker agrees.
     pub(crate) async fn open(hello: Hello<'_>) -> Result<Rc<Self>, String> {
-        let stream = TcpStream::connect(hello.to).await;
-        let stream = stream.map_err(|error| format!("{}: {error}", hello.to))?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
         let link = Self {
-            stream,
+            socket: Socket::open(hello.to).await?,
             version: hello.version,
             input: RefCell::default(),
             out: RefCell::default(),
@@ -121,13 +115,11 @@ impl Link {
                 role.borrow_mut().turn(now, &mut self.out.borrow_mut());
             }
             self.flush()?;
-            let is_behind = !self.out.borrow().is_empty();
             tokio::select! {
-                ready = self.stream.readable() => ready.map_err(told)?,
-                ready = self.stream.writable(), if is_behind => ready.map_err(told)?,
+                moved = self.socket.wait(&self.input, &self.out) => moved?,
                 () = self.wake.notified() => {}
             }
-            self.read()?;
+            self.socket.read(&mut self.input.borrow_mut())?;
         }
     }
 
@@ -166,8 +158,8 @@ impl Link {
             if let Some(answer) = answer {
                 return answer;
             }
-            self.stream.readable().await.map_err(told)?;
-            self.read()?;
+            self.socket.wait(&self.input, &self.out).await?;
+            self.socket.read(&mut self.input.borrow_mut())?;
         }
     }
 
@@ -196,30 +188,14 @@ impl Link {
         Ok(())
     }
 
-    /// Reads what is there.
-    fn read(&self) -> Result<(), String> {
-        let mut input = self.input.borrow_mut();
-        input.reserve(READ_BYTES);
-        match self.stream.try_read_buf(&mut *input) {
-            Ok(0) => Err("the broker closed the connection".to_owned()),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(told(error)),
-        }
-    }
-
     fn flush(&self) -> Result<(), String> {
-        let mut out = self.out.borrow_mut();
-        let mut written = 0;
-        while written < out.len() {
-            match self.stream.try_write(&out[written..]) {
-                Ok(bytes) => written += bytes,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(told(error)),
-            }
-        }
-        out.drain(..written);
-        Ok(())
+        self.socket.write(&mut self.out.borrow_mut())
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Link").field("version", &self.version).finish_non_exhaustive()
     }
 }
 

@@ -13,6 +13,7 @@ use super::meter::Meter;
 use super::observe::Observed;
 use super::options::Options;
 use super::publisher::Topic;
+use super::pulse::Pulse;
 use super::report::{Phase, Report};
 
 /// Connections that are made at the same time.
@@ -37,8 +38,11 @@ pub(crate) async fn connect(
 ) -> Result<Report, String> {
     let broker = options.pid.map(Observed::new).transpose()?;
     let before = broker.as_ref().map(Observed::resident_bytes);
+    let mut pulse = Pulse::new(options.shows_progress, broker.clone(), None);
     let meter = Meter::start(broker.as_ref());
-    let links = open_many(options, false, connections, subscribes).await?;
+    pulse.begin("connected", 0);
+    let links = open_many(options, false, connections, subscribes, &mut pulse).await?;
+    pulse.end();
     let phase = meter.stop("connected", links.len() as u64);
     let after = broker.as_ref().map(Observed::resident_bytes);
     let each = before
@@ -48,6 +52,7 @@ pub(crate) async fn connect(
         phases: vec![phase],
         broker_resident_bytes: after,
         broker_bytes_per_connection: each,
+        samples: pulse.into_samples(),
         ..Report::default()
     })
 }
@@ -56,8 +61,9 @@ pub(crate) async fn connect(
 pub(crate) async fn keep(options: &Options, kept: &Kept, run: u32) -> Result<Report, String> {
     let broker = options.pid.map(Observed::new).transpose()?;
     let ledger = Ledger::new(kept.publishers, 1, false);
-    let mut crew = Crew::new(options, Board::new(run, Instant::now(), ledger, 0));
-    drop(open_many(options, true, kept.sessions, true).await?);
+    let pulse = Pulse::new(options.shows_progress, broker.clone(), None);
+    let mut crew = Crew::new(options, Board::new(run, Instant::now(), ledger, 0), pulse);
+    drop(open_many(options, true, kept.sessions, true, &mut crew.pulse).await?);
     let stored = store(&mut crew, kept, broker.as_ref()).await?;
     let link = crew.connect("0", true).await?;
     let meter = Meter::start(broker.as_ref());
@@ -65,9 +71,12 @@ pub(crate) async fn keep(options: &Options, kept: &Kept, run: u32) -> Result<Rep
         link.subscribe(&format!("{}/#", options.prefix), options.qos).await?;
     }
     crew.add_subscriber(0, link);
-    crew.work_until(|crew| crew.board.ledger.borrow().distinct() >= crew.sent()).await?;
-    let read = meter.stop("read", crew.board.ledger.borrow().distinct());
+    crew.pulse.begin("read", 0);
+    crew.work_until(Crew::delivered, |crew| crew.delivered() >= crew.sent()).await?;
+    let read = meter.stop("read", crew.delivered());
+    crew.pulse.end();
     let mut report = crew.found(1);
+    report.samples = crew.take_samples();
     report.phases = vec![stored, read];
     report.broker_resident_bytes = broker.as_ref().map(Observed::resident_bytes);
     Ok(report)
@@ -87,10 +96,13 @@ async fn store(
         crew.add_publisher(topic, kept.is_retained, limits).await?;
     }
     let meter = Meter::start(broker);
+    crew.pulse.begin("stored", 0);
     crew.start_publishers();
     let all = each * kept.publishers as u64;
-    let done = crew.work_until(|crew| crew.sent() == all && crew.in_flight() == 0).await?;
-    let acknowledged = crew.sent() - crew.in_flight();
+    let is_done = |crew: &Crew<'_>| crew.sent() == all && crew.in_flight() == 0;
+    let done = crew.work_until(Crew::acknowledged, is_done).await?;
+    crew.pulse.end();
+    let acknowledged = crew.acknowledged();
     match done {
         true => Ok(meter.stop("stored", acknowledged)),
         false => Err(format!("only {acknowledged} of {all} messages were acknowledged")),
@@ -103,11 +115,13 @@ async fn open_many(
     stays: bool,
     count: usize,
     subscribes: bool,
+    pulse: &mut Pulse,
 ) -> Result<Vec<Rc<Link>>, String> {
     let (mut opening, mut links) = (JoinSet::new(), Vec::with_capacity(count));
     for number in 0..count {
         if opening.len() == AT_ONCE {
             links.push(joined(opening.join_next().await)?);
+            pulse.beat(links.len() as u64, || None);
         }
         opening.spawn_local(open(options.clone(), number, stays, subscribes));
     }
@@ -131,7 +145,7 @@ async fn open(
 ) -> Result<Rc<Link>, String> {
     let Options { to, version, prefix, qos, .. } = options;
     let client_id = format!("{prefix}-{number}");
-    let link = Link::open(Hello { to, version, client_id: &client_id, stays }).await?;
+    let link = Link::open(Hello { to: &to, version, client_id: &client_id, stays }).await?;
     if subscribes {
         let filter = if stays { format!("{prefix}/+") } else { format!("{prefix}/{number}") };
         link.subscribe(&filter, qos).await?;

@@ -1,16 +1,27 @@
 //! What a run of the load generator is asked for. Does nothing.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use tidewire_bridge::links::LinkTls;
 use tidewire_proto::mqtt::Version;
 use tidewire_proto::qos::Qos;
+
+/// Where a broker is, and what MQTT is spoken over.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Host and port.
+    pub(crate) address: String,
+    /// How TLS is spoken, if it is.
+    pub(crate) tls: Option<LinkTls>,
+    /// The path of WebSocket, if it is spoken.
+    pub(crate) websocket_path: Option<String>,
+}
 
 /// What all workloads need.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// The broker.
-    pub(crate) to: SocketAddr,
+    pub(crate) to: Place,
     pub(crate) version: Version,
     /// Of publishers and of subscriptions.
     pub(crate) qos: Qos,

@@ -5,6 +5,8 @@ use std::fmt;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::pulse::Sample;
+
 /// Times in microseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Latency {
@@ -19,6 +21,14 @@ impl Latency {
         let at = |share| times_ns.value_at_quantile(share) as f64 / 1e3;
         Self { p50_us: at(0.5), p99_us: at(0.99), p999_us: at(0.999), max_us: at(1.0) }
     }
+}
+
+/// What a plot needs of how late messages were: more of it where there are fewer of them.
+pub(crate) fn percentiles(times_ns: &Histogram<u64>) -> Vec<(f64, f64)> {
+    let points = times_ns
+        .iter_quantiles(8)
+        .map(|point| (point.quantile_iterated_to(), point.value_iterated_to() as f64 / 1e3));
+    if times_ns.is_empty() { Vec::new() } else { points.collect() }
 }
 
 /// One part of a run: so many things in so much time.
@@ -59,6 +69,12 @@ pub(crate) struct Report {
     /// Memory of the broker for one connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) broker_bytes_per_connection: Option<f64>,
+    /// Shares of all messages, and how late the last of each was, in microseconds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) percentiles: Vec<(f64, f64)>,
+    /// How it went, in order of time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) samples: Vec<Sample>,
 }
 
 impl Report {

@@ -11,7 +11,8 @@ use super::meter::Meter;
 use super::observe::Observed;
 use super::options::{Layout, Options, Streams};
 use super::publisher::Topic;
-use super::report::{Latency, Report};
+use super::pulse::Pulse;
+use super::report::{Latency, Report, percentiles};
 
 /// Timers are no finer; what is due earlier is awaited awake.
 const TIMER: Duration = Duration::from_millis(2);
@@ -22,7 +23,8 @@ pub(crate) async fn run(options: &Options, streams: &Streams, run: u32) -> Resul
     let is_shared = streams.layout == Layout::Shared;
     let ledger = Ledger::new(streams.publishers, streams.subscribers, is_shared);
     let board = Board::new(run, Instant::now(), ledger, streams.copies());
-    let mut crew = Crew::new(options, board);
+    let pulse = Pulse::new(options.shows_progress, broker.clone(), Some(streams.time));
+    let mut crew = Crew::new(options, board, pulse);
     open(&mut crew, streams).await?;
     let pacing = streams.rate.map(|rate| tokio::task::spawn_local(pace(&crew, rate)));
     crew.start_publishers();
@@ -30,7 +32,7 @@ pub(crate) async fn run(options: &Options, streams: &Streams, run: u32) -> Resul
     let meter = Meter::start(broker.as_ref());
     let before = crew.board.ledger.borrow().total;
     crew.board.measures.set(true);
-    work(&mut crew, streams.time).await?;
+    crew.measure_for(streams.time).await?;
     crew.board.measures.set(false);
     let delivered = crew.board.ledger.borrow().total - before;
     let phase = meter.stop("delivered", delivered);
@@ -39,14 +41,16 @@ pub(crate) async fn run(options: &Options, streams: &Streams, run: u32) -> Resul
         pacing.await.map_err(|error| error.to_string())??;
     }
     let copies = streams.copies();
-    crew.work_until(|crew| {
-        let owed = crew.sent() * copies;
-        crew.board.ledger.borrow().distinct() >= owed && crew.in_flight() == 0
+    crew.work_until(Crew::delivered, |crew| {
+        crew.delivered() >= crew.sent() * copies && crew.in_flight() == 0
     })
     .await?;
     let mut report = crew.found(copies);
     report.phases.push(phase);
-    report.latency = Some(Latency::of(&crew.board.latency.borrow()));
+    let latency = crew.board.all_latency();
+    report.latency = Some(Latency::of(&latency));
+    report.percentiles = percentiles(&latency);
+    report.samples = crew.take_samples();
     report.broker_resident_bytes = broker.as_ref().map(Observed::resident_bytes);
     Ok(report)
 }
@@ -72,25 +76,6 @@ async fn open(crew: &mut Crew<'_>, streams: &Streams) -> Result<(), String> {
         let link = crew.connect(&format!("s{index}"), false).await?;
         link.subscribe(&filter, options.qos).await?;
         crew.add_subscriber(index, link);
-    }
-    Ok(())
-}
-
-/// Works, and says once a second how far it is.
-async fn work(crew: &mut Crew<'_>, time: Duration) -> Result<(), String> {
-    let started = Instant::now();
-    let mut before = crew.board.ledger.borrow().total;
-    while let Some(left) = time.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) {
-        crew.work_for(left.min(Duration::from_secs(1))).await?;
-        let now = crew.board.ledger.borrow().total;
-        if crew.options.shows_progress {
-            let seconds = started.elapsed().as_secs_f64();
-            eprint!("\r{seconds:>5.1} s  {:>9} messages in the last second", now - before);
-        }
-        before = now;
-    }
-    if crew.options.shows_progress {
-        eprintln!();
     }
     Ok(())
 }

@@ -1,23 +1,32 @@
 //! `tidewire bench`: reads what to measure. Measures nothing itself.
 
 use std::io::{IsTerminal as _, stderr};
-use std::net::SocketAddr;
-use std::process;
+use std::path::PathBuf;
 use std::time::Duration;
+use std::{env, fs, process};
 
 use clap::{Args, Subcommand, ValueEnum};
+use tidewire_bridge::TlsFiles;
+use tidewire_bridge::links::LinkTls;
 use tidewire_proto::mqtt::Version;
 use tidewire_proto::qos::Qos;
 
-use crate::bench::{self, Kept, Layout, Options, Report, STAMP_BYTES, Streams, Workload};
+use crate::bench::{
+    self, Kept, Layout, Options, Place, Report, STAMP_BYTES, Streams, Topic, Workload,
+};
+use crate::cli::connection::{Url, parse_url};
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Bench {
     #[command(subcommand)]
     workload: Named,
-    /// The broker.
+    /// The broker: host:port, or mqtt://, mqtts://, ws:// or wss:// with that.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1883", global = true)]
-    to: SocketAddr,
+    #[arg(value_parser = parse_url)]
+    to: Url,
+    /// The authorities to believe, for mqtts:// and wss://; without it, those of the system.
+    #[arg(long, value_name = "FILE", global = true)]
+    cafile: Option<PathBuf>,
     /// Of publishers and subscriptions.
     #[arg(long, default_value_t = 0, global = true)]
     #[arg(value_parser = clap::value_parser!(u8).range(0..=2))]
@@ -50,6 +59,9 @@ pub(super) struct Bench {
     /// Prints the result as JSON.
     #[arg(long, global = true)]
     json: bool,
+    /// Writes a page with plots there.
+    #[arg(long, value_name = "FILE", global = true)]
+    html: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -60,7 +72,7 @@ enum Protocol {
     V5,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Named {
     /// Many publishers, one subscriber of all.
     FanIn {
@@ -112,6 +124,18 @@ enum Named {
         #[arg(long, default_value_t = 1)]
         sessions: usize,
     },
+    /// Batches for a topic of Kafka, and a reader of all of them; --to is a Kafka port.
+    Kafka {
+        /// The topic; for this broker a stream.
+        #[arg(long, default_value = "mqtt")]
+        topic: String,
+        #[arg(long, default_value_t = 1_000_000)]
+        messages: u64,
+        /// Messages of a batch.
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        batch: u32,
+    },
 }
 
 impl Bench {
@@ -128,7 +152,7 @@ impl Bench {
             Protocol::V5 => Version::V5,
         };
         Ok(Options {
-            to: self.to,
+            to: self.place(),
             version,
             qos: Qos::from_bits(self.qos).unwrap_or(Qos::AtMostOnce),
             payload_bytes: self.payload,
@@ -138,6 +162,13 @@ impl Bench {
             pid: self.pid,
             shows_progress: stderr().is_terminal(),
         })
+    }
+
+    fn place(&self) -> Place {
+        let Url { address, is_secret, websocket_path } = self.to.clone();
+        let files = TlsFiles { authorities: self.cafile.clone(), shown: None };
+        let tls = is_secret.then_some(LinkTls { files, server_name: None });
+        Place { address, tls, websocket_path }
     }
 
     fn workload(&self) -> Result<Workload, String> {
@@ -152,7 +183,10 @@ impl Bench {
                 _ => Ok(Workload::Streams(streams)),
             }
         };
-        match self.workload {
+        match self.workload.clone() {
+            Named::Kafka { topic, messages, batch } => {
+                Ok(Workload::Kafka(Topic { name: topic, messages, records: batch }))
+            }
             Named::FanIn { publishers, subscribers }
             | Named::FanOut { publishers, subscribers } => {
                 streams(publishers, subscribers, Layout::All)
@@ -180,6 +214,12 @@ impl Bench {
 pub(super) fn run(bench: &Bench) -> Result<(String, bool), String> {
     let (options, workload) = (bench.options()?, bench.workload()?);
     let report: Report = bench::run(&options, &workload, process::id())?;
+    if let Some(file) = &bench.html {
+        let words: Vec<String> = env::args().skip(1).collect();
+        let page = bench::page(&report, &format!("tidewire {}", words.join(" ")));
+        let failed = |error| format!("--html {}: {error}", file.display());
+        fs::write(file, page).map_err(failed)?;
+    }
     let text = match bench.json {
         true => serde_json::to_string(&report).map_err(|error| error.to_string())?,
         false => report.to_string(),

@@ -21,7 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(crate) use advice::refused;
 pub(crate) use pings::Pings;
-use url::Url;
+pub(crate) use url::{Url, parse as parse_url};
 
 /// The broker that is meant when none is named.
 const USUAL: &str = "mqtt://127.0.0.1:1883";
@@ -40,7 +40,7 @@ pub(crate) struct Whom {
     /// The broker: mqtt://host:port, ws://host:port/path within WebSocket; mqtts:// and wss:// with
     /// TLS.
     #[arg(long, value_name = "URL", default_value = USUAL)]
-    #[arg(value_parser = url::parse)]
+    #[arg(value_parser = parse_url)]
     url: Url,
     /// What the client is called; without it, a name is made up.
     #[arg(short = 'i', long, value_name = "ID")]
