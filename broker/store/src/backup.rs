@@ -3,8 +3,9 @@
 //!
 //! Files of segments are never changed, but for the last of a partition, which grows behind what
 //! its row counts; those that nobody needs any more stay until the copy is made (`pins`). The
-//! database is copied while nobody may change it. Files of the write-ahead log are copied frame by
-//! frame up to the first that is not whole, and are not used again as long as we hold them.
+//! database is copied row by row, as it was at one moment, while checkpoints change it. Files of
+//! the write-ahead log are copied frame by frame up to the first that is not whole, and are not used
+//! again as long as we hold them. See docs/decisions/0020-backup.md.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::ops::ControlFlow;
@@ -21,15 +22,15 @@ use crate::progress::Progress;
 use crate::segment::{index_name, segment_name, topics_name};
 use crate::store::Store;
 use crate::table::Table;
-use crate::tables::{DATABASE_FILE, Database, DatabaseError};
+use crate::tables::{DATABASE_FILE, DatabaseError, Snapshot};
 use crate::wal::{FRAMES_FROM, WAL_DIR, WalFile};
 
 /// The row that says which backup was made last: what is before it is in it.
 const MARK_KEY: &[u8] = b"backup";
 /// So much is copied at a time.
 const CHUNK_BYTES: u64 = 1 << 20;
-/// Enough to look up one row.
-const CACHE_BYTES: usize = 1 << 20;
+/// So much of a file is synced at a time: who breaks a backup off waits for no more.
+const SYNCED_BYTES: u64 = 16 << 20;
 const VERSION_TEMPORARY: &str = "VERSION.tmp";
 
 /// What a backup holds.
@@ -60,6 +61,12 @@ pub enum BackupError {
     /// What was copied does not hold what it has to.
     #[error("{0}")]
     Damaged(String),
+    /// Rows cannot be read or written.
+    #[error("{0}")]
+    Tables(String),
+    /// The tables had to be opened again.
+    #[error("the disk of the data folder was full meanwhile: make room there, and try again")]
+    Full,
     /// It was told to stop.
     #[error("it was broken off")]
     BrokenOff,
@@ -85,11 +92,20 @@ impl Store {
         if !is_free {
             return Err(BackupError::Occupied(to.display().to_string()));
         }
+        self.backup_to(Arc::new(RealDisk::new(to)), now_ms, watch)
+    }
+
+    /// The same to a disk that is empty.
+    pub(crate) fn backup_to(
+        &self,
+        target: Arc<dyn Disk>,
+        now_ms: i64,
+        watch: Watch<'_>,
+    ) -> Result<BackupReport, BackupError> {
         let engine = &self.inner.engine;
         let mark = format!("{now_ms} {:016x}", engine.disk.random()).into_bytes();
         let row = TableChange::new(Table::Meta, MARK_KEY.into(), Some(mark.clone().into()));
         self.commit(Commit { appends: Vec::new(), changes: vec![row.that_stays()] })?;
-        let target: Arc<dyn Disk> = Arc::new(RealDisk::new(to));
         let report = BackupReport { mark_ms: now_ms, ..BackupReport::default() };
         let mut copy = Copy { engine, target, total: 0, report, watch };
         copy.all(&mark)?;
@@ -108,6 +124,7 @@ struct Copy<'c> {
 
 /// What there was at one moment.
 struct Moment {
+    tables: Snapshot,
     log: Vec<Arc<WalFile>>,
     /// Of each partition its folder and segments.
     segments: Vec<(String, Vec<Segment>)>,
@@ -118,8 +135,13 @@ impl Copy<'_> {
         let engine = self.engine;
         let _pin = engine.pin();
         self.target.create_dir(WAL_DIR)?;
-        let Moment { log, segments } = self.moment()?;
-        let mut has_mark = self.has_mark(mark)?;
+        let Moment { tables, log, segments } = self.moment()?;
+        // Is what came before the mark filed already?
+        let row = tables.get(Table::Meta, MARK_KEY).map_err(failed)?;
+        let mut has_mark = row.is_some_and(|row| row == mark);
+        self.tables(&tables)?;
+        // Pages that it names are free again.
+        drop(tables);
         for (folder, segments) in &segments {
             self.target.create_dir(folder)?;
             for segment in segments {
@@ -140,27 +162,32 @@ impl Copy<'_> {
         self.version()
     }
 
-    /// The database is copied while it says what the segments are; the log from there on is held.
+    /// Nothing is filed at this moment: the tables say what the segments are, and the log from
+    /// there on is held.
     fn moment(&mut self) -> Result<Moment, BackupError> {
         let engine = self.engine;
         let _arranging = engine.sealer.arranging();
+        let tables = engine.tables.database().snapshot().map_err(failed)?;
         let log: Vec<_> = engine.wal_files.read().values().map(Arc::clone).collect();
         let of = |partition: &Arc<Partition>| (partition.folder.clone(), partition.holding().0);
         let segments: Vec<_> = engine.catalog.partitions().iter().map(of).collect();
-        let stored: u64 = segments.iter().flat_map(|(_, all)| all).map(|it| it.bytes).sum();
-        let database = engine.disk.open(DATABASE_FILE, OpenMode::Read)?;
-        let bytes = database.len()?;
-        self.total = stored + bytes;
-        self.file(&*database, DATABASE_FILE, bytes)?;
-        Ok(Moment { log, segments })
+        self.total = segments.iter().flat_map(|(_, all)| all).map(|it| it.bytes).sum();
+        Ok(Moment { tables, log, segments })
     }
 
-    /// Whether what came before the mark was filed already.
-    fn has_mark(&self, mark: &[u8]) -> Result<bool, BackupError> {
-        let failed = |error: DatabaseError| BackupError::Damaged(error.to_string());
-        let database = Database::open(Arc::clone(&self.target), CACHE_BYTES).map_err(failed)?;
-        let row = database.get(Table::Meta, MARK_KEY).map_err(failed)?;
-        Ok(row.is_some_and(|row| row == mark))
+    fn tables(&mut self, tables: &Snapshot) -> Result<(), BackupError> {
+        // Rows are less than their file: nobody counts them before they are copied.
+        let about = self.engine.disk.open(DATABASE_FILE, OpenMode::Read)?.len()?;
+        let (total, before) = (self.total, self.report.bytes);
+        self.total += about;
+        let target = Arc::clone(&self.target);
+        let flow = tables.copy_to(&*target, &mut |bytes| self.tell(bytes)).map_err(failed)?;
+        if flow.is_break() {
+            return Err(BackupError::BrokenOff);
+        }
+        self.total = total + self.report.bytes - before;
+        self.report.files += 1;
+        Ok(())
     }
 
     fn segment(&mut self, folder: &str, segment: &Segment) -> Result<(), BackupError> {
@@ -191,6 +218,9 @@ impl Copy<'_> {
             let chunk = from.read_vec(usize::try_from(count).unwrap_or(usize::MAX), at)?;
             to.write_all_at(&mut [IoSlice::new(&chunk)], at)?;
             at += count;
+            if at.is_multiple_of(SYNCED_BYTES) {
+                to.sync_data()?;
+            }
             self.copied(count)?;
         }
         to.sync_data()?;
@@ -199,12 +229,16 @@ impl Copy<'_> {
     }
 
     fn copied(&mut self, bytes: u64) -> Result<(), BackupError> {
-        self.report.bytes += bytes;
-        self.total = self.total.max(self.report.bytes);
-        match (self.watch)(Progress { done: self.report.bytes, total: self.total }) {
+        match self.tell(bytes) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(BackupError::BrokenOff),
         }
+    }
+
+    fn tell(&mut self, bytes: u64) -> ControlFlow<()> {
+        self.report.bytes += bytes;
+        self.total = self.total.max(self.report.bytes);
+        (self.watch)(Progress { done: self.report.bytes, total: self.total })
     }
 
     /// Its header and the whole frames behind it; what follows is zeros. True when the mark is
@@ -246,6 +280,13 @@ impl Copy<'_> {
         self.file(&*version, VERSION_TEMPORARY, bytes)?;
         self.target.rename(VERSION_TEMPORARY, VERSION)?;
         Ok(self.target.sync_dir("")?)
+    }
+}
+
+fn failed(error: DatabaseError) -> BackupError {
+    match error.is_of_an_old_handle() {
+        true => BackupError::Full,
+        false => BackupError::Tables(error.to_string()),
     }
 }
 

@@ -12,13 +12,14 @@ use std::sync::Arc;
 
 use parking_lot::{RwLock, RwLockUpgradableReadGuard};
 
-pub(crate) use database::{Database, DatabaseError, DatabaseFailure, NAME as DATABASE_FILE};
+pub(crate) use database::{
+    Database, DatabaseError, DatabaseFailure, NAME as DATABASE_FILE, Snapshot,
+};
 pub(crate) use manifest::{
     Checkpoint, Manifest, PartitionRow, Rearrangement, SealedRow, SegmentRow,
 };
 pub(crate) use overlay::Layer;
 
-use database::Snapshot;
 use overlay::{Merged, Part, Range, merge};
 
 use crate::commit::TableChange;

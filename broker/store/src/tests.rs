@@ -1,6 +1,7 @@
 //! Claims about the whole store, on a simulated and on a real disk.
 
 mod ahead;
+mod backup;
 mod bounds;
 mod compact;
 mod crash;

@@ -1,6 +1,8 @@
 //! The checkpoint on disk: table rows, where segments end, and how far the write-ahead log is in
 //! it. One transaction changes all three, so that they never contradict each other.
 
+mod copied;
+
 use std::io::{self, ErrorKind};
 use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -66,7 +68,7 @@ impl DatabaseError {
     }
 
     /// The handle is one that an earlier error left of no use: another takes its place.
-    pub(super) fn is_of_an_old_handle(&self) -> bool {
+    pub(crate) fn is_of_an_old_handle(&self) -> bool {
         matches!(&*self.0, redb::Error::PreviousIo | redb::Error::DatabaseClosed)
     }
 
@@ -137,12 +139,7 @@ impl Database {
             .map_err(DatabaseError::new)?;
         write(&database, &Layer::default(), &Manifest::default(), checkpoint)?;
         drop(database);
-        let rename = || {
-            file.sync_data()?;
-            disk.rename(TEMPORARY, NAME)?;
-            disk.sync_dir("")
-        };
-        rename().map_err(DatabaseError::io)
+        give_name(disk, &*file).map_err(DatabaseError::io)
     }
 
     pub(crate) fn open(disk: Arc<dyn Disk>, cache_bytes: usize) -> Result<Self, DatabaseError> {
@@ -183,50 +180,15 @@ impl Database {
 
     /// Everything that recovery needs to know.
     pub(crate) fn load(&self) -> Result<(Checkpoint, Manifest), DatabaseError> {
-        guarded(|| self.load_trusting())
-    }
-
-    fn load_trusting(&self) -> Result<(Checkpoint, Manifest), DatabaseError> {
-        let snapshot = self.snapshot()?;
-        let table = snapshot.0.open_table(CHECKPOINT).map_err(DatabaseError::new)?;
-        let number = |name: &str| match table.get(name) {
-            Ok(row) => row.map(|row| row.value()).ok_or_else(|| {
-                let error = format!("the checkpoint has no {name}");
-                DatabaseError::io(io::Error::new(ErrorKind::InvalidData, error))
-            }),
-            Err(error) => Err(DatabaseError::new(error)),
-        };
-        let checkpoint = Checkpoint { epoch: number("epoch")?, next_lsn: number("next_lsn")? };
-        let mut manifest = Manifest::default();
-        let table = snapshot.0.open_table(PARTITIONS).map_err(DatabaseError::new)?;
-        for row in table.iter().map_err(DatabaseError::new)? {
-            let (id, row) = row.map_err(DatabaseError::new)?;
-            let (start, end) = row.value();
-            manifest.partitions.push(PartitionRow { id: PartitionId(id.value()), start, end });
-        }
-        let table = snapshot.0.open_table(SEGMENTS).map_err(DatabaseError::new)?;
-        for row in table.iter().map_err(DatabaseError::new)? {
-            let (key, row) = row.map_err(DatabaseError::new)?;
-            let ((partition, base), (next, bytes, max_timestamp, sealed)) =
-                (key.value(), row.value());
-            let partition = PartitionId(partition);
-            let row = SegmentRow { partition, base, next, bytes, max_timestamp, sealed };
-            manifest.segments.push(row);
-        }
-        manifest.sealed = snapshot.sealed()?;
-        Ok((checkpoint, manifest))
+        self.snapshot()?.load()
     }
 
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DatabaseError> {
-        let get = || {
-            let Some(table) = self.snapshot()?.table(table)? else { return Ok(None) };
-            let row = table.get(key).map_err(DatabaseError::new)?;
-            Ok(row.map(|row| row.value().to_vec()))
-        };
-        match guarded(get) {
+        let get = || self.snapshot()?.get(table, key);
+        match get() {
             Err(error) if error.is_of_an_old_handle() => {
                 self.settle();
-                guarded(get)
+                get()
             }
             row => row,
         }
@@ -317,6 +279,13 @@ impl Database {
     }
 }
 
+/// Whole and on the disk, it gets its name.
+fn give_name(disk: &dyn Disk, file: &dyn File) -> io::Result<()> {
+    file.sync_data()?;
+    disk.rename(TEMPORARY, NAME)?;
+    disk.sync_dir("")
+}
+
 type RowTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// The rows at one moment.
@@ -349,6 +318,49 @@ impl Snapshot {
             rows.push(SealedRow { partition, base, generation, compacted });
         }
         Ok(rows)
+    }
+
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DatabaseError> {
+        guarded(|| {
+            let Some(table) = self.table(table)? else { return Ok(None) };
+            let row = table.get(key).map_err(DatabaseError::new)?;
+            Ok(row.map(|row| row.value().to_vec()))
+        })
+    }
+
+    /// What the checkpoint says besides rows.
+    pub(crate) fn load(&self) -> Result<(Checkpoint, Manifest), DatabaseError> {
+        guarded(|| self.load_trusting())
+    }
+
+    fn load_trusting(&self) -> Result<(Checkpoint, Manifest), DatabaseError> {
+        let table = self.0.open_table(CHECKPOINT).map_err(DatabaseError::new)?;
+        let number = |name: &str| match table.get(name) {
+            Ok(row) => row.map(|row| row.value()).ok_or_else(|| {
+                let error = format!("the checkpoint has no {name}");
+                DatabaseError::io(io::Error::new(ErrorKind::InvalidData, error))
+            }),
+            Err(error) => Err(DatabaseError::new(error)),
+        };
+        let checkpoint = Checkpoint { epoch: number("epoch")?, next_lsn: number("next_lsn")? };
+        let mut manifest = Manifest::default();
+        let table = self.0.open_table(PARTITIONS).map_err(DatabaseError::new)?;
+        for row in table.iter().map_err(DatabaseError::new)? {
+            let (id, row) = row.map_err(DatabaseError::new)?;
+            let (start, end) = row.value();
+            manifest.partitions.push(PartitionRow { id: PartitionId(id.value()), start, end });
+        }
+        let table = self.0.open_table(SEGMENTS).map_err(DatabaseError::new)?;
+        for row in table.iter().map_err(DatabaseError::new)? {
+            let (key, row) = row.map_err(DatabaseError::new)?;
+            let ((partition, base), (next, bytes, max_timestamp, sealed)) =
+                (key.value(), row.value());
+            let partition = PartitionId(partition);
+            let row = SegmentRow { partition, base, next, bytes, max_timestamp, sealed };
+            manifest.segments.push(row);
+        }
+        manifest.sealed = self.sealed()?;
+        Ok((checkpoint, manifest))
     }
 
     pub(crate) fn scan(
