@@ -1,7 +1,7 @@
 //! Does the API do what its document says, on a broker that has something to show?
 
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tidewire_tests::broker::Broker;
@@ -185,6 +185,37 @@ fn a_session_tells_how_far_it_is_behind_and_ends_when_it_is_deleted() {
     assert!(pages(&http, "/api/v1/subscriptions", 9).is_empty());
     let hello = Hello { clean: false, properties: LASTING, ..Hello::new("reader") };
     assert!(!Wire::greet(broker.address(), &hello).1, "it has no session any more");
+}
+
+#[test]
+fn a_session_whose_client_came_back_meanwhile_is_spared() {
+    let (broker, http) = start();
+    let now_ms = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    let before = now_ms() - 60_000;
+    let mut here = lasting(&broker, "here");
+    let was_here = lasting(&broker, "was here");
+    was_here.disconnect();
+    let deadline = Instant::now() + PATIENCE;
+    while http.granted("GET", "/api/v1/sessions/was%20here", None)["connected"] != false {
+        assert!(Instant::now() < deadline, "it is still there");
+    }
+    let delete = |id: &str, since: u128, more: &str| {
+        let path = format!("/api/v1/sessions/{id}?away_since_before={since}{more}");
+        http.granted("DELETE", &path, None)
+    };
+    let (removed, spared) =
+        (json!({ "removed": true, "spared": false }), json!({ "removed": false, "spared": true }));
+    for more in ["&dry_run=true", ""] {
+        assert_eq!(delete("here", now_ms(), more), spared, "its client is there");
+        assert_eq!(delete("was%20here", before, more), spared, "it was there since");
+    }
+    here.publish_acknowledged(&Publish::new("a", "still here", 1, 1));
+    assert_eq!(delete("was%20here", now_ms(), "&dry_run=true"), removed);
+    assert_eq!(delete("was%20here", now_ms(), ""), removed);
+    let nothing = json!({ "removed": false, "spared": false });
+    assert_eq!(delete("was%20here", now_ms(), ""), nothing);
+    let answer = http.ask("DELETE", "/api/v1/sessions/here?away_since_before=soon", None);
+    assert_eq!(answer.status, 400, "{}", answer.body);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Do the commands that ask a running broker show what it has, do what they say, and end with what
 //! to try when they cannot?
 
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -185,6 +188,59 @@ fn sessions_are_listed_shown_and_ended_one_or_many() {
     assert_eq!(firsts(&site.rows(&["sessions"])), ["here"]);
     let said = site.typed(&["sessions", "expire", "stays", "--yes"]).fails(1);
     assert!(said.ends_with("try: `tidewire sessions ls`\n"), "{said}");
+}
+
+/// A port that hands on to the broker, and before the first request that begins so does something.
+fn before(
+    to: SocketAddr,
+    beginning: &'static str,
+    act: impl FnOnce() + Send + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    thread::spawn(move || {
+        let mut act = Some(act);
+        while let Ok((mut near, _)) = listener.accept() {
+            let mut far = TcpStream::connect(to).expect("the broker listens");
+            let (mut answers, mut back) =
+                (far.try_clone().expect("a socket"), near.try_clone().expect("a socket"));
+            thread::spawn(move || {
+                let _ = io::copy(&mut answers, &mut back);
+                let _ = back.shutdown(Shutdown::Both);
+            });
+            let mut chunk = [0; 4096];
+            while let Ok(count @ 1..) = near.read(&mut chunk) {
+                if chunk[..count].starts_with(beginning.as_bytes()) {
+                    act.take().into_iter().for_each(|act| act());
+                }
+                far.write_all(&chunk[..count]).expect("the broker reads");
+            }
+            let _ = far.shutdown(Shutdown::Both);
+        }
+    });
+    address
+}
+
+#[test]
+fn prune_spares_a_session_whose_client_comes_back_meanwhile() {
+    let site = Site::start();
+    for id in ["away", "back"] {
+        site.lasting(id).disconnect();
+    }
+    let is_away = |shown: &str| firsts(&rows(shown)) == ["away", "back"];
+    let _ = site.await_shown(&["sessions", "ls", "--away"], is_away);
+    let (address, (sender, came)) = (site.broker.address(), mpsc::channel());
+    let near = before(site.broker.http_address(), "DELETE /api/v1/sessions/back", move || {
+        let hello = Hello { clean: false, properties: LASTING, ..Hello::new("back") };
+        sender.send(Wire::greet(address, &hello)).expect("the test waits for it");
+    });
+    let prune = ["sessions", "prune", "--idle", "0s", "--yes", "--url", &format!("http://{near}")];
+    let said = typed(&prune).well();
+    assert_eq!(said, "1 session ended, 1 spared: the client came back meanwhile\n");
+    let (mut client, is_there) = came.recv_timeout(PATIENCE).expect("it came back");
+    assert!(is_there, "its session goes on");
+    client.publish_acknowledged(&Publish::new("a", "still here", 1, 1));
+    assert_eq!(firsts(&site.rows(&["sessions"])), ["back"]);
 }
 
 #[test]

@@ -12,9 +12,8 @@ use tidewire_store::rows::delayed::{DelayedKey, DelayedRow};
 use tidewire_store::rows::session::SessionRow;
 use tidewire_store::rows::will::WillState;
 use tidewire_store::{ReadError, Table};
-use tokio::sync::oneshot;
 
-use crate::core::inbox::Event;
+use crate::core::inbox::{EndAway, Event};
 use crate::core::open::ConnId;
 use crate::core::send::quality;
 use crate::core::state::Core;
@@ -93,18 +92,14 @@ impl Core {
     }
 
     /// Ends the session of a client that is away, as if its time were over. Who asked is told when
-    /// that is done; his sender is dropped when the client is there, or on its way.
-    pub(crate) fn end_away(&mut self, client_id: &Arc<str>, done: oneshot::Sender<()>) {
-        self.look_after(client_id, None, Some(done));
+    /// that is done; his sender is dropped when the client is there, or on its way, or was there
+    /// after the moment that the order names.
+    pub(crate) fn end_away(&mut self, client_id: &Arc<str>, order: EndAway) {
+        self.look_after(client_id, None, Some(order));
         self.submit_if_large();
     }
 
-    fn look_after(
-        &mut self,
-        client_id: &Arc<str>,
-        due_ms: Option<i64>,
-        end: Option<oneshot::Sender<()>>,
-    ) {
+    fn look_after(&mut self, client_id: &Arc<str>, due_ms: Option<i64>, end: Option<EndAway>) {
         let id = ConnId { key: NOBODY, serial: self.shared.next_serial() };
         if !self.shared.registry.claim_if_free(client_id, self.owner(id)) {
             if self.shared.registry.is_owned_by(client_id, |owner| self.is_ending(owner)) {
@@ -114,7 +109,8 @@ impl Core {
             return;
         }
         let from = self.next_ticket;
-        let is_changed = self.settle(client_id, due_ms, end.is_some()).unwrap_or_else(|error| {
+        let settled = self.settle(client_id, due_ms, end.as_ref());
+        let is_changed = settled.unwrap_or_else(|error| {
             tracing::error!(%error, "the rows of a session cannot be read");
             self.visit_later(Arc::clone(client_id));
             false
@@ -122,7 +118,8 @@ impl Core {
         if !is_changed {
             return self.shared.registry.release(client_id, self.owner(id));
         }
-        self.ending.insert(id.serial, end.into_iter().collect());
+        let waiting = end.into_iter().map(|order| order.done).collect();
+        self.ending.insert(id.serial, waiting);
         self.turn.waiting.push(Waiting::Ended(Arc::clone(client_id), id, false, from));
     }
 
@@ -130,13 +127,14 @@ impl Core {
         &mut self,
         client_id: &Arc<str>,
         timer_ms: Option<i64>,
-        is_to_end: bool,
+        end: Option<&EndAway>,
     ) -> Result<bool, ReadError> {
         let now_ms = self.now_ms;
         let row = self.shared.store.get(Table::Sessions, client_id.as_bytes())?;
         let session = row.and_then(|row| SessionRow::decode(&row).ok());
-        let is_over =
-            session.as_ref().is_none_or(|session| is_to_end || session.is_expired(now_ms));
+        let is_over = session.as_ref().is_none_or(|session| {
+            session.is_expired(now_ms) || end.is_some_and(|order| order.means(session))
+        });
         let mut is_changed = false;
         let will = self.will_row(client_id)?;
         // Nobody else writes its rows now: what is counted for it can be put right.

@@ -40,7 +40,7 @@ impl Core {
                 let _ = done.send(());
             }
             Event::Expel(order, done) => drop(done.send(self.expel(&order))),
-            Event::EndAway(client_id, done) => self.end_away(&client_id, done),
+            Event::EndAway(client_id, order) => self.end_away(&client_id, order),
             Event::Asked(asked) => self.on_asked(asked),
             Event::System(edition, news) => {
                 self.on_edition(&edition);

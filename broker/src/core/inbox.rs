@@ -5,6 +5,7 @@ use std::sync::{Arc, mpsc};
 
 use parking_lot::Mutex;
 use tidewire_proto::record::Batch;
+use tidewire_store::rows::session::SessionRow;
 use tidewire_store::{Appended, Follower, Outcome, Reply};
 use tokio::sync::{Notify, oneshot};
 
@@ -16,6 +17,22 @@ use crate::core::timers::Due;
 use crate::link::Accepted;
 use crate::passwords::Verdict;
 use crate::system_topics::desk::Edition;
+
+/// That a session is to end.
+pub(crate) struct EndAway {
+    /// Only if its client has been away since then or longer, in milliseconds of the Unix epoch.
+    pub(crate) away_since_ms: Option<i64>,
+    /// Told when that is done; dropped when the session is not meant.
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+impl EndAway {
+    /// Whether this session of a client that is away is to end.
+    pub(crate) fn means(&self, session: &SessionRow) -> bool {
+        let is_long_away = |ms| session.ended_ms.is_some_and(|ended_ms| ended_ms <= ms);
+        self.away_since_ms.is_none_or(is_long_away)
+    }
+}
 
 /// Something for a core to do.
 pub(crate) enum Event {
@@ -39,8 +56,8 @@ pub(crate) enum Event {
     Visit(Vec<Arc<str>>, mpsc::Sender<()>),
     /// End the connections that are meant; answer how many they were.
     Expel(Arc<Expulsion>, oneshot::Sender<usize>),
-    /// End the session of this client, which is away; tell when that is done.
-    EndAway(Arc<str>, oneshot::Sender<()>),
+    /// End the session of a client that is away.
+    EndAway(Arc<str>, EndAway),
     /// Somebody wants to know something.
     Asked(Asked),
     /// What the broker says of itself: for those who wait for it; then for all what is new since.

@@ -46,7 +46,8 @@ enum Verb {
         #[command(flatten)]
         consent: Consent,
     },
-    /// End all sessions whose clients have been away for long.
+    /// End all sessions whose clients have been away for long. One whose client comes back
+    /// meanwhile is spared.
     Prune {
         /// For how long: 30d.
         #[arg(long, value_name = "TIME", value_parser = span::parse)]
@@ -207,14 +208,21 @@ fn prune(
     }
     consent.given(&format!("End {many}, with all that they have not read"))?;
     let mut line = Line::new("prune", |amount| amount.to_string());
-    let (mut ended, total) = (0, clients.len() as u64);
+    let (mut ended, mut spared, total) = (0, 0, clients.len() as u64);
     for (done, client) in (0..).zip(&clients) {
         line.show(Progress { done, total });
-        ended += u64::from(api.delete(&path(client))?["removed"] == true);
+        // The broker looks again: since it was listed its client may have come back.
+        let path = format!("{}?away_since_before={before_ms}", path(client));
+        let answer = api.delete(&path)?;
+        ended += u64::from(answer["removed"] == true);
+        spared += u64::from(answer["spared"] == true);
     }
     drop(line);
-    let document = json!({ "done": true, "ended": ended }).to_string();
-    let words = format!("{} ended", count(ended, "session"));
+    let document = json!({ "done": true, "ended": ended, "spared": spared }).to_string();
+    let mut words = format!("{} ended", count(ended, "session"));
+    if spared > 0 {
+        words.push_str(&format!(", {spared} spared: the client came back meanwhile"));
+    }
     Ok((if json { document } else { words }, true))
 }
 

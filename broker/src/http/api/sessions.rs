@@ -10,7 +10,8 @@ use tidewire_store::rows::subscription;
 use tidewire_store::{Store, Table};
 use tokio::sync::oneshot;
 
-use crate::core::inbox::Event;
+use crate::core::inbox::{EndAway, Event};
+use crate::core::shared::Shared;
 use crate::http::ask::await_core;
 use crate::http::behind::{ReaderLag, behind};
 use crate::http::page::{CURSOR, LIMIT, Wanted, reading, rows, unreadable};
@@ -21,7 +22,6 @@ use crate::http::shape::{Shaped, view};
 use crate::http::site::Inside;
 use crate::moment::rfc3339;
 
-use super::bans::Removed;
 use super::clients::kick;
 
 /// How often it is tried to end a session whose client is just leaving, or coming back.
@@ -52,6 +52,16 @@ view! {
         in_flight: u64,
         /// How far it is behind, by its position as it was last stored.
         lag: ReaderLag,
+    }
+}
+
+view! {
+    /// What became of a session that was to end.
+    RemovedSession {
+        /// Whether there was one, and it ended.
+        removed: bool,
+        /// Whether it goes on because its client is there, or was after the moment that was said.
+        spared: bool,
     }
 }
 
@@ -102,10 +112,15 @@ pub(in crate::http) const ROUTES: &[Route] = &[
                 to it, and its will is published.",
         params: &[
             part("client", "Its client id, with / as %2F."),
-            query("dry_run", "`true`: say only whether there is one."),
+            query(
+                "away_since_before",
+                "Only if its client has been away since that moment or longer, in milliseconds \
+                 since 1970: nobody's connection is ended. Looked at when the session ends.",
+            ),
+            query("dry_run", "`true`: say only whether it would end."),
         ],
         body: None,
-        answers: Answers::Json(Removed::shape),
+        answers: Answers::Json(RemovedSession::shape),
         run: |call| -> Doing { Box::pin(async move { delete(&call).await }) },
     },
 ];
@@ -189,6 +204,9 @@ async fn delete(call: &Call) -> Result<Response, Problem> {
     let dry_run = call.flag("dry_run")?;
     let shared = &call.site.inside()?.shared;
     let id: Arc<str> = call.part("client").into();
+    if let Some(away_since_ms) = call.number("away_since_before")? {
+        return delete_away(call, &id, away_since_ms, dry_run).await;
+    }
     let is_there = async || {
         let id = Arc::clone(&id);
         reading(&call.site, move |inside| row(&inside.shared.store, &id).map(|row| row.is_some()))
@@ -197,20 +215,73 @@ async fn delete(call: &Call) -> Result<Response, Problem> {
     // One that ends with its connection has no row.
     let removed = is_there().await? || shared.registry.owner(&id).is_some();
     if dry_run || !removed {
-        return json(&Removed { removed });
+        return json(&RemovedSession { removed, spared: false });
     }
-    let core = shared.inboxes.first().ok_or_else(|| Problem::unavailable("there is no core"))?;
     for _ in 0..TRIES_MAX {
         let _ = kick(shared, &id).await?;
-        let (done, is_done) = oneshot::channel();
-        core.push(Event::EndAway(Arc::clone(&id), done));
-        // Without an answer there was nothing to end, or its client has it still.
-        let ended = await_core(shared, is_done).await?.is_some();
+        let ended = end_away(shared, &id, None).await?;
         let owned = shared.registry.owner(&id).is_some();
         if (ended || !owned) && !is_there().await? {
-            return json(&Removed { removed: true });
+            return json(&RemovedSession { removed: true, spared: false });
         }
         tokio::time::sleep(TRY_AGAIN).await;
     }
     Err(Problem::unavailable("the client comes back faster than its session can be ended: ban it"))
+}
+
+/// False: there was nothing to end, or its client has it still, or was there after that moment.
+async fn end_away(
+    shared: &Arc<Shared>,
+    id: &Arc<str>,
+    away_since_ms: Option<i64>,
+) -> Result<bool, Problem> {
+    let core = shared.inboxes.first().ok_or_else(|| Problem::unavailable("there is no core"))?;
+    let (done, is_done) = oneshot::channel();
+    core.push(Event::EndAway(Arc::clone(id), EndAway { away_since_ms, done }));
+    Ok(await_core(shared, is_done).await?.is_some())
+}
+
+/// What there is of a session that is to end only if its client stays away.
+enum Found {
+    Gone,
+    Away,
+    /// Its client is there, or was.
+    Back,
+}
+
+/// Ends it only if its client has been away since that moment: who is back is left alone.
+async fn delete_away(
+    call: &Call,
+    id: &Arc<str>,
+    away_since_ms: i64,
+    dry_run: bool,
+) -> Result<Response, Problem> {
+    let answer = |removed, spared| json(&RemovedSession { removed, spared });
+    for tries in 0..TRIES_MAX {
+        match found(call, id, away_since_ms).await? {
+            Found::Gone => return answer(tries > 0, false),
+            Found::Back => return answer(false, true),
+            Found::Away if dry_run => return answer(true, false),
+            Found::Away if tries > 0 => tokio::time::sleep(TRY_AGAIN).await,
+            Found::Away => (),
+        }
+        let _ = end_away(&call.site.inside()?.shared, id, Some(away_since_ms)).await?;
+    }
+    Err(Problem::unavailable("its end cannot be written: the log of the broker says why"))
+}
+
+async fn found(call: &Call, id: &Arc<str>, away_since_ms: i64) -> Result<Found, Problem> {
+    let id = Arc::clone(id);
+    reading(&call.site, move |inside| {
+        let row = row(&inside.shared.store, &id)?;
+        let is_here = inside.shared.registry.owner(&id).is_some();
+        let is_away = |row: &SessionRow| row.ended_ms.is_some_and(|at| at <= away_since_ms);
+        Ok(match row {
+            None if is_here => Found::Back,
+            None => Found::Gone,
+            Some(row) if !is_here && is_away(&row) => Found::Away,
+            Some(_) => Found::Back,
+        })
+    })
+    .await
 }
