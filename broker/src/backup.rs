@@ -1,6 +1,6 @@
 //! Backups that are asked for beside the broker, by a file in the data folder: whoever may write
-//! there may ask. The broker makes them itself, as only it knows what is where. Copies nothing
-//! itself.
+//! there may ask, each by a number of his own. The broker makes them itself, one after the other,
+//! as only it knows what is where. Copies nothing itself.
 
 use std::fs;
 use std::io;
@@ -8,24 +8,29 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tidewire_store::inspect::Progress;
-use tidewire_store::{BackupReport, Store};
+use tidewire_store::{BackupReport, Disk, RealDisk, Store};
 
 use crate::wall_clock::wall_clock_ms;
 
-/// Names where to.
-const REQUEST: &str = "backup.request";
-/// Says how far it is, and what became of it.
-const ANSWER: &str = "backup.answer";
+/// Files of this name and a number: asks for a backup, names where to.
+const REQUEST: &str = "backup.request.";
+/// The same: says how far it is, and what became of it.
+const ANSWER: &str = "backup.answer.";
 /// How often it is said how far it is.
 const TELL: Duration = Duration::from_millis(500);
+/// How long a stop waits for the piece that is just copied. Only a disk that hangs takes longer.
+const STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// What is said to whoever asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
+    /// Another one is made first.
+    Waiting,
     /// Bytes so far, of so many.
     Working(u64, u64),
     Done(BackupReport),
@@ -35,6 +40,7 @@ pub(crate) enum Answer {
 impl Answer {
     fn text(&self) -> String {
         match self {
+            Self::Waiting => "waiting for another\n".into(),
             Self::Working(done, total) => format!("working {done} {total}\n"),
             Self::Done(BackupReport { mark_ms, files, bytes, frames }) => {
                 format!("done {mark_ms} {files} {bytes} {frames}\n")
@@ -47,6 +53,7 @@ impl Answer {
         let (word, rest) = text.trim_end().split_once(' ')?;
         let mut numbers = rest.split(' ').map_while(|number| number.parse::<u64>().ok());
         match word {
+            "waiting" => Some(Self::Waiting),
             "working" => Some(Self::Working(numbers.next()?, numbers.next()?)),
             "failed" => Some(Self::Failed(rest.into())),
             "done" => {
@@ -59,92 +66,141 @@ impl Answer {
     }
 }
 
-/// Asks the broker that runs on a data folder. False: somebody else is asking.
-pub(crate) fn ask(data: &Path, to: &Path) -> io::Result<bool> {
-    let request = data.join(REQUEST);
-    if request.exists() {
-        return Ok(false);
-    }
-    match fs::remove_file(data.join(ANSWER)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => (),
-    }
-    put(&request, &to.display().to_string())?;
-    Ok(true)
+/// A backup that the broker that runs on a data folder is asked for.
+pub(crate) struct Request {
+    data: PathBuf,
+    /// Nobody else's: who asks at the same time has another.
+    number: String,
 }
 
-/// What it has said so far.
-pub(crate) fn answer(data: &Path) -> Option<Answer> {
-    Answer::parse(&fs::read_to_string(data.join(ANSWER)).ok()?)
+impl Request {
+    /// Asks for it.
+    pub(crate) fn make(data: &Path, to: &Path) -> io::Result<Self> {
+        let number = format!("{:016x}", RealDisk::new(data).random());
+        put(&data.join(format!("{REQUEST}{number}")), &to.display().to_string())?;
+        Ok(Self { data: data.into(), number })
+    }
+
+    /// What the broker has said so far.
+    pub(crate) fn answer(&self) -> Option<Answer> {
+        Answer::parse(&fs::read_to_string(self.file(ANSWER)).ok()?)
+    }
+
+    fn file(&self, kind: &str) -> PathBuf {
+        self.data.join(format!("{kind}{}", self.number))
+    }
 }
 
-/// Nobody answered: nobody is to.
-pub(crate) fn give_up(data: &Path) {
-    let _ = fs::remove_file(data.join(REQUEST));
+impl Drop for Request {
+    /// Nobody waits for it any more.
+    fn drop(&mut self) {
+        for kind in [REQUEST, ANSWER] {
+            let _ = fs::remove_file(self.file(kind));
+        }
+    }
 }
 
 /// Whole or not at all.
 fn put(file: &Path, text: &str) -> io::Result<()> {
-    let temporary = file.with_extension("tmp");
+    let mut temporary = file.as_os_str().to_owned();
+    temporary.push(".tmp");
     fs::write(&temporary, text)?;
     fs::rename(&temporary, file)
+}
+
+/// The numbers of files of this kind, the oldest first.
+fn numbers(data: &Path, kind: &str) -> Vec<String> {
+    let Ok(entries) = data.read_dir() else { return Vec::new() };
+    let mut found: Vec<_> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let name = entry.file_name().into_string().ok()?;
+            let number = name.strip_prefix(kind)?;
+            let is_number = number.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let since = entry.metadata().and_then(|about| about.modified()).ok();
+            is_number.then(|| (since, number.to_owned()))
+        })
+        .collect();
+    found.sort();
+    found.into_iter().map(|(_, number)| number).collect()
 }
 
 /// Where the broker is asked.
 pub(crate) struct BackupDesk {
     data: PathBuf,
     stop: Arc<AtomicBool>,
-    working: Option<JoinHandle<()>>,
+    /// Whose is made, and who is told when it ended.
+    working: Option<(Receiver<()>, JoinHandle<()>)>,
 }
 
 impl BackupDesk {
     /// What was asked of an earlier run is forgotten.
     pub(crate) fn new(data: &Path) -> Self {
-        give_up(data);
+        for kind in [REQUEST, ANSWER] {
+            for number in numbers(data, kind) {
+                let _ = fs::remove_file(data.join(format!("{kind}{number}")));
+            }
+        }
         Self { data: data.into(), stop: Arc::default(), working: None }
     }
 
-    /// Begins what is asked for. One at a time: the next one waits.
+    /// Begins what is asked for. One at a time: who comes later is told to wait.
     pub(crate) fn look(&mut self, store: &Store) {
-        if self.working.as_ref().is_some_and(|working| !working.is_finished()) {
-            return;
-        }
-        let request = self.data.join(REQUEST);
-        let Ok(to) = fs::read_to_string(&request) else { return };
-        // Taken: another may ask.
-        if fs::remove_file(&request).is_err() {
-            return;
-        }
-        let (store, data, stop) = (store.clone(), self.data.clone(), Arc::clone(&self.stop));
-        let make = move || make(&store, &data, Path::new(&to), &stop);
-        match std::thread::Builder::new().name("backup".into()).spawn(make) {
-            Ok(working) => self.working = Some(working),
-            Err(error) => tell(&self.data, &Answer::Failed(format!("no thread: {error}"))),
+        for number in numbers(&self.data, REQUEST) {
+            let request = self.data.join(format!("{REQUEST}{number}"));
+            let answer = self.data.join(format!("{ANSWER}{number}"));
+            if self.working.as_ref().is_some_and(|(_, working)| !working.is_finished()) {
+                if !answer.exists() {
+                    tell(&answer, &Answer::Waiting);
+                }
+                continue;
+            }
+            // Taken: it is not made twice. Who does not wait any more has taken it back.
+            let Ok(to) = fs::read_to_string(&request) else { continue };
+            if fs::remove_file(&request).is_ok() {
+                self.begin(store, PathBuf::from(to), answer);
+            }
         }
     }
 
-    /// Breaks off what is under way, and waits for its end.
+    fn begin(&mut self, store: &Store, to: PathBuf, answer: PathBuf) {
+        let (store, stop, told) = (store.clone(), Arc::clone(&self.stop), answer.clone());
+        let (ended, has_ended) = channel();
+        let make = move || {
+            make(&store, &answer, &to, &stop);
+            drop(ended);
+        };
+        match std::thread::Builder::new().name("backup".into()).spawn(make) {
+            Ok(working) => self.working = Some((has_ended, working)),
+            Err(error) => tell(&told, &Answer::Failed(format!("no thread: {error}"))),
+        }
+    }
+
+    /// Breaks off what is under way. Who waits for it is told; a disk that hangs is not waited for.
     pub(crate) fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
-        if self.working.is_some_and(|working| working.join().is_err()) {
+        let Some((has_ended, working)) = self.working else { return };
+        if has_ended.recv_timeout(STOP_WAIT) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("a backup hangs in writing: it is left where it is");
+        } else if working.join().is_err() {
             tracing::error!("a backup ended in a panic");
         }
     }
 }
 
-fn tell(data: &Path, answer: &Answer) {
-    if let Err(error) = put(&data.join(ANSWER), &answer.text()) {
+fn tell(file: &Path, answer: &Answer) {
+    if let Err(error) = put(file, &answer.text()) {
         tracing::warn!(%error, "who asked for a backup cannot be told how far it is");
     }
 }
 
-fn make(store: &Store, data: &Path, to: &Path, stop: &AtomicBool) {
+fn make(store: &Store, file: &Path, to: &Path, stop: &AtomicBool) {
     tracing::info!(to = %to.display(), "a backup begins");
     let mut told = Instant::now();
     let mut watch = |Progress { done, total }: Progress| {
         if told.elapsed() >= TELL {
             told = Instant::now();
-            tell(data, &Answer::Working(done, total));
+            tell(file, &Answer::Working(done, total));
         }
         match stop.load(Ordering::Relaxed) {
             true => ControlFlow::Break(()),
@@ -162,21 +218,61 @@ fn make(store: &Store, data: &Path, to: &Path, stop: &AtomicBool) {
             Answer::Failed(error.to_string())
         }
     };
-    tell(data, &answer);
+    tell(file, &answer);
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, BackupReport};
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    use super::{Answer, BackupDesk, BackupReport, Request};
+    use crate::core::alone::Alone;
+
+    const PATIENCE: Duration = Duration::from_secs(120);
 
     #[test]
     fn answers_are_read_as_they_were_written() {
         let report = BackupReport { mark_ms: 1, files: 2, bytes: 3, frames: 4 };
-        for answer in
-            [Answer::Working(1, 2), Answer::Done(report), Answer::Failed("there is no room".into())]
-        {
+        let failed = Answer::Failed("there is no room".into());
+        for answer in [Answer::Waiting, Answer::Working(1, 2), Answer::Done(report), failed] {
             assert_eq!(Answer::parse(&answer.text()), Some(answer));
         }
         assert_eq!(Answer::parse("done 1 2"), None);
+    }
+
+    #[test]
+    fn each_who_asks_at_the_same_time_hears_his_own_answer() {
+        let data = tempfile::tempdir().expect("a folder");
+        let alone = Alone::new(|_| ());
+        let stale = Request::make(data.path(), Path::new("/nowhere")).expect("written");
+        let mut desk = BackupDesk::new(data.path());
+        desk.look(&alone.store);
+        assert!(desk.working.is_none() && stale.answer().is_none(), "that was another run's");
+        let goes_well = |number: u32| data.path().join(format!("copy {number}"));
+        let mut asked: Vec<_> = (0..3)
+            .map(|number| Request::make(data.path(), &goes_well(number)).expect("written"))
+            .collect();
+        // What is there already is not written over.
+        let occupied = Request::make(data.path(), data.path()).expect("written");
+        asked.push(occupied);
+        let (mut answers, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+        while answers.len() < asked.len() {
+            desk.look(&alone.store);
+            answers = asked.iter().filter_map(|one| over(one.answer()?)).collect();
+            assert!(Instant::now() < deadline, "{answers:?}");
+            std::thread::yield_now();
+        }
+        let Some(Answer::Failed(words)) = answers.pop() else { panic!("{answers:?}") };
+        assert!(words.contains("is not empty"), "{words}");
+        assert!(answers.iter().all(|one| matches!(one, Answer::Done(_))), "{answers:?}");
+        assert!((0..3).all(|number| goes_well(number).join("VERSION").exists()));
+        desk.stop();
+        drop(asked);
+        assert!(super::numbers(data.path(), super::ANSWER).is_empty(), "nothing is left of them");
+    }
+
+    fn over(answer: Answer) -> Option<Answer> {
+        (!matches!(answer, Answer::Waiting | Answer::Working(..))).then_some(answer)
     }
 }

@@ -12,7 +12,7 @@ use clap::Args;
 use tidewire_store::inspect::{Verdict, verify};
 use tidewire_store::{Disk, RealDisk};
 
-use crate::backup::{Answer, answer, ask, give_up};
+use crate::backup::{Answer, Request};
 
 /// Last of all: without it a broker does not start.
 const VERSION: &str = "VERSION";
@@ -85,28 +85,23 @@ pub(super) fn restore(restore: &Restore, data: &Path) -> Result<(String, bool), 
 }
 
 fn by_the_broker(data: &Path, to: &Path) -> Result<String, String> {
-    let asked = ask(data, to).map_err(|error| format!("{}: {error}", data.display()))?;
-    if !asked {
-        return Err("another backup was just asked for; try again".into());
-    }
+    let asked = Request::make(data, to).map_err(|error| format!("{}: {error}", data.display()))?;
     let began = Instant::now();
     loop {
         sleep(LOOK);
-        match answer(data) {
+        match asked.answer() {
             Some(Answer::Done(report)) => {
                 let (files, bytes) = (report.files, report.bytes);
                 return Ok(format!("{files} files, {bytes} bytes, made by the running broker"));
             }
             Some(Answer::Failed(words)) => return Err(words),
-            Some(Answer::Working(..)) => (),
+            Some(Answer::Waiting | Answer::Working(..)) => (),
             None if began.elapsed() < ANSWERS_WITHIN => (),
             None => {
-                give_up(data);
                 return Err("the broker that runs on the data folder does not answer".into());
             }
         }
         if RealDisk::new(data).lock(LOCK).is_ok() {
-            give_up(data);
             return Err("the broker ended meanwhile; try again".into());
         }
     }
