@@ -188,7 +188,8 @@ impl Broker {
     /// Takes over other settings, as far as that is possible without a restart, and reads files
     /// of certificates, users and rules anew. The settings are checked as a whole, and applied
     /// as a whole or not at all; what they name (addresses, certificates, rules) is opened before
-    /// anything is changed. No connection is ended: those of a listener that is closed go on.
+    /// anything is changed. No connection is ended: those of a listener that is closed go on. It
+    /// is done to its end also when this future is dropped.
     ///
     /// # Errors
     /// When a setting is wrong or cannot be applied; then all is as it was.
@@ -203,6 +204,14 @@ impl Broker {
     /// As [`reload`](Self::reload); and when they came from a program.
     pub async fn reload_sources(&self) -> Result<ReloadReport, ReloadError> {
         self.door.reloader.reload_sources().await
+    }
+
+    /// The same; files are read anew even when the settings are wrong.
+    ///
+    /// # Errors
+    /// As [`reload_sources`](Self::reload_sources).
+    pub(crate) async fn reload_all(&self) -> Result<ReloadReport, ReloadError> {
+        self.door.reloader.reload_all().await
     }
 
     /// The settings in force.

@@ -244,9 +244,21 @@ pub(crate) fn unusable(config: &ListenerConfig) -> Vec<(&'static str, TlsError)>
     let http = config.http.bind.filter(|_| config.http.is_secret());
     let http = http.map(|_| (TlsListener::Http, config.http.tls.clone()));
     let secret = all.filter_map(|wanted| wanted.tls).chain(kafkas).chain(http);
-    let error = |(listener, tls): (TlsListener, TlsConfig)| {
-        let error = slot(listener, &tls).err()?;
-        Some((listener.word(), error))
-    };
-    secret.filter_map(error).collect()
+    secret.filter_map(|(listener, tls)| unusable_by(listener, &tls)).collect()
+}
+
+/// Those that an older configuration does not have so, of the ports of MQTT.
+pub(crate) fn unusable_since(
+    old: &ListenerConfig,
+    new: &ListenerConfig,
+) -> Vec<(&'static str, TlsError)> {
+    let old = Wanted::all(old);
+    let all = Wanted::all(new).into_iter().filter(|wanted| wanted.common.bind.is_some());
+    let other = all.filter(|wanted| !old.contains(wanted)).filter_map(|wanted| wanted.tls);
+    other.filter_map(|(listener, tls)| unusable_by(listener, &tls)).collect()
+}
+
+fn unusable_by(listener: TlsListener, tls: &TlsConfig) -> Option<(&'static str, TlsError)> {
+    let error = slot(listener, tls).err()?;
+    Some((listener.word(), error))
 }

@@ -18,7 +18,7 @@ use crate::config::{Config, Sources, StreamConfig};
 use crate::core::shared::Shared;
 use crate::error::StartError;
 use crate::live::Live;
-use crate::ports::OpenPorts;
+use crate::ports::{self, OpenPorts};
 use crate::{bridges, open_files, store_options, telemetry};
 
 pub use report::{ReloadError, ReloadReport};
@@ -81,34 +81,65 @@ impl Reloader {
         self: &Arc<Self>,
         wanted: Config,
     ) -> Result<ReloadReport, ReloadError> {
-        self.reload_to(|_| Ok(wanted)).await
+        self.in_turn(|reloader| reloader.reload_to(Ok(wanted))).await
     }
 
     /// The same with the settings as they are now where they came from.
     pub(crate) async fn reload_sources(self: &Arc<Self>) -> Result<ReloadReport, ReloadError> {
-        self.reload_to(|sources| {
-            let sources = sources.ok_or(ReloadError::NoSources)?;
-            Ok(Config::load(sources)?)
+        self.in_turn(|reloader| reloader.reload_to(reloader.load())).await
+    }
+
+    /// The same; files are read anew even when the settings are wrong: each is looked at by itself.
+    pub(crate) async fn reload_all(self: &Arc<Self>) -> Result<ReloadReport, ReloadError> {
+        self.in_turn(|reloader| {
+            let report = reloader.reload_to(reloader.load());
+            if report.is_err() {
+                reloader.read_files();
+            }
+            report
         })
         .await
     }
 
-    async fn reload_to(
+    /// What a reload of the settings, as they are now where they came from, would do. Changes
+    /// nothing; takes no address to see whether it is free.
+    pub(crate) async fn try_sources(self: &Arc<Self>) -> Result<ReloadReport, ReloadError> {
+        self.in_turn(|reloader| {
+            let old = &**reloader.in_force;
+            let (new, report) = judged(old, reloader.load()?)?;
+            check_files(old, &new)?;
+            Ok(report)
+        })
+        .await
+    }
+
+    /// One at a time, and to its end, also when nobody waits for it any more.
+    async fn in_turn(
         self: &Arc<Self>,
-        wanted: impl FnOnce(Option<&Sources>) -> Result<Config, ReloadError> + Send + 'static,
+        work: impl FnOnce(&Self) -> Result<ReloadReport, ReloadError> + Send + 'static,
     ) -> Result<ReloadReport, ReloadError> {
         let reloader = Arc::clone(self);
         let done = self.runtime.spawn_blocking(move || {
             // Read in its turn: of two, the later has what was written later.
             let _alone = reloader.turn.lock();
-            let wanted = wanted(reloader.sources.as_ref())?;
-            reloader.take_over(wanted)
+            work(&reloader)
         });
-        let report = done.await.unwrap_or(Err(ReloadError::Stopped));
+        done.await.unwrap_or(Err(ReloadError::Stopped))
+    }
+
+    fn load(&self) -> Result<Config, ReloadError> {
+        let sources = self.sources.as_ref().ok_or(ReloadError::NoSources)?;
+        Ok(Config::load(sources)?)
+    }
+
+    fn reload_to(&self, wanted: Result<Config, ReloadError>) -> Result<ReloadReport, ReloadError> {
+        let report = wanted.and_then(|wanted| self.take_over(wanted));
         self.is_refused.store(report.is_err(), Ordering::Relaxed);
-        let report = report.inspect_err(ReloadError::tell)?;
-        self.read_files();
-        Ok(report)
+        match &report {
+            Ok(_) => self.read_files(),
+            Err(error) => error.tell(),
+        }
+        report
     }
 
     /// Has certificates read anew, soon.
@@ -139,18 +170,8 @@ impl Reloader {
     /// task of the runtime; which must be around it.
     fn take_over(&self, wanted: Config) -> Result<ReloadReport, ReloadError> {
         let old = &**self.in_force;
-        let mut wanted = wanted.checked()?;
-        // Tells again what does not fit; the one before was told of at its start.
-        open_files::fit(&mut wanted);
-        let new = in_force(old, &wanted, telemetry::is_ours());
-        check_doors(&wanted, "")?;
-        check_doors(&new, UNTIL_THEN)?;
-        new.clone().checked().map_err(|errors| {
-            let lines = errors.lines().into_iter();
-            ReloadError::Refused(lines.map(|line| format!("{UNTIL_THEN}{line}")).collect())
-        })?;
+        let (new, report) = judged(old, wanted)?;
         self.apply(old, &new).map_err(ReloadError::Refused)?;
-        let report = ReloadReport::of(old, &new, &wanted);
         self.in_force.set(new);
         let new = &**self.in_force;
         // Told by the filter that lets it through.
@@ -233,6 +254,33 @@ impl Reloader {
             shared.store.release_hold(&hold_name(name));
         }
     }
+}
+
+/// What would be in force, and what that would change. Opens nothing.
+fn judged(old: &Config, wanted: Config) -> Result<(Config, ReloadReport), ReloadError> {
+    let mut wanted = wanted.checked()?;
+    // Tells again what does not fit; the one before was told of at its start.
+    open_files::fit(&mut wanted);
+    let new = in_force(old, &wanted, telemetry::is_ours());
+    check_doors(&wanted, "")?;
+    check_doors(&new, UNTIL_THEN)?;
+    new.clone().checked().map_err(|errors| {
+        let lines = errors.lines().into_iter();
+        ReloadError::Refused(lines.map(|line| format!("{UNTIL_THEN}{line}")).collect())
+    })?;
+    let report = ReloadReport::of(old, &new, &wanted);
+    Ok((new, report))
+}
+
+/// Whether the files that it names and the old one does not can be used.
+fn check_files(old: &Config, new: &Config) -> Result<(), ReloadError> {
+    let access = (old.access != new.access).then(|| AccessFile::open(&new.access));
+    let access = access.and_then(Result::err).map(|error| words(&StartError::Access(error)));
+    let secret = ports::unusable_since(&old.listener, &new.listener);
+    let secret =
+        secret.into_iter().map(|(listener, error)| format!("{listener}: {}", words(&error)));
+    let wrong: Vec<String> = access.into_iter().chain(secret).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(ReloadError::Refused(wrong)) }
 }
 
 /// A listener at which nobody could come in keeps a broker from starting, too.

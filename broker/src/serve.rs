@@ -74,7 +74,11 @@ pub(crate) fn run(config: &Config, sources: Sources, bar: Bar) -> Result<(), Ser
         loop {
             tokio::select! {
                 () = stop.wait() => break,
-                _ = hangup.recv() => reload(&broker, &notify).await,
+                _ = hangup.recv() => tokio::select! {
+                    () = reload(&broker, &notify) => (),
+                    // It is done to its end meanwhile.
+                    () = stop.wait() => break,
+                },
                 // Without an orderly end: nothing that lives on could be trusted.
                 () = broker.failed() => return Err(StopError::Panicked.into()),
             }
@@ -156,10 +160,8 @@ fn exposition() -> Exposition {
 async fn reload(broker: &Broker, notify: &Notify) {
     tracing::info!("SIGHUP: the configuration, certificates and files of users are read anew.");
     notify.reloading();
-    // What is wrong was told; each of these files is looked at by itself.
-    if broker.reload_sources().await.is_err() {
-        broker.reload_files();
-    }
+    // What is wrong was told.
+    let _ = broker.reload_all().await;
     notify.say(notify::READY);
 }
 

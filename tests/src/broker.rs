@@ -197,6 +197,14 @@ impl Broker {
         assert!(status.success(), "SIGTERM ended in {status}\n{}", self.program.output());
     }
 
+    /// SIGTERM, not waiting for the end.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn ask_to_end(&self) {
+        self.program.ask_to_end();
+    }
+
     /// Starts again on the same data folder; call it after `kill9` or `stop`.
     pub fn restart(&mut self) {
         (self.program, self.address) = run(&self.data, &self.flags, self.open_files);

@@ -1,7 +1,9 @@
 //! A broker with a configuration file of the test's own.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::broker::Broker;
 
@@ -28,7 +30,26 @@ impl Configured {
     /// # Panics
     /// When it cannot be written.
     pub fn write(&self, text: &str) {
-        fs::write(self.path(), text).expect("written");
+        // Replaced as a whole: what is there may be a pipe.
+        let fresh = self.path().with_extension("new");
+        fs::write(&fresh, text).expect("written");
+        fs::rename(&fresh, self.path()).expect("replaced");
+    }
+
+    /// Puts a pipe in its place, does this, and returns when the file is being read: who reads it
+    /// waits for what is written to the pipe, until that is dropped.
+    ///
+    /// # Panics
+    /// When the system gives no pipe.
+    #[must_use]
+    pub fn held(&self, act: impl FnOnce()) -> File {
+        let path = self.path();
+        fs::remove_file(&path).expect("it was there");
+        let (kind, rights) = (FileType::Fifo, Mode::RUSR | Mode::WUSR);
+        mknodat(CWD, &path, kind, rights, 0).expect("a pipe");
+        act();
+        // Returns when there is a reader.
+        File::options().write(true).open(&path).expect("it is read")
     }
 
     /// Starts a broker with the file on a fresh data folder.

@@ -2,11 +2,12 @@
 //! and does it say what it did?
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -17,6 +18,7 @@ use tidewire_tests::clients::Mosquitto;
 use tidewire_tests::configured::Configured;
 use tidewire_tests::http::Http;
 use tidewire_tests::over::Over;
+use tidewire_tests::program::PATIENCE;
 use tidewire_tests::secure::{Secure, Trust};
 use tidewire_tests::typed::typed;
 use tidewire_tests::users;
@@ -307,6 +309,139 @@ fn tidewire_reload_says_what_became_of_each_setting_or_what_is_wrong() {
     let told = "tidewire.toml:4:15: `mqtt.receive_max`";
     assert!(refused.code == Some(1) && refused.err.contains(told), "{refused:?}");
     assert!(refused.err.contains("try: `tidewire check"), "{refused:?}");
+}
+
+#[test]
+fn a_reload_that_is_tried_says_what_it_would_do_and_changes_nothing() {
+    let port = "[listener.http]\nbind = \"127.0.0.1:0\"\n";
+    let setup = Configured::new(port);
+    let broker = setup.start();
+    let http = Http::new(broker.http_address());
+    let url = format!("http://{}", broker.http_address());
+    let tried = || typed(&["reload", "--dry-run", "--url", &url]);
+    assert_eq!(tried().well(), "no setting is another than before\n");
+    setup.write(&format!("{port}[mqtt]\nreceive_max = 7\n[threads]\ncores = 3\n"));
+    let expected = "would be in force: mqtt.receive_max: 1000 -> 7\n\
+                    after a restart: threads.cores: 0 -> 3\n";
+    for _ in 0..2 {
+        assert_eq!(tried().well(), expected, "nothing was changed");
+    }
+    let answer = http.ask("POST", "/api/v1/reload?dry_run=true", None).json();
+    assert_eq!(answer["applied"][0]["new"], "7");
+    assert!(!broker.output().contains("reload: applied"), "{}", broker.output());
+
+    // Files that would be read are looked at, and what is wrong counts as no reload.
+    let more = "[access]\nrules_file = \"/nowhere/rules\"\n[listener.mqtts]\n\
+                bind = \"127.0.0.1:0\"\nanonymous = \"allow\"\n[listener.mqtts.tls]\n\
+                cert_file = \"/nowhere/cert\"\nkey_file = \"/nowhere/key\"\n";
+    setup.write(&format!("{port}{more}"));
+    let refused = tried();
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    for file in ["/nowhere/rules", "/nowhere/cert"] {
+        assert!(refused.err.contains(file), "{refused:?}");
+    }
+    let metrics = http.get("/metrics").body;
+    assert!(metrics.contains("tidewire_config_last_reload_success 1\n"), "{metrics}");
+    assert!(!broker.output().contains(STAYS), "{}", broker.output());
+}
+
+#[test]
+fn a_reload_is_done_whole_when_its_caller_hangs_up() {
+    let authority = Authority::new("Test CA");
+    let Pair { cert, key, .. } = authority.sign("server", Use::Server, &["localhost"]);
+    let text = format!(
+        "[listener.http]\nbind = \"127.0.0.1:0\"\n\
+         [listener.mqtts]\nbind = \"127.0.0.1:0\"\nanonymous = \"allow\"\n\
+         [listener.mqtts.tls]\ncert_file = {cert:?}\nkey_file = {key:?}\n"
+    );
+    let setup = Configured::new(&text);
+    let broker = setup.start();
+    let http = Http::new(broker.http_address());
+    // Asks, is gone and noticed to be gone before the settings are read.
+    let reload = |text: &str| {
+        let mut caller = TcpStream::connect(broker.http_address()).expect("it listens");
+        let mut held = setup.held(|| {
+            let asked = "POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\n\
+                         Content-Length: 0\r\n\r\n";
+            caller.write_all(asked.as_bytes()).expect("it reads");
+        });
+        drop(caller);
+        let deadline = Instant::now() + PATIENCE;
+        while !http.get("/metrics").body.contains("tidewire_http_connections 1\n") {
+            assert!(Instant::now() < deadline, "it was noticed");
+        }
+        held.write_all(text.as_bytes()).expect("it is read");
+    };
+    reload(&format!("{text}[mqtt]\nreceive_max = 7\n"));
+    broker.await_output("reload: applied: mqtt.receive_max: 1000 -> 7");
+    broker.await_output("certificates read anew: new handshakes use them");
+    reload("nonsense");
+    broker.await_output(STAYS);
+    // One that comes while another is under way has its turn behind it.
+    let mut held = setup.held(|| broker.hang_up());
+    thread::scope(|scope| {
+        let second = scope.spawn(|| http.ask("POST", "/api/v1/reload", None));
+        setup.write(&format!("{text}[mqtt]\nreceive_max = 9\n"));
+        let first = format!("{text}[mqtt]\nreceive_max = 8\n");
+        held.write_all(first.as_bytes()).expect("it is read");
+        drop(held);
+        let _ = second.join().expect("an answer");
+    });
+    broker.await_output("reload: applied: mqtt.receive_max: 7 -> 8");
+    broker.await_output("reload: applied: mqtt.receive_max: 8 -> 9");
+}
+
+#[test]
+fn a_listener_is_opened_again_when_another_cannot_have_its_address() {
+    let authority = Authority::new("Test CA");
+    let Pair { cert, key, .. } = authority.sign("server", Use::Server, &["localhost"]);
+    let text = |web: &str, secret: &str, more: &str| {
+        format!(
+            "[listener.websocket]\nbind = {web:?}\nanonymous = \"allow\"\n\
+             [listener.mqtts]\nbind = {secret:?}\nanonymous = \"allow\"\n\
+             [listener.mqtts.tls]\ncert_file = {cert:?}\nkey_file = {key:?}\n{more}"
+        )
+    };
+    let any = "127.0.0.1:0";
+    let setup = Configured::new(&text(any, any, ""));
+    let broker = setup.start();
+    let (web, secret) = (broker.web_address(), broker.address_of("mqtts"));
+    // Somebody else has a part of what is wanted.
+    let foreign = TcpListener::bind(("127.0.0.2", web.port())).expect("nobody is there");
+    let everywhere = format!("0.0.0.0:{}", web.port());
+    let more = "[mqtt]\nreceive_max = 7\n[[stream]]\nname = \"mqtt\"\nretention_age_s = 5\n";
+    setup.write(&text("off", &everywhere, more));
+    broker.hang_up();
+    broker.await_output(STAYS);
+    assert!(is_open(secret) && is_open(web), "both are where they were");
+    let mut who_comes = TcpStream::connect(web).expect("it listens");
+    let asked = "GET /mqtt HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Protocol: mqtt\r\n\r\n";
+    who_comes.write_all(asked.as_bytes()).expect("it reads");
+    let mut answer = [0; 12];
+    who_comes.read_exact(&mut answer).expect("it is served");
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    assert!(!broker.output().contains("reload: applied"), "{}", broker.output());
+    drop(foreign);
+    broker.hang_up();
+    broker.await_output("reload: applied: mqtt.receive_max: 1000 -> 7");
+    let trust = Trust::new(&authority.path(), None);
+    let _ = self::secret(web, &trust, "who comes to the other");
+    while is_open(secret) {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_stop_is_heard_while_a_reload_is_under_way() {
+    let setup = Configured::new("");
+    let broker = setup.start();
+    let held = setup.held(|| broker.hang_up());
+    broker.ask_to_end();
+    broker.await_output("\"message\":\"Stopping.\"");
+    drop(held);
+    broker.await_output("\"message\":\"Stopped.\"");
 }
 
 #[test]

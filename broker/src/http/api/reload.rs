@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use crate::config;
 use crate::http::problem::Problem;
 use crate::http::role::Role;
-use crate::http::route::{Answers, Call, Doing, Route, Verb, json};
+use crate::http::route::{Answers, Call, Doing, Route, Verb, json, query};
 use crate::http::shape::{Shaped, view};
 use crate::reload::{ReloadError, ReloadReport};
 
@@ -22,7 +22,7 @@ view! {
 }
 
 view! {
-    /// What a reload did.
+    /// What a reload did, or would do.
     ReloadDone {
         /// In force now. What a connection was granted when it came stays as it was granted.
         applied: Vec<SettingChange>,
@@ -39,14 +39,21 @@ pub(in crate::http) const ROUTES: &[Route] = &[Route {
     about: "Takes over the settings as they are now in the file, the environment and the flags, \
             as SIGHUP does: all that can be, or, with `invalid_configuration` and a line for each \
             mistake, none.",
-    params: &[],
+    params: &[query(
+        "dry_run",
+        "`true`: say what it would do, change nothing. Whether addresses are free is not tried.",
+    )],
     body: None,
     answers: Answers::Json(ReloadDone::shape),
     run: |call| -> Doing { Box::pin(async move { reload(&call).await }) },
 }];
 
 async fn reload(call: &Call) -> Result<axum::response::Response, Problem> {
-    let done = call.site.inside()?.reloader.reload_sources().await;
+    let reloader = &call.site.inside()?.reloader;
+    let done = match call.flag("dry_run")? {
+        true => reloader.try_sources().await,
+        false => reloader.reload_sources().await,
+    };
     let ReloadReport { applied, needs_restart } = done.map_err(|error| refused(&error))?;
     let shown = |changes: Vec<config::Change>| changes.into_iter().map(change).collect();
     json(&ReloadDone { applied: shown(applied), needs_restart: shown(needs_restart) })
