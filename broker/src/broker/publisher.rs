@@ -83,40 +83,64 @@ impl Publisher {
     /// Starts the task. It ends when nobody holds `jobs` any more and all is answered, or when
     /// the broker closes the connection.
     pub(super) fn start(shared: &Arc<Shared>, runtime: &Handle) -> io::Result<Self> {
-        let pipe = Pipe::open(shared, runtime)?;
+        let exchanges = Exchanges::open(shared, runtime)?;
         let (jobs, coming) = mpsc::channel(JOBS_MAX);
-        let exchanges = Exchanges {
-            pipe,
-            waiting: AHashMap::new(),
-            last_id: PacketId::MAX,
-            receive_max: usize::from(shared.limits.receive_max),
-            packet_bytes_max: shared.limits.packet_bytes_max,
-            topic_levels_max: usize::from(shared.limits.topic_levels_max),
-        };
         Ok(Self { jobs, task: runtime.spawn(run(exchanges, coming)) })
     }
 }
 
 /// Whoever still waits when this ends learns it by its dropped sender.
 async fn run(mut exchanges: Exchanges, mut jobs: mpsc::Receiver<Job>) {
+    let (mut is_ending, mut next) = (false, None);
     if let Err(error) = exchanges.connect().await {
         return tracing::warn!(%error, "the in-process publisher could not connect");
     }
-    let mut is_ending = false;
     loop {
-        let has_room = !is_ending && exchanges.has_room();
+        if is_ending && next.is_none() && exchanges.is_idle() {
+            return exchanges.leave();
+        }
+        if exchanges.is_outdated() && exchanges.is_idle() {
+            if let Err(error) = exchanges.begin_anew().await {
+                return tracing::warn!(%error, "the in-process publisher could not connect again");
+            }
+            continue;
+        }
+        if next.is_some() && !exchanges.is_outdated() {
+            if exchanges.take_all(next.take(), &mut jobs).is_err() {
+                return;
+            }
+            continue;
+        }
+        let has_room = !is_ending && next.is_none() && exchanges.has_room();
         let outcome = tokio::select! {
             job = jobs.recv(), if has_room => {
                 is_ending = job.is_none();
-                exchanges.take_all(job, &mut jobs)
+                next = job;
+                Ok(())
             }
             turned = exchanges.pipe.turn() => turned.and_then(|()| exchanges.hear()),
         };
         if outcome.is_err() {
             return;
         }
-        if is_ending && exchanges.waiting.is_empty() && exchanges.pipe.unwritten() == 0 {
-            return exchanges.leave();
+    }
+}
+
+/// What its connection was granted when it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Granted {
+    receive_max: u16,
+    packet_bytes_max: u32,
+    topic_levels_max: u16,
+}
+
+impl Granted {
+    fn now(shared: &Shared) -> Self {
+        let limits = &*shared.limits;
+        Self {
+            receive_max: limits.receive_max,
+            packet_bytes_max: limits.packet_bytes_max,
+            topic_levels_max: limits.topic_levels_max,
         }
     }
 }
@@ -130,15 +154,39 @@ enum Step {
 }
 
 struct Exchanges {
+    shared: Arc<Shared>,
     pipe: Pipe,
     waiting: AHashMap<PacketId, Step>,
     last_id: PacketId,
-    receive_max: usize,
-    packet_bytes_max: u32,
-    topic_levels_max: usize,
+    granted: Granted,
 }
 
 impl Exchanges {
+    fn open(shared: &Arc<Shared>, runtime: &Handle) -> io::Result<Self> {
+        // Looked at first: what changes now is noticed behind.
+        let granted = Granted::now(shared);
+        let pipe = Pipe::open(shared, runtime)?;
+        let (waiting, last_id) = (AHashMap::new(), PacketId::MAX);
+        Ok(Self { shared: Arc::clone(shared), pipe, waiting, last_id, granted })
+    }
+
+    /// Whether a reload changed what a connection would be granted.
+    fn is_outdated(&self) -> bool {
+        self.granted != Granted::now(&self.shared)
+    }
+
+    /// Whether all is said and answered.
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.pipe.unwritten() == 0
+    }
+
+    /// Another connection, which is granted what is granted now. All of the one before is answered.
+    async fn begin_anew(&mut self) -> io::Result<()> {
+        self.leave();
+        *self = Self::open(&self.shared, &Handle::current())?;
+        self.connect().await
+    }
+
     async fn connect(&mut self) -> io::Result<()> {
         let connect = Connect {
             version: VERSION,
@@ -162,7 +210,8 @@ impl Exchanges {
     }
 
     fn has_room(&self) -> bool {
-        self.waiting.len() < self.receive_max && self.pipe.unwritten() < UNWRITTEN_BYTES_MAX
+        let is_granted = self.waiting.len() < usize::from(self.granted.receive_max);
+        is_granted && self.pipe.unwritten() < UNWRITTEN_BYTES_MAX
     }
 
     /// Sends the message, and those that came with it, in one write.
@@ -170,7 +219,8 @@ impl Exchanges {
         let mut next = first;
         while let Some(job) = next.take() {
             self.take(job);
-            if self.has_room() {
+            // What comes behind a reload is judged by what holds then.
+            if self.has_room() && !self.is_outdated() {
                 next = jobs.try_recv().ok();
             }
         }
@@ -188,16 +238,17 @@ impl Exchanges {
 
     fn put(&mut self, message: &Message) -> Result<Option<PacketId>, PublishError> {
         // For either of these a client is disconnected: nobody else's messages shall suffer.
-        if topic::levels(&message.topic) > self.topic_levels_max {
+        if topic::levels(&message.topic) > usize::from(self.granted.topic_levels_max) {
             return Err(PublishError::Refused(ReasonCode::TOPIC_NAME_INVALID));
         }
         let properties = message.properties()?;
         let id = (message.qos != Qos::AtMostOnce).then(|| self.free_id());
         let publish = message.publish(properties.as_properties(), id);
         let bytes = self.pipe.put(&Packet::Publish(publish))?;
-        if bytes > self.packet_bytes_max as usize {
+        let bytes_max = self.granted.packet_bytes_max;
+        if bytes > bytes_max as usize {
             self.pipe.take_back(bytes);
-            return Err(PublishError::TooLarge { bytes, bytes_max: self.packet_bytes_max });
+            return Err(PublishError::TooLarge { bytes, bytes_max });
         }
         Ok(id)
     }

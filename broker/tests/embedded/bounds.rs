@@ -1,8 +1,9 @@
 //! How many sessions and wills are kept, and who is refused beyond that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tidewire::{Broker, Builder, Message, Qos, ReasonCode, SubscribeError};
+use tidewire::{Broker, Builder, Message, PublishError, Qos, ReasonCode, SubscribeError};
 
 use crate::counts::Counts;
 use crate::device::Device;
@@ -121,4 +122,51 @@ async fn one_who_has_as_much_as_one_may_have_leaves_the_rest_to_others() {
     for (reason, count) in [("reason=retained_limit", 1), ("reason=delayed_limit", 2)] {
         assert_eq!(counts.of("tidewire_messages_dropped_total", &[reason, "qos=1"]), count);
     }
+}
+
+/// Applies another size of packets.
+async fn take_packets_of(broker: &Broker, bytes_max: u32) {
+    let mut config = broker.config();
+    config.mqtt.packet_bytes_max = bytes_max;
+    let report = broker.reload(config).await.expect("good settings");
+    let applied: Vec<_> = report.applied.iter().map(|change| &*change.setting).collect();
+    assert_eq!(applied, ["mqtt.packet_bytes_max"], "{report}");
+}
+
+#[tokio::test]
+async fn the_program_around_the_broker_publishes_by_the_limits_that_a_reload_brought() {
+    let broker = Arc::new(at_most(9, 1000).temporary_data().start().await.unwrap());
+    let large = || Message::new("t", vec![b'x'; 5 << 19]).qos(Qos::ExactlyOnce);
+    let refusal = async |bytes: u32| {
+        let answer = broker.publish(large()).await;
+        let is_so =
+            matches!(answer, Err(PublishError::TooLarge { bytes_max, .. }) if bytes_max == bytes);
+        assert!(is_so, "{answer:?}");
+    };
+    refusal(2 << 20).await;
+    // What is on its way meanwhile is answered all the same, and nothing comes twice.
+    let mut heard = broker.subscribe("n").qos(Qos::ExactlyOnce).await.unwrap();
+    let others: Vec<_> = (0..200)
+        .map(|number: u32| {
+            let broker = Arc::clone(&broker);
+            let message = Message::new("n", number.to_string()).qos(Qos::ExactlyOnce);
+            tokio::spawn(async move { broker.publish(message).await })
+        })
+        .collect();
+    take_packets_of(&broker, 3 << 20).await;
+    broker.publish(large()).await.unwrap();
+    for other in others {
+        other.await.unwrap().unwrap();
+    }
+    let mut numbers = Vec::new();
+    while numbers.len() < 200 {
+        let payload = heard.next().await.unwrap().message.payload;
+        numbers.push(String::from_utf8(payload.to_vec()).unwrap().parse::<u32>().unwrap());
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..200).collect::<Vec<_>>());
+    let least = broker.config().mqtt.connect_bytes_max;
+    take_packets_of(&broker, least).await;
+    refusal(least).await;
+    broker.publish(Message::new("t", "small").qos(Qos::AtLeastOnce)).await.unwrap();
 }
