@@ -157,6 +157,12 @@ fn expected(partition: u64, offsets: impl Iterator<Item = u64>) -> Vec<String> {
     offsets.map(|offset| format!("record {}", offset * 2 + partition)).collect()
 }
 
+/// The line of a partition, as `verify` shows it.
+fn strip<'o>(stdout: &'o str, partition: &str) -> &'o str {
+    let mut lines = stdout.lines();
+    lines.find(|line| line.trim_start().starts_with(partition)).expect("a line for it")
+}
+
 #[test]
 fn a_folder_in_order_is_said_to_be_and_left_as_it_is() {
     let folder = killed();
@@ -166,9 +172,12 @@ fn a_folder_in_order_is_said_to_be_and_left_as_it_is() {
     assert!(stdout.starts_with(&format!("{}: ok\n", folder.path().display())), "{stdout}");
     assert!(stdout.contains(&format!("{RECORDS} records")), "{stdout}");
     assert!(!stdout.contains('\u{1b}'), "no colours into a pipe");
+    assert!(!strip(&stdout, "plant/0").contains('X'), "{stdout}");
     let (code, document) = json(folder.path(), &["verify"]);
     assert_eq!((code, &document["ok"]), (0, &Value::Bool(true)));
     assert_eq!(document["checked"]["records"], RECORDS);
+    let shown = &document["partitions"][0];
+    assert_eq!((&shown["stream"], &shown["to"]), (&"plant".into(), &EACH.into()), "{shown}");
     for arguments in [&["stats"][..], &["dump"], &["dump", "--wal"], &["repair", "--dry-run"]] {
         let (code, stdout, stderr) = run(folder.path(), arguments);
         assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
@@ -223,6 +232,7 @@ fn a_flipped_bit_in_the_log_is_named_and_cut() {
     assert!(stdout.contains(&format!("{file_name}, byte {position}: ")), "{stdout}");
     assert!(stdout.contains(&format!("commits {number} to ")), "{stdout}");
     assert!(stdout.contains("tidewire log repair"), "{stdout}");
+    assert!(strip(&stdout, "plant/0").contains('X'), "{stdout}");
     let (_, document) = json(folder.path(), &["verify"]);
     let found = &document["findings"][0];
     assert_eq!((&found["damage"], &found["file"]), (&"log-frame".into(), &file_name.into()));

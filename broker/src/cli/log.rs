@@ -7,6 +7,7 @@ mod repair;
 mod screen;
 mod shares;
 mod stats;
+mod strip;
 mod verify;
 
 use std::path::Path;

@@ -3,6 +3,7 @@
 
 mod age;
 mod dump;
+mod extent;
 mod finding;
 mod groups;
 mod journal;
@@ -18,6 +19,7 @@ mod walk;
 
 pub use crate::progress::Progress;
 pub use dump::{ShownEntry, ShownFrame, ShownRecord, Wanted, dump, dump_log};
+pub use extent::{Extent, SegmentExtent};
 pub use finding::{Affected, Checked, Damage, Finding, Verdict};
 pub use groups::{GroupOffsetStats, GroupStats, ReaderStats};
 pub use repair::{Plan, Repair, Step};

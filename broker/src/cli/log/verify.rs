@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tidewire_store::Disk;
-use tidewire_store::inspect::{Affected, Finding, Verdict, verify};
+use tidewire_store::inspect::{Affected, Extent, Finding, SegmentExtent, Verdict, verify};
 
 use super::screen::{self, DAMAGED, FINE, Paint, paint};
+use super::strip::strips;
 use crate::cli::progress::Line;
 use crate::cli::wording::{count, size};
 
@@ -38,6 +39,7 @@ fn document(folder: &str, verdict: &Verdict) -> Value {
         "ok": verdict.findings.is_empty(),
         "findings": verdict.findings.iter().map(finding).collect::<Vec<_>>(),
         "notes": verdict.notes,
+        "partitions": verdict.extents.iter().map(extent).collect::<Vec<_>>(),
         "checked": {
             "bytes": checked.bytes,
             "log_files": checked.log_files,
@@ -47,6 +49,21 @@ fn document(folder: &str, verdict: &Verdict) -> Value {
             "records": checked.records,
             "indexes": checked.indexes,
         },
+    })
+}
+
+/// A partition as JSON.
+fn extent(extent: &Extent) -> Value {
+    let segment = |one: &SegmentExtent| {
+        let SegmentExtent { from, to, bytes, sealed } = one;
+        json!({ "from": from, "to": to, "bytes": bytes, "sealed": sealed })
+    };
+    json!({
+        "stream": extent.stream,
+        "partition": extent.partition,
+        "from": extent.from,
+        "to": extent.to,
+        "segments": extent.segments.iter().map(segment).collect::<Vec<_>>(),
     })
 }
 
@@ -84,6 +101,7 @@ fn words(folder: &str, verdict: &Verdict) -> String {
     };
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{folder}: {head}");
+    text.push_str(&strips(verdict));
     for (index, found) in verdict.findings.iter().enumerate() {
         let _ = writeln!(text, "\n{}. {}", index + 1, finding_words(found));
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use tidewire_proto::id::PartitionId;
 
+use super::extent::Extent;
 use crate::partition::Segment;
 
 /// The kinds of damage; the names are for programs and stay.
@@ -148,4 +149,6 @@ pub struct Verdict {
     pub notes: Vec<String>,
     /// What was looked at.
     pub checked: Checked,
+    /// What lies where. Empty when the tables cannot be read.
+    pub extents: Vec<Extent>,
 }

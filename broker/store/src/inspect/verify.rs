@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::extent::extents;
 use super::finding::{Checked, Damage, Finding, Mend, Verdict};
 use super::journal;
 use super::segments::{self, Placed};
@@ -37,6 +38,7 @@ pub fn verify(
         Err(LookError::Busy) => return Err(LookError::Busy),
     };
     let placed = segments::all(&view);
+    verdict.extents = extents(&view, &placed);
     let mut bar = Bar::new(&view, &placed, progress);
     bar.step(view.report.bytes);
     verdict.checked.log_files = view.log.as_ref().map_or(0, |log| log.live.len() as u64);
