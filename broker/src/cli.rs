@@ -29,7 +29,7 @@ use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Config, Sources};
 use crate::error::StopError;
@@ -72,6 +72,15 @@ pub struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     flags: Flags,
+}
+
+impl Cli {
+    /// What the command line of this process asks for. Ends the process when it cannot be read.
+    #[must_use]
+    pub fn from_command_line() -> Self {
+        let matches = flags::quiet(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -139,8 +148,8 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Certs { command }) => return tell(certs::run(command), "tidewire certs"),
         Some(Command::Bench(bench)) => return work(bench::run(bench), "tidewire bench"),
         Some(Command::Config { command }) => return configure(command, &cli.flags),
-        Some(Command::Completion(asked)) => return paper(paper::completion(asked, Cli::command())),
-        Some(Command::Man(asked)) => return paper(paper::manual(asked, Cli::command())),
+        Some(Command::Completion(asked)) => return paper(paper::completion(asked, all())),
+        Some(Command::Man(asked)) => return paper(paper::manual(asked, all())),
         Some(Command::Pub(publish)) => return work(publish::run(publish), "tidewire pub"),
         Some(Command::Sub(subscribe)) => return work(subscribe::run(subscribe), "tidewire sub"),
         Some(Command::Order(order)) => return ask(order, &cli.flags),
@@ -183,6 +192,11 @@ fn tell(done: Result<(String, bool), String>, name: &str) -> ExitCode {
             ExitCode::from(REFUSED)
         }
     }
+}
+
+/// All commands, as their help shows them.
+fn all() -> clap::Command {
+    flags::quiet(Cli::command())
 }
 
 fn paper(text: Result<String, String>) -> ExitCode {

@@ -35,7 +35,7 @@ struct Shell {
 
 impl Shell {
     fn paste(&self, line: &str) -> Program {
-        let line = line.replace("-p 8883", &format!("-p {}", self.mqtts));
+        let line = line.replace("127.0.0.1:8883", &format!("127.0.0.1:{}", self.mqtts));
         let line = line.replace("127.0.0.1:9092", &self.kafka);
         Program::start(Command::new("stdbuf").args(["-oL", "bash", "-c", &line]))
     }
@@ -65,19 +65,19 @@ fn start(line: &str) -> (Program, Shell) {
 fn paste_all(lines: &[String], before: &str) {
     let [serve, listen, say, read, add] = lines else { panic!("other lines: {lines:#?}") };
     let (mut broker, shell) = start(serve);
-    let mut listener = shell.paste(&format!("{before}exec {listen} -d"));
-    listener.await_output("received SUBACK");
-    let _ = shell.paste(&format!("{before}{say}")).succeeds();
-    listener.await_output("plant/line-1/temperature 21.5");
-    listener.kill9();
+    let mut listener = shell.paste(&format!("{before}{listen} -W 120s -C 1"));
+    // It says nothing of when it listens: it is told something until it has heard it.
+    while listener.is_running() {
+        let _ = shell.paste(&format!("{before}{say}")).succeeds();
+    }
+    assert_eq!(listener.succeeds(), ["plant/line-1/temperature 21.5"]);
     let read = shell.paste(&format!("{before}{read}")).succeeds();
     assert!(read.contains(&"plant/line-1/temperature: 21.5".to_owned()), "{read:?}");
     let _ = shell.paste(&format!("echo pencil | {add}")).succeeds();
     // Nobody else comes in, and who comes in may only do what the rules say.
-    let [stranger, wrong] = ["", " -u admin -P wrong"].map(|login| {
+    let [stranger, wrong] = ["", " -u admin --password-file <(echo wrong)"].map(|login| {
         let end = say.find(" -u ").expect("it signs in");
-        let rest = say.find(" -q ").expect("it says how");
-        format!("{}{login}{}", &say[..end], &say[rest..])
+        format!("{}{login}", &say[..end])
     });
     for line in [stranger, wrong] {
         let mut refused = shell.paste(&line);

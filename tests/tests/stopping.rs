@@ -2,9 +2,10 @@
 
 use std::net::{SocketAddr, TcpListener};
 
+use tidewire_tests::broker::Broker;
 use tidewire_tests::program::Program;
 use tidewire_tests::typed::tidewire;
-use tidewire_tests::wire::{Hello, Publish, Version, Wire};
+use tidewire_tests::wire::{Hello, Publish, Version, Wire, kind};
 
 /// A session that outlives its connection for an hour.
 const LASTING: &[u8] = &[17, 0, 0, 14, 16];
@@ -86,4 +87,48 @@ fn told_a_second_time_it_ends_at_once_and_what_was_acknowledged_is_there() {
     assert_eq!(told.program.rest().0.code(), Some(1), "{}", told.program.output());
     told.program.await_output("told to stop a second time");
     assert!(!told.program.output().contains("Stopped."), "{}", told.program.output());
+}
+
+#[test]
+fn acknowledgements_of_before_a_stop_hold_after_it_on_both_sides() {
+    const MESSAGES: u16 = 40;
+    const ACKNOWLEDGED: u16 = 25;
+    let mut broker = Broker::start();
+    let (mut reader, _) = Wire::resume(broker.address(), Version::V5, "reader");
+    reader.subscribe(1, &[("a", 2)]);
+    let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
+    for number in 0..MESSAGES {
+        let qos = 1 + u8::from(number % 2 == 0);
+        writer.publish_acknowledged(&Publish::new("a", &number.to_string(), qos, 1 + number));
+    }
+    let handed: Vec<_> = (0..MESSAGES).map(|_| reader.packet_of(kind::PUBLISH)).collect();
+    for packet in &handed[..usize::from(ACKNOWLEDGED)] {
+        match packet.qos() {
+            1 => reader.acknowledge(kind::PUBACK, packet.id()),
+            _ => {
+                reader.acknowledge(kind::PUBREC, packet.id());
+                reader.answered(kind::PUBREL, packet.id());
+                reader.acknowledge(kind::PUBCOMP, packet.id());
+            }
+        }
+    }
+    // All of that is read, and one that was not answered by the stop may be there or not.
+    reader.nothing_more();
+    writer.publish(&Publish::new("a", "at the last moment", 1, 99));
+    broker.stop();
+    // What it did not read ends the connection for it without a word.
+    let is_answered = std::iter::from_fn(|| writer.try_packet().ok().flatten())
+        .any(|packet| packet.kind() == kind::PUBACK && packet.id() == 99);
+
+    broker.restart();
+    let (mut reader, is_there) = Wire::resume(broker.address(), Version::V5, "reader");
+    assert!(is_there, "its session");
+    for number in ACKNOWLEDGED..MESSAGES {
+        let packet = reader.packet_of(kind::PUBLISH);
+        assert_eq!(packet.payload_text(), number.to_string());
+        assert!(packet.is_dup(), "it was handed out before");
+    }
+    if is_answered {
+        let _ = reader.receive("at the last moment");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Arg, Args, Command};
 
 use crate::config::{Flag, Sources};
 
@@ -31,6 +31,29 @@ pub(super) struct Flags {
     log: Option<String>,
 }
 
+/// Which flags mean something to a command; to one that is not named here all do. The others
+/// are taken all the same: a line that worked goes on working.
+const MEANT: &[(&[&str], &[&str])] = &[
+    (&["log", "backup", "restore"], &["config", "data"]),
+    (&["token", "acl"], &["config", "data"]),
+    (&["clients", "sessions", "streams", "groups", "retained"], &["config", "http"]),
+    (&["bridge", "reload", "health"], &["config", "http"]),
+    (&["init", "passwd", "certs", "pub", "sub", "bench", "completion", "man"], &[]),
+];
+
+/// The same commands; none shows a flag that means nothing to it.
+pub(super) fn quiet(program: Command) -> Command {
+    let flags: Vec<Arg> =
+        program.get_arguments().filter(|it| it.is_global_set()).cloned().collect();
+    let all = MEANT.iter().flat_map(|(commands, meant)| commands.iter().map(move |it| (it, meant)));
+    all.fold(program, |program, (command, meant)| {
+        let unmeant = flags.iter().filter(|flag| !meant.contains(&flag.get_id().as_str()));
+        // One that a command has already is not handed down to it.
+        let hidden = unmeant.cloned().map(|flag| flag.hide(true));
+        program.mut_subcommand(command, |command| command.args(hidden))
+    })
+}
+
 impl Flags {
     /// All that settings are read from, with the real environment.
     pub(super) fn sources(&self) -> Sources {
@@ -57,5 +80,51 @@ impl Flags {
             value.clone().map(|value| Flag { name, setting, value })
         };
         all.into_iter().filter_map(given).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, FromArgMatches};
+
+    use super::quiet;
+    use crate::cli::Cli;
+
+    fn help_of(path: &[&str]) -> String {
+        let mut program = quiet(Cli::command());
+        program.build();
+        let mut command = &mut program;
+        for name in path {
+            command = command.find_subcommand_mut(name).expect("there is such a command");
+        }
+        command.render_long_help().to_string()
+    }
+
+    #[test]
+    fn a_command_shows_no_flag_that_means_nothing_to_it() {
+        for path in [&["log"][..], &["log", "verify"], &["backup"]] {
+            let help = help_of(path);
+            assert!(help.contains("--data") && help.contains("--config"), "{help}");
+            assert!(!help.contains("--kafka") && !help.contains("--run-as"), "{help}");
+        }
+        for path in [&["sessions"][..], &["sessions", "prune"], &["reload"]] {
+            let help = help_of(path);
+            assert!(help.contains("--http") && !help.contains("--mqtt "), "{help}");
+        }
+        for path in [&["pub"][..], &["certs", "check"], &["init"]] {
+            assert!(!help_of(path).contains("--config"), "{path:?}");
+        }
+        for path in [&[][..], &["serve"], &["check"], &["demo"]] {
+            assert!(help_of(path).contains("--run-as"), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_flag_that_is_not_shown_is_taken_all_the_same() {
+        for line in ["tidewire log verify --kafka off --data d", "tidewire --data d log verify"] {
+            let matches = quiet(Cli::command()).try_get_matches_from(line.split(' '));
+            let cli = Cli::from_arg_matches(&matches.expect("taken")).expect("read");
+            assert_eq!(cli.flags.data.as_deref(), Some("d"), "{line}");
+        }
     }
 }

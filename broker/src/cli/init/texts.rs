@@ -77,16 +77,19 @@ pub(super) fn report(facts: &Facts) -> String {
             (format!("{told} For the lines below:\n\n  read -rs PASSWORD"), "\"$PASSWORD\"".into())
         }
     };
-    let mqtt = format!("-h 127.0.0.1 -p 8883 --cafile {}", file("certs/ca.pem"));
-    let login = format!("-u {user} -P {password}");
+    let whom = format!(
+        "--url mqtts://127.0.0.1:8883 --cafile {} -u {user} \
+         --password-file <(printf %s {password})",
+        file("certs/ca.pem")
+    );
     let sasl = "-X security.protocol=sasl_plaintext -X sasl.mechanism=PLAIN";
     format!(
         "Made in {dir}: tidewire.toml, passwords, rules, certs/.\n\
          {told}\n\
          \nStart it:\n\n  {program} --config {}\n\
          \nListen, and in another shell say something:\n\
-         \n  mosquitto_sub {mqtt} {login} -q 1 -t 'plant/#' -v\
-         \n  mosquitto_pub {mqtt} {login} -q 1 -t plant/line-1/temperature -m 21.5\n\
+         \n  {program} sub 'plant/#' -v {whom}\
+         \n  {program} pub plant/line-1/temperature 21.5 {whom}\n\
          \nRead it with a Kafka client:\n\
          \n  kcat -b 127.0.0.1:9092 {sasl} -X sasl.username={user} -X sasl.password={password} \
          -C -t mqtt -o beginning -e -f '%k: %s\\n'\n\
