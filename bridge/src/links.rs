@@ -11,6 +11,7 @@ mod options;
 mod outgoing;
 mod rules;
 mod session;
+mod strikes;
 mod subscriptions;
 mod web;
 mod wire;
@@ -52,8 +53,9 @@ use crate::identity;
 use again::Again;
 use hello::{Greeting, Guest, Unwelcome, greet};
 use incoming::{Incoming, forget, receipts, state, state_topic};
-use outgoing::{Outgoing, Part, Resumed, Strikes};
+use outgoing::{Outgoing, Part, Resumed};
 use session::{Parted, Parts, Session, told};
+use strikes::Strikes;
 use subscriptions::{Subscriptions, has_options};
 
 /// Bytes of the log that are read at a time.
@@ -326,7 +328,7 @@ impl Link {
         let from: Vec<_> = positions.iter().map(|(id, next)| (*id, *next)).collect();
         let scope = self.scope.as_ref();
         let source = scope.map(|scope| desk.source_at(scope, &from, CHUNK_BYTES));
-        let strikes = Arc::clone(&self.strikes);
+        let strikes = self.strikes.clone();
         let resumed = Resumed { outbox, positions, subscribed, broker, strikes };
         Ok((resumed, Reading { again, source }))
     }

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tidewire_proto::delivery::copy_properties;
 use tidewire_proto::id::{PacketId, PartitionId};
 use tidewire_proto::message::Message;
@@ -29,6 +28,7 @@ use crate::links::hello::Greeting;
 use crate::links::marks;
 use crate::links::options::LinkOptions;
 use crate::links::rules::{Route, outward};
+use crate::links::strikes::Strikes;
 use crate::links::wire::Writer;
 use crate::links::words::{self, Refusal};
 use crate::time::now_ms;
@@ -39,9 +39,6 @@ pub(crate) const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;
 const STAGED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How often a message is refused without a clear reason before it is passed over.
 const STRIKES_MAX: u32 = 5;
-
-/// How often the same message was refused in a way that says nothing.
-pub(crate) type Strikes = Arc<Mutex<Option<(Place, u32)>>>;
 
 /// Something of the log.
 pub(crate) enum Part {
@@ -429,7 +426,7 @@ impl Outgoing {
         let is_final = match words::refusal(ack.reason) {
             Refusal::Final => true,
             Refusal::Passing => false,
-            Refusal::Unclear => self.strike(place) >= STRIKES_MAX,
+            Refusal::Unclear => self.strikes.refused(place) >= STRIKES_MAX,
         };
         if !is_final {
             return Err(format!(
@@ -441,11 +438,22 @@ impl Outgoing {
         Ok(())
     }
 
-    fn strike(&self, place: Place) -> u32 {
-        let mut strikes = self.strikes.lock();
-        let before = strikes.filter(|(known, _)| *known == place).map_or(0, |(_, count)| count);
-        *strikes = Some((place, before + 1));
-        before + 1
+    /// Why the connection ended, and at which message it does so again and again, if there is one.
+    pub(crate) fn cut(&self, words: String) -> String {
+        let mut sent = self.outbox.window().exchanges().filter_map(|(number, exchange)| {
+            let is_open = exchange.step == Step::Published;
+            self.topics.get(number).filter(|_| is_open).map(|topic| (exchange.place, topic))
+        });
+        let Some((place, topic)) = sent.next() else { return words };
+        match self.strikes.cut(place) {
+            1 => words,
+            count => format!(
+                "{words}; {count} times so before {topic:?} (partition {}, offset {}) was \
+                 acknowledged: if the other side never takes it, remote_packet_bytes_max or the \
+                 order Skip gets past it",
+                place.partition.0, place.offset
+            ),
+        }
     }
 
     /// Has what it must know stored, unless that is under way.
@@ -485,6 +493,23 @@ impl Outgoing {
         self.outbox.stored(change);
         self.stored_change = change;
         Ok(())
+    }
+
+    /// Stores what is not stored.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    pub(crate) async fn store_all(&mut self) -> Result<(), String> {
+        loop {
+            // It may be older than what is to be stored.
+            if self.storing.is_some() {
+                self.stored().await?;
+            }
+            if !self.is_unstored() {
+                return Ok(());
+            }
+            self.store();
+        }
     }
 
     /// What may be subscribed there.

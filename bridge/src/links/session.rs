@@ -24,6 +24,9 @@ const STORE_INTERVAL: Duration = Duration::from_millis(100);
 /// So long the last words may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// So long it is waited for a reason of who does not listen any more.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// The parts of a connection.
 pub(crate) struct Parts {
     pub(crate) desk: Desk,
@@ -72,7 +75,13 @@ impl Session {
                 let _ = tokio::time::timeout(FAREWELL, self.farewell()).await;
                 Parted::Left
             }
-            Err(words) => Parted::Lost(words),
+            Err(words) => {
+                // What was acknowledged or refused does not go again, even if this comes to pass
+                // with each connection.
+                let outgoing = &mut self.parts.outgoing;
+                let _ = tokio::time::timeout(FAREWELL, outgoing.store_all()).await;
+                Parted::Lost(outgoing.cut(words))
+            }
         }
     }
 
@@ -111,9 +120,11 @@ impl Session {
                     read.map_err(lost)?;
                     self.heard = Instant::now();
                 }
-                written = self.writer.write_on(), if !is_idle => if written.map_err(lost)? {
+                written = self.writer.write_on(), if !is_idle => match written {
                     // It acknowledges bytes, however slowly.
-                    self.heard = Instant::now();
+                    Ok(true) => self.heard = Instant::now(),
+                    Ok(false) => (),
+                    Err(error) => return self.last_words(error).await,
                 },
                 stored = outgoing.stored() => stored?,
                 stored = incoming.stored() => {
@@ -132,6 +143,21 @@ impl Session {
         }
     }
 
+    /// It does not listen any more, and may have said why.
+    async fn last_words(&mut self, error: std::io::Error) -> Result<(), String> {
+        loop {
+            while let Some(heard) = self.reader.next()? {
+                if let Heard::Packet(packet) = heard {
+                    take(&mut self.parts, &packet, &mut self.writer)?;
+                }
+            }
+            let read = tokio::time::timeout(LAST_WORDS, self.reader.read()).await;
+            if !matches!(read, Ok(Ok(()))) || !self.parts.incoming.has_room() {
+                return Err(lost(error));
+            }
+        }
+    }
+
     /// The other side must say something now and then, or it is gone and nobody told us.
     fn ping(&mut self, keep_alive: Duration) -> Result<(), String> {
         let silent = self.heard.elapsed();
@@ -144,10 +170,7 @@ impl Session {
     /// Stores what is not stored, says that we leave.
     async fn farewell(&mut self) -> Result<(), String> {
         let Parts { outgoing, options, .. } = &mut self.parts;
-        if outgoing.is_unstored() {
-            outgoing.store();
-            outgoing.stored().await?;
-        }
+        outgoing.store_all().await?;
         let last = options.remote_state_topic.as_deref().map(|topic| told(topic, false));
         let disconnect = Disconnect { reason: ReasonCode::SUCCESS, properties: Properties::EMPTY };
         for packet in last.map(Packet::Publish).into_iter().chain([Packet::Disconnect(disconnect)])

@@ -1,8 +1,10 @@
 //! Links against a remote that does as it is told: whatever it answers, forgets or breaks off.
 
+mod halfway;
 mod hostile;
 mod house;
 mod orders;
+mod refusals;
 mod remote;
 
 use tidewire_proto::id::PartitionId;
