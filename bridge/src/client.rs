@@ -7,6 +7,7 @@ pub(crate) mod fault;
 pub(crate) mod files;
 pub(crate) mod link;
 pub(crate) mod packed;
+pub(crate) mod produce;
 mod sign_in;
 pub(crate) mod socket;
 pub(crate) mod target;

@@ -1,6 +1,7 @@
 //! Copies the log to somebody else's Kafka, from a cursor. Knows no supervisor beyond what a kind
 //! of bridge has to be.
 
+mod basis;
 mod judge;
 pub(crate) mod letters;
 mod load;

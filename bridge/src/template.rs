@@ -64,7 +64,16 @@ impl<F> Template<F> {
     }
 
     /// The text, filled. `None` if there is nothing for a hole.
-    pub fn fill<'a>(&'a self, fill: impl Fn(&'a F) -> Option<Cow<'a, str>>) -> Option<String> {
+    pub fn fill<'a>(
+        &'a self,
+        fill: impl Fn(&'a F) -> Option<Cow<'a, str>>,
+    ) -> Option<Cow<'a, str>> {
+        // Most have one part: nothing has to be put together then.
+        match self.parts.as_slice() {
+            [Part::Text(text)] => return Some(Cow::Borrowed(text)),
+            [Part::Hole(hole)] => return fill(hole),
+            _ => (),
+        }
         let mut out = String::new();
         for part in &self.parts {
             match part {
@@ -72,7 +81,7 @@ impl<F> Template<F> {
                 Part::Hole(hole) => out.push_str(&fill(hole)?),
             }
         }
-        Some(out)
+        Some(Cow::Owned(out))
     }
 
     /// The text, if it has no holes.

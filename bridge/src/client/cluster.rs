@@ -24,6 +24,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A broker's number.
 pub(crate) type Node = i32;
 
+/// Topics that were looked up, and who leads each of their partitions.
+pub(crate) type Topics = HashMap<String, Vec<Node>>;
+
 /// Who coordinates what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coordinates {
@@ -39,7 +42,7 @@ pub(crate) struct Cluster {
     links: HashMap<Node, Link>,
     /// The first that was reached, which knows the others.
     first: Link,
-    topics: HashMap<String, Vec<Node>>,
+    topics: Arc<Topics>,
 }
 
 impl Cluster {
@@ -49,8 +52,8 @@ impl Cluster {
         for (host, port) in &target.addresses {
             match open(&target, (host, *port)).await {
                 Ok(first) => {
-                    let (nodes, links) = (HashMap::new(), HashMap::new());
-                    return Ok(Self { target, nodes, links, first, topics: HashMap::new() });
+                    let (nodes, links, topics) = Default::default();
+                    return Ok(Self { target, nodes, links, first, topics });
                 }
                 Err(fault) => last = fault,
             }
@@ -74,6 +77,11 @@ impl Cluster {
         usize::try_from(partition).ok().and_then(|index| leaders.get(index)).copied()
     }
 
+    /// All topics that were looked up: the same, until one is looked up or forgotten.
+    pub(crate) fn topics(&self) -> Arc<Topics> {
+        Arc::clone(&self.topics)
+    }
+
     /// How many topics are known.
     pub(crate) fn topics_known(&self) -> usize {
         self.topics.len()
@@ -81,7 +89,7 @@ impl Cluster {
 
     /// Everything about topics is to be looked up anew.
     pub(crate) fn forget_topics(&mut self) {
-        self.topics.clear();
+        self.topics = Arc::default();
     }
 
     /// Looks a topic up; waits for leaders that are being chosen, so long. An unknown topic is
@@ -159,7 +167,7 @@ impl Cluster {
             let code = ResponseError::LeaderNotAvailable.code();
             Fault::of(code, || format!("topic {topic:?}"))?;
         }
-        self.topics.insert(topic.to_owned(), leaders);
+        Arc::make_mut(&mut self.topics).insert(topic.to_owned(), leaders);
         Ok(())
     }
 

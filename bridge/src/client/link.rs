@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::{ApiKey, ApiVersionsRequest};
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ProduceRequest};
 use kafka_protocol::protocol::{Decodable, HeaderVersion, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::client::calls::Call;
 use crate::client::fault::Fault;
+use crate::client::produce::{Pieces, Produce};
 use crate::client::socket::{self, Stream};
 use crate::client::target::Target;
 use crate::guard;
@@ -90,15 +91,33 @@ impl Link {
         let version = self.version::<Q>()?;
         self.correlation = self.correlation.wrapping_add(1);
         let frame = self.frame(request, version)?;
+        self.write(&[frame.freeze()]).await?;
+        Ok(Sent { correlation: self.correlation, version })
+    }
+
+    /// The same, without a copy of what it writes.
+    pub(crate) async fn send_produce(&mut self, produce: &Produce<'_>) -> Result<Sent, Fault> {
+        let version = self.version::<ProduceRequest>()?;
+        self.correlation = self.correlation.wrapping_add(1);
+        let mut front = Vec::new();
+        self.put_front(&mut front, ProduceRequest::KEY, version)?;
+        let mut pieces = Pieces::new(front);
+        produce.put(&mut pieces)?;
+        self.write(&pieces.framed()?).await?;
+        Ok(Sent { correlation: self.correlation, version })
+    }
+
+    async fn write(&mut self, pieces: &[Bytes]) -> Result<(), Fault> {
         let lost = |error| Fault::Lost { address: self.address.clone(), error };
         let within = self.within;
         let silent = Fault::Silent { address: self.address.clone(), seconds: within.as_secs() };
         let sending = async {
-            self.stream.write_all(&frame).await?;
+            for piece in pieces {
+                self.stream.write_all(piece).await?;
+            }
             self.stream.flush().await
         };
-        timeout(within, sending).await.map_err(|_| silent)?.map_err(lost)?;
-        Ok(Sent { correlation: self.correlation, version })
+        timeout(within, sending).await.map_err(|_| silent)?.map_err(lost)
     }
 
     /// The answer to what was asked first of all that is not answered.
@@ -137,12 +156,7 @@ impl Link {
         let bytes = request.compute_size(version).unwrap_or(0) + self.client_id.len() + 32;
         let mut frame = BytesMut::with_capacity(bytes);
         frame.put_i32(0);
-        frame.put_i16(Q::KEY);
-        frame.put_i16(version);
-        frame.put_i32(self.correlation);
-        let name = i16::try_from(self.client_id.len()).map_err(|_| malformed("client id"))?;
-        frame.put_i16(name);
-        frame.put_slice(self.client_id.as_bytes());
+        self.put_front(&mut frame, Q::KEY, version)?;
         if Q::header_version(version) >= 2 {
             frame.put_u8(0);
         }
@@ -150,6 +164,18 @@ impl Link {
         let length = i32::try_from(frame.len() - LENGTH_BYTES).map_err(|_| malformed("length"))?;
         frame[..LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
         Ok(frame)
+    }
+
+    /// What stands before every request.
+    fn put_front(&self, out: &mut impl BufMut, key: i16, version: i16) -> Result<(), Fault> {
+        let too_long = |_| Fault::Other("a request cannot be written: client id".into());
+        let name = i16::try_from(self.client_id.len()).map_err(too_long)?;
+        out.put_i16(key);
+        out.put_i16(version);
+        out.put_i32(self.correlation);
+        out.put_i16(name);
+        out.put_slice(self.client_id.as_bytes());
+        Ok(())
     }
 
     async fn read_frame(&mut self) -> Result<Bytes, Fault> {

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use flate2::write::GzEncoder;
 use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch, Compression};
 
@@ -83,34 +83,73 @@ impl Packing {
     }
 }
 
-/// The batch, ready to be sent.
-pub(crate) fn pack(batch: &Batch, packing: Packing, stamp: Stamp) -> io::Result<Bytes> {
-    let (head, plain) = batch.bytes().split_at(BATCH_HEADER_BYTES);
-    let packed;
-    let body: &[u8] = match packing {
-        Packing::None => plain,
-        _ => {
-            packed = packing.pack(plain)?;
-            &packed
-        }
-    };
-    let mut whole = BytesMut::with_capacity(BATCH_HEADER_BYTES + body.len());
-    whole.put_slice(head);
-    whole.put_slice(body);
-    let length = i32::try_from(whole.len() - LENGTH_COUNTS_FROM).map_err(io::Error::other)?;
-    let transactional = if stamp.is_transactional { TRANSACTIONAL } else { 0 };
-    put(&mut whole, LENGTH, &length.to_be_bytes());
-    put(&mut whole, ATTRIBUTES, &(packing.codec() | transactional).to_be_bytes());
-    put(&mut whole, PRODUCER_ID, &stamp.producer.to_be_bytes());
-    put(&mut whole, PRODUCER_EPOCH, &stamp.epoch.to_be_bytes());
-    put(&mut whole, BASE_SEQUENCE, &stamp.sequence.to_be_bytes());
-    let crc = crc_fast::crc32_iscsi(&whole[ATTRIBUTES..]);
-    put(&mut whole, CRC, &crc.to_be_bytes());
-    Ok(whole.freeze())
+/// A batch as it is sent, but for its producer's numbers.
+#[derive(Clone, Debug)]
+pub(crate) struct Packed {
+    head: [u8; BATCH_HEADER_BYTES],
+    body: Bytes,
 }
 
-fn put(whole: &mut BytesMut, at: usize, bytes: &[u8]) {
-    whole[at..at + bytes.len()].copy_from_slice(bytes);
+/// A batch, ready to be sent: its head, and its records behind it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stamped {
+    pub(crate) head: [u8; BATCH_HEADER_BYTES],
+    pub(crate) body: Bytes,
+}
+
+/// Compresses a batch. What is not compressed is not copied.
+pub(crate) fn pack(batch: &Batch, packing: Packing) -> io::Result<Packed> {
+    let whole = batch.bytes();
+    let body = match packing {
+        Packing::None => whole.slice(BATCH_HEADER_BYTES..),
+        _ => packing.pack(&whole[BATCH_HEADER_BYTES..])?.into(),
+    };
+    let mut head = [0; BATCH_HEADER_BYTES];
+    head.copy_from_slice(&whole[..BATCH_HEADER_BYTES]);
+    let length = BATCH_HEADER_BYTES + body.len() - LENGTH_COUNTS_FROM;
+    let length = i32::try_from(length).map_err(io::Error::other)?;
+    put(&mut head, LENGTH, &length.to_be_bytes());
+    put(&mut head, ATTRIBUTES, &packing.codec().to_be_bytes());
+    Ok(Packed { head, body })
+}
+
+impl Packed {
+    /// With its producer's numbers, and the checksum that is theirs as well.
+    pub(crate) fn stamped(&self, stamp: Stamp) -> Stamped {
+        let mut head = self.head;
+        if stamp.is_transactional {
+            let [high, low] = TRANSACTIONAL.to_be_bytes();
+            (head[ATTRIBUTES], head[ATTRIBUTES + 1]) =
+                (head[ATTRIBUTES] | high, head[ATTRIBUTES + 1] | low);
+        }
+        put(&mut head, PRODUCER_ID, &stamp.producer.to_be_bytes());
+        put(&mut head, PRODUCER_EPOCH, &stamp.epoch.to_be_bytes());
+        put(&mut head, BASE_SEQUENCE, &stamp.sequence.to_be_bytes());
+        let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+        digest.update(&head[ATTRIBUTES..]);
+        digest.update(&self.body);
+        // Of 32 bits, as its name says.
+        let [.., a, b, c, d] = digest.finalize().to_be_bytes();
+        put(&mut head, CRC, &[a, b, c, d]);
+        Stamped { head, body: self.body.clone() }
+    }
+}
+
+impl Stamped {
+    /// How long it is.
+    pub(crate) fn len(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+
+    /// In one piece.
+    #[cfg(test)]
+    pub(crate) fn whole(&self) -> Bytes {
+        [&self.head[..], &self.body].concat().into()
+    }
+}
+
+fn put(head: &mut [u8], at: usize, bytes: &[u8]) {
+    head[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
 #[cfg(test)]
@@ -132,7 +171,9 @@ mod tests {
         let stamp = Stamp { producer: 77, epoch: 3, sequence: 40, is_transactional: true };
         let all = [Packing::None, Packing::Gzip, Packing::Snappy, Packing::Lz4, Packing::Zstd];
         for packing in all {
-            let packed = pack(&batch, packing, stamp).unwrap();
+            let packed = pack(&batch, packing).unwrap().stamped(stamp);
+            assert_eq!(packed.len(), packed.whole().len());
+            let packed = packed.whole();
             let is_smaller = packed.len() < batch.bytes().len() / 2;
             assert_eq!(is_smaller, packing != Packing::None, "{packing:?}");
             let opened = Foreign::open(&packed, &mut Room::new(usize::MAX)).unwrap();

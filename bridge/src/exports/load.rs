@@ -2,11 +2,13 @@
 //! target. Pure; sends nothing.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io;
 
 use tidewire_proto::id::PartitionId;
-use tidewire_proto::record::{Batch, BatchBuilder, Header, Record};
+use tidewire_proto::record::{BatchBuilder, Header, Record};
 use tidewire_proto::session::window::Place;
 
+use crate::client::packed::{Packed, Packing, pack};
 use crate::exports::judge::Why;
 use crate::exports::rule::{Outgoing, Rule};
 
@@ -17,7 +19,7 @@ pub(crate) const DEAD: &[u8] = b"$dead/";
 const RECORD_BYTES: usize = 64;
 const HEADER_BYTES: usize = 12;
 
-/// How large batches are, and what is in them.
+/// How large batches are, and how they are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
     /// A batch is closed before it grows larger; a record that is larger goes alone.
@@ -26,6 +28,7 @@ pub(crate) struct Sizes {
     pub(crate) record_bytes_max: usize,
     /// Records of one batch.
     pub(crate) batch_records_max: usize,
+    pub(crate) packing: Packing,
 }
 
 /// What is known of a topic of the target.
@@ -42,7 +45,9 @@ pub(crate) enum Known {
 /// One batch.
 #[derive(Debug)]
 pub(crate) struct Ready {
-    pub(crate) batch: Batch,
+    pub(crate) packed: Packed,
+    /// Before it was compressed.
+    pub(crate) plain_bytes: usize,
     /// Where its records come from, in their order.
     pub(crate) places: Vec<Place>,
 }
@@ -55,6 +60,16 @@ pub(crate) struct Lane {
     pub(crate) ready: Vec<Ready>,
     builder: BatchBuilder,
     places: Vec<Place>,
+    packing: Packing,
+}
+
+/// The lanes of one topic.
+#[derive(Debug)]
+struct Group {
+    topic: String,
+    known: Known,
+    /// By partition; `None`: nothing goes there.
+    lanes: Vec<Option<usize>>,
 }
 
 /// All of it.
@@ -68,8 +83,13 @@ pub(crate) struct Load {
     pub(crate) unknown: BTreeSet<String>,
     /// Each batch goes in a request of its own.
     pub(crate) is_apart: bool,
-    /// Which lane is whose, by topic and partition.
-    places: HashMap<String, HashMap<u32, usize>>,
+    /// Why a batch could not be compressed.
+    pub(crate) broken: Option<io::Error>,
+    groups: Vec<Group>,
+    /// Which group a topic has.
+    names: HashMap<String, usize>,
+    /// The group of the record before: most follow one of the same topic.
+    last: usize,
 }
 
 /// Where a record comes from: its stream, which partition of it, and its place.
@@ -97,11 +117,12 @@ impl Load {
             Ok(outgoing) => outgoing,
             Err(error) => return self.poison.push((place, Why::new(error.to_string()))),
         };
-        let partitions = match known(&outgoing.topic) {
-            Known::Partitions(partitions) => partitions,
-            Known::Refused(why) => return self.poison.push((place, why)),
+        let group = self.group(&outgoing.topic, known);
+        let partitions = match &self.groups[group].known {
+            Known::Partitions(partitions) => *partitions,
+            Known::Refused(why) => return self.poison.push((place, why.clone())),
             Known::No => {
-                self.unknown.insert(outgoing.topic);
+                self.unknown.insert(outgoing.topic.into_owned());
                 return;
             }
         };
@@ -112,12 +133,24 @@ impl Load {
         }
         let partition = rule.partition(outgoing.key.as_deref(), origin.index, partitions);
         self.records += 1;
-        self.lane(&outgoing.topic, partition).push(place, record, (&outgoing, bytes), sizes);
+        let lane = self.lane(group, partition, sizes.packing);
+        if let Err(error) = lane.push(place, record, (&outgoing, bytes), sizes) {
+            self.broken = Some(error);
+        }
     }
 
     /// Closes the last batches.
     pub(crate) fn finish(&mut self) {
-        self.lanes.iter_mut().for_each(Lane::close);
+        for lane in &mut self.lanes {
+            if let Err(error) = lane.close() {
+                self.broken = Some(error);
+            }
+        }
+    }
+
+    /// It can be sent as it is: nothing is missing, and nothing is left out.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.unknown.is_empty() && self.poison.is_empty() && self.broken.is_none()
     }
 
     /// The largest number of batches that go to one partition.
@@ -125,24 +158,40 @@ impl Load {
         self.lanes.iter().map(|lane| lane.ready.len()).max().unwrap_or(0)
     }
 
-    fn lane(&mut self, topic: &str, partition: u32) -> &mut Lane {
-        let next = self.lanes.len();
-        if !self.places.contains_key(topic) {
-            self.places.insert(topic.to_owned(), HashMap::new());
+    /// What is known of a topic is asked for once.
+    fn group(&mut self, topic: &str, known: impl Fn(&str) -> Known) -> usize {
+        if self.groups.get(self.last).is_none_or(|group| group.topic != topic) {
+            self.last = match self.names.get(topic) {
+                Some(at) => *at,
+                None => {
+                    let (known, lanes) = (known(topic), Vec::new());
+                    self.groups.push(Group { topic: topic.to_owned(), known, lanes });
+                    self.names.insert(topic.to_owned(), self.groups.len() - 1);
+                    self.groups.len() - 1
+                }
+            };
         }
-        let known = self.places.get_mut(topic);
-        let at = known.map_or(next, |lanes| *lanes.entry(partition).or_insert(next));
-        if at == next {
-            self.lanes.push(Lane::new(topic.to_owned(), partition));
+        self.last
+    }
+
+    fn lane(&mut self, group: usize, partition: u32, packing: Packing) -> &mut Lane {
+        let group = &mut self.groups[group];
+        let index = usize::try_from(partition).unwrap_or(usize::MAX);
+        if group.lanes.len() <= index {
+            group.lanes.resize(index + 1, None);
         }
+        let at = *group.lanes[index].get_or_insert_with(|| {
+            self.lanes.push(Lane::new(group.topic.clone(), partition, packing));
+            self.lanes.len() - 1
+        });
         &mut self.lanes[at]
     }
 }
 
 impl Lane {
-    fn new(topic: String, partition: u32) -> Self {
+    fn new(topic: String, partition: u32, packing: Packing) -> Self {
         let (ready, places) = (Vec::new(), Vec::new());
-        Self { topic, partition, ready, builder: BatchBuilder::new(), places }
+        Self { topic, partition, ready, builder: BatchBuilder::new(), places, packing }
     }
 
     fn push(
@@ -151,22 +200,23 @@ impl Lane {
         record: &Record<'_>,
         (outgoing, bytes): (&Outgoing<'_>, usize),
         sizes: Sizes,
-    ) {
+    ) -> io::Result<()> {
         let is_full = self.builder.bytes() + bytes > sizes.batch_bytes_max
             || self.places.len() >= sizes.batch_records_max;
-        if is_full {
-            self.close();
-        }
+        let closed = if is_full { self.close() } else { Ok(()) };
         let (key, value) = (outgoing.key.as_deref(), record.value);
         self.builder.push(record.timestamp_ms, key, value, &outgoing.headers);
         self.places.push(place);
+        closed
     }
 
-    fn close(&mut self) {
+    fn close(&mut self) -> io::Result<()> {
         if !self.builder.is_empty() {
-            let places = std::mem::take(&mut self.places);
-            self.ready.push(Ready { batch: self.builder.finish(), places });
+            let (places, batch) = (std::mem::take(&mut self.places), self.builder.finish());
+            let (packed, plain_bytes) = (pack(&batch, self.packing)?, batch.bytes().len());
+            self.ready.push(Ready { packed, plain_bytes, places });
         }
+        Ok(())
     }
 }
 
@@ -184,11 +234,16 @@ mod tests {
     use tidewire_proto::session::window::Place;
 
     use super::{Known, Load, Origin, Sizes};
+    use crate::client::Packing;
     use crate::exports::judge::Why;
     use crate::exports::rule::{Headers, Partition, Rule, topic};
 
-    const SIZES: Sizes =
-        Sizes { batch_bytes_max: 1_000, record_bytes_max: 5_000, batch_records_max: 100 };
+    const SIZES: Sizes = Sizes {
+        batch_bytes_max: 1_000,
+        record_bytes_max: 5_000,
+        batch_records_max: 100,
+        packing: Packing::None,
+    };
 
     fn load(records: &[(&str, usize)], sizes: Sizes) -> Load {
         let mut builder = BatchBuilder::new();

@@ -64,10 +64,10 @@ impl Kept {
 }
 
 /// Where the export goes on: what the target says counts, if it is of this generation and later
-/// than our row, which is written after each of the target's transactions and before the next. So
-/// it is later by one: what is later by more was written by a log that had more than this one,
-/// such as that of which this folder was a copy, and says nothing of this one. Answers whether the
-/// target says so. Nothing is behind the end of the log.
+/// than our row, which is written after each of the target's transactions and before the next one
+/// ends. So it is later by one: what is later by more was written by a log that had more than this
+/// one, such as that of which this folder was a copy, and says nothing of this one. Answers whether
+/// the target says so. Nothing is behind the end of the log.
 pub(crate) fn resolve(
     row: &[(PartitionId, u64)],
     kept: &Kept,

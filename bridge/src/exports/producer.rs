@@ -3,12 +3,12 @@
 //! target holds: it fences who was there before and ends what was open.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
-use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
@@ -23,7 +23,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::client::cluster::{Cluster, Coordinates, Node};
 use crate::client::fault::{Fault, said};
-use crate::client::packed::{Stamp, pack};
+use crate::client::link::Sent;
+use crate::client::packed::{Stamp, Stamped};
+use crate::client::produce::Produce;
 use crate::exports::judge::{Verdict, Why, is_topic_forbidden, judge};
 use crate::exports::load::{Lane, Load, Ready};
 use crate::exports::options::ExportOptions;
@@ -39,7 +41,6 @@ const STUCK: u32 = 300;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a broker may take to write a batch.
 const WRITE_MS: i32 = 30_000;
-const ACKS_ALL: i16 = -1;
 
 /// What became of a load.
 #[derive(Debug, PartialEq, Eq)]
@@ -160,8 +161,9 @@ impl Producer {
         self.close(false).await
     }
 
-    /// Writes a load, and with it how far we are then. After `Halve`, `Refused` and an error
-    /// nothing may be written before [`begin`](Self::begin).
+    /// Writes a load, and with it how far we are then: all of it is there when it is
+    /// [committed](Self::commit). After `Halve`, `Refused` and an error nothing may be written
+    /// before [`begin`](Self::begin).
     pub(crate) async fn write(&mut self, load: &Load, mark: &Mark) -> Result<Written, Fault> {
         if self.options.exactly_once
             && let Some((topic, why)) = self.admit(load).await?
@@ -173,16 +175,36 @@ impl Producer {
         let mut from = 0;
         while from < rounds {
             let to = rounds.min(from + inflight);
-            match self.send(load, from..to).await? {
+            let sent = self.send(load, from..to).await?;
+            let position = match self.options.exactly_once && to == rounds {
+                // It does not wait for the records: if they are refused, it is given up with them.
+                true => Some(self.send_position(load, mark).await?),
+                false => None,
+            };
+            let heard = self.hear(load, sent).await?;
+            let placed = match position {
+                Some(position) => self.hear_position(position).await?,
+                None => Ok(()),
+            };
+            match heard.written()? {
                 Written::All => (),
                 other => return Ok(other),
             }
+            if let Err(fault) = placed {
+                pause(fault, Instant::now() + PATIENCE).await?;
+                self.place(load, mark).await?;
+            }
             from = to;
         }
-        if self.options.exactly_once {
-            self.end(load, mark).await?;
-        }
         Ok(Written::All)
+    }
+
+    /// Ends what was written.
+    pub(crate) async fn commit(&mut self) -> Result<(), Fault> {
+        match self.options.exactly_once {
+            true => self.close(true).await,
+            false => Ok(()),
+        }
     }
 
     /// Tells the coordinator what the transaction is about. Answers a topic that we may not write
@@ -203,9 +225,14 @@ impl Producer {
             .with_v3_and_below_producer_id(ProducerId(self.id))
             .with_v3_and_below_producer_epoch(self.epoch)
             .with_v3_and_below_topics(topics.into_iter().map(topic).collect());
+        let group = self.group_request();
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let answer = self.cluster.call(node, &request).await?;
+            // Both at once: the one says nothing that the other waits for.
+            let link = self.cluster.link(node).await?;
+            let sent = (link.send(&request).await?, link.send(&group).await?);
+            let answer = link.receive::<AddPartitionsToTxnRequest>(sent.0).await?;
+            let admitted = link.receive::<AddOffsetsToTxnRequest>(sent.1).await?;
             if let Some(refused) = refused_topic(&answer) {
                 return Ok(Some(refused));
             }
@@ -215,80 +242,85 @@ impl Producer {
             let not_attempted = ResponseError::OperationNotAttempted.code();
             let codes = results.map(|it| it.partition_error_code);
             let code = codes.filter(|code| *code != 0).min_by_key(|code| *code == not_attempted);
-            match Fault::of(code.unwrap_or(0), || "a transaction".into()) {
-                Ok(()) => break,
+            let taken = Fault::of(code.unwrap_or(0), || "a transaction".into());
+            match taken.and_then(|()| self.group_fault(admitted.error_code)) {
+                Ok(()) => return Ok(None),
                 Err(fault) => pause(fault, deadline).await?,
             }
         }
-        self.admit_group().await?;
-        Ok(None)
     }
 
     async fn admit_group(&mut self) -> Result<(), Fault> {
         let Some((node, _)) = self.coordinators else { return Err(unready()) };
-        let deadline = Instant::now() + PATIENCE;
-        let request = AddOffsetsToTxnRequest::default()
-            .with_transactional_id(TransactionalId(spoken(&self.id_text)))
-            .with_producer_id(ProducerId(self.id))
-            .with_producer_epoch(self.epoch)
-            .with_group_id(GroupId(spoken(&self.id_text)));
+        let (request, deadline) = (self.group_request(), Instant::now() + PATIENCE);
         loop {
             let answer = self.cluster.call(node, &request).await?;
-            let group = || format!("group {:?} in a transaction", self.id_text);
-            match Fault::of(answer.error_code, group) {
+            match self.group_fault(answer.error_code) {
                 Ok(()) => return Ok(()),
                 Err(fault) => pause(fault, deadline).await?,
             }
         }
     }
 
-    /// Sends some of the batches of each lane, to all brokers at once, and hears what came of them.
-    async fn send(
-        &mut self,
-        load: &Load,
-        rounds: std::ops::Range<usize>,
-    ) -> Result<Written, Fault> {
-        let (mut waiting, mut sent_batches) = (BTreeMap::<Node, Vec<_>>::new(), 0);
+    fn group_request(&self) -> AddOffsetsToTxnRequest {
+        AddOffsetsToTxnRequest::default()
+            .with_transactional_id(TransactionalId(spoken(&self.id_text)))
+            .with_producer_id(ProducerId(self.id))
+            .with_producer_epoch(self.epoch)
+            .with_group_id(GroupId(spoken(&self.id_text)))
+    }
+
+    fn group_fault(&self, code: i16) -> Result<(), Fault> {
+        Fault::of(code, || format!("group {:?} in a transaction", self.id_text))
+    }
+
+    /// Sends some of the batches of each lane, to all brokers at once.
+    async fn send(&mut self, load: &Load, rounds: Range<usize>) -> Result<Vec<Asked>, Fault> {
+        let mut asked = Vec::new();
         for round in rounds {
-            for (node, request) in self.requests(load, round)? {
-                let sent = self.cluster.link(node).await?.send(&request).await?;
-                let batches = || request.topic_data.iter().flat_map(|topic| &topic.partition_data);
-                let bytes = batches().filter_map(|it| it.records.as_ref()).map(bytes::Bytes::len);
-                let (count, bytes) = (batches().count(), bytes.sum::<usize>());
-                sent_batches += count;
-                let alone = (count == 1).then_some(bytes);
-                waiting.entry(node).or_default().push((round, alone, sent));
+            for ((node, _), lanes) in self.by_node(load, round)? {
+                let mut topics = BTreeMap::<&str, Vec<_>>::new();
+                for (lane, ready) in lanes {
+                    let batch = self.stamped(lane, ready);
+                    topics.entry(&lane.topic).or_default().push((signed(lane.partition), batch));
+                }
+                let id = Arc::clone(&self.id_text);
+                let transactional_id = self.options.exactly_once.then_some(&*id);
+                let produce = Produce { transactional_id, timeout_ms: WRITE_MS, topics };
+                let (batches, bytes) = (produce.batches(), produce.bytes());
+                let sent = self.cluster.link(node).await?.send_produce(&produce).await?;
+                let alone = (batches == 1).then_some(bytes);
+                asked.push(Asked { node, round, batches, alone, sent });
             }
         }
+        Ok(asked)
+    }
+
+    /// What came of them.
+    async fn hear(&mut self, load: &Load, asked: Vec<Asked>) -> Result<Heard, Fault> {
         let (mut heard, mut answered) = (Heard::default(), 0);
-        for (node, waiting) in waiting {
-            for (round, alone, sent) in waiting {
-                let link = self.cluster.link(node).await?;
-                let answer = link.receive::<ProduceRequest>(sent).await?;
-                for topic in &answer.responses {
-                    for partition in &topic.partition_responses {
-                        if let Some(found) = ready(load, &topic.name, partition.index, round) {
-                            heard.take(found, partition, alone);
-                            answered += 1;
-                        }
+        let asked_batches: usize = asked.iter().map(|it| it.batches).sum();
+        for Asked { node, round, alone, sent, .. } in asked {
+            let link = self.cluster.link(node).await?;
+            let answer = link.receive::<ProduceRequest>(sent).await?;
+            for topic in &answer.responses {
+                for partition in &topic.partition_responses {
+                    if let Some(found) = ready(load, &topic.name, partition.index, round) {
+                        heard.take(found, partition, alone);
+                        answered += 1;
                     }
                 }
             }
         }
-        match answered < sent_batches {
+        match answered < asked_batches {
             true => Err(Fault::Other("an answer says nothing of some batches".into())),
-            false => heard.written(),
+            false => Ok(heard),
         }
     }
 
-    /// The requests of a round, by the brokers that they go to; where batches go apart, one each.
-    fn requests(
-        &mut self,
-        load: &Load,
-        round: usize,
-    ) -> Result<Vec<(Node, ProduceRequest)>, Fault> {
-        let mut by_node: BTreeMap<(Node, usize), BTreeMap<&str, Vec<PartitionProduceData>>> =
-            BTreeMap::new();
+    /// The batches of a round, by the brokers that they go to; where they go apart, one each.
+    fn by_node<'a>(&self, load: &'a Load, round: usize) -> Result<ByNode<'a>, Fault> {
+        let mut by_node = ByNode::new();
         for (at, lane) in load.lanes.iter().enumerate() {
             let Some(ready) = lane.ready.get(round) else { continue };
             let node = self.cluster.leader(&lane.topic, lane.partition);
@@ -296,29 +328,13 @@ impl Producer {
                 let code = ResponseError::UnknownTopicOrPartition.code();
                 Fault::Refused { what: format!("topic {:?}", lane.topic), code }
             })?;
-            let data = PartitionProduceData::default()
-                .with_index(signed(lane.partition))
-                .with_records(Some(self.packed(lane, ready)?));
             let apart = if load.is_apart { at } else { 0 };
-            by_node.entry((node, apart)).or_default().entry(&lane.topic).or_default().push(data);
+            by_node.entry((node, apart)).or_default().push((lane, ready));
         }
-        let id = self.options.exactly_once.then(|| spoken(&self.id_text));
-        let request = |((node, _), topics): (_, BTreeMap<&str, Vec<PartitionProduceData>>)| {
-            let topic = |(name, data)| {
-                let topic = TopicProduceData::default().with_name(TopicName(spoken(name)));
-                topic.with_partition_data(data)
-            };
-            let request = ProduceRequest::default()
-                .with_transactional_id(id.clone().map(TransactionalId))
-                .with_acks(ACKS_ALL)
-                .with_timeout_ms(WRITE_MS)
-                .with_topic_data(topics.into_iter().map(topic).collect());
-            (node, request)
-        };
-        Ok(by_node.into_iter().map(request).collect())
+        Ok(by_node)
     }
 
-    fn packed(&mut self, lane: &Lane, ready: &Ready) -> Result<bytes::Bytes, Fault> {
+    fn stamped(&mut self, lane: &Lane, ready: &Ready) -> Stamped {
         let count = i32::try_from(ready.places.len()).unwrap_or(i32::MAX);
         let next = self.sequences.entry((lane.topic.clone(), lane.partition)).or_default();
         let sequence = *next;
@@ -326,21 +342,29 @@ impl Producer {
         *next = sequence
             .checked_add(count)
             .unwrap_or_else(|| sequence.wrapping_add(count).wrapping_sub(i32::MIN));
-        let stamp = Stamp {
+        ready.packed.stamped(Stamp {
             producer: self.id,
             epoch: self.epoch,
             sequence,
             is_transactional: self.options.exactly_once,
-        };
-        pack(&ready.batch, self.options.packing, stamp)
-            .map_err(|error| Fault::Other(format!("a batch cannot be compressed: {error}")))
+        })
     }
 
-    /// Puts our position into the transaction, and ends it.
-    async fn end(&mut self, load: &Load, mark: &Mark) -> Result<(), Fault> {
+    /// Puts our position into the transaction.
+    async fn place(&mut self, load: &Load, mark: &Mark) -> Result<(), Fault> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let sent = self.send_position(load, mark).await?;
+            match self.hear_position(sent).await? {
+                Ok(()) => return Ok(()),
+                Err(fault) => pause(fault, deadline).await?,
+            }
+        }
+    }
+
+    async fn send_position(&mut self, load: &Load, mark: &Mark) -> Result<Sent, Fault> {
         let Some((_, group)) = self.coordinators else { return Err(unready()) };
         let Some(lane) = load.lanes.first() else { return Err(unready()) };
-        let id = TransactionalId(spoken(&self.id_text));
         let partition = TxnOffsetCommitRequestPartition::default()
             .with_partition_index(signed(lane.partition))
             .with_committed_offset(i64::try_from(mark.count).unwrap_or(i64::MAX))
@@ -349,22 +373,22 @@ impl Producer {
             .with_name(TopicName(spoken(&lane.topic)))
             .with_partitions(vec![partition]);
         let request = TxnOffsetCommitRequest::default()
-            .with_transactional_id(id)
+            .with_transactional_id(TransactionalId(spoken(&self.id_text)))
             .with_group_id(GroupId(spoken(&self.id_text)))
             .with_producer_id(ProducerId(self.id))
             .with_producer_epoch(self.epoch)
             .with_topics(vec![topic]);
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let answer = self.cluster.call(group, &request).await?;
-            let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
-            let code = partitions.map(|it| it.error_code).find(|code| *code != 0).unwrap_or(0);
-            match Fault::of(code, || format!("position in group {:?}", self.id_text)) {
-                Ok(()) => break,
-                Err(fault) => pause(fault, deadline).await?,
-            }
-        }
-        self.close(true).await
+        self.cluster.link(group).await?.send(&request).await
+    }
+
+    /// What came of it.
+    async fn hear_position(&mut self, sent: Sent) -> Result<Result<(), Fault>, Fault> {
+        let Some((_, group)) = self.coordinators else { return Err(unready()) };
+        let answer =
+            self.cluster.link(group).await?.receive::<TxnOffsetCommitRequest>(sent).await?;
+        let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+        let code = partitions.map(|it| it.error_code).find(|code| *code != 0).unwrap_or(0);
+        Ok(Fault::of(code, || format!("position in group {:?}", self.id_text)))
     }
 
     async fn close(&mut self, is_committed: bool) -> Result<(), Fault> {
@@ -383,6 +407,19 @@ impl Producer {
             }
         }
     }
+}
+
+/// Batches by the request that they go in: the broker, and which lane's where they go apart.
+type ByNode<'a> = BTreeMap<(Node, usize), Vec<(&'a Lane, &'a Ready)>>;
+
+/// A request that is on its way.
+struct Asked {
+    node: Node,
+    round: usize,
+    batches: usize,
+    /// Its bytes, where its batch is the only one.
+    alone: Option<usize>,
+    sent: Sent,
 }
 
 /// The first topic of a transaction that nothing can be written to.
@@ -453,7 +490,7 @@ impl Heard {
             Verdict::Taken => (),
             Verdict::Records(records) => {
                 let is_named = !answer.record_errors.is_empty();
-                let (plain, packed) = (ready.batch.bytes().len(), alone.unwrap_or(0));
+                let (plain, packed) = (ready.plain_bytes, alone.unwrap_or(0));
                 let is_larger = |least: (usize, usize)| plain >= least.0 && packed >= least.1;
                 if is_first || is_named || self.too_large.is_some_and(is_larger) {
                     if is_first && records.iter().any(|(_, why)| why.is_too_large) {

@@ -2,6 +2,7 @@
 //! which partition. Pure.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use tidewire_proto::message::Message;
 use tidewire_proto::record::{Header, KeyRule, Record, partition_index};
@@ -84,7 +85,7 @@ fn hole(name: &str) -> Option<Hole> {
 /// A record on its way out.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outgoing<'a> {
-    pub(crate) topic: String,
+    pub(crate) topic: Cow<'a, str>,
     pub(crate) key: Option<Cow<'a, [u8]>>,
     pub(crate) headers: Vec<Header<'a>>,
 }
@@ -105,24 +106,29 @@ impl Rule {
         stream: &'a str,
         record: &Record<'a>,
     ) -> Result<Outgoing<'a>, NoRecord> {
-        let message = Message::of(record);
-        let raw = record.key.unwrap_or_default();
-        let mqtt = String::from_utf8_lossy(raw);
+        // Most rules do not look into the message.
+        let message = OnceCell::new();
+        let message = || message.get_or_init(|| Message::of(record)).as_ref();
+        let mqtt = || String::from_utf8_lossy(record.key.unwrap_or_default());
         let user = |name: &str| {
-            let found = message.as_ref()?.user_properties().find(|(key, _)| *key == name);
+            let found = message()?.user_properties().find(|(key, _)| *key == name);
             found.map(|(_, value)| value)
         };
         let filled = self.topic.fill(|hole| match hole {
             Hole::Stream => Some(Cow::Borrowed(stream)),
-            Hole::Topic => Some(legal(&mqtt)),
-            Hole::Level(level) => mqtt.split('/').nth(usize::from(*level)).map(legal),
+            Hole::Topic => Some(legal(&mqtt())),
+            Hole::Level(level) => mqtt().split('/').nth(usize::from(*level)).map(legal),
             Hole::User(name) => user(name).map(legal),
         });
         let topic = filled.ok_or(NoRecord::Hole)?;
         if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX || topic == "." || topic == ".." {
-            return Err(NoRecord::Name(topic));
+            return Err(NoRecord::Name(topic.into_owned()));
         }
-        let key = self.key_of(record, message.as_ref());
+        let key = match self.key {
+            None => None,
+            Some(KeyRule::Topic) => record.key.map(Cow::Borrowed),
+            Some(_) => self.key_of(record, message()),
+        };
         let mut headers = Vec::new();
         if key.as_deref() != record.key {
             headers.extend(record.key.map(|topic| Header { key: TOPIC, value: Some(topic) }));
@@ -130,7 +136,7 @@ impl Rule {
         match self.headers {
             Headers::All => headers.extend(record.headers()),
             Headers::User => {
-                let properties = message.iter().flat_map(Message::user_properties);
+                let properties = message().into_iter().flat_map(Message::user_properties);
                 headers.extend(properties.map(|(name, value)| Header {
                     key: name.as_bytes(),
                     value: Some(value.as_bytes()),
@@ -147,9 +153,7 @@ impl Rule {
         message: Option<&Message<'a>>,
     ) -> Option<Cow<'a, [u8]>> {
         let rule = self.key.as_ref()?;
-        let (Some(message), false) = (message, *rule == KeyRule::Topic) else {
-            return record.key.map(Cow::Borrowed);
-        };
+        let Some(message) = message else { return record.key.map(Cow::Borrowed) };
         let origin = message.origin.unwrap_or(message.topic);
         let named = |name: &str| {
             message.user_properties().find(|(key, _)| *key == name).map(|(_, value)| value)
@@ -216,7 +220,7 @@ mod tests {
     fn check_topic(template: &str, mqtt: &str, expected: Result<&str, NoRecord>) {
         let (rule, batch) = (rule(template, Some(KeyRule::Topic)), stored(mqtt));
         let record = batch.records().next().expect("one");
-        let found = rule.apply("readings", &record).map(|it| it.topic);
+        let found = rule.apply("readings", &record).map(|it| it.topic.into_owned());
         assert_eq!(found, expected.map(str::to_owned), "{template} {mqtt}");
     }
 

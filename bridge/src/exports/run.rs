@@ -8,18 +8,20 @@ use std::time::Duration;
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::mqtt::PropertiesBuilder;
 use tidewire_proto::session::window::Place;
-use tidewire_store::{Commit, ReadError};
+use tidewire_store::{Commit, CommitError, ReadError};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::bridges::counts::Event;
-use crate::bridges::desk::Desk;
+use crate::bridges::desk::{Answer, Desk};
 use crate::bridges::scope::Scope;
 use crate::bridges::source::Chunk;
 use crate::bridges::start::Start;
 use crate::client::fault::Fault;
+use crate::exports::basis::{Basis, Made, Refused};
 use crate::exports::judge::{Why, is_topic_refused};
 use crate::exports::letters::{Letter, source_of, write};
-use crate::exports::load::{Known, Load, Origin, Sizes};
+use crate::exports::load::Load;
 use crate::exports::options::{AtRefusedTopic, ExportOptions};
 use crate::exports::portion::{Portion, Portions};
 use crate::exports::position::{Kept, Mark, resolve};
@@ -60,8 +62,10 @@ pub(crate) struct Export {
     id: Arc<str>,
     producer: Producer,
     mark: Mark,
-    buried: BTreeSet<Place>,
-    refused: HashMap<String, (Why, Instant)>,
+    buried: Arc<BTreeSet<Place>>,
+    refused: Arc<Refused>,
+    /// Our row is being stored.
+    noting: Option<oneshot::Receiver<Answer>>,
 }
 
 impl From<ReadError> for Stopped {
@@ -102,11 +106,13 @@ impl Export {
             id,
             producer,
             mark,
-            buried: kept.buried.iter().copied().collect(),
-            refused: HashMap::new(),
+            buried: Arc::new(kept.buried.iter().copied().collect()),
+            refused: Arc::default(),
+            noting: None,
         };
         if !is_noted || export.mark.positions != source.positions() {
-            export.note().await?;
+            export.note();
+            export.noted().await?;
             let again = export.desk.source(scope, start, CHUNK_BYTES_MAX).await;
             (source, _) = again.map_err(Stopped::Ours)?;
         }
@@ -122,19 +128,20 @@ impl Export {
         let mut ready = None;
         loop {
             let since = Instant::now();
-            let portion = match ready.take() {
-                Some(portion) if !desk.is_to_leave() => portion,
+            let (portion, made) = match ready.take() {
+                Some(ready) if !desk.is_to_leave() => ready,
                 _ => match self.first(&mut desk, &mut portions).await? {
-                    Some(portion) => portion,
-                    None => return Ok(()),
+                    Some(portion) => (portion, None),
+                    None => return self.noted().await,
                 },
             };
             if since.elapsed() >= IDLE {
                 let (producer, _) = Producer::open(Arc::clone(&self.options), &self.id).await?;
                 self.producer = producer;
             }
-            // While one part is on its way, the next is read.
-            let (passed, next) = tokio::join!(self.pass(&portion), portions.behind(&portion));
+            // While one part is on its way, the next is read and built.
+            let ahead = ahead(&mut portions, &portion, self.basis());
+            let (passed, next) = tokio::join!(self.pass(&portion, made), ahead);
             passed?;
             ready = next?;
         }
@@ -146,6 +153,7 @@ impl Export {
         desk: &mut Desk,
         portions: &mut Portions,
     ) -> Result<Option<Portion>, Stopped> {
+        self.noted().await?;
         loop {
             let first = tokio::select! {
                 biased;
@@ -159,13 +167,14 @@ impl Export {
             let positions = portions.positions();
             if positions != self.mark.positions {
                 self.mark.positions = positions;
-                self.note().await?;
+                self.note();
+                self.noted().await?;
             }
         }
     }
 
     /// Has all of these in the target, or buried.
-    async fn pass(&mut self, portion: &Portion) -> Result<(), Stopped> {
+    async fn pass(&mut self, portion: &Portion, made: Option<Made>) -> Result<(), Stopped> {
         let lost: u64 = portion.chunks.iter().map(|chunk| chunk.lost).sum();
         if lost > 0 {
             self.desk.count(Event::Lost, lost);
@@ -173,8 +182,12 @@ impl Export {
         }
         let next = &portion.next;
         let (mut records_max, mut is_apart, since) = (usize::MAX, false, Instant::now());
+        let mut made = made.and_then(|made| made.still(&self.basis()));
         loop {
-            let mut load = self.load(portion, (records_max, since)).await?;
+            let mut load = match made.take() {
+                Some(load) => load,
+                None => self.load(portion, (records_max, since)).await?,
+            };
             load.is_apart = is_apart;
             if !load.poison.is_empty() {
                 self.bury(&portion.chunks, &load.poison).await?;
@@ -182,15 +195,20 @@ impl Export {
             }
             if load.records == 0 {
                 self.mark = Mark { positions: next.clone(), ..self.mark.clone() };
-                return self.note().await;
+                self.note();
+                return Ok(());
             }
             let mark =
                 Mark { count: self.mark.count + 1, positions: next.clone(), ..self.mark.clone() };
             match self.producer.write(&load, &mark).await? {
                 Written::All => {
+                    // The target is never ahead of our row by more than one transaction.
+                    self.noted().await?;
+                    self.producer.commit().await?;
                     self.desk.count(Event::Sent, load.records as u64);
                     self.mark = mark;
-                    return self.note().await;
+                    self.note();
+                    return Ok(());
                 }
                 Written::Refused(poison) => {
                     self.producer.begin().await?;
@@ -216,15 +234,13 @@ impl Export {
         portion: &Portion,
         (records_max, since): (usize, Instant),
     ) -> Result<Load, Stopped> {
-        let sizes = Sizes {
-            batch_bytes_max: self.options.batch_bytes_max,
-            record_bytes_max: self.options.message_bytes_max,
-            batch_records_max: records_max,
-        };
         // Once: what this load needs is not forgotten again.
         let mut may_forget = true;
         loop {
-            let load = self.build(portion, sizes, since);
+            let load = self.basis().build(portion, (records_max, since)).await;
+            if let Some(error) = load.broken {
+                return Err(Stopped::Ours(format!("a batch cannot be compressed: {error}")));
+            }
             if load.unknown.is_empty() {
                 return Ok(load);
             }
@@ -248,28 +264,10 @@ impl Export {
         }
     }
 
-    fn build(&self, portion: &Portion, sizes: Sizes, since: Instant) -> Load {
-        let mut load = Load::default();
-        let known = |topic: &str| match self.producer.cluster.partitions(topic) {
-            _ if self.refused.get(topic).is_some_and(|(_, until)| *until > since) => {
-                let why = self.refused.get(topic).map(|(why, _)| why.clone());
-                Known::Refused(why.unwrap_or_else(|| Why::new("")))
-            }
-            Some(partitions) => Known::Partitions(partitions),
-            None => Known::No,
-        };
-        for chunk in &portion.chunks {
-            let Some(home) = portion.homes.get(&chunk.partition) else { continue };
-            let (stream, index, partition) = (&*home.stream, home.index, chunk.partition);
-            let origin = Origin { stream, index, partition };
-            for (offset, record) in chunk.records() {
-                if !self.buried.contains(&Place { partition, offset }) {
-                    load.add((&self.options.rule, sizes), origin, (offset, &record), known);
-                }
-            }
-        }
-        load.finish();
-        load
+    fn basis(&self) -> Basis {
+        let (options, topics) = (Arc::clone(&self.options), self.producer.cluster.topics());
+        let (refused, buried) = (Arc::clone(&self.refused), Arc::clone(&self.buried));
+        Basis { options, topics, refused, buried }
     }
 
     /// Nothing will be taken for this topic, for a while.
@@ -278,10 +276,11 @@ impl Export {
             AtRefusedTopic::Wait => Err(Stopped::Fault(Fault::Other(why.words))),
             AtRefusedTopic::DeadLetter => {
                 self.desk.trouble(why.words.clone());
-                if self.refused.len() >= TOPICS_MAX {
-                    self.refused.retain(|_, (_, until)| *until > since);
+                let refused = Arc::make_mut(&mut self.refused);
+                if refused.len() >= TOPICS_MAX {
+                    refused.retain(|_, (_, until)| *until > since);
                 }
-                self.refused.insert(topic, (why, Instant::now() + REFUSED));
+                refused.insert(topic, (why, Instant::now() + REFUSED));
                 Ok(())
             }
         }
@@ -313,7 +312,7 @@ impl Export {
         let (count, words) = (poison.len(), &why.words);
         let at = source_of(*first);
         self.desk.trouble(format!("{count} messages are given up, the first at {at}: {words}"));
-        self.buried.extend(poison.iter().map(|(place, _)| *place));
+        Arc::make_mut(&mut self.buried).extend(poison.iter().map(|(place, _)| *place));
         let row = self.desk.positioned(self.mark.positions.clone(), self.kept().encode());
         let (commit, mut claims) = inlet.commit(vec![row]);
         let done = self.desk.commit(commit).await;
@@ -323,16 +322,24 @@ impl Export {
         Ok(())
     }
 
-    /// Our row says how far we are.
-    async fn note(&mut self) -> Result<(), Stopped> {
+    /// Has our row say how far we are.
+    fn note(&mut self) {
         let positions: HashMap<PartitionId, u64> = self.mark.positions.iter().copied().collect();
         let is_ahead = |place: &Place| {
             positions.get(&place.partition).is_none_or(|offset| place.offset >= *offset)
         };
-        self.buried.retain(is_ahead);
+        if !self.buried.is_empty() {
+            Arc::make_mut(&mut self.buried).retain(is_ahead);
+        }
         let row = self.desk.positioned(self.mark.positions.clone(), self.kept().encode());
         let commit = Commit { appends: Vec::new(), changes: vec![row] };
-        let noted = self.desk.commit(commit).await;
+        self.noting = Some(self.desk.submit(commit));
+    }
+
+    /// Until it does.
+    async fn noted(&mut self) -> Result<(), Stopped> {
+        let Some(noting) = self.noting.take() else { return Ok(()) };
+        let noted = noting.await.unwrap_or(Err(CommitError::Closed));
         noted.map_err(|error| Stopped::Ours(format!("the position cannot be stored: {error}")))?;
         Ok(())
     }
@@ -341,6 +348,17 @@ impl Export {
         let Mark { generation, count, .. } = self.mark;
         Kept { generation, count, buried: self.buried.iter().copied().collect() }
     }
+}
+
+/// The next part, and what becomes of it.
+async fn ahead(
+    portions: &mut Portions,
+    before: &Portion,
+    basis: Basis,
+) -> Result<Option<(Portion, Option<Made>)>, ReadError> {
+    let Some(portion) = portions.behind(before).await? else { return Ok(None) };
+    let made = basis.make(&portion).await;
+    Ok(Some((portion, made)))
 }
 
 /// A transactional id that no other broker has, nor another export of ours. To be asked for behind

@@ -12,6 +12,7 @@ use kafka_protocol::messages::ApiKey;
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::{BatchBuilder, KeyRule};
 
+use crate::client::fault::Fault;
 use crate::client::{Packing, Target};
 use crate::exports::load::{Known, Load, Origin, Sizes};
 use crate::exports::options::{AtRefusedTopic, ExportOptions};
@@ -21,6 +22,12 @@ use crate::exports::rule::{Headers, Partition, Rule, topic};
 use fake::Fake;
 
 fn options(fake: &Fake, exactly_once: bool) -> Arc<ExportOptions> {
+    let options = options_towards(fake.port);
+    Arc::new(ExportOptions { exactly_once, ..(*options).clone() })
+}
+
+/// To a Kafka at this port.
+pub(super) fn options_towards(port: u16) -> Arc<ExportOptions> {
     let rule = Rule {
         topic: topic("copy").unwrap(),
         key: Some(KeyRule::Topic),
@@ -28,7 +35,7 @@ fn options(fake: &Fake, exactly_once: bool) -> Arc<ExportOptions> {
         partition: Partition::Key,
     };
     let target = Target {
-        addresses: vec![("127.0.0.1".into(), fake.port)],
+        addresses: vec![("127.0.0.1".into(), port)],
         client_id: "test".into(),
         tls: None,
         sign_in: None,
@@ -43,7 +50,7 @@ fn options(fake: &Fake, exactly_once: bool) -> Arc<ExportOptions> {
         from_earliest: true,
         rule,
         packing: Packing::Lz4,
-        exactly_once,
+        exactly_once: true,
         transactional_id: None,
         transaction_timeout: Duration::from_secs(60),
         transaction_bytes_max: 1 << 20,
@@ -58,6 +65,11 @@ fn options(fake: &Fake, exactly_once: bool) -> Arc<ExportOptions> {
     })
 }
 
+fn sizes(batch_records_max: usize) -> Sizes {
+    let (batch_bytes_max, record_bytes_max, packing) = (200, 9_999, Packing::Lz4);
+    Sizes { batch_bytes_max, record_bytes_max, batch_records_max, packing }
+}
+
 /// So many records of two topics.
 fn load(options: &ExportOptions, records: u64) -> Load {
     let mut builder = BatchBuilder::new();
@@ -66,7 +78,7 @@ fn load(options: &ExportOptions, records: u64) -> Load {
         builder.push(1, Some(key.as_bytes()), Some(n.to_string().as_bytes()), &[]);
     }
     let batch = builder.finish();
-    let sizes = Sizes { batch_bytes_max: 200, record_bytes_max: 9_999, batch_records_max: 9_999 };
+    let sizes = sizes(9_999);
     let mut load = Load::default();
     let origin = Origin { stream: "mqtt", index: 0, partition: PartitionId(3) };
     for (offset, record) in (0..).zip(batch.records()) {
@@ -93,6 +105,15 @@ async fn opened(fake: &Fake, exactly_once: bool) -> (Producer, Vec<Mark>, Arc<Ex
     (producer, marks, options)
 }
 
+/// Writes all of it, and ends it.
+async fn write(producer: &mut Producer, load: &Load, mark: &Mark) -> Result<Written, Fault> {
+    let written = producer.write(load, mark).await?;
+    if written == Written::All {
+        producer.commit().await?;
+    }
+    Ok(written)
+}
+
 #[test]
 fn a_transaction_holds_records_and_position_and_the_next_begins_from_there() {
     run(async {
@@ -102,7 +123,7 @@ fn a_transaction_holds_records_and_position_and_the_next_begins_from_there() {
         for count in 1..3 {
             let load = load(&options, 100);
             assert!(load.rounds() > options.inflight_max, "more than go at once");
-            assert_eq!(producer.write(&load, &mark(count)).await.unwrap(), Written::All);
+            assert_eq!(write(&mut producer, &load, &mark(count)).await.unwrap(), Written::All);
         }
         assert_eq!(fake.records(), 200);
         assert!(fake.is_in_order(), "sequence numbers follow each other");
@@ -131,8 +152,38 @@ fn what_only_asks_for_time_is_asked_again() {
             fake.answers(key, ResponseError::CoordinatorLoadInProgress);
         }
         fake.answers(ApiKey::AddPartitionsToTxn, busy);
-        let written = producer.write(&load(&options, 9), &mark(1)).await.unwrap();
+        let written = write(&mut producer, &load(&options, 9), &mark(1)).await.unwrap();
         assert_eq!((written, fake.records()), (Written::All, 9));
+    });
+}
+
+#[test]
+fn a_transaction_that_is_written_is_not_committed_before_it_is_told_to() {
+    run(async {
+        let fake = Fake::start().await;
+        let (mut producer, _, options) = opened(&fake, true).await;
+        assert_eq!(producer.write(&load(&options, 9), &mark(1)).await.unwrap(), Written::All);
+        assert_eq!(fake.records(), 0);
+        let (_, marks, _) = opened(&fake, true).await;
+        assert_eq!(marks, [], "whoever comes then aborts it");
+    });
+}
+
+#[test]
+fn a_transaction_begins_and_carries_its_position_without_waiting_for_each_answer() {
+    run(async {
+        let fake = Fake::start().await;
+        let (mut producer, _, options) = opened(&fake, true).await;
+        let load = load(&options, 9);
+        let before = fake.asked().len();
+        // None is answered before all of a group are there.
+        fake.answers_together(&[2, load.rounds() + 1, 1]);
+        assert_eq!(write(&mut producer, &load, &mark(1)).await.unwrap(), Written::All);
+        let asked = fake.asked()[before..].to_vec();
+        let produced = vec![ApiKey::Produce; load.rounds()];
+        let begun = [ApiKey::AddPartitionsToTxn, ApiKey::AddOffsetsToTxn];
+        let ended = [ApiKey::TxnOffsetCommit, ApiKey::EndTxn];
+        assert_eq!(asked, [&begun[..], &produced, &ended].concat());
     });
 }
 
@@ -142,12 +193,12 @@ fn what_is_refused_for_good_is_told_by_record_and_nothing_of_it_is_committed() {
         let fake = Fake::start().await;
         let (mut producer, _, options) = opened(&fake, true).await;
         fake.answers(ApiKey::Produce, ResponseError::MessageTooLarge);
-        let written = producer.write(&load(&options, 100), &mark(1)).await.unwrap();
+        let written = write(&mut producer, &load(&options, 100), &mark(1)).await.unwrap();
         assert!(matches!(written, Written::Halve(records) if records > 1), "{written:?}");
         producer.begin().await.unwrap();
 
         fake.refuses_record(1);
-        let written = producer.write(&load(&options, 9), &mark(1)).await.unwrap();
+        let written = write(&mut producer, &load(&options, 9), &mark(1)).await.unwrap();
         let Written::Refused(refused) = written else { panic!("{written:?}") };
         // Both keys have one partition there.
         let (place, why) = &refused[0];
@@ -156,12 +207,12 @@ fn what_is_refused_for_good_is_told_by_record_and_nothing_of_it_is_committed() {
         producer.begin().await.unwrap();
 
         fake.answers(ApiKey::Produce, ResponseError::TopicAuthorizationFailed);
-        let written = producer.write(&load(&options, 9), &mark(1)).await.unwrap();
+        let written = write(&mut producer, &load(&options, 9), &mark(1)).await.unwrap();
         assert!(matches!(written, Written::TopicRefused(..)), "{written:?}");
         producer.begin().await.unwrap();
 
         assert_eq!(fake.records(), 0, "all of it was aborted");
-        assert_eq!(producer.write(&load(&options, 9), &mark(1)).await.unwrap(), Written::All);
+        assert_eq!(write(&mut producer, &load(&options, 9), &mark(1)).await.unwrap(), Written::All);
         assert_eq!(fake.records(), 9);
         assert!(fake.is_in_order(), "numbers begin anew with each epoch");
     });
@@ -177,7 +228,7 @@ fn apart(options: &ExportOptions, bytes: &[usize]) -> Load {
         builder.push(1, Some(format!("k{n}").as_bytes()), Some(&value), &[]);
     }
     let batch = builder.finish();
-    let sizes = Sizes { batch_bytes_max: 200, record_bytes_max: 9_999, batch_records_max: 1 };
+    let sizes = sizes(1);
     let mut load = Load::default();
     load.is_apart = true;
     let origin = Origin { stream: "mqtt", index: 0, partition: PartitionId(3) };
@@ -203,7 +254,7 @@ fn what_is_refused_behind_a_refused_batch_may_be_good() {
             for _ in bytes {
                 fake.answers(ApiKey::Produce, ResponseError::RecordListTooLarge);
             }
-            let written = producer.write(&load, &mark(1)).await.unwrap();
+            let written = write(&mut producer, &load, &mark(1)).await.unwrap();
             let Written::Refused(refused) = written else { panic!("{written:?}") };
             let mut offsets: Vec<u64> = refused.iter().map(|(place, _)| place.offset).collect();
             offsets.sort_unstable();
@@ -219,12 +270,12 @@ fn a_topic_that_a_transaction_may_not_write_to_is_named_and_is_not_the_end() {
         let fake = Fake::start().await;
         let (mut producer, _, options) = opened(&fake, true).await;
         fake.answers(ApiKey::AddPartitionsToTxn, ResponseError::TopicAuthorizationFailed);
-        let written = producer.write(&load(&options, 9), &mark(1)).await.unwrap();
+        let written = write(&mut producer, &load(&options, 9), &mark(1)).await.unwrap();
         let Written::TopicRefused(topic, why) = written else { panic!("{written:?}") };
         assert_eq!(topic, "copy");
         assert!(why.words.contains("not authorised for the topic"), "{why:?}");
         producer.begin().await.unwrap();
-        assert_eq!(producer.write(&load(&options, 9), &mark(1)).await.unwrap(), Written::All);
+        assert_eq!(write(&mut producer, &load(&options, 9), &mark(1)).await.unwrap(), Written::All);
     });
 }
 
@@ -233,11 +284,11 @@ fn a_position_that_is_left_open_there_holds_nothing_up_for_ever() {
     run(async {
         let fake = Fake::start().await;
         let (mut first, _, options) = opened(&fake, true).await;
-        assert_eq!(first.write(&load(&options, 4), &mark(1)).await.unwrap(), Written::All);
+        assert_eq!(write(&mut first, &load(&options, 4), &mark(1)).await.unwrap(), Written::All);
         fake.forgets_an_open_position();
         let (mut second, marks, _) = opened(&fake, true).await;
         assert_eq!(marks, [mark(1)], "what was committed before is what counts");
-        assert_eq!(second.write(&load(&options, 4), &mark(2)).await.unwrap(), Written::All);
+        assert_eq!(write(&mut second, &load(&options, 4), &mark(2)).await.unwrap(), Written::All);
         assert_eq!(fake.records(), 8);
     });
 }
@@ -269,12 +320,12 @@ fn whoever_comes_later_fences_and_goes_on_from_what_was_committed() {
     run(async {
         let fake = Fake::start().await;
         let (mut first, _, options) = opened(&fake, true).await;
-        assert_eq!(first.write(&load(&options, 4), &mark(1)).await.unwrap(), Written::All);
+        assert_eq!(write(&mut first, &load(&options, 4), &mark(1)).await.unwrap(), Written::All);
         let (mut second, marks, _) = opened(&fake, true).await;
         assert_eq!(marks, [mark(1)]);
-        let fault = first.write(&load(&options, 4), &mark(2)).await.unwrap_err();
+        let fault = write(&mut first, &load(&options, 4), &mark(2)).await.unwrap_err();
         assert!(fault.is_fenced(), "{fault}");
-        assert_eq!(second.write(&load(&options, 4), &mark(2)).await.unwrap(), Written::All);
+        assert_eq!(write(&mut second, &load(&options, 4), &mark(2)).await.unwrap(), Written::All);
         assert_eq!(fake.records(), 8);
     });
 }
@@ -293,7 +344,7 @@ fn an_answer_that_is_lost_leaves_no_doubt() {
             let (mut producer, marks, options) = opened(&fake, true).await;
             let count = marks.iter().map(|mark| mark.count).max().unwrap_or(0);
             fake.hangs_up_behind(key);
-            assert!(producer.write(&load(&options, 4), &mark(count + 1)).await.is_err());
+            assert!(write(&mut producer, &load(&options, 4), &mark(count + 1)).await.is_err());
             let (_, marks, _) = opened(&fake, true).await;
             let now = marks.iter().map(|mark| mark.count).max().unwrap_or(0);
             assert_eq!(fake.records() - before, committed, "{key:?}");
@@ -309,7 +360,7 @@ fn without_transactions_there_are_numbers_all_the_same() {
         let (mut producer, marks, options) = opened(&fake, false).await;
         assert_eq!(marks, []);
         for _ in 0..3 {
-            let written = producer.write(&load(&options, 30), &mark(1)).await.unwrap();
+            let written = write(&mut producer, &load(&options, 30), &mark(1)).await.unwrap();
             assert_eq!(written, Written::All);
         }
         assert_eq!(fake.records(), 90);

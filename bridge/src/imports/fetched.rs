@@ -103,7 +103,8 @@ mod tests {
             builder.push(1, Some(b"k"), Some(&[n]), &[]);
         }
         let stamp = Stamp { producer, epoch: 0, sequence: 0, is_transactional: producer >= 0 };
-        placed(&pack(&builder.finish(), Packing::Lz4, stamp).unwrap(), offset)
+        let packed = pack(&builder.finish(), Packing::Lz4).unwrap();
+        placed(&packed.stamped(stamp).whole(), offset)
     }
 
     fn abort(offset: i64, producer: i64) -> BytesMut {

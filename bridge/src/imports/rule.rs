@@ -106,7 +106,7 @@ impl Rule {
             Hole::Partition => Some(Cow::Owned(origin.partition.to_string())),
             Hole::Header(name) => text(header(name.as_bytes())?).map(Cow::Borrowed),
         });
-        let topic = filled.ok_or(NoMessage::Hole)?;
+        let topic = filled.ok_or(NoMessage::Hole)?.into_owned();
         // Whatever its key is: only the headers are looked at.
         let exported = record.headers().next().is_some_and(|first| first.key == OURS);
         let ours = Message::of(record).filter(|_| exported);

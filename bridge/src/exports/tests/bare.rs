@@ -8,7 +8,7 @@ use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::{BatchBuilder, Header};
 
 use super::fake::Fake;
-use super::{mark, options, run};
+use super::{mark, options, run, write};
 use crate::client::Packing;
 use crate::exports::load::{Known, Load, Origin, Sizes};
 use crate::exports::options::ExportOptions;
@@ -50,6 +50,7 @@ fn full(options: &ExportOptions, (topic, partitions): (&str, u32), records: usiz
         batch_bytes_max: options.batch_bytes_max,
         record_bytes_max: options.message_bytes_max,
         batch_records_max: usize::MAX,
+        packing: options.packing,
     };
     let batch = builder.finish();
     let origin = Origin { stream: "mqtt", index: 0, partition: PartitionId(3) };
@@ -83,11 +84,11 @@ fn a_bare_producer_writes_what_lies_in_memory() {
         let messages: usize = asked("MESSAGES").map_or(200, |count| count.parse().unwrap());
         let load = full(&options, (&topic, partitions), RECORDS.min(messages));
         // What comes once only: numbers, coordinators, code that is not in memory yet.
-        assert_eq!(producer.write(&load, &mark(1)).await.unwrap(), Written::All);
+        assert_eq!(write(&mut producer, &load, &mark(1)).await.unwrap(), Written::All);
         let (since, before, mut written, mut count) = (Instant::now(), ticks(), 0, 1);
         while written < messages {
             count += 1;
-            assert_eq!(producer.write(&load, &mark(count)).await.unwrap(), Written::All);
+            assert_eq!(write(&mut producer, &load, &mark(count)).await.unwrap(), Written::All);
             written += load.records;
         }
         let (took, busy) = (since.elapsed().as_micros(), (ticks() - before) * 1_000_000 / TICKS);

@@ -60,6 +60,8 @@ struct State {
     is_out_of_order: bool,
     /// A position is open of which only an abort knows.
     is_stuck: bool,
+    /// So many requests, and then so many, are answered when all of them are there.
+    together: VecDeque<usize>,
 }
 
 /// Answers until the test is over.
@@ -93,6 +95,11 @@ impl Fake {
         self.state.borrow_mut().hangs_up = Some(key);
     }
 
+    /// The next requests of a connection are answered by so many at once.
+    pub(super) fn answers_together(&self, groups: &[usize]) {
+        self.state.borrow_mut().together.extend(groups);
+    }
+
     /// The next batch that has such a record is refused for it.
     pub(super) fn refuses_record(&self, at: i32) {
         self.state.borrow_mut().refused_record = Some(at);
@@ -116,6 +123,7 @@ impl Fake {
     }
 
     async fn serve(self, mut stream: TcpStream) {
+        let (mut held, mut count) = (BytesMut::new(), 0);
         while let Ok(length) = stream.read_i32().await {
             let mut frame = vec![0; usize::try_from(length).unwrap()];
             stream.read_exact(&mut frame).await.unwrap();
@@ -140,9 +148,16 @@ impl Fake {
             if self.state.borrow_mut().hangs_up.take_if(|it| *it == key).is_some() {
                 return;
             }
-            if stream.write_all(&answer).await.is_err() {
+            held.extend_from_slice(&answer);
+            count += 1;
+            if self.state.borrow().together.front().is_some_and(|size| *size != count) {
+                continue;
+            }
+            self.state.borrow_mut().together.pop_front();
+            if stream.write_all(&held).await.is_err() {
                 return;
             }
+            (held, count) = (BytesMut::new(), 0);
         }
     }
 }
