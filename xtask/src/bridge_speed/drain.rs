@@ -48,16 +48,19 @@ pub(super) fn drain(
     };
     let mut client = Client::connect(to.kafka)?;
     client.partitions(topic)?;
+    let mut there = || -> Result<usize, String> {
+        let ends: i64 = client.positions(topic)?.iter().map(|it| it.end).sum();
+        Ok(usize::try_from(ends).unwrap_or(0))
+    };
+    let before = there()?;
     let server = Server::tidewire(places, source, &settings, SERVER)?;
-    let (since, before) = (Instant::now(), Duration::ZERO);
-    let (mut count, mut at) = (0, since);
-    let mut busy = before;
+    let (since, mut count) = (Instant::now(), 0);
+    let (mut at, mut busy) = (since, Duration::ZERO);
     while count < messages || at.elapsed() < QUIET {
         thread::sleep(LOOK);
-        let ends: i64 = client.positions(topic)?.iter().map(|it| it.end).sum();
-        let ends = usize::try_from(ends).unwrap_or(0);
-        if ends != count {
-            (count, at, busy) = (ends, Instant::now(), server.processor_time()?);
+        let now = there()?.saturating_sub(before);
+        if now != count {
+            (count, at, busy) = (now, Instant::now(), server.processor_time()?);
         }
         if since.elapsed() > PATIENCE {
             return Err(format!("{count} of {messages} are there after {PATIENCE:?}"));
