@@ -11,7 +11,8 @@ const HOPS_MAX: usize = 16;
 /// Whether a message has been at the broker of this name.
 #[must_use]
 pub fn was_here(properties: Properties<'_>, broker: &str) -> bool {
-    properties.user_properties().any(|(name, value)| name == HOP && value == broker)
+    let (hop, broker) = (HOP.as_bytes(), broker.as_bytes());
+    properties.user_bytes().any(|(name, value)| name == hop && value == broker)
 }
 
 /// Whether a message has gone far enough.

@@ -77,6 +77,8 @@ pub(crate) struct Outgoing {
     stored_change: u64,
     packet: Vec<u8>,
     properties: PropertiesBuilder,
+    /// The time, as of the last look.
+    now_ms: i64,
 }
 
 /// What a link knows before it connects.
@@ -134,6 +136,7 @@ impl Outgoing {
             stored_change: 0,
             packet: Vec::new(),
             properties: PropertiesBuilder::new(),
+            now_ms: now_ms(),
         }
     }
 
@@ -175,6 +178,8 @@ impl Outgoing {
     /// # Errors
     /// When the connection is of no use any more.
     pub(crate) fn pump(&mut self, writer: &mut Writer) -> Result<(), String> {
+        // Once for all of them: expiry is in seconds.
+        self.now_ms = now_ms();
         self.stage(writer)?;
         while writer.waiting() < UNWRITTEN_BYTES_MAX {
             match self.outbox.next_send() {
@@ -223,7 +228,7 @@ impl Outgoing {
         if message.origin == Some(&*self.origin) || marks::is_far_travelled(&message) {
             return self.desk.count(Event::Loop, 1);
         }
-        if message.seconds_left(now_ms()) == Some(0) {
+        if message.seconds_left(self.now_ms) == Some(0) {
             return self.desk.count(Event::Expired, 1);
         }
         let qos = message.qos.min(route.qos).min(self.greeting.qos_max);
@@ -341,7 +346,7 @@ impl Outgoing {
         self.properties.clear();
         self.packet.clear();
         if self.options.version == Version::V5 {
-            copy_properties(&mut self.properties, message, now_ms())?;
+            copy_properties(&mut self.properties, message, self.now_ms)?;
             self.properties.user(marks::HOP, &self.broker)?;
         }
         let publish = Publish {

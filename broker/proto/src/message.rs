@@ -15,6 +15,8 @@ const RESPONSE_TOPIC: &[u8] = b"p";
 const CORRELATION: &[u8] = b"d";
 const USER: &[u8] = b"u";
 
+/// Room for the headers of most messages that have properties.
+const HEADERS_USUAL: usize = 8;
 /// MQTT writes the length of a text in two bytes.
 const TEXT_BYTES_MAX: usize = 65_535;
 
@@ -207,10 +209,15 @@ impl<'a> Published<'a> {
         if self.properties.raw().is_empty() && self.origin.is_none() {
             return batch.push(now_ms, key, value, &[first]);
         }
-        let properties = &self.properties;
+        // Most have nothing but what is the user's.
+        let properties = match self.properties.has_ours() {
+            true => self.properties,
+            false => Properties::EMPTY,
+        };
         let expiry = properties.message_expiry().map(|seconds| seconds.to_string());
         let is_text = properties.payload_format() == Some(1);
-        let mut headers = vec![first];
+        let mut headers = Vec::with_capacity(HEADERS_USUAL);
+        headers.push(first);
         let mut add = |key, value: Option<&'a [u8]>| {
             headers.extend(value.map(|value| Header { key, value: Some(value) }));
         };
@@ -225,10 +232,7 @@ impl<'a> Published<'a> {
         let ours = headers.len();
         headers.push(Header { key: USER, value: None });
         headers.extend(
-            properties.user_properties().map(|(name, value)| Header {
-                key: name.as_bytes(),
-                value: Some(value.as_bytes()),
-            }),
+            self.properties.user_bytes().map(|(key, value)| Header { key, value: Some(value) }),
         );
         if headers.len() == ours + 1 {
             headers.pop();

@@ -89,6 +89,21 @@ impl<'a> Properties<'a> {
         })
     }
 
+    /// Whether there is one that is not of the application's own.
+    #[must_use]
+    pub fn has_ours(self) -> bool {
+        let mut reader = Reader::new(self.0);
+        while let Ok(id) = read_id(&mut reader) {
+            if id.value_type() != ValueType::Pair {
+                return true;
+            }
+            if skip_value(&mut reader, id).is_err() {
+                return false;
+            }
+        }
+        false
+    }
+
     fn find(self, wanted: PropertyId) -> Option<PropertyValue<'a>> {
         let mut reader = Reader::new(self.0);
         while !reader.is_empty() {
@@ -178,6 +193,21 @@ impl<'a> Properties<'a> {
         self.iter().filter_map(|(_, value)| match value {
             PropertyValue::Pair(name, value) => Some((name, value)),
             _ => None,
+        })
+    }
+
+    /// The same as bytes, which are not looked at once more: they were checked when they came.
+    pub fn user_bytes(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let mut reader = Reader::new(self.0);
+        std::iter::from_fn(move || {
+            loop {
+                match read_id(&mut reader).ok()? {
+                    id if id.value_type() == ValueType::Pair => {
+                        return Some((reader.binary().ok()?, reader.binary().ok()?));
+                    }
+                    id => skip_value(&mut reader, id).ok()?,
+                }
+            }
         })
     }
 
@@ -408,6 +438,21 @@ mod tests {
     fn check(place: PropertyPlace, raw: &[u8], expected: Result<(), DecodeErrorKind>) {
         let parsed = Properties::parse(raw, place).map(|_| ()).map_err(|error| error.kind());
         assert_eq!(parsed, expected, "{raw:02x?}");
+    }
+
+    #[test]
+    fn names_and_values_are_the_same_as_bytes() {
+        let raw = &[0x26, 0, 1, b'a', 0, 0, 0x23, 0, 1, 0x26, 0, 1, b'b', 0, 2, b'c', b'd'];
+        let properties = Properties::parse(raw, PUBLISH).expect("properties");
+        let bytes: Vec<_> = properties.user_bytes().collect();
+        assert_eq!(bytes, [(&b"a"[..], &b""[..]), (b"b", b"cd")]);
+        let texts =
+            properties.user_properties().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        assert!(texts.eq(bytes));
+        assert!(properties.has_ours(), "a topic alias");
+        for raw in [&[][..], &raw[..6]] {
+            assert!(!Properties::parse(raw, PUBLISH).expect("properties").has_ours());
+        }
     }
 
     #[test]
