@@ -14,9 +14,9 @@ pub(crate) use counted::Counted;
 pub use family::{CounterFamily, GaugeFamily, HistogramFamily, Tally};
 pub use handles::Metrics;
 pub use label::{
-    Backend, CloseReason, Direction, DropReason, HookResult, Label, PacketType, Quality,
-    RefuseReason, ReloadResult, SessionState, SignInResult, SubscriptionKind, Throttled, TlsFile,
-    TlsListener, TlsResult, TokenFault,
+    Backend, CloseReason, Direction, DropReason, FilterFault, HookResult, Label, PacketType,
+    Quality, RefuseReason, ReloadResult, SessionState, SignInResult, SubscriptionKind, Throttled,
+    TlsFile, TlsListener, TlsResult, TokenFault,
 };
 pub use per_core::CoreCounters;
 pub use series::{Kind, SERIES, Series};

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -49,6 +50,34 @@ impl Http {
     #[must_use]
     pub fn with(&self, token: &str) -> Self {
         Self { address: self.address, token: Some(token.trim().into()) }
+    }
+
+    /// What `/metrics` says of a series with these labels, if it is there.
+    ///
+    /// # Panics
+    /// When the page is not served, or its number is none.
+    #[must_use]
+    pub fn series(&self, series: &str) -> Option<f64> {
+        let answer = self.get("/metrics");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let mut lines = answer.body.lines();
+        let value = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        Some(value.parse().expect("a number"))
+    }
+
+    /// Waits until a series is this: cores count for themselves for a while.
+    ///
+    /// # Panics
+    /// When it is something else for too long.
+    pub fn await_series(&self, series: &str, expected: f64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let value = self.series(series);
+            if value.is_some_and(|value| (value - expected).abs() < f64::EPSILON) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{series} is {value:?}, not {expected}");
+        }
     }
 
     /// Asks, with a body or without.

@@ -4,8 +4,10 @@
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpStream};
 
+use tempfile::NamedTempFile;
 use tidewire_tests::broker::Broker;
 use tidewire_tests::doors::{await_end, connect_from};
+use tidewire_tests::http::Http;
 use tidewire_tests::wire::{
     Hello, LastWill, Packet, Publish, Version, Wire, kind, subscribe, unsubscribe,
 };
@@ -165,6 +167,50 @@ fn one_subscribe_has_no_more_filters_than_it_may() {
     wire.send(&subscribe(Version::V5, 9, &[("a", 1), ("b", 1), ("c", 1)]));
     assert_eq!(codes(&wire.packet_of(kind::SUBACK), 3), [1, 1, QUOTA_EXCEEDED]);
     is_served(other);
+}
+
+#[test]
+fn each_filter_that_is_refused_is_counted_with_its_reason() {
+    let rules = NamedTempFile::new().expect("a file");
+    let text = "allow everyone any #\ndeny everyone subscribe secret\n";
+    std::fs::write(rules.path(), text).expect("written");
+    let broker = Broker::start_configured(&format!(
+        "[listener.http]\nbind = \"127.0.0.1:0\"\n[access]\nrules_file = {:?}\n\
+         [share]\ngroups_per_session_max = 2\ngroups_max = 3\n[mqtt]\n\
+         filters_per_subscribe_max = 3\nsubscriptions_per_session_max = 5\n\
+         topic_levels_max = 4\ntopic_bytes_max = 20\nreplays_per_minute_max = 1\n",
+        rules.path().display().to_string()
+    ));
+    let http = Http::new(broker.http_address());
+    let counted = |reason| format!("tidewire_subscriptions_refused_total{{reason=\"{reason}\"}}");
+    let [mut first, mut second] =
+        ["first", "second"].map(|name| Wire::clean(broker.address(), Version::V5, name));
+    let long = "x".repeat(21);
+    // Who asks for which filters, how many of them are refused, and what that is called.
+    for (is_second, filters, refused, reason) in [
+        (false, vec!["secret", "$share/s/secret"], 2, "not_authorized"),
+        // What is no filter at all ends the connection.
+        (false, vec!["$s/someday/a"], 1, "malformed"),
+        (false, vec![&*long], 1, "too_long"),
+        (false, vec!["1/2/3/4/5"], 1, "levels"),
+        (false, vec!["$s/earliest/$share/g/a", "$exclusive/$share/g/a"], 2, "combination"),
+        (false, vec!["$share/a/t", "$share/b/t", "$share/c/t"], 1, "share_groups_per_session"),
+        (true, vec!["$share/c/t", "$share/d/t"], 1, "share_groups"),
+        (false, vec!["$exclusive/mine"], 0, "taken"),
+        (true, vec!["$exclusive/mine"], 1, "taken"),
+        (true, vec!["$s/earliest/r", "$s/earliest/q"], 1, "replays"),
+        (true, vec!["1", "1", "1", "2", "3"], 2, "filters_per_subscribe"),
+        (false, vec!["1", "2", "3"], 1, "subscriptions_per_session"),
+    ] {
+        let before = http.series(&counted(reason)).expect("it is there from the start");
+        let wire = if is_second { &mut second } else { &mut first };
+        let filters: Vec<_> = filters.into_iter().map(|filter| (filter, 1)).collect();
+        wire.send(&subscribe(Version::V5, 9, &filters));
+        let codes = codes(&wire.packet_of(kind::SUBACK), filters.len());
+        let heard = codes.iter().filter(|code| **code >= 0x80).count();
+        assert_eq!(heard, refused, "{filters:?} {codes:02x?}");
+        http.await_series(&counted(reason), before + f64::from(u16::try_from(heard).expect("few")));
+    }
 }
 
 #[test]

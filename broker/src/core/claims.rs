@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use tidewire_proto::mqtt::ReasonCode;
 use tidewire_store::rows::subscription;
 use tidewire_store::{ReadError, Table};
 
-use crate::core::denial::Denial;
+use crate::core::denial::FilterDenial;
 use crate::core::open::{ConnId, Open};
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
 use crate::exclusive::GivenUp;
+use crate::metrics::FilterFault;
 use crate::topic_rules::EXCLUSIVE;
 
 /// What gives a filter another meaning, and none behind `$exclusive/`.
@@ -23,17 +23,17 @@ impl Core {
         id: ConnId,
         filter: &str,
         is_exclusive: bool,
-    ) -> Result<(), Denial> {
+    ) -> Result<(), FilterDenial> {
         let Some(open) = self.open(id) else { return Ok(()) };
         let (client_id, has_rows) = (Arc::clone(&open.client_id), open.is_durable());
         if is_exclusive {
             if KINDS.iter().any(|kind| filter.starts_with(kind)) {
-                let reason = ReasonCode::TOPIC_FILTER_INVALID;
-                return Err(Denial::new(reason, "only a plain filter can be exclusive"));
+                let fault = FilterFault::Combination;
+                return Err(FilterDenial::new(fault, "only a plain filter can be exclusive"));
             }
             let is_ours = self.shared.exclusives.claim(filter, &client_id);
             let taken = "another session has the filter for itself";
-            return is_ours.then_some(()).ok_or(Denial::new(ReasonCode::QUOTA_EXCEEDED, taken));
+            return is_ours.then_some(()).ok_or(FilterDenial::new(FilterFault::Taken, taken));
         }
         if open.subscriptions.get(filter).is_some_and(|old| old.is_exclusive) {
             self.give_up(filter, &client_id, has_rows);

@@ -3,7 +3,7 @@
 use tidewire_proto::mqtt::{Properties, PropertiesBuilder, PropertyId, PropertyValue, ReasonCode};
 use tidewire_store::CommitError;
 
-use crate::metrics::DropReason;
+use crate::metrics::{DropReason, FilterFault};
 
 const STREAM_FULL: &str = "the stream is full of what its readers have not read";
 
@@ -52,6 +52,33 @@ impl Denial {
                 "the broker cannot write its data: see its log",
             ),
         }
+    }
+}
+
+/// A filter that is not subscribed to: how that is counted, and what its client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FilterDenial {
+    pub(crate) counted: FilterFault,
+    pub(crate) told: Denial,
+}
+
+impl FilterDenial {
+    pub(crate) const fn new(counted: FilterFault, words: &'static str) -> Self {
+        let reason = match counted {
+            FilterFault::NotAuthorized => ReasonCode::NOT_AUTHORIZED,
+            FilterFault::Malformed
+            | FilterFault::TooLong
+            | FilterFault::Levels
+            | FilterFault::Combination => ReasonCode::TOPIC_FILTER_INVALID,
+            FilterFault::Packet
+            | FilterFault::Session
+            | FilterFault::SessionGroups
+            | FilterFault::Groups
+            | FilterFault::Replays
+            | FilterFault::Taken => ReasonCode::QUOTA_EXCEEDED,
+            FilterFault::Gone => ReasonCode::UNSPECIFIED_ERROR,
+        };
+        Self { counted, told: Denial::new(reason, words) }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use ahash::AHashMap;
 use tidewire_proto::access::{Action, Actions, Admits, Rights, Wide};
-use tidewire_proto::mqtt::ReasonCode;
 use tidewire_proto::topic;
 
-use crate::core::denial::Denial;
+use crate::core::denial::FilterDenial;
+use crate::metrics::FilterFault;
 use crate::topic_rules::without_exclusive;
 
 /// Topics whose answers one session remembers, and how long they may be: to ask the rules costs
@@ -15,8 +15,8 @@ const KNOWN_BYTES_MAX: usize = 128;
 /// So many topics that were not known, and others are remembered.
 const MISSES_MAX: u32 = 256;
 
-const NOT_ALL: Denial = Denial::new(
-    ReasonCode::NOT_AUTHORIZED,
+const NOT_ALL: FilterDenial = FilterDenial::new(
+    FilterFault::NotAuthorized,
     "the client may not receive all that this filter matches",
 );
 
@@ -59,7 +59,7 @@ impl Granted {
 
     /// Whether it may subscribe. What counts is the filter behind `$share/` and `$exclusive/`. Who
     /// replays gets first what lies in the past, then what comes.
-    pub(crate) fn permit(&mut self, filter: &str, is_replay: bool) -> Result<(), Denial> {
+    pub(crate) fn permit(&mut self, filter: &str, is_replay: bool) -> Result<(), FilterDenial> {
         let (filter, _) = without_exclusive(filter);
         // What is no filter is refused as such.
         let Ok(share) = topic::split_share(filter) else { return Ok(()) };

@@ -12,13 +12,13 @@ use tidewire_store::rows::share::{Key, MEMBER_ROW};
 use tidewire_store::rows::{cursor, subscription};
 use tidewire_store::{CommitError, ReadError, Table};
 
-use crate::core::denial::Denial;
+use crate::core::denial::FilterDenial;
 use crate::core::dispatch::{Sent, Way};
 use crate::core::letters::{Address, Confirm, Deal, Fate, Join, Notice, ToMember};
 use crate::core::open::{ConnId, Joining, Made, Open, Phase};
 use crate::core::state::Core;
 use crate::core::turn::{Left, Waiting};
-use crate::metrics::{CloseReason, DropReason, Quality};
+use crate::metrics::{CloseReason, DropReason, FilterFault, Quality};
 
 impl Core {
     pub(crate) fn on_member_letters(&mut self, letters: Vec<ToMember>) {
@@ -41,15 +41,15 @@ impl Core {
         filter: &str,
         grant: Grant,
         made: &mut Made,
-    ) -> Result<(), Denial> {
-        let full = Denial::new(ReasonCode::QUOTA_EXCEEDED, "there are as many groups as may be");
+    ) -> Result<(), FilterDenial> {
+        let full = FilterDenial::new(FilterFault::Groups, "there are as many groups as may be");
         let groups_max = self.shared.share.groups_max as usize;
         let name: Arc<str> = filter.into();
         let known = self.open(id).and_then(|open| open.shares.get(filter).copied());
         let has = self.open(id).map_or(0, |open| open.shares.len());
         if known.is_none() && has >= self.shared.share.groups_per_session_max as usize {
             let words = "the session is a member of as many groups as it may be";
-            return Err(Denial::new(ReasonCode::QUOTA_EXCEEDED, words));
+            return Err(FilterDenial::new(FilterFault::SessionGroups, words));
         }
         let Some(client_id) = self.open(id).map(|open| Arc::clone(&open.client_id)) else {
             return Ok(());

@@ -15,18 +15,24 @@ use tidewire_store::Table;
 use tidewire_store::rows::subscription;
 
 use crate::config::MqttConfig;
-use crate::core::denial::{Denial, put_with_words};
+use crate::core::denial::{Denial, FilterDenial, put_with_words};
 use crate::core::open::{ConnId, Joining, Made, Open, Phase, RetainedFeed, Suback};
 use crate::core::send::put;
 use crate::core::state::Core;
 use crate::core::turn::Waiting;
-use crate::metrics::CloseReason;
+use crate::metrics::{CloseReason, FilterFault};
 use crate::topic_rules::{canonical, without_exclusive};
 
-const INVALID: ReasonCode = ReasonCode::TOPIC_FILTER_INVALID;
-const QUOTA: ReasonCode = ReasonCode::QUOTA_EXCEEDED;
 /// Nobody hears it.
-const GONE: Denial = Denial::new(ReasonCode::UNSPECIFIED_ERROR, "the connection is over");
+const GONE: FilterDenial = FilterDenial::new(FilterFault::Gone, "the connection is over");
+/// The filter may be good: what is wrong is said beside it.
+const NO_TIME: FilterDenial = FilterDenial {
+    counted: FilterFault::Malformed,
+    told: Denial::new(
+        ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
+        "the user property \"from\" holds no time",
+    ),
+};
 /// Subscriptions of one SUBSCRIBE that may begin in the past.
 const REPLAYS_MAX: usize = 16;
 
@@ -44,11 +50,15 @@ impl Core {
         for (filter, options) in subscribe.filters() {
             let granted = match codes.len() < filters_max {
                 true => self.subscribe_from(id, (filter, from), options, &mut made),
-                false => Err(Denial::new(QUOTA, "SUBSCRIBE has more filters than it may")),
+                false => {
+                    let words = "SUBSCRIBE has more filters than it may";
+                    Err(FilterDenial::new(FilterFault::Packet, words))
+                }
             };
-            codes.push(granted.map_or_else(|no| no.reason.0, Qos::bits));
+            codes.push(granted.map_or_else(|no| no.told.reason.0, Qos::bits));
             if let Err(no) = granted {
-                words.get_or_insert_with(|| format!("filter {}: {}", codes.len(), no.words));
+                self.counters.filters_refused.add(no.counted, 1);
+                words.get_or_insert_with(|| format!("filter {}: {}", codes.len(), no.told.words));
             }
         }
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
@@ -96,13 +106,13 @@ impl Core {
         (filter, from): (&str, Option<&str>),
         options: SubscribeOptions,
         made: &mut Made,
-    ) -> Result<Qos, Denial> {
+    ) -> Result<Qos, FilterDenial> {
         let (start, plain) = match (split_start(filter), from.map(parse_start)) {
-            (Err(_), _) => return Err(Denial::new(INVALID, "$s/ is not followed by a time")),
-            (_, Some(None)) => {
-                let reason = ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR;
-                return Err(Denial::new(reason, "the user property \"from\" holds no time"));
+            (Err(_), _) => {
+                let words = "$s/ is not followed by a time";
+                return Err(FilterDenial::new(FilterFault::Malformed, words));
             }
+            (_, Some(None)) => return Err(NO_TIME),
             (Ok(Some((start, plain))), _) => (Some(start), plain),
             (Ok(None), from) => (from.flatten(), filter),
         };
@@ -115,14 +125,17 @@ impl Core {
         match start {
             None => self.subscribe(id, &Asked { name: &name, named: &named }, options, made),
             Some(_) if is_shared(&name) => {
-                Err(Denial::new(INVALID, "a shared subscription cannot begin in the past"))
+                let words = "a shared subscription cannot begin in the past";
+                Err(FilterDenial::new(FilterFault::Combination, words))
             }
             // Each costs a look-up and a new beginning of every other subscription.
             Some(_) if made.suback.replays >= REPLAYS_MAX || self.is_replaying(id) => {
-                Err(Denial::new(QUOTA, "too many subscriptions begin in the past at once"))
+                let words = "too many subscriptions begin in the past at once";
+                Err(FilterDenial::new(FilterFault::Replays, words))
             }
             Some(_) if !self.may_replay(id) => {
-                Err(Denial::new(QUOTA, "too many subscriptions began in the past this minute"))
+                let words = "too many subscriptions began in the past this minute";
+                Err(FilterDenial::new(FilterFault::Replays, words))
             }
             Some(start) => {
                 let unasked = SubscribeOptions {
@@ -157,7 +170,7 @@ impl Core {
         asked: &Asked<'_>,
         options: SubscribeOptions,
         made: &mut Made,
-    ) -> Result<Qos, Denial> {
+    ) -> Result<Qos, FilterDenial> {
         let shared = Arc::clone(&self.shared);
         let open = self.open(id).ok_or(GONE)?;
         let is_rewritten = asked.name != asked.named;
@@ -173,7 +186,8 @@ impl Core {
         if is_shared(filter) {
             // Under its other name the decoder did not see it.
             if options.no_local {
-                return Err(Denial::new(INVALID, "No Local is not for shared subscriptions"));
+                let words = "No Local is not for shared subscriptions";
+                return Err(FilterDenial::new(FilterFault::Combination, words));
             }
             self.subscribe_shared(id, filter, grant, made)?;
             let since = None;
@@ -226,7 +240,7 @@ impl Core {
         let filters_max = self.shared.limits.filters_per_subscribe_max as usize;
         if unsubscribe.filters().nth(filters_max).is_some() {
             // UNSUBACK has no code for that, and before MQTT 5 none at all.
-            return self.close(id, CloseReason::Limit, Some(QUOTA));
+            return self.close(id, CloseReason::Limit, Some(ReasonCode::QUOTA_EXCEEDED));
         }
         let mut codes = Vec::new();
         for filter in unsubscribe.filters() {
@@ -312,23 +326,22 @@ pub(crate) fn has_room_for(all: &Subscriptions, filter: &str, limits: &MqttConfi
 }
 
 /// May the session subscribe to that?
-fn check(open: &Open, filter: &str, limits: &MqttConfig) -> Result<(), Denial> {
+fn check(open: &Open, filter: &str, limits: &MqttConfig) -> Result<(), FilterDenial> {
     if topic::check_filter(filter).is_err() {
-        return Err(Denial::new(
-            INVALID,
-            "a wildcard, or the name of a group, is not in its place",
-        ));
+        let words = "a wildcard, or the name of a group, is not in its place";
+        return Err(FilterDenial::new(FilterFault::Malformed, words));
     }
     if filter.len() > usize::from(limits.topic_bytes_max) {
-        return Err(Denial::new(INVALID, "it is longer than it may be"));
+        return Err(FilterDenial::new(FilterFault::TooLong, "it is longer than it may be"));
     }
     if topic::levels(filter) > usize::from(limits.topic_levels_max) {
-        return Err(Denial::new(INVALID, "it has too many levels"));
+        return Err(FilterDenial::new(FilterFault::Levels, "it has too many levels"));
     }
     if has_room_for(&open.subscriptions, filter, limits) {
         return Ok(());
     }
-    Err(Denial::new(QUOTA, "the session has as many subscriptions as it may"))
+    let words = "the session has as many subscriptions as it may";
+    Err(FilterDenial::new(FilterFault::Session, words))
 }
 
 #[cfg(test)]

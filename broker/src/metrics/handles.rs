@@ -8,9 +8,9 @@ use crate::timed_disk::DiskNumbers;
 
 use super::family::{CounterFamily, GaugeFamily, HistogramFamily};
 use super::label::{
-    Backend, CloseReason, Direction, DropReason, HookResult, PacketType, Quality, RefuseReason,
-    ReloadResult, SessionState, SignInResult, SubscriptionKind, Throttled, TlsFile, TlsListener,
-    TlsResult, TokenFault,
+    Backend, CloseReason, Direction, DropReason, FilterFault, HookResult, PacketType, Quality,
+    RefuseReason, ReloadResult, SessionState, SignInResult, SubscriptionKind, Throttled, TlsFile,
+    TlsListener, TlsResult, TokenFault,
 };
 use super::series::{self, SERIES};
 
@@ -33,7 +33,7 @@ pub struct Metrics {
     /// Questions to the HTTP hook.
     pub hook_questions: Arc<CounterFamily<HookResult>>,
     /// TLS handshakes.
-    pub tls_handshakes: CounterFamily<TlsResult>,
+    pub tls_handshakes: Arc<CounterFamily<TlsResult>>,
     /// Until when certificates and lists in use are good, in seconds of the Unix epoch.
     pub tls_expiry: GaugeFamily<(TlsListener, TlsFile)>,
     /// Times that certificates were read anew.
@@ -52,6 +52,8 @@ pub struct Metrics {
     pub dead_letters_deferred: Counter,
     /// Messages that a reader did not get, or that were refused.
     pub messages_dropped: CounterFamily<(DropReason, Quality)>,
+    /// Filters that were refused.
+    pub filters_refused: CounterFamily<FilterFault>,
     /// Times that somebody was too fast.
     pub throttled: CounterFamily<Throttled>,
     /// From the hand-over of a message to its durability.
@@ -107,7 +109,7 @@ impl Metrics {
                 sign_ins: Arc::new(CounterFamily::register(&series::SIGN_INS, &[], to)),
                 tokens_refused: Arc::new(CounterFamily::register(&series::TOKENS, &[], to)),
                 hook_questions: Arc::new(CounterFamily::register(&series::HOOK, &[], to)),
-                tls_handshakes: CounterFamily::register(&series::TLS_HANDSHAKES, &[], to),
+                tls_handshakes: Arc::new(CounterFamily::register(&series::TLS_HANDSHAKES, &[], to)),
                 tls_expiry: GaugeFamily::register(&series::TLS_EXPIRY, &[], to),
                 tls_reloads: CounterFamily::register(&series::TLS_RELOADS, &[], to),
                 packets: CounterFamily::register(&series::PACKETS, &[], to),
@@ -121,6 +123,7 @@ impl Metrics {
                 messages_redelivered: series::REDELIVERED.counter(to, &[]),
                 dead_letters_deferred: series::LETTERS_DEFERRED.counter(to, &[]),
                 messages_dropped: CounterFamily::register(&series::DROPPED, &[], to),
+                filters_refused: CounterFamily::register(&series::FILTERS_REFUSED, &[], to),
                 throttled: CounterFamily::register(&series::THROTTLED, &[], to),
                 publish_ack_seconds: HistogramFamily::register(&series::PUBLISH_ACK, &[], to),
                 delivery_seconds: series::DELIVERY.histogram(to, &[]),

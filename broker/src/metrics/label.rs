@@ -174,6 +174,36 @@ labels! {
 }
 
 labels! {
+    /// Why a filter of a SUBSCRIBE was refused.
+    FilterFault as "reason" {
+        /// The client may not receive what it matches.
+        NotAuthorized = "not_authorized",
+        /// It is no filter, or says nowhere to begin where it should.
+        Malformed = "malformed",
+        /// It is longer than it may be.
+        TooLong = "too_long",
+        /// It has more levels than it may.
+        Levels = "levels",
+        /// A shared one asks for what only one session can have, or an exclusive one to be shared.
+        Combination = "combination",
+        /// Its SUBSCRIBE has more filters than it may.
+        Packet = "filters_per_subscribe",
+        /// The session has as many subscriptions, or bytes of them, as it may.
+        Session = "subscriptions_per_session",
+        /// The session is a member of as many share groups as it may be.
+        SessionGroups = "share_groups_per_session",
+        /// There are as many share groups as may be.
+        Groups = "share_groups",
+        /// Too many begin in the past at once, or began there this minute.
+        Replays = "replays",
+        /// Another session has it for itself.
+        Taken = "taken",
+        /// Its connection ended meanwhile.
+        Gone = "gone",
+    }
+}
+
+labels! {
     /// Whose limit made somebody wait, or was gone over.
     Throttled as "limit" {
         /// That of one client.

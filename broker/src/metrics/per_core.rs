@@ -3,7 +3,7 @@
 use super::family::{Tally, flush};
 use super::handles::Metrics;
 use super::label::{
-    CloseReason, Direction, DropReason, PacketType, Quality, RefuseReason, Throttled,
+    CloseReason, Direction, DropReason, FilterFault, PacketType, Quality, RefuseReason, Throttled,
 };
 
 /// What one core counted since its last flush.
@@ -33,6 +33,8 @@ pub struct CoreCounters {
     pub messages_dropped: Tally<(DropReason, Quality), 42>,
     /// Sessions whose time was over.
     pub sessions_expired: u64,
+    /// Filters of SUBSCRIBE that were refused.
+    pub filters_refused: Tally<FilterFault, 12>,
     /// Times that somebody was too fast.
     pub throttled: Tally<Throttled, 3>,
 }
@@ -54,6 +56,7 @@ impl CoreCounters {
             dead_letters_deferred,
             messages_dropped,
             sessions_expired,
+            filters_refused,
             throttled,
         } = self;
         // The totals have them alone.
@@ -68,6 +71,7 @@ impl CoreCounters {
         flush(messages_redelivered, &to.messages_redelivered);
         flush(dead_letters_deferred, &to.dead_letters_deferred);
         messages_dropped.flush(&to.messages_dropped);
+        filters_refused.flush(&to.filters_refused);
         throttled.flush(&to.throttled);
         flush(sessions_expired, &to.sessions_expired);
     }
@@ -87,6 +91,7 @@ impl CoreCounters {
             dead_letters_deferred,
             messages_dropped,
             sessions_expired,
+            filters_refused,
             throttled,
         } = more;
         self.connections_accepted += connections_accepted;
@@ -100,6 +105,7 @@ impl CoreCounters {
         self.messages_redelivered += messages_redelivered;
         self.dead_letters_deferred += dead_letters_deferred;
         self.messages_dropped.gather(messages_dropped);
+        self.filters_refused.gather(filters_refused);
         self.throttled.gather(throttled);
         self.sessions_expired += sessions_expired;
     }

@@ -44,6 +44,7 @@ pub const SERIES: &[&Series] = &[
     &REDELIVERED,
     &LETTERS_DEFERRED,
     &DROPPED,
+    &FILTERS_REFUSED,
     &THROTTLED,
     &PUBLISH_ACK,
     &DELIVERY,
@@ -128,6 +129,11 @@ pub(super) const DROPPED: Series = counter(
     "tidewire_messages_dropped_total",
     Unit::Count,
     "Messages that a reader did not get, or that were refused, by reason and QoS.",
+);
+pub(super) const FILTERS_REFUSED: Series = counter(
+    "tidewire_subscriptions_refused_total",
+    Unit::Count,
+    "Filters of SUBSCRIBE that were refused, by reason.",
 );
 pub(super) const THROTTLED: Series = counter(
     "tidewire_throttled_total",
