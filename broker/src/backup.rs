@@ -3,8 +3,9 @@
 //! as only it knows what is where. Copies nothing itself.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,10 @@ use crate::wall_clock::wall_clock_ms;
 const REQUEST: &str = "backup.request.";
 /// The same: says how far it is, and what became of it.
 const ANSWER: &str = "backup.answer.";
+/// The broker has to read what root may have written. It holds a path alone, in a folder that is
+/// closed to others.
+const REQUEST_MODE: u32 = 0o644;
+const ANSWER_MODE: u32 = 0o640;
 /// How often it is said how far it is.
 const TELL: Duration = Duration::from_millis(500);
 /// How long a stop waits for the piece that is just copied. Only a disk that hangs takes longer.
@@ -77,7 +82,8 @@ impl Request {
     /// Asks for it.
     pub(crate) fn make(data: &Path, to: &Path) -> io::Result<Self> {
         let number = format!("{:016x}", RealDisk::new(data).random());
-        put(&data.join(format!("{REQUEST}{number}")), &to.display().to_string())?;
+        let request = data.join(format!("{REQUEST}{number}"));
+        put(&request, &to.display().to_string(), REQUEST_MODE)?;
         Ok(Self { data: data.into(), number })
     }
 
@@ -101,10 +107,12 @@ impl Drop for Request {
 }
 
 /// Whole or not at all.
-fn put(file: &Path, text: &str) -> io::Result<()> {
+fn put(file: &Path, text: &str, mode: u32) -> io::Result<()> {
     let mut temporary = file.as_os_str().to_owned();
     temporary.push(".tmp");
-    fs::write(&temporary, text)?;
+    let mut options = fs::OpenOptions::new();
+    let mut open = options.write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+    open.write_all(text.as_bytes())?;
     fs::rename(&temporary, file)
 }
 
@@ -189,7 +197,7 @@ impl BackupDesk {
 }
 
 fn tell(file: &Path, answer: &Answer) {
-    if let Err(error) = put(file, &answer.text()) {
+    if let Err(error) = put(file, &answer.text(), ANSWER_MODE) {
         tracing::warn!(%error, "who asked for a backup cannot be told how far it is");
     }
 }

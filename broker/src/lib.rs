@@ -21,6 +21,7 @@ pub mod cli;
 mod closed_doors;
 pub mod config;
 mod core;
+mod data_rights;
 mod error;
 mod exclusive;
 mod file_watch;

@@ -38,7 +38,7 @@ use crate::system_topics::SystemTopics;
 use crate::trust_watch::TrustWatch;
 use crate::upkeep::Upkeep;
 use crate::users::UsersFile;
-use crate::{bridges, core, kafka, restart, store_options};
+use crate::{bridges, core, data_rights, kafka, restart, store_options};
 
 /// Clients may take this part of a stop to let the broker go.
 const DRAIN_PART: u32 = 3;
@@ -253,6 +253,9 @@ fn open_store(
     let options = StoreOptions { recovering, ..store_options::from_config(config) };
     let (store, report) = telling(&told, shown, || Store::open(disk, options))?;
     tracing::info!(%report, "The data folder is open.");
+    if let Some(doubt) = data_rights::doubt(&config.data.dir) {
+        tracing::warn!("{doubt}");
+    }
     Ok(store)
 }
 

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::sleep;
@@ -17,6 +18,8 @@ use crate::backup::{Answer, Request};
 /// Last of all: without it a broker does not start.
 const VERSION: &str = "VERSION";
 const LOCK: &str = "LOCK";
+/// As the broker makes the files of its data folder.
+const FILE_MODE: u32 = 0o640;
 /// How often it is looked what the broker says.
 const LOOK: Duration = Duration::from_millis(100);
 /// It looks every second whether it is asked.
@@ -139,7 +142,8 @@ fn copy_all(from: &Path, to: &Path) -> Result<u64, String> {
 }
 
 fn copy_folder(from: &Path, to: &Path, is_top: bool) -> io::Result<u64> {
-    fs::create_dir_all(to)?;
+    // With the rights of a data folder, whatever those of the copy were.
+    RealDisk::new(to).create_dir("")?;
     let mut bytes = 0;
     for entry in from.read_dir()? {
         let entry = entry?;
@@ -161,8 +165,10 @@ fn is_left(name: &str) -> bool {
 }
 
 fn copy_file(from: &Path, to: &Path) -> io::Result<u64> {
-    let bytes = fs::copy(from, to)?;
-    sync(to)?;
+    let mut options = fs::OpenOptions::new();
+    let mut copy = options.write(true).create(true).truncate(true).mode(FILE_MODE).open(to)?;
+    let bytes = io::copy(&mut fs::File::open(from)?, &mut copy)?;
+    copy.sync_all()?;
     Ok(bytes)
 }
 

@@ -18,7 +18,7 @@ use crate::config::{
 use crate::hook::Hook;
 use crate::privileges::Runner;
 use crate::tls::TlsError;
-use crate::{access_file, http, jwt, kafka_advertised, passwords, ports, users};
+use crate::{access_file, data_rights, http, jwt, kafka_advertised, passwords, ports, users};
 
 /// Files that we need besides one per connection.
 const OTHER_FILES: u64 = 256;
@@ -46,6 +46,7 @@ pub(super) fn look(config: &Config) -> Findings {
     findings.warnings.extend(look_at_reach(config));
     findings.warnings.extend(kafka_advertised::doubts(config));
     findings.warnings.extend(look_at_plain_tokens(config));
+    findings.warnings.extend(data_rights::doubt(&config.data.dir));
     findings.warnings.extend(look_at_keys(&config.listener));
     findings.warnings.extend(look_at_files(config));
     findings

@@ -3,7 +3,7 @@
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, ErrorKind, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +16,12 @@ use super::access::{Disk, File, NO_FILE_TO_OPEN, OpenMode};
 
 /// The kernel takes this many parts in one call.
 const PARTS_MAX: usize = 1024;
+/// What lies in the folder is for its owner and whom its group is: messages, and who sent them. A
+/// stricter umask makes it less.
+const FILE_MODE: u32 = 0o640;
+const FOLDER_MODE: u32 = 0o750;
+/// Of folders above it: as the umask has it.
+const ABOVE_MODE: u32 = 0o777;
 
 /// A folder of the file system.
 #[derive(Debug)]
@@ -40,7 +46,7 @@ impl Disk for RealDisk {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(mode != OpenMode::Read);
         if mode == OpenMode::Create {
-            options.create(true).truncate(true);
+            options.create(true).truncate(true).mode(FILE_MODE);
         }
         let path = self.path(name);
         let file = options.open(&path).map_err(|error| named(&error, &path))?;
@@ -48,7 +54,7 @@ impl Disk for RealDisk {
     }
 
     fn create_dir(&self, name: &str) -> io::Result<()> {
-        create_all(&self.path(name), &mut sync_names)
+        create_all(&self.root, &self.path(name), &mut sync_names)
     }
 
     fn list(&self, name: &str) -> io::Result<Vec<String>> {
@@ -74,7 +80,7 @@ impl Disk for RealDisk {
     fn lock(&self, name: &str) -> io::Result<()> {
         let path = self.path(name);
         let mut options = fs::OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
+        options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
         let file = options.open(&path).map_err(|error| named(&error, &path))?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|error| named(&error.into(), &path))?;
@@ -153,17 +159,27 @@ fn sync_names(folder: &Path) -> io::Result<()> {
 
 /// Make a folder and those above it, each with a name that lasts: the first of them may lie above
 /// the data folder, where nobody else syncs.
-fn create_all(path: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
-    let missing: Vec<_> = path.ancestors().take_while(|above| !above.exists()).collect();
-    fs::create_dir_all(path).map_err(|error| named(&error, path))?;
+fn create_all(
+    root: &Path,
+    path: &Path,
+    sync: &mut dyn FnMut(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    // The last part of a relative path is empty: that is where we are.
+    let is_missing = |above: &&Path| !above.as_os_str().is_empty() && !above.exists();
+    let missing: Vec<_> = path.ancestors().take_while(is_missing).collect();
     for made in missing.iter().rev() {
+        let mode = if made.starts_with(root) { FOLDER_MODE } else { ABOVE_MODE };
+        let result = fs::DirBuilder::new().mode(mode).create(made);
+        // Somebody may have made it meanwhile.
+        result.or_else(|error| if made.is_dir() { Ok(()) } else { Err(named(&error, made)) })?;
         match made.parent() {
             Some(parent) if parent.as_os_str().is_empty() => sync(Path::new("."))?,
             Some(parent) => sync(parent)?,
             None => (),
         }
     }
-    Ok(())
+    // What is there may be no folder.
+    fs::create_dir_all(path).map_err(|error| named(&error, path))
 }
 
 /// Writes some of the parts, at least one byte.
@@ -202,6 +218,7 @@ fn named(error: &io::Error, path: &Path) -> io::Error {
 #[cfg(test)]
 mod tests {
     use std::io::{ErrorKind, IoSlice};
+    use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
 
     use rustix::io::Errno;
@@ -260,12 +277,14 @@ mod tests {
                 synced.push(parent.to_path_buf());
                 Ok(())
             };
-            create_all(&root.join(path), &mut sync).expect("made");
+            create_all(&root.join("a/b/data"), &root.join(path), &mut sync).expect("made");
             synced
         };
         assert_eq!(made("a/b/data"), [root.to_path_buf(), root.join("a"), root.join("a/b")]);
         assert_eq!(made("a/b/data/wal"), [root.join("a/b/data")]);
         assert!(made("a/b/data").is_empty());
-        assert!(root.join("a/b/data/wal").is_dir());
+        let mode = |path: &str| root.join(path).metadata().expect("made").permissions().mode();
+        assert_eq!(mode("a/b/data/wal") & 0o027, 0, "nobody else's business");
+        assert_eq!(mode("a/b/data") & 0o027, 0, "nobody else's business");
     }
 }
