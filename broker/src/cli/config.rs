@@ -1,6 +1,7 @@
 //! `tidewire config`: what holds and who said so, what there is to say, and a configuration of
 //! Mosquitto as one of ours. Changes no file.
 
+mod limits;
 mod mosquitto;
 mod page;
 mod reference;
@@ -23,7 +24,11 @@ pub(super) enum ConfigCommand {
     /// Print a JSON Schema of the configuration, for editors.
     Schema,
     /// Print the page of all settings, docs/configuration.md.
-    Page,
+    Page {
+        /// Print the table of all limits, the last part of docs/limits.md, instead.
+        #[arg(long)]
+        limits: bool,
+    },
     /// Make a configuration of a mosquitto.conf, with a word on each of its lines.
     ImportMosquitto {
         /// The mosquitto.conf.
@@ -67,7 +72,10 @@ pub(super) fn run(command: &ConfigCommand, sources: &Sources) -> Said {
         }
         ConfigCommand::Show(show) => shown(show, sources),
         ConfigCommand::Schema => Said::Text(format!("{:#}", schema::schema())),
-        ConfigCommand::Page => Said::Text(page::page().trim_end().to_owned()),
+        ConfigCommand::Page { limits } => {
+            let page = if *limits { limits::table() } else { page::page() };
+            Said::Text(page.trim_end().to_owned())
+        }
         ConfigCommand::ImportMosquitto { file } => imported(file),
     }
 }

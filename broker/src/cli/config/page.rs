@@ -49,7 +49,7 @@ pub(crate) fn page() -> String {
 }
 
 /// Text in a table.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;")
 }
 
