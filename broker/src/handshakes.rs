@@ -170,7 +170,13 @@ impl Drop for Turnstile {
 }
 
 /// Tells why a handshake failed.
-fn tell(teller: &RefCell<Teller>, peer: SocketAddr, listener: &str, failure: &Failure, now_s: i64) {
+pub(crate) fn tell(
+    teller: &RefCell<Teller>,
+    peer: SocketAddr,
+    listener: &str,
+    failure: &Failure,
+    now_s: i64,
+) {
     let Some(words) = &failure.words else {
         return tracing::debug!(%peer, listener, "a client went away in the TLS handshake");
     };

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use ureq::Agent;
 use ureq::config::Config;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{
+    Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsConfigBuilder, parse_pem,
+};
 
-use crate::tls::provider;
+use crate::tls::{TlsError, check_pair, provider};
 
 /// Longest head of an answer.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -35,6 +37,9 @@ pub enum HttpClientError {
     /// The system has no authorities where others have them.
     #[error("the system has no file of authorities; name one")]
     NoSystem,
+    /// What we would show cannot be used.
+    #[error(transparent)]
+    Shown(#[from] TlsError),
 }
 
 /// Why there is no answer. Never holds what was asked.
@@ -69,6 +74,8 @@ pub(crate) struct HttpAnswer {
 pub(crate) struct HttpClientOptions<'a> {
     pub(crate) is_secret: bool,
     pub(crate) ca_file: Option<&'a Path>,
+    /// Our certificate and its key, where we are asked for one.
+    pub(crate) shown: Option<(&'a Path, &'a Path)>,
     pub(crate) timeout: Duration,
     pub(crate) connections: usize,
     /// Largest answer.
@@ -85,7 +92,7 @@ pub(crate) struct HttpClient {
 impl HttpClient {
     /// Reads the authorities, if they are needed.
     pub(crate) fn new(options: &HttpClientOptions<'_>) -> Result<Self, HttpClientError> {
-        let mut tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());
+        let mut tls = with_shown(options)?;
         if options.is_secret {
             let authorities = authorities(options.ca_file)?;
             tls = tls.root_certs(RootCerts::Specific(Arc::new(authorities)));
@@ -94,9 +101,9 @@ impl HttpClient {
     }
 
     /// Believes whoever answers: for asking a port of this machine what is no secret.
-    pub(crate) fn believing(options: &HttpClientOptions<'_>) -> Self {
-        let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());
-        Self::with(tls.disable_verification(true).build(), options)
+    pub(crate) fn believing(options: &HttpClientOptions<'_>) -> Result<Self, HttpClientError> {
+        let tls = with_shown(options)?.disable_verification(true);
+        Ok(Self::with(tls.build(), options))
     }
 
     fn with(tls: TlsConfig, options: &HttpClientOptions<'_>) -> Self {
@@ -198,17 +205,37 @@ impl HttpClient {
     }
 }
 
+/// What we show of ourselves.
+fn with_shown(options: &HttpClientOptions<'_>) -> Result<TlsConfigBuilder, HttpClientError> {
+    let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());
+    let Some((cert_file, key_file)) = options.shown else { return Ok(tls) };
+    // Else the library would panic when it is to show them.
+    check_pair(cert_file, key_file)?;
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|error| HttpClientError::Read(path.to_path_buf(), error))
+    };
+    let chain = all_in(&read(cert_file)?);
+    let key = PrivateKey::from_pem(&read(key_file)?);
+    let key = key.map_err(|error| TlsError::Form(key_file.into(), error.to_string()))?;
+    Ok(tls.client_cert(Some(ClientCert::new_with_certs(&chain, key))))
+}
+
+/// The certificates of a PEM file.
+fn all_in(pem: &[u8]) -> Vec<Certificate<'static>> {
+    parse_pem(pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect()
+}
+
 fn authorities(file: Option<&Path>) -> Result<Vec<Certificate<'static>>, HttpClientError> {
     let system = || SYSTEM_CA_FILES.iter().map(Path::new).find(|path| path.exists());
     let path = file.or_else(system).ok_or(HttpClientError::NoSystem)?;
     let pem =
         std::fs::read(path).map_err(|error| HttpClientError::Read(path.to_path_buf(), error))?;
-    let found: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
+    let found = all_in(&pem);
     if found.is_empty() {
         return Err(HttpClientError::NoCertificate(path.to_path_buf()));
     }

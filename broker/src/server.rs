@@ -70,7 +70,7 @@ impl Server {
         closed_doors(config).into_iter().next().map_or(Ok(()), Err)?;
         let Counted { metrics, kafka: numbers, bridges: bridge_numbers, http, served } = counted;
         // The first port: it says what the others wait for.
-        let http = HttpPort::open(config, &mut reserved, (http, served))?;
+        let http = HttpPort::open(config, &mut reserved, (http, served), &metrics.tls_handshakes)?;
         let users = config.auth.scram_file.as_ref().map(|file| UsersFile::open(file)).transpose();
         let users = users.map_err(StartError::Users)?;
         let guesses = Guesses::of(&config.auth);

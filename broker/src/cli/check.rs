@@ -112,7 +112,13 @@ fn listeners(config: &Config) -> [Row; 7] {
         of_mqtt("wss", wss.common(), naming(&wss.tls)),
         of_kafka("kafka", kafka.bind, ClientAuth::None, kafka.anonymous),
         of_kafka("kafkas", kafkas.bind, naming(&kafkas.tls), kafkas.anonymous),
-        row("http", (http.bind, http.bind), ClientAuth::None, http.takes_anonymous(&config.auth)),
+        row(
+            "http",
+            (http.bind, http.bind),
+            // Without a certificate of its own it asks nobody for one.
+            if http.is_secret() { http.tls.client_auth } else { ClientAuth::None },
+            http.takes_anonymous(&config.auth),
+        ),
     ]
 }
 

@@ -14,7 +14,9 @@ use serde_json::Value;
 
 use super::span;
 use crate::config::{Config, HttpUrl, Sources};
-use crate::http_client::{HttpAnswer, HttpClient, HttpClientOptions, HttpError, HttpVerb};
+use crate::http_client::{
+    HttpAnswer, HttpClient, HttpClientError, HttpClientOptions, HttpError, HttpVerb,
+};
 
 pub(crate) use advice::Api as ApiAdvice;
 pub(crate) use coded::{coded, query};
@@ -40,6 +42,12 @@ pub(crate) struct Remote {
     /// The authorities to believe, for https://; without it, those of the system.
     #[arg(long, global = true, value_name = "FILE")]
     cafile: Option<PathBuf>,
+    /// Our certificate, for https:// where clients show one.
+    #[arg(long, global = true, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, global = true, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
     /// So long an answer may take.
     #[arg(long, global = true, value_name = "TIME", default_value = "30s")]
     #[arg(value_parser = span::parse)]
@@ -61,10 +69,15 @@ impl Remote {
     pub(crate) fn open(&self, sources: &Sources) -> Result<Api, Trouble> {
         let base = base(self.url.as_deref(), sources)?;
         let token = token(self.token_file.as_deref())?;
-        let options = options(&base, self.cafile.as_deref(), self.timeout);
+        let files = (self.cafile.as_deref(), self.cert.as_deref().zip(self.key.as_deref()));
+        let options = options(&base, files, self.timeout);
         let client = HttpClient::new(&options);
         let client = client.map_err(|error| {
-            Trouble::usage(format!("{}\n  try: --cafile FILE", with_causes(&error)))
+            let advice = match error {
+                HttpClientError::Shown(..) => "--cert and --key that belong together",
+                _ => "--cafile FILE",
+            };
+            Trouble::usage(format!("{}\n  try: {advice}", with_causes(&error)))
         })?;
         if token.is_some() && !base.is_secret() && !base.is_here() && self.url.is_some() {
             eprintln!("warning: the token crosses the network as it is: use https://");
@@ -157,15 +170,16 @@ pub(crate) struct Probe {
 impl Probe {
     /// Nobody is asked yet.
     pub(crate) fn open(
-        (url, cafile): (Option<&str>, Option<&Path>),
+        url: Option<&str>,
+        (cafile, shown): Files<'_>,
         timeout: Duration,
         sources: &Sources,
     ) -> Result<Self, Trouble> {
         let base = base(url, sources)?;
-        let options = options(&base, cafile, timeout);
+        let options = options(&base, (cafile, shown), timeout);
         let client = match url.is_some() || cafile.is_some() {
             true => HttpClient::new(&options),
-            false => Ok(HttpClient::believing(&options)),
+            false => HttpClient::believing(&options),
         };
         let client = client.map_err(|error| Trouble::usage(with_causes(&error)))?;
         Ok(Self { client, base: base.as_str().to_owned() })
@@ -184,14 +198,18 @@ impl Probe {
     }
 }
 
+/// Authorities to believe; our certificate and its key.
+pub(crate) type Files<'a> = (Option<&'a Path>, Option<(&'a Path, &'a Path)>);
+
 fn options<'a>(
     base: &HttpUrl,
-    ca_file: Option<&'a Path>,
+    (ca_file, shown): Files<'a>,
     timeout: Duration,
 ) -> HttpClientOptions<'a> {
     HttpClientOptions {
         is_secret: base.is_secret(),
         ca_file,
+        shown,
         timeout,
         connections: 1,
         bytes_max: ANSWER_BYTES_MAX,

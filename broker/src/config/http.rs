@@ -12,7 +12,7 @@ use super::defaults::{KIB, MIB};
 use super::quantity::{bytes, count, millis, millis_out};
 use super::rules::Breach;
 use super::text::{address_or_off, address_or_off_out, file_or_off, file_or_off_out, word};
-use super::tls::{TlsConfig, check_tls};
+use super::tls::{TlsConfig, TlsIdentity, check_tls};
 
 /// `[listener.http]`: health, metrics and the API, on one port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,10 +88,17 @@ impl HttpListener {
 /// Nobody but this machine comes in without a token.
 pub(super) fn check_http(http: &HttpListener) -> Vec<Breach> {
     let Some(bind) = http.bind else { return Vec::new() };
-    let mut breaches = match http.is_secret() {
-        true => check_tls("http", &http.tls),
-        false => Vec::new(),
+    // Who asks for certificates and shows none would serve everybody without TLS.
+    let mut breaches = match http.tls == TlsConfig::default() {
+        true => Vec::new(),
+        false => check_tls("http", &http.tls),
     };
+    if http.tls.identity != TlsIdentity::None {
+        let message = "`listener.http.tls.identity` is for ports with users: here a certificate \
+                       lets in, and a token says who it is";
+        let hint = "leave it out; `client_auth` says whether certificates are asked for";
+        breaches.push(Breach::new(&["listener.http.tls.identity"], message.into()).hint(hint));
+    }
     let (address, anonymous) = ("listener.http.bind", "listener.http.anonymous");
     let hint = "name `listener.http.token_file`, and make a token with \
                 `tidewire token create --role admin --file FILE`; or bind to 127.0.0.1";
@@ -110,7 +117,29 @@ pub(super) fn check_http(http: &HttpListener) -> Vec<Breach> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Anonymous, AuthConfig, HttpListener, check_http};
+    use super::super::tls::ClientAuth;
+    use super::{Anonymous, AuthConfig, HttpListener, TlsConfig, TlsIdentity, check_http};
+
+    #[test]
+    fn certificates_are_asked_for_with_tls_alone_and_name_nobody() {
+        let pair = || TlsConfig {
+            cert_file: Some("cert.pem".into()),
+            key_file: Some("key.pem".into()),
+            ..TlsConfig::default()
+        };
+        let asking = |tls| TlsConfig {
+            client_auth: ClientAuth::Required,
+            client_ca_file: Some("ca.pem".into()),
+            ..tls
+        };
+        let named = TlsConfig { identity: TlsIdentity::Cn, ..asking(pair()) };
+        for (tls, count) in
+            [(pair(), 0), (asking(pair()), 0), (asking(TlsConfig::default()), 2), (named, 1)]
+        {
+            let http = HttpListener { tls, ..HttpListener::default() };
+            assert_eq!(check_http(&http).len(), count, "{http:?}");
+        }
+    }
 
     #[test]
     fn nobody_beyond_this_machine_comes_in_without_a_token() {

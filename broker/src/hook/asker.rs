@@ -106,6 +106,7 @@ fn client(config: &AuthHttpConfig, url: &HttpUrl) -> Result<HttpClient, HookErro
     let options = HttpClientOptions {
         is_secret: url.is_secret(),
         ca_file: config.ca_file.as_deref(),
+        shown: None,
         timeout: config.timeout,
         connections: config.connections_max as usize,
         bytes_max: ANSWER_BYTES_MAX,

@@ -1,13 +1,13 @@
 //! The port: bound before the data folder is opened, so that it can say how far that is; its
 //! thread, its connections and their bounds. Answers nothing itself.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -29,10 +29,12 @@ use super::wire::{SCRATCH_BYTES, Wire};
 use crate::banner::{BoundListener, Protocol, Who};
 use crate::config::{Config, HttpListener};
 use crate::error::StartError;
-use crate::metrics::TlsListener;
+use crate::handshakes::tell;
 use crate::metrics::exposition::Exposition;
+use crate::metrics::{CounterFamily, TlsListener, TlsResult};
 use crate::newcomers::{Kept, Newcomers};
 use crate::reserved::Reserved;
+use crate::teller::Teller;
 use crate::tls::{Slot, shake};
 use crate::{listener, ports};
 
@@ -63,6 +65,7 @@ impl HttpPort {
         config: &Config,
         reserved: &mut Reserved,
         (numbers, served): (HttpNumbers, Option<Exposition>),
+        handshakes: &Arc<CounterFamily<TlsResult>>,
     ) -> Result<Option<Self>, StartError> {
         let http = &config.listener.http;
         let Some(address) = http.bind else { return Ok(None) };
@@ -77,7 +80,8 @@ impl HttpPort {
         socket.listen(listener::BACKLOG).map_err(failed)?;
         let socket = std::net::TcpListener::from(socket);
         let address = socket.local_addr().map_err(failed)?;
-        let who = Who::of(false, takes_anonymous);
+        let asks_certificate = slot.as_ref().is_some_and(|slot| slot.asks_everybody());
+        let who = Who::of(asks_certificate, takes_anonymous);
         let listener = BoundListener { protocol, address, who, behind_proxy: false };
         let site = Arc::new(Site::new(Gate { tokens, takes_anonymous }, config, (numbers, served)));
         let (stop, stopped) = watch::channel(false);
@@ -88,6 +92,10 @@ impl HttpPort {
             slot: slot.clone(),
             newcomers: Arc::clone(&newcomers),
             http: http.clone(),
+            handshakes: Arc::clone(handshakes),
+            teller: RefCell::default(),
+            began: Instant::now(),
+            shaking: Cell::default(),
         };
         let thread = start(socket, entry, stopped);
         let thread = thread.map_err(|error| StartError::System("a thread", error))?;
@@ -141,6 +149,13 @@ struct Entry {
     slot: Option<Arc<Slot>>,
     newcomers: Arc<Newcomers>,
     http: HttpListener,
+    /// What came of handshakes, at all ports.
+    handshakes: Arc<CounterFamily<TlsResult>>,
+    /// How often is told of those that failed.
+    teller: RefCell<Teller>,
+    began: Instant,
+    /// Handshakes that are under way.
+    shaking: Cell<usize>,
 }
 
 fn start(
@@ -203,7 +218,7 @@ async fn accept(
         tokio::task::spawn_local(async move {
             entry.site.numbers.connections.increment(1);
             if let Some(wire) = entry.wire(stream, peer, scratch).await {
-                entry.serve(wire, stopped).await;
+                entry.serve(wire, peer, stopped).await;
             }
             entry.site.numbers.connections.decrement(1);
             drop(place);
@@ -223,22 +238,30 @@ impl Entry {
         let _ = stream.set_nodelay(true);
         let patience = self.http.send_timeout;
         let Some(slot) = &self.slot else { return Some(Wire::plain(stream, patience)) };
-        match shake(stream, peer, slot, Kept::of(&self.newcomers, Some(peer.ip()))).await {
+        if self.shaking.get() >= slot.handshakes_max() {
+            self.handshakes.add(TlsResult::Limit, 1);
+            return None;
+        }
+        self.shaking.update(|count| count + 1);
+        let shaken = shake(stream, peer, slot, Kept::of(&self.newcomers, Some(peer.ip()))).await;
+        self.shaking.update(|count| count - 1);
+        match shaken {
             Ok(shaken) => {
+                self.handshakes.add(TlsResult::Done, 1);
                 let stream = shaken.stream.bind().ok()?;
                 Some(Wire::secret(stream, scratch, patience))
             }
             Err(failure) => {
-                let words = failure.words.unwrap_or_default();
-                tracing::debug!(%peer, %words, "a TLS handshake at the HTTP port failed");
                 self.site.numbers.refuse(Refused::Tls);
+                self.handshakes.add(failure.result, 1);
+                tell(&self.teller, peer, slot.listener().word(), &failure, self.now_s());
                 None
             }
         }
     }
 
     /// Until the client goes, is too slow, or the broker stops.
-    async fn serve(&self, wire: Wire, mut stopped: watch::Receiver<bool>) {
+    async fn serve(&self, wire: Wire, peer: SocketAddr, mut stopped: watch::Receiver<bool>) {
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
@@ -258,9 +281,22 @@ impl Entry {
                 connection.await
             }
         };
-        if let Err(error) = served {
-            tracing::debug!(%error, "a connection of the HTTP port broke");
+        let Err(error) = served else { return };
+        tracing::debug!(%error, "a connection of the HTTP port broke");
+        let is_told = error.is_parse() && self.slot.is_none() && !error.is_parse_too_large();
+        if is_told && self.teller.borrow_mut().may_tell(self.now_s(), "connections") {
+            tracing::info!(
+                %peer,
+                listener = TlsListener::Http.word(),
+                "connection refused: what came is no HTTP/1.1; a client that speaks TLS or MQTT, \
+                 perhaps, and this port is for HTTP without TLS"
+            );
         }
+    }
+
+    /// Seconds since the port was opened.
+    fn now_s(&self) -> i64 {
+        i64::try_from(self.began.elapsed().as_secs()).unwrap_or(i64::MAX)
     }
 }
 
@@ -270,6 +306,7 @@ mod tests {
     use std::net::{SocketAddr, TcpStream};
 
     use super::{Config, HttpNumbers, HttpPort, Reserved};
+    use crate::metrics::Metrics;
 
     fn get(address: SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(address).expect("it listens");
@@ -285,7 +322,9 @@ mod tests {
         let mut config = Config::default();
         config.listener.http.bind = Some(([127, 0, 0, 1], 0).into());
         let mut reserved = Reserved::default();
-        let port = HttpPort::open(&config, &mut reserved, (HttpNumbers::register(), None));
+        let handshakes = Metrics::register().tls_handshakes;
+        let numbers = HttpNumbers::register();
+        let port = HttpPort::open(&config, &mut reserved, (numbers, None), &handshakes);
         let port = port.expect("a free port").expect("it is on");
         let address = port.listener().address;
         assert!(get(address, "/healthz").starts_with("HTTP/1.1 200"));

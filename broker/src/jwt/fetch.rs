@@ -35,6 +35,7 @@ impl Source {
         let options = HttpClientOptions {
             is_secret: url.is_secret(),
             ca_file: config.jwks_ca_file.as_deref(),
+            shown: None,
             timeout: config.jwks_timeout,
             connections: 1,
             bytes_max: SET_BYTES_MAX,

@@ -28,6 +28,12 @@ pub(in crate::cli) struct Health {
     /// The authorities to believe, for https://; without it and --url, any certificate will do.
     #[arg(long, value_name = "FILE")]
     cafile: Option<PathBuf>,
+    /// Our certificate, for https:// where clients show one.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
     /// So long each answer may take.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = span::parse)]
     timeout: Duration,
@@ -44,8 +50,9 @@ pub(super) fn run(health: &Health, sources: &Sources) -> Result<(String, bool), 
 
 impl Health {
     fn look(&self, sources: &Sources) -> Result<(String, bool), Trouble> {
-        let whom = (self.url.as_deref(), self.cafile.as_deref());
-        let probe = Probe::open(whom, self.timeout, sources)?;
+        let shown = self.cert.as_deref().zip(self.key.as_deref());
+        let files = (self.cafile.as_deref(), shown);
+        let probe = Probe::open(self.url.as_deref(), files, self.timeout, sources)?;
         let (alive, said) = probe.ask("/healthz")?;
         let is_alive = alive == 200 && said["status"] == "alive";
         if self.live || !is_alive {

@@ -55,6 +55,8 @@ pub(crate) fn unreached(words: &str) -> &'static str {
         "is a broker running there? `tidewire` starts one; --url says where another is"
     } else if words.contains("UnknownIssuer") {
         "--cafile FILE, with the authority that signed the broker's certificate"
+    } else if words.contains("CertificateRequired") {
+        "--cert FILE and --key FILE: this port asks for certificates of clients"
     } else if words.contains("NotValidForName") {
         "--url with a name that is in the broker's certificate"
     } else if words.contains("no answer within") {
