@@ -21,6 +21,7 @@ use crate::numbers::PortNumbers;
 use crate::options::PortOptions;
 use crate::permit::Permit;
 use crate::producers::Producers;
+use crate::stray::Strays;
 use crate::tail::Tail;
 use crate::transact::Transact;
 
@@ -49,6 +50,7 @@ pub(crate) struct Context {
     /// Transactions.
     pub(crate) transact: Transact,
     pub(crate) producers: Arc<Producers>,
+    pub(crate) strays: Strays,
 }
 
 /// The facts of one request.
@@ -84,6 +86,7 @@ impl Context {
         let (groups, known) = (Arc::clone(&coordinator), Arc::clone(&producers));
         let budget = Budget::new(options.limits.held_bytes_max);
         Ok(Self {
+            strays: Strays::default(),
             transact: Transact::open(&store, options.transactions, groups, known)?,
             producers,
             fetch_sessions: FetchSessions::new(options.limits.fetch_session_partitions_max),

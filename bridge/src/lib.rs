@@ -42,6 +42,7 @@ mod retained;
 mod room;
 mod secret;
 mod sign_in;
+mod stray;
 mod subscription;
 mod tail;
 mod template;

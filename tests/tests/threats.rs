@@ -61,6 +61,7 @@ fn each_attack_is_on_the_page() {
         "siege::identity",
         "siege::kafka",
         "siege::packets",
+        "siege::remotes",
         "hostile",
         "trust",
         "tls_storm",

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use tidewire_tests::configured::Configured;
 use tidewire_tests::over::Over;
 use tidewire_tests::program::PATIENCE;
 use tidewire_tests::secure::{Secure, Trust};
+use tidewire_tests::siege::{MIB, bear, sized};
 use tidewire_tests::wire::{Version, connect};
 
 const PINGS: usize = 400;
@@ -133,4 +135,59 @@ fn more_handshakes_than_may_be_under_way_are_closed() {
     while Secure::open(address, &trust).is_err() {
         assert!(began.elapsed() < PATIENCE, "places are never free again");
     }
+}
+
+#[test]
+fn keys_that_are_renewed_without_an_end_end_the_connection_and_hold_nobody_up() {
+    let authority = Authority::new("Test CA");
+    let broker = start(&authority, "");
+    let (address, trust) = (broker.address_of("mqtts"), Trust::new(&authority.path(), None));
+    bear(&broker, 32 * MIB, |broker| {
+        for round in 0..sized(200, 20) {
+            let mut client = open(address, &trust, &format!("renewing {round}"));
+            // Nobody needs as many without a word between them.
+            let began = Instant::now();
+            while renews(&mut client) {
+                assert!(began.elapsed() < PATIENCE, "it goes on for ever");
+            }
+        }
+        broker.await_output("TooManyKeyUpdateRequests");
+        // With words between them they are no more work than these.
+        let mut client = open(address, &trust, "polite");
+        for _ in 0..sized(20_000, 1_000) {
+            assert!(renews(&mut client));
+            client.say(&[0xc0, 0]).expect("it reads");
+            assert_eq!(client.hear(2).expect("it answers"), [0xd0, 0]);
+        }
+    });
+}
+
+/// Whether the connection is still there when other keys were asked for.
+fn renews(client: &mut Secure) -> bool {
+    client.refresh_keys();
+    client.say(&[]).is_ok()
+}
+
+#[test]
+fn a_handshake_within_the_handshake_is_refused_and_holds_nobody_up() {
+    let authority = Authority::new("Test CA");
+    let broker = start(&authority, "");
+    let address = broker.address_of("mqtts").to_string();
+    bear(&broker, 32 * MIB, |_| {
+        for _ in 0..sized(100, 5) {
+            let mut command = Command::new("openssl");
+            command.args(["s_client", "-tls1_2", "-connect", &address, "-CAfile"]);
+            command.arg(authority.path()).stdin(Stdio::piped());
+            let mut openssl = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+            let openssl = openssl.as_mut().expect("openssl is installed");
+            let mut input = openssl.stdin.take().expect("piped");
+            // It asks for another handshake at each R, and ends when it is told that there is none.
+            let _ = input.write_all(&b"R\n".repeat(50));
+            let mut said = String::new();
+            let mut errors = openssl.stderr.take().expect("piped");
+            let _ = errors.read_to_string(&mut said);
+            let _ = openssl.wait().expect("our child");
+            assert!(said.contains("renegotiation"), "{said}");
+        }
+    });
 }

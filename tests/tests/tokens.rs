@@ -5,6 +5,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 use tempfile::TempDir;
 use tidewire_tests::broker::Broker;
 use tidewire_tests::clients::{Mosquitto, paho};
@@ -245,4 +249,56 @@ fn kafka_clients_bring_tokens_as_passwords_and_as_bearers() {
     }
     let plain = signing_in("confluent", "PLAIN", "whoever", &bad);
     assert!(said("confluent", kafka, &plain, &["list"])[0].starts_with("REFUSED"));
+}
+
+/// Who asks to be believed without a key, or by one that everybody knows.
+#[test]
+fn a_token_that_says_itself_how_it_is_to_be_believed_is_not() {
+    let mut tokens = Tokens::new();
+    let keys = ["rsa", "p256"].map(|name| text(&tokens.file(name)));
+    let config = format!("[auth]\n{UNCOUNTED}[auth.jwt]\nkey_files = {keys:?}\n");
+    let public_keys = Configured::new(&config).start();
+    let brokers = [public_keys, broker(&tokens, "")];
+    let pem = std::fs::read(tokens.file("rsa")).expect("a key");
+    let claims = r#"{"sub":"ann","exp":9999999999}"#;
+    let by = |head: &str, sign: &dyn Fn(&str) -> Vec<u8>| {
+        let said = [head, claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+        let signature = URL_SAFE_NO_PAD.encode(sign(&said));
+        format!("{said}.{signature}")
+    };
+    let by_public_key = |said: &str| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&pem).expect("any length will do");
+        mac.update(said.as_bytes());
+        mac.finalize().into_bytes().to_vec()
+    };
+    let (nothing, zeros) = (|_: &str| Vec::new(), |_: &str| vec![0; 64]);
+    let long = |_: &str| vec![1; 132];
+    let forged = [
+        by(r#"{"alg":"none"}"#, &nothing),
+        by(r#"{"alg":"nOnE","typ":"JWT"}"#, &nothing),
+        by(r#"{"typ":"JWT"}"#, &nothing),
+        // The public key as if it were a secret.
+        by(r#"{"alg":"HS256"}"#, &by_public_key),
+        by(r#"{"alg":"HS256","kid":"../../dev/null"}"#, &by_public_key),
+        // A key of its own, brought along or to be fetched.
+        by(r#"{"alg":"HS256","jwk":{"kty":"oct","k":"AAAA"}}"#, &by_public_key),
+        by(r#"{"alg":"RS256","jku":"http://127.0.0.1:9/keys"}"#, &zeros),
+        // The point at infinity signs everything where nobody looks.
+        by(r#"{"alg":"ES256"}"#, &zeros),
+        // Ways that we do not have.
+        by(r#"{"alg":"ES512"}"#, &long),
+        by(r#"{"alg":"EdDSA"}"#, &zeros),
+        by(r#"{"alg":"RSA-OAEP","enc":"A256GCM"}"#, &long),
+    ];
+    // One that is good, said to be signed in another way.
+    let good = tokens.sign(("RS256", "rsa"), "-", LONG, "{}");
+    let rest = good.split_once('.').expect("three parts").1;
+    let heads = [r#"{"alg":"ES256"}"#, r#"{"alg":"HS256"}"#, r#"{"alg":"PS256"}"#];
+    let swapped = heads.map(|head| format!("{}.{rest}", URL_SAFE_NO_PAD.encode(head)));
+    for broker in &brokers {
+        assert_eq!(answer(broker.address(), &good), 0, "good as it was");
+        for token in forged.iter().chain(&swapped) {
+            assert_eq!(answer(broker.address(), token), BAD_PASSWORD, "{token}");
+        }
+    }
 }

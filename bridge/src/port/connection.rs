@@ -72,6 +72,10 @@ pub(super) async fn serve(
     if let Err(End::Refused(refusal)) = connection.run().await {
         tracing::debug!(%peer, reason = refusal.label(), "a Kafka connection is closed");
         connection.context.numbers().closed(refusal);
+        if refusal == Refusal::FrameLength {
+            let listener = connection.context.listener(ends.door).unwrap_or_default();
+            connection.context.strays.tell(peer, listener, &connection.input);
+        }
     }
     connection.socket.say_goodbye();
     connection.context.fetch_sessions.end((peer, local));

@@ -42,8 +42,8 @@ impl Core {
         self.close(id, CloseReason::Disconnect, None);
     }
 
-    /// A packet that cannot be understood.
-    pub(crate) fn on_malformed(&mut self, id: ConnId, error: DecodeError) {
+    /// A packet that cannot be understood. `first` is the first of the bytes that came with it.
+    pub(crate) fn on_malformed(&mut self, id: ConnId, error: DecodeError, first: Option<u8>) {
         let reason = error.reason();
         tracing::debug!(%error, "malformed packet");
         if matches!(error.kind(), DecodeErrorKind::PacketTooLarge) {
@@ -69,7 +69,10 @@ impl Core {
             // Each reads the form that it knows: later ones that of MQTT 5.
             DecodeErrorKind::ProtocolLevel(6..) => self.refuse(id, Version::V5, reason, None),
             DecodeErrorKind::ProtocolLevel(_) => self.refuse(id, Version::V311, reason, None),
-            _ => self.turn_away(id, RefuseReason::Malformed),
+            _ => {
+                let words = other_protocol(first).map_or_else(|| error.to_string(), str::to_owned);
+                self.turn_away_saying(id, RefuseReason::Malformed, Some(&words));
+            }
         }
     }
 
@@ -278,6 +281,16 @@ impl Core {
             // It has let go already.
             None => drop(release.done.send(())),
         }
+    }
+}
+
+/// What a client speaks that took this port for another, by its first byte.
+fn other_protocol(first: Option<u8>) -> Option<&'static str> {
+    match first? {
+        0x16 => Some("it speaks TLS, and this port MQTT without it"),
+        b'G' | b'P' | b'H' | b'O' => Some("it speaks HTTP, and this port MQTT without WebSocket"),
+        0x00 => Some("it speaks no MQTT: Kafka, perhaps"),
+        _ => None,
     }
 }
 

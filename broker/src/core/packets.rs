@@ -157,7 +157,7 @@ impl Core {
             match packet {
                 Ok(packet) => self.on_packet(id, packet),
                 Err(error) => {
-                    self.on_malformed(id, error);
+                    self.on_malformed(id, error, bytes.first().copied());
                     return bytes.len();
                 }
             }
@@ -178,7 +178,10 @@ impl Core {
         match packet {
             Packet::Connect(connect) if is_fresh => self.on_connect(id, &connect),
             // A first packet that is not CONNECT gets no answer at all.
-            _ if is_fresh => self.turn_away(id, RefuseReason::Malformed),
+            _ if is_fresh => {
+                let words = Some("its first packet is not CONNECT");
+                self.turn_away_saying(id, RefuseReason::Malformed, words);
+            }
             Packet::Publish(publish) => self.on_publish(id, &publish),
             Packet::PubAck(ack) => self.on_puback(id, &ack),
             Packet::PubRec(ack) => self.on_pubrec(id, &ack),

@@ -36,6 +36,7 @@ fn not_tls(problem: &InvalidMessage, first: Option<u8>) -> (TlsResult, String) {
     let words = match first {
         Some(FIRST_OF_MQTT) => "it speaks MQTT without TLS; this port is for TLS",
         Some(b'G' | b'P' | b'H' | b'O') => "it speaks HTTP without TLS; this port is for TLS",
+        Some(0x00) => "it does not speak TLS (Kafka without it, perhaps); this port is for TLS",
         _ => return (TlsResult::NotTls, format!("it does not speak TLS ({problem:?})")),
     };
     (TlsResult::NotTls, words.into())

@@ -24,6 +24,10 @@ const MEMBER_ID_REQUIRED: i16 = 79;
 /// Codecs of a batch.
 const GZIP: u16 = 1;
 const SNAPPY: u16 = 2;
+const LZ4: u16 = 3;
+const ZSTD: u16 = 4;
+/// What a batch may be unpacked to.
+const UNPACKED_MAX: usize = 64 << 20;
 
 fn start(kafka: &str) -> Broker {
     Configured::new(&format!("{kafka}{ONE_CORE}")).start()
@@ -173,18 +177,49 @@ fn gzip_bomb() -> Vec<u8> {
     output.stdout
 }
 
+/// A frame of LZ4: blocks of 4 MiB, each one zero and a copy of it that is as long as may be.
+fn lz4_bomb() -> Vec<u8> {
+    const BLOCK: usize = 4 << 20;
+    // One literal, a match of 19 and more one byte behind, five literals at the end.
+    let (more, rest) = ((BLOCK - 1 - 19 - 5) / 255, (BLOCK - 1 - 19 - 5) % 255);
+    let rest = u8::try_from(rest).expect("less than 255");
+    let block = [&[0x1f, 0, 1, 0][..], &vec![0xff; more], &[rest, 0x50, 0, 0, 0, 0, 0]].concat();
+    let length = u32::try_from(block.len()).expect("short").to_le_bytes();
+    let blocks = [&length[..], &block].concat().repeat(UNPACKED_MAX / BLOCK + 1);
+    // Version 1, blocks by themselves, 4 MiB; and the checksum of these two bytes.
+    [&b"\x04\x22\x4d\x18\x60\x70\x73"[..], &blocks, &[0; 4]].concat()
+}
+
+/// A frame of Zstandard: blocks of 128 KiB that are one zero again and again.
+fn zstd_bomb() -> Vec<u8> {
+    const BLOCK: u32 = 128 << 10;
+    let block = |is_last: u32| {
+        let head = ((BLOCK << 3) | (1 << 1) | is_last).to_le_bytes();
+        [head[0], head[1], head[2], 0]
+    };
+    let blocks = block(0).repeat(UNPACKED_MAX / BLOCK as usize);
+    [&b"\x28\xb5\x2f\xfd\x00\x50"[..], &blocks, &block(1)].concat()
+}
+
 #[test]
 fn kafka_batches_that_unpack_to_far_more_than_they_are_are_refused() {
     let broker = start("");
     // A block of seven bytes that claims four thousand millions.
     let claim = produce(&batch(SNAPPY, &[0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0]));
-    let bomb = produce(&batch(GZIP, &gzip_bomb()));
+    // A frame that claims a window of 3.75 TiB.
+    let wide = produce(&batch(ZSTD, b"\x28\xb5\x2f\xfd\x00\xff\x03\x00\x10\x00"));
+    let bombs = [(GZIP, gzip_bomb()), (LZ4, lz4_bomb()), (ZSTD, zstd_bomb())];
+    let bombs = bombs.map(|(codec, packed)| produce(&batch(codec, &packed)));
     // 64 MiB are unpacked at most, in a buffer that doubles as it grows.
     bear(&broker, 256 * MIB, |broker| {
         for round in 0..sized(200, 40) {
             let mut socket = open(broker);
             // One bomb in ten, as unpacking it takes its time here.
-            let bytes = if round % 10 == 0 { &bomb } else { &claim };
+            let bytes = match round % 10 {
+                0 => &bombs[round / 10 % bombs.len()],
+                1..5 => &wide,
+                _ => &claim,
+            };
             socket.write_all(bytes).expect("it reads");
             // One topic, its name, one partition, its number.
             let told = answer(&mut socket);

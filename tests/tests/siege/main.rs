@@ -11,6 +11,7 @@ mod guesses;
 mod identity;
 mod kafka;
 mod packets;
+mod remotes;
 
 /// All share one loop: nobody is served by a core that the attack leaves alone.
 const ONE_CORE: &str = "[threads]\ncores = 1\n";

@@ -66,6 +66,12 @@ pub enum Refusal {
     /// Not a request for WebSocket, version 13.
     #[error("400 Bad Request")]
     NotWebSocket,
+    /// TLS, where there is none.
+    #[error("400 Bad Request")]
+    Tls,
+    /// MQTT as it is spoken over TCP.
+    #[error("400 Bad Request")]
+    BareMqtt,
     /// MQTT is not among the protocols that it names.
     #[error("400 Bad Request")]
     NotMqtt,
@@ -80,6 +86,8 @@ impl Refusal {
     pub const fn why(self) -> &'static str {
         match self {
             Self::TooLarge => "the request is too long",
+            Self::Tls => "it speaks TLS, and this port WebSocket without it",
+            Self::BareMqtt => "it speaks MQTT without WebSocket; this port is for WebSocket",
             Self::NotWebSocket => "this port speaks MQTT over WebSocket",
             Self::NotMqtt => "Sec-WebSocket-Protocol must name mqtt",
             Self::Origin => "pages of this origin may not connect",
@@ -104,6 +112,13 @@ impl Refusal {
 /// # Errors
 /// When it is refused.
 pub fn read_upgrade(bytes: &[u8], origins: &Origins) -> Result<Option<Upgrade>, Refusal> {
+    // Whoever speaks something else would wait for an answer until his time is over.
+    match bytes.first() {
+        Some(0x16) => return Err(Refusal::Tls),
+        Some(0x10) => return Err(Refusal::BareMqtt),
+        Some(first) if !first.is_ascii_uppercase() => return Err(Refusal::NotWebSocket),
+        _ => (),
+    }
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         let is_too_large = bytes.len() > HANDSHAKE_BYTES_MAX;
         return if is_too_large { Err(Refusal::TooLarge) } else { Ok(None) };
