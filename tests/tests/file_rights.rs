@@ -98,7 +98,8 @@ fn use_it(broker: &Broker) {
 #[test]
 fn what_is_stored_is_for_its_owner_and_group_whatever_the_umask() {
     let_everybody_in();
-    let mut broker = Configured::new(SMALL).start();
+    let config = Configured::new(SMALL);
+    let mut broker = config.start();
     use_it(&broker);
     are_closed(broker.data(), 8);
     let folder = TempDir::new().expect("a folder");
