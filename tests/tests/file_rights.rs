@@ -83,8 +83,10 @@ fn use_it(broker: &Broker) {
         will: Some(LastWill::new("wills/1", "gone")),
         ..Hello::new("away")
     };
-    let (mut session, _) = Wire::greet(broker.address(), &hello);
-    session.subscribe(1, &[("orders/#", 1), ("$share/g/jobs", 1)]);
+    let (mut session, is_there) = Wire::greet(broker.address(), &hello);
+    if !is_there {
+        session.subscribe(1, &[("orders/#", 1), ("$share/g/jobs", 1)]);
+    }
     session.vanish();
     let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
     let payload = "x".repeat(30_000);
