@@ -1,15 +1,17 @@
 //! How many retained messages there are and how much they take: counted at the start, kept up
 //! with every claim. Never holds a topic or a payload; the messages are in the store's table.
 
+mod footprint;
+
 use std::ops::{Bound, ControlFlow};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ahash::{AHashMap, AHashSet, RandomState};
 use parking_lot::Mutex;
-use tidewire_proto::message::Message;
-use tidewire_proto::record::Batch;
 use tidewire_store::rows::retained;
 use tidewire_store::{Commit, ReadError, Store, Table, TableChange};
+
+pub(crate) use footprint::Footprint;
 
 use crate::live::Live;
 use crate::payer::{Parts, Payer};
@@ -29,52 +31,11 @@ pub(crate) struct RetainedLimits {
     pub(crate) bytes_per_payer_max: u64,
 }
 
-/// What is known of one retained message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Footprint {
-    /// Its topic and its row.
-    bytes: u32,
-    /// Whose part it takes.
-    payer: Payer,
-    /// When it is stale, in milliseconds of the Unix epoch; `i64::MAX`: never.
-    stale_ms: i64,
-}
-
-impl Footprint {
-    /// Of a message in the form in which it is kept.
-    pub(crate) fn of(topic: &str, kept: &Batch) -> Self {
-        let bytes = topic.len() + kept.bytes().len();
-        let record = kept.records().next();
-        let message = record.as_ref().and_then(Message::of);
-        let stale_ms = message.and_then(|message| {
-            let lives_ms = i64::from(message.expiry_s?) * 1000;
-            Some(message.received_ms.saturating_add(lives_ms))
-        });
-        Self {
-            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-            payer: Payer::NOBODY,
-            stale_ms: stale_ms.unwrap_or(i64::MAX),
-        }
-    }
-
-    /// The same, of somebody.
-    pub(crate) fn paid_by(self, payer: Payer) -> Self {
-        Self { payer, ..self }
-    }
-
-    /// Who makes nothing larger takes nothing of his part: it stays with who has it.
-    fn in_place_of(self, before: Option<Self>) -> Self {
-        match before {
-            Some(before) if self.bytes <= before.bytes => self.paid_by(before.payer),
-            _ => self,
-        }
-    }
-}
-
 /// A claim that was granted. Its outcome is told with it.
 #[derive(Debug)]
 pub(crate) struct Claimed {
     topic: Box<str>,
+    hash: u64,
 }
 
 /// Claims of one topic whose outcome is awaited.
@@ -194,12 +155,15 @@ impl RetainedIndex {
         let pending = shard.pending.entry(hash).or_insert(new);
         pending.count += 1;
         pending.is_unsure |= core.is_none() || pending.core != core;
-        Some(Claimed { topic: topic.into() })
+        Some(Claimed { topic: topic.into(), hash })
     }
 
     /// Whether somebody has more than one may, with what was just counted in place of `before`.
     fn is_beyond_part(&self, payer: Payer, before: Option<Footprint>) -> bool {
         let RetainedLimits { messages_per_payer_max, bytes_per_payer_max, .. } = *self.limits;
+        if messages_per_payer_max == 0 && bytes_per_payer_max == 0 {
+            return false;
+        }
         let has = self.parts.of(payer);
         let is_more = before.is_none_or(|before| before.payer != payer);
         (is_more && messages_per_payer_max > 0 && has.count > messages_per_payer_max)
@@ -223,7 +187,7 @@ impl RetainedIndex {
 
     /// The outcome of the claim's commit is known.
     pub(crate) fn settle(&self, claimed: &Claimed, store: &Store, is_durable: bool) {
-        let hash = self.hasher.hash_one(&*claimed.topic);
+        let hash = claimed.hash;
         let shard = &mut *self.shard(hash).lock();
         let Some(pending) = shard.pending.get_mut(&hash) else { return };
         pending.count -= 1;
@@ -255,12 +219,9 @@ impl RetainedIndex {
         if kept.is_some_and(|kept| kept.stale_ms != i64::MAX) {
             self.may_expire.store(true, Ordering::Relaxed);
         }
-        // Added first: a sum that others see in between is never below zero.
-        self.messages.fetch_add(u64::from(kept.is_some()), Ordering::Relaxed);
-        self.messages.fetch_sub(u64::from(before.is_some()), Ordering::Relaxed);
+        change(&self.messages, before.is_some().into(), kept.is_some().into());
         let bytes = |footprint: Option<Footprint>| footprint.map_or(0, |it| u64::from(it.bytes));
-        self.bytes.fetch_add(bytes(kept), Ordering::Relaxed);
-        self.bytes.fetch_sub(bytes(before), Ordering::Relaxed);
+        change(&self.bytes, bytes(before), bytes(kept));
         self.move_part(before, kept);
         before
     }
@@ -339,6 +300,13 @@ impl RetainedIndex {
         let change = TableChange::new(Table::Retained, topic.into(), None).that_stays();
         store.submit(Commit { appends: Vec::new(), changes: vec![change] }, None);
         self.replace(shard, hash, None);
+    }
+}
+
+/// In one step: a sum that others see in between is never below zero.
+fn change(sum: &AtomicU64, before: u64, after: u64) {
+    if before != after {
+        sum.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     }
 }
 

@@ -159,8 +159,8 @@ const OVERHEAD_BYTES: usize = 128;
 struct RetainedRow {
     topic: Box<str>,
     partition: PartitionId,
-    /// The message and its index in the partition's batch; `None` clears.
-    message: Option<(u32, Batch)>,
+    /// Its index in the partition's batch, and the row; `None` clears.
+    message: Option<(u32, Box<[u8]>)>,
 }
 
 /// The commit being gathered.
@@ -175,8 +175,8 @@ pub(crate) struct Turn {
     late_bytes: usize,
     retained: Vec<RetainedRow>,
     single: BatchBuilder,
-    /// The message that was admitted last, in the form in which it is kept.
-    form: Option<Batch>,
+    /// The row of the message that was admitted last.
+    row: Option<Box<[u8]>>,
     claims: Vec<Claimed>,
     changes: Vec<TableChange>,
     pub(crate) waiting: Vec<Waiting>,
@@ -194,19 +194,19 @@ impl Turn {
         retained: &RetainedIndex,
         by: By,
     ) -> bool {
-        let form = (!message.payload.is_empty()).then(|| self.form_of(message, by.now_ms));
-        let footprint = form.as_ref().map(|form| Footprint::of(message.topic, form));
+        let row = (!message.payload.is_empty()).then(|| self.row_of(message, by.now_ms));
+        let footprint = row.as_ref().map(|row| Footprint::of_row(message, row, by.now_ms));
         let footprint = footprint.map(|footprint| footprint.paid_by(by.payer));
         let claimed = retained.claim(message.topic, footprint, by.core);
         let is_granted = claimed.is_some();
         self.claims.extend(claimed);
-        self.form = form.filter(|_| is_granted);
+        self.row = row.filter(|_| is_granted);
         is_granted
     }
 
-    fn form_of(&mut self, message: &Published<'_>, now_ms: i64) -> Batch {
+    fn row_of(&mut self, message: &Published<'_>, now_ms: i64) -> Box<[u8]> {
         message.push_to(&mut self.single, now_ms);
-        self.single.finish()
+        retained::encode_next(&mut self.single)
     }
 
     /// Takes a message at QoS 1 or 2, or one that is retained.
@@ -235,8 +235,8 @@ impl Turn {
         let kept = if message.payload.is_empty() {
             None
         } else {
-            let form = self.form.take().unwrap_or_else(|| self.form_of(message, now));
-            Some((index, form))
+            let row = self.row.take().unwrap_or_else(|| self.row_of(message, now));
+            Some((index, row))
         };
         self.retained.push(RetainedRow { topic: message.topic.into(), partition, message: kept });
     }
@@ -376,12 +376,12 @@ fn builder_of<'a>(
 /// `first` is that of the appends of this turn's builders.
 fn retained_change(row: RetainedRow, appends: &[Append], first: usize) -> TableChange {
     let key = row.topic.into_boxed_bytes();
-    let Some((index, message)) = row.message else {
+    let Some((index, mut value)) = row.message else {
         return TableChange::new(Table::Retained, key, None);
     };
     let mut places = appends.iter().enumerate().skip(first);
     let append = places.find(|(_, append)| append.partition == row.partition).map(|(at, _)| at);
-    let value = retained::encode(row.partition, index, &message);
+    retained::put_place(&mut value, row.partition, index);
     let mut change = TableChange::new(Table::Retained, key, Some(value));
     change.offset_of = append.map(|append| OffsetOf { append, at: retained::OFFSET_AT });
     change

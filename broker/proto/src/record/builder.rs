@@ -102,6 +102,14 @@ impl BatchBuilder {
         self.finish_with(ATTRIBUTE_CONTROL)
     }
 
+    /// Like [`finish`](Self::finish), behind what is in `out`: for whoever keeps many small batches
+    /// in memory of his own.
+    pub fn finish_into(&mut self, out: &mut Vec<u8>) {
+        self.seal(0);
+        out.extend_from_slice(&self.bytes);
+        self.empty();
+    }
+
     /// Room for the batch header goes first; a record is numbered from zero.
     fn begin(&mut self, timestamp_ms: i64) -> u32 {
         if self.records == 0 {
@@ -127,6 +135,12 @@ impl BatchBuilder {
     }
 
     fn finish_with(&mut self, attributes: u16) -> Batch {
+        self.seal(attributes);
+        Batch::from_built(self.hand_out())
+    }
+
+    /// Fills the header in.
+    fn seal(&mut self, attributes: u16) {
         self.bytes.resize(self.bytes.len().max(BATCH_HEADER_BYTES), 0);
         assert!(self.bytes.len() <= BATCH_BYTES_MAX, "the caller bounds a batch by bytes()");
         let length = u32::try_from(self.bytes.len() - LENGTH_COUNTS_FROM)
@@ -145,7 +159,6 @@ impl BatchBuilder {
         let crc = crc_fast::crc32_iscsi(&self.bytes[ATTRIBUTES..]);
         self.put(CRC, &crc.to_be_bytes());
         self.records = 0;
-        Batch::from_built(self.hand_out())
     }
 
     fn put(&mut self, at: usize, field: &[u8]) {
@@ -162,11 +175,15 @@ impl BatchBuilder {
             return Bytes::from(mem::replace(&mut self.bytes, next));
         }
         let exact = Bytes::copy_from_slice(&self.bytes);
+        self.empty();
+        exact
+    }
+
+    fn empty(&mut self) {
         self.bytes.clear();
-        if capacity > IDLE_BYTES_MAX {
+        if self.bytes.capacity() > IDLE_BYTES_MAX {
             self.bytes = Vec::new();
         }
-        exact
     }
 }
 
