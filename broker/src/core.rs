@@ -37,6 +37,7 @@ mod looks;
 mod member;
 mod news;
 mod open;
+mod outputs;
 mod overflow;
 mod paced;
 mod packets;

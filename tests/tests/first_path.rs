@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidewire_tests::broker::Broker;
 use tidewire_tests::wire::{
-    Publish, Version, Will, Wire, connect, frame, kind, subscribe, unsubscribe,
+    Publish, Version, Will, Wire, connect, frame, kind, publish, subscribe, unsubscribe,
 };
 
 #[test]
@@ -289,4 +289,29 @@ fn the_banner_says_where_the_data_is() {
     let broker = Broker::start();
     let data = broker.data().display().to_string();
     assert!(broker.output().contains(&data), "no {data} in\n{}", broker.output());
+}
+
+/// What is left of a read, small or large, and what comes with the next must be one packet.
+#[test]
+fn packets_are_whole_wherever_the_network_cuts_them() {
+    let broker = Broker::start();
+    let mut reader = Wire::clean(broker.address(), Version::V5, "reader");
+    reader.subscribe(1, &[("cut", 1)]);
+    let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
+    let lengths: [&[usize]; 2] = [&[0, 1, 300], &[4_070, 5, 4_100, 9_000, 150_000, 2, 131_072]];
+    for (lengths, cuts) in lengths.into_iter().zip([[1, 7], [1_000, 5_000]]) {
+        for cut in cuts {
+            let texts = lengths.iter().map(|bytes| "x".repeat(*bytes));
+            let payloads: Vec<(u16, String)> = (1..).zip(texts).collect();
+            let mut stream = Vec::new();
+            for (id, payload) in &payloads {
+                stream.extend(publish(Version::V5, &Publish::new("cut", payload, 1, *id)));
+            }
+            stream.chunks(cut).for_each(|piece| writer.send(piece));
+            for (id, payload) in &payloads {
+                reader.receive(payload);
+                writer.answered(kind::PUBACK, *id);
+            }
+        }
+    }
 }

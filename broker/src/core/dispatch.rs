@@ -17,7 +17,7 @@ use crate::core::open::{Conn, ConnId, Open, Phase};
 use crate::core::overflow::{put_by, room_of};
 use crate::core::publish::is_ours;
 use crate::core::send::quality;
-use crate::core::state::{Core, Templates};
+use crate::core::state::{Core, Scratch, Templates};
 use crate::core::turn::HANDED_OUT;
 use crate::metrics::{Direction, DropReason, Quality};
 
@@ -194,14 +194,14 @@ impl Core {
         }
         let room = room_of(conn, &self.shared, self.unwritten);
         let before = put_by(conn);
-        let templates = &mut self.scratch.templates;
+        let means = &mut self.scratch;
         let delivery = Delivery { message, place, way, now_ms: self.now_ms, room };
         let sent = match target.no_local {
             true => match own_part(conn, target, message) {
-                Some(target) => delivery.to(conn, &target, templates),
+                Some(target) => delivery.to(conn, &target, means),
                 None => Ok(Sent::Skipped),
             },
-            false => delivery.to(conn, target, templates),
+            false => delivery.to(conn, target, means),
         };
         self.unwritten += put_by(conn) - before;
         match sent {
@@ -250,7 +250,7 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    fn to(&self, conn: &mut Conn, target: &Target, templates: &mut Templates) -> io::Result<Sent> {
+    fn to(&self, conn: &mut Conn, target: &Target, means: &mut Scratch) -> io::Result<Sent> {
         let Phase::Open(open) = &mut conn.phase else { return Ok(Sent::Skipped) };
         if self.message.seconds_left(self.now_ms) == Some(0) {
             return Ok(Sent::Skipped);
@@ -268,7 +268,7 @@ impl Delivery<'_> {
                 || (self.message.retain && target.retain_as_published),
             dup: false,
         };
-        let template = templates.of(self.message, shape, target, self.now_ms)?;
+        let template = means.templates.of(self.message, shape, target, self.now_ms)?;
         if template.len() > open.terms.packet_bytes_max as usize {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
@@ -284,6 +284,9 @@ impl Delivery<'_> {
         // after a crash of ours, it must be known for the same.
         let is_held = id.is_some() && open.is_durable();
         let out = if is_held { &mut open.held } else { &mut conn.out };
+        if !is_held {
+            means.outputs.lend(out);
+        }
         match &mut open.aliases {
             None => template.append_to(out, id),
             Some(aliases) => {

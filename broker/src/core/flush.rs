@@ -175,11 +175,13 @@ impl Core {
     /// Writes what a connection has waiting; a drained one may have room for more.
     pub(crate) fn write_out(&mut self, id: ConnId) {
         let room = self.shared.limits.outbound_buffer_bytes_max as usize;
-        let Some(conn) = self.conn(id) else { return };
+        let conn = self.conns.get_mut(id.key as usize).filter(|conn| conn.serial == id.serial);
+        let Some(conn) = conn else { return };
         let written = match conn.out.is_empty() && !conn.socket.link.has_pending() {
             true => Ok(0),
             false => conn.socket.write(&mut conn.out, room),
         };
+        self.scratch.outputs.take_back(&mut conn.out);
         let is_drained = conn.out.is_empty() && !conn.socket.link.has_pending();
         if is_drained && matches!(conn.phase, Phase::Closing) {
             conn.socket.close();

@@ -17,6 +17,10 @@ use crate::metrics::{CloseReason, Direction, RefuseReason};
 /// So much is kept of a client whose password is being checked before it is not read from.
 const CHECKING_BYTES_MAX: usize = 4 * 1024;
 
+/// So much of a packet that is not whole is put before what is read next; with more, what is read
+/// is put behind it.
+const PUT_BEFORE_BYTES_MAX: usize = 4 * 1024;
+
 /// What a read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadEnd {
@@ -40,7 +44,10 @@ impl Core {
     fn read_with(&mut self, id: ConnId, buffer: &mut [u8]) -> ReadEnd {
         let (uptime_ms, now_ms) = (self.uptime_ms, self.now_ms);
         let Some(conn) = self.conn(id) else { return ReadEnd::Gone };
-        let count = match conn.socket.link.try_read(buffer) {
+        let before = Some(conn.partial.len()).filter(|bytes| *bytes <= PUT_BEFORE_BYTES_MAX);
+        let before = before.unwrap_or(0);
+        buffer[..before].copy_from_slice(&conn.partial[..before]);
+        let count = match conn.socket.link.try_read(&mut buffer[before..]) {
             Ok(0) => return ReadEnd::Gone,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -61,14 +68,17 @@ impl Core {
             conn.heard_ms = uptime_ms;
         }
         let silence_ms = now_ms.saturating_sub(std::mem::replace(&mut conn.read_ms, now_ms));
+        if before > 0 {
+            conn.partial = Vec::new();
+        }
         self.gather.on_read(silence_ms);
         self.counters.bytes.add(Direction::In, count as u64);
-        self.on_bytes(id, &buffer[..count]);
+        self.on_bytes(id, &buffer[..before + count]);
         self.count_kept(id, count);
         if self.is_turn_large() {
             self.submit();
         }
-        if count == buffer.len() { ReadEnd::More } else { ReadEnd::Drained }
+        if before + count == buffer.len() { ReadEnd::More } else { ReadEnd::Drained }
     }
 
     fn on_bytes(&mut self, id: ConnId, bytes: &[u8]) {

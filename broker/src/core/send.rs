@@ -52,8 +52,10 @@ pub(crate) fn quality(qos: Qos) -> Quality {
 
 impl Core {
     pub(crate) fn send(&mut self, id: ConnId, packet: &Packet<'_>) {
-        let Some(conn) = self.conn(id) else { return };
+        let conn = self.conns.get_mut(id.key as usize).filter(|conn| conn.serial == id.serial);
+        let Some(conn) = conn else { return };
         let Phase::Open(open) = &conn.phase else { return };
+        self.scratch.outputs.lend(&mut conn.out);
         put(packet, open.version, &mut conn.out);
         self.counters.packets.add((packet_type(packet.kind()), Direction::Out), 1);
         self.mark_dirty(id);

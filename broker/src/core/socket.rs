@@ -41,7 +41,7 @@ impl Socket {
         }
     }
 
-    /// Writes from the front of `out` what the socket takes now.
+    /// Writes from the front of `out` what the socket takes now; what it took is gone from there.
     /// More than `room` bytes left over mean that the client does not keep up.
     pub(crate) fn write(&self, out: &mut Vec<u8>, room: usize) -> io::Result<usize> {
         self.link.try_flush()?;
@@ -54,12 +54,7 @@ impl Socket {
                 Err(error) => return Err(error),
             }
         }
-        if written == out.len() {
-            // An idle connection owns no buffer.
-            *out = Vec::new();
-        } else {
-            out.drain(..written);
-        }
+        out.drain(..written);
         self.is_congested.set(out.len() > room);
         let waits = !out.is_empty() || self.link.has_pending();
         if self.wants_write.replace(waits) != waits && waits {

@@ -25,6 +25,7 @@ use crate::core::inbox::Inbox;
 use crate::core::letters::Post;
 use crate::core::looks::Looks;
 use crate::core::open::{Conn, ConnId, Open, Phase, Seek};
+use crate::core::outputs::Outputs;
 use crate::core::shared::{Shared, wall_clock_ms};
 use crate::core::tellers::Tellers;
 use crate::core::timers::Timers;
@@ -144,6 +145,7 @@ pub(crate) enum Deferred {
 /// Memory that is used again and again.
 pub(crate) struct Scratch {
     pub(crate) read: Vec<u8>,
+    pub(crate) outputs: Outputs,
     pub(crate) templates: Templates,
     /// What all that are fed have cost so far.
     pub(crate) looks: Looks,
@@ -198,6 +200,7 @@ impl Core {
             timers: Timers::default(),
             scratch: Scratch {
                 read: vec![0; READ_BYTES_MAX],
+                outputs: Outputs::default(),
                 templates: Templates::default(),
                 looks: Looks::default(),
             },
