@@ -4,8 +4,8 @@
 //! Files of segments are never changed, but for the last of a partition, which grows behind what
 //! its row counts; those that nobody needs any more stay until the copy is made (`pins`). The
 //! database is copied row by row, as it was at one moment, while checkpoints change it. Files of
-//! the write-ahead log are copied frame by frame up to the first that is not whole, and are not used
-//! again as long as we hold them. See docs/decisions/0020-backup.md.
+//! the write-ahead log are copied frame by frame up to the first that is not whole, and are not
+//! used again as long as we hold them. See docs/decisions/0020-backup.md.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::ops::ControlFlow;

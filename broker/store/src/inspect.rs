@@ -19,8 +19,7 @@ mod walk;
 
 pub use crate::progress::Progress;
 pub use dump::{ShownEntry, ShownFrame, ShownRecord, Wanted, dump, dump_log};
-pub use extent::{Extent, SegmentExtent};
-pub use finding::{Affected, Checked, Damage, Finding, Verdict};
+pub use finding::{Affected, Checked, Damage, Extent, Finding, SegmentExtent, Verdict};
 pub use groups::{GroupOffsetStats, GroupStats, ReaderStats};
 pub use repair::{Plan, Repair, Step};
 pub use shares::ShareStats;

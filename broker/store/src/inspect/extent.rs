@@ -2,37 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::finding::{Extent, SegmentExtent};
 use super::segments::Placed;
 use super::view::View;
-
-/// A partition: its offsets, and the segments that they lie in. What lies behind the last of them
-/// is in the write-ahead log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Extent {
-    /// Its stream.
-    pub stream: String,
-    /// Which partition of the stream, from 0 on.
-    pub partition: usize,
-    /// The first offset.
-    pub from: u64,
-    /// The offset behind the last record.
-    pub to: u64,
-    /// In the order of their offsets.
-    pub segments: Vec<SegmentExtent>,
-}
-
-/// A segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentExtent {
-    /// The first offset.
-    pub from: u64,
-    /// The offset behind the last record.
-    pub to: u64,
-    /// Bytes that count.
-    pub bytes: u64,
-    /// Takes no more.
-    pub sealed: bool,
-}
 
 /// All partitions, in the order of streams.
 pub(super) fn extents(view: &View, placed: &[Placed]) -> Vec<Extent> {

@@ -4,7 +4,6 @@ use std::fmt;
 
 use tidewire_proto::id::PartitionId;
 
-use super::extent::Extent;
 use crate::partition::Segment;
 
 /// The kinds of damage; the names are for programs and stay.
@@ -138,6 +137,35 @@ pub struct Checked {
     pub records: u64,
     /// Indexes.
     pub indexes: u64,
+}
+
+/// A partition: its offsets, and the segments that they lie in. What lies behind the last of them
+/// is in the write-ahead log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Its stream.
+    pub stream: String,
+    /// Which partition of the stream, from 0 on.
+    pub partition: usize,
+    /// The first offset.
+    pub from: u64,
+    /// The offset behind the last record.
+    pub to: u64,
+    /// In the order of their offsets.
+    pub segments: Vec<SegmentExtent>,
+}
+
+/// A segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentExtent {
+    /// The first offset.
+    pub from: u64,
+    /// The offset behind the last record.
+    pub to: u64,
+    /// Bytes that count.
+    pub bytes: u64,
+    /// Takes no more.
+    pub sealed: bool,
 }
 
 /// Everything that was found.
