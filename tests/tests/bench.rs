@@ -73,7 +73,7 @@ fn every_workload_goes_over_tls_and_websocket() {
         for words in [
             &["fan-in", "--qos", "2"][..],
             &["fan-in", "--publishers", "5", "--rate", "500", "--qos", "1", "--protocol", "5"],
-            &["pairs", "--pairs", "3", "--qos", "0", "--payload", "30000"],
+            &["pairs", "--pairs", "3", "--qos", "1", "--payload", "30000"],
             &["offline", "--qos", "1", "--messages", "1000"],
             &["connect", "--connections", "20", "--subscribe"],
         ] {

@@ -83,7 +83,8 @@ fn a_port_that_asks_for_certificates_serves_who_has_a_good_one_and_says_why_othe
     while setup.lets_in(Some(&revoked)) {
         assert!(began.elapsed() < PATIENCE, "the list is never read anew");
     }
-    let stranger = Authority::new("Other CA").sign("b", Use::Client, &["b"]);
+    let other = Authority::new("Other CA");
+    let stranger = other.sign("b", Use::Client, &["b"]);
     let expired = authority.sign("expired", Use::Expired, &["old"]);
     for (shown, told, result) in [
         (None, "it showed no certificate, and this listener asks for one", "no_certificate"),
@@ -116,7 +117,8 @@ fn a_port_that_asks_for_certificates_serves_who_has_a_good_one_and_says_why_othe
 fn where_certificates_may_be_left_out_a_wrong_one_is_refused_all_the_same() {
     let setup = Setup::new("optional");
     let good = setup.authority.sign("good", Use::Client, &["press-7"]);
-    let stranger = Authority::new("Other CA").sign("b", Use::Client, &["b"]);
+    let other = Authority::new("Other CA");
+    let stranger = other.sign("b", Use::Client, &["b"]);
     assert!(setup.lets_in(None) && setup.lets_in(Some(&good)));
     assert!(!setup.lets_in(Some(&stranger)));
 }
