@@ -4,12 +4,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use tempfile::TempDir;
 
 use crate::fuzz::{forget_peak, peak_bytes, resident_bytes};
 use crate::places;
-use crate::program::Program;
+use crate::program::{PATIENCE, Program};
 
 /// A running (or killed) broker and its data folder.
 #[derive(Debug)]
@@ -266,10 +267,19 @@ fn run(data: &Path, flags: &[String], open_files: Option<u32>) -> (Program, Sock
     if let Some(above) = data.parent() {
         command.current_dir(above);
     }
-    let program = Program::start(&mut command);
-    let line = program.line_that(|line| mqtt_address(line).is_some());
-    let address = mqtt_address(&line).expect("the line was chosen for it");
-    (program, address)
+    let began = Instant::now();
+    loop {
+        let program = Program::start(&mut command);
+        let line = program.line_before_its_end(|line| mqtt_address(line).is_some());
+        if let Some(line) = line {
+            let address = mqtt_address(&line).expect("the line was chosen for it");
+            return (program, address);
+        }
+        // While a broker is down its port is free for whoever is given it: a client that asks for
+        // the broker there may even come from that port, and be connected to itself.
+        program.await_output("Address already in use");
+        assert!(began.elapsed() < PATIENCE, "{}", program.output());
+    }
 }
 
 /// Whether a flag or the configuration file says where the HTTP port is.

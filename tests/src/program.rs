@@ -87,6 +87,24 @@ impl Program {
         panic!("{} never said the awaited line\n{}", self.name, self.output());
     }
 
+    /// The first line that fits, or nothing when it ends before.
+    ///
+    /// # Panics
+    /// When neither comes in time.
+    pub fn line_before_its_end(&self, fits: impl Fn(&str) -> bool) -> Option<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if fits(&line) => return Some(line),
+                Ok(_) => (),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("{} never said the awaited line\n{}", self.name, self.output())
+                }
+            }
+        }
+    }
+
     /// Waits for its end and returns what was left of its standard output.
     ///
     /// # Panics
