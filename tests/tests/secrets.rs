@@ -104,6 +104,14 @@ fn disguises(text: &str) -> Vec<String> {
     in_base64.chain([numbers.join(", "), text.to_owned()]).collect()
 }
 
+/// A token of the HTTP port, as it is shown once.
+fn made_token(files: &Files) -> String {
+    let words = ["token", "create", "--role", "admin", "--file", &files.name("tokens")];
+    let said = tidewire(&words, "");
+    let token = said.lines().find(|line| line.trim().starts_with("tw_"));
+    token.expect("it is shown").trim().to_owned()
+}
+
 #[test]
 fn no_secret_is_in_the_log_at_any_level() {
     let (files, mut tokens) = (Files::new(), Tokens::new());
@@ -111,10 +119,7 @@ fn no_secret_is_in_the_log_at_any_level() {
         let is_known = request.body.contains(&format!("\"password\":\"{}\"", secret(4)));
         Reply::Ok(format!("{{\"result\":\"{}\"}}", if is_known { "allow" } else { "deny" }))
     });
-    let said_once =
-        tidewire(&["token", "create", "--role", "admin", "--file", &files.name("tokens")], "");
-    let token = said_once.lines().find(|line| line.trim().starts_with("tw_"));
-    let token = token.expect("it is shown").trim().to_owned();
+    let token = made_token(&files);
     let far = start(&files, &tokens, &web, "");
     let link = format!(
         "[bridge]\nretry_ms_min = 20\n[[bridge.link]]\nname = \"edge\"\n\

@@ -1,4 +1,4 @@
-//! A data folder copied while its store is open: what a crash of the program would leave. For tests.
+//! A data folder copied while its store is open: what a crash of the program would leave behind.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -70,7 +70,9 @@ fn copy(listing: &Listing, from: &Path, to: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
+
+    use super::copy_until_still;
 
     #[test]
     fn a_copy_that_something_ran_through_is_made_again() {
