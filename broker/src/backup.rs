@@ -2,10 +2,11 @@
 //! there may ask, each by a number of his own. The broker makes them itself, one after the other,
 //! as only it knows what is where. Copies nothing itself.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -106,12 +107,20 @@ impl Drop for Request {
     }
 }
 
+/// Whether a file of this name is of a request, whole or not: whoever wrote it, the next start
+/// deletes it.
+pub(crate) fn is_left_over(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with(REQUEST) || name.starts_with(ANSWER))
+}
+
 /// Whole or not at all.
 fn put(file: &Path, text: &str, mode: u32) -> io::Result<()> {
     let mut temporary = file.as_os_str().to_owned();
     temporary.push(".tmp");
     let mut options = fs::OpenOptions::new();
     let mut open = options.write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+    // Whatever the umask of who asks is.
+    open.set_permissions(fs::Permissions::from_mode(mode))?;
     open.write_all(text.as_bytes())?;
     fs::rename(&temporary, file)
 }
@@ -144,9 +153,9 @@ pub(crate) struct BackupDesk {
 impl BackupDesk {
     /// What was asked of an earlier run is forgotten.
     pub(crate) fn new(data: &Path) -> Self {
-        for kind in [REQUEST, ANSWER] {
-            for number in numbers(data, kind) {
-                let _ = fs::remove_file(data.join(format!("{kind}{number}")));
+        for entry in data.read_dir().into_iter().flatten().flatten() {
+            if is_left_over(&entry.file_name()) {
+                let _ = fs::remove_file(entry.path());
             }
         }
         Self { data: data.into(), stop: Arc::default(), working: None }
@@ -231,10 +240,12 @@ fn make(store: &Store, file: &Path, to: &Path, stop: &AtomicBool) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
     use std::time::{Duration, Instant};
 
-    use super::{Answer, BackupDesk, BackupReport, Request};
+    use super::{Answer, BackupDesk, BackupReport, REQUEST_MODE, Request, put};
     use crate::core::alone::Alone;
 
     const PATIENCE: Duration = Duration::from_secs(120);
@@ -247,6 +258,24 @@ mod tests {
             assert_eq!(Answer::parse(&answer.text()), Some(answer));
         }
         assert_eq!(Answer::parse("done 1 2"), None);
+    }
+
+    #[test]
+    fn what_a_request_left_is_gone_after_the_next_start_and_was_for_the_broker_to_read() {
+        let data = tempfile::tempdir().expect("a folder");
+        let [request, half] = ["backup.request.1f", "backup.request.20.tmp"];
+        let [request, half] = [request, half].map(|name| data.path().join(name));
+        // As a strict umask leaves them.
+        let temporary = data.path().join("backup.request.1f.tmp");
+        for file in [&temporary, &half] {
+            fs::write(file, "").expect("written");
+            fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("ours");
+        }
+        put(&request, "/there", REQUEST_MODE).expect("written");
+        let mode = fs::metadata(&request).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, REQUEST_MODE);
+        drop(BackupDesk::new(data.path()));
+        assert_eq!(fs::read_dir(data.path()).expect("a folder").count(), 0);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use rustix::process::{Gid, Uid, getegid, geteuid};
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::accounts;
+use crate::backup;
 use crate::held_file::HeldFile;
 
 const ROOT: u32 = 0;
@@ -81,6 +82,9 @@ impl Runner {
     /// Something in there, or the folder itself, that belongs to another user.
     fn foreign(&self, path: &Path) -> io::Result<Option<PathBuf>> {
         let found = fs::symlink_metadata(path)?;
+        if path.file_name().is_some_and(backup::is_left_over) {
+            return Ok(None);
+        }
         if found.uid() != self.uid {
             return Ok(Some(path.into()));
         }
