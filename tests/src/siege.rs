@@ -14,6 +14,9 @@ use crate::wire::{Publish, Version, Wire, connect, kind};
 pub const MIB: u64 = 1024 * 1024;
 /// Pings before the attack.
 const CALM: usize = 200;
+/// Pings in the rest before each piece of an attack: as long as a piece takes, near enough, for the
+/// median of a short rest is as often twice as long as not.
+const REST: usize = 700;
 /// Between two pings, so that the honest one is no load itself.
 const PAUSE: Duration = Duration::from_millis(2);
 /// What half of the honest client's turns may take at most, where waits are judged.
@@ -42,7 +45,7 @@ pub fn sized(full: usize, small: usize) -> usize {
 /// When one of these is not so.
 pub fn bear<T>(broker: &Broker, bytes_max: u64, attack: impl FnOnce(&Broker) -> T) -> T {
     let mut honest = Honest::new(broker.address(), "honest");
-    let calm = honest.calm();
+    let calm = honest.calm(CALM);
     let before = broker.memory_bytes();
     broker.forget_memory_peak();
     let over = Over::default();
@@ -75,7 +78,7 @@ pub fn slowdown(broker: &Broker, pieces: usize, attack: impl Fn(usize) + Sync) -
     let mut honest = Honest::new(broker.address(), "steady");
     let mut ratios: Vec<f64> = (0..pieces)
         .map(|piece| {
-            let calm = honest.calm().part(50);
+            let calm = honest.calm(sized(REST, CALM)).part(50);
             let over = Over::default();
             let during = thread::scope(|scope| {
                 let waits = scope.spawn(|| honest.waits_until(&over));
@@ -141,13 +144,13 @@ impl Honest {
     }
 
     /// At the same pace as under attack: a processor that never rests answers sooner.
-    fn calm(&mut self) -> Waits {
+    fn calm(&mut self, pings: usize) -> Waits {
         let never = Over::default();
         let ping = |_| {
             let _ = never.within(PAUSE);
             self.ping()
         };
-        Waits::of((0..CALM).map(ping).collect())
+        Waits::of((0..pings).map(ping).collect())
     }
 
     fn waits_until(&mut self, over: &Over) -> Waits {

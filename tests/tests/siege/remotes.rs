@@ -77,13 +77,13 @@ fn welcomed(packets: &[u8]) -> Vec<u8> {
 }
 
 /// Runs a broker with a bridge to such a server, which serves each of its answers this many times.
-fn besiege(answers: Vec<Vec<u8>>, bridge: impl Fn(SocketAddr) -> String) -> Broker {
+fn besiege(answers: Vec<Vec<u8>>, bytes_max: u64, bridge: impl Fn(SocketAddr) -> String) -> Broker {
     let count = answers.len() * sized(20, 2);
     let evil = Evil::with(answers);
     let broker = Configured::new(&format!("{SOON}{}{ONE_CORE}", bridge(evil.address))).start();
     let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
     writer.publish_acknowledged(&Publish::new("out/1", "for it", 1, 1));
-    bear(&broker, 64 * MIB, |_| evil.await_served(count));
+    bear(&broker, bytes_max, |_| evil.await_served(count));
     let output = broker.output();
     assert!(!output.contains("panic"), "{output}");
     broker
@@ -117,7 +117,9 @@ fn a_link_to_a_broker_that_means_ill_holds_little_and_goes_on() {
         // 20,000 user properties.
         welcomed(&many_properties()),
     ];
-    let broker = besiege(answers, |address| {
+    // A million messages of it are stored, as anybody's: what a store needs that takes in as much,
+    // and the same after ten millions.
+    let broker = besiege(answers, 192 * MIB, |address| {
         format!(
             "[[bridge.link]]\nname = \"evil\"\naddresses = [\"{address}\"]\nrules = [\
              {{ direction = \"out\", filter = \"out/#\", qos = 2 }}, \
@@ -171,7 +173,7 @@ fn an_export_to_a_kafka_that_means_ill_holds_little_and_goes_on() {
         framed(&[&[0, 0, 0, 1, 0, 0][..], &[0xff; 64]].concat()),
         framed(&[0; 100_000]).repeat(16),
     ];
-    besiege(answers, |address| {
+    besiege(answers, 64 * MIB, |address| {
         format!(
             "[[bridge.export]]\nname = \"evil\"\nstart = \"earliest\"\n\
              cluster = {{ addresses = [\"{address}\"] }}\n"
@@ -197,7 +199,7 @@ fn a_push_to_a_receiver_that_means_ill_holds_little_and_goes_on() {
         b"HTTP/1.1 100 Continue\r\n\r\n".repeat(100_000),
         vec![0; 1 << 20],
     ];
-    besiege(answers, |address| {
+    besiege(answers, 64 * MIB, |address| {
         format!(
             "[[bridge.push]]\nname = \"evil\"\nurl = \"http://{address}/hook\"\n\
              filters = [\"out/#\"]\nstart = \"earliest\"\ntimeout_ms = 2000\n"
