@@ -1,7 +1,9 @@
 //! `cargo xtask compare`: the same load on this broker and on others, by turns, and the ratios.
 //! The load and its figures are `tidewire bench`'s.
 
+mod bare_sync;
 mod brokers;
+mod contenders;
 mod figures;
 mod peers;
 mod workloads;
@@ -11,6 +13,7 @@ use std::process::Command;
 use crate::output::{announce, note, run};
 use crate::places::Places;
 
+use contenders::{Certificates, Contender};
 use figures::{Figures, Table};
 use workloads::Load;
 
@@ -30,9 +33,11 @@ pub(crate) fn all(places: &Places, words: &[&str]) -> Result<(), String> {
     run(build.args(["build", "--release", "--package", "tidewire"]).current_dir(places.root()))?;
     announce("peers");
     let peers = peers::install(places)?;
+    let certificates = Certificates::make(places)?;
     for load in loads {
         announce(&format!("{} ({rounds} rounds)", load.name));
-        let table = rounds_of(places, &peers, load, rounds)?;
+        let contenders = contenders::of(load, &peers, &certificates);
+        let table = rounds_of(places, &contenders, load, rounds)?;
         note(&table.to_string());
     }
     Ok(())
@@ -53,13 +58,19 @@ fn asked<'a>(words: &[&'a str]) -> Result<(Vec<&'a str>, usize), String> {
     Ok((names, rounds))
 }
 
-/// Every broker once a round, each with an empty folder.
-fn rounds_of(places: &Places, peers: &[Peer], load: &Load, rounds: usize) -> Result<Table, String> {
-    let mut table = Table::new(peers.iter().map(Peer::name));
+/// Every broker once a round, each with an empty folder; before them how long a bare sync takes.
+fn rounds_of(
+    places: &Places,
+    contenders: &[Contender<'_>],
+    load: &Load,
+    rounds: usize,
+) -> Result<Table, String> {
+    let mut table = Table::new(contenders.iter().map(|contender| contender.name.as_str()));
     for _ in 0..rounds {
-        for (column, peer) in peers.iter().enumerate() {
-            let broker = Running::start(places, peer)?;
-            let figures = measure(places, &broker, load)?;
+        table.add_sync(bare_sync::median(places)?);
+        for (column, contender) in contenders.iter().enumerate() {
+            let broker = Running::start(places, contender.peer, contender.certificates)?;
+            let figures = measure(places, &broker, contender, load)?;
             broker.stop()?;
             table.add(column, figures);
         }
@@ -67,16 +78,29 @@ fn rounds_of(places: &Places, peers: &[Peer], load: &Load, rounds: usize) -> Res
     Ok(table)
 }
 
-fn measure(places: &Places, broker: &Running, load: &Load) -> Result<Figures, String> {
+fn measure(
+    places: &Places,
+    broker: &Running,
+    contender: &Contender<'_>,
+    load: &Load,
+) -> Result<Figures, String> {
     let mut bench = Command::new("taskset");
     bench.args(["-c", GENERATOR_CPU]).arg(places.released_broker()).arg("bench");
-    bench.args(load.words).args(["--json", "--to", &broker.address().to_string()]);
-    bench.args(["--pid", &broker.id().to_string()]);
+    bench.args(load.words).args(["--json", "--pid", &broker.id().to_string()]);
+    match contender.certificates {
+        Some(certificates) => {
+            bench.args(["--to", &format!("mqtts://{}", broker.address())]);
+            bench.arg("--cafile").arg(certificates.authority());
+        }
+        None => {
+            bench.args(["--to", &broker.address().to_string()]);
+        }
+    }
     let output = bench.output().map_err(|error| format!("taskset: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     Figures::read(&text).map_err(|problem| {
         let errors = String::from_utf8_lossy(&output.stderr);
-        format!("{}: {problem}: {}", broker.name(), errors.trim())
+        format!("{}: {problem}: {}", contender.name, errors.trim())
     })
 }
 

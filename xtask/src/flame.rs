@@ -34,7 +34,7 @@ pub(crate) fn all(places: &Places, words: &[&str]) -> Result<(), String> {
     let mut build = Command::new(places.cargo());
     run(build.args(["build", "--release", "--package", "tidewire"]).current_dir(places.root()))?;
     announce(&format!("samples of {name}"));
-    let broker = Running::start(places, &Peer::Tidewire)?;
+    let broker = Running::start(places, &Peer::Tidewire, None)?;
     let data = places.tools().join("flame.data");
     let mut bench = Command::new("taskset");
     bench.args(["-c", GENERATOR_CPU]).arg(places.released_broker()).arg("bench").args(load.words);

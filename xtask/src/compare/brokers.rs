@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::places::Places;
 
+use super::contenders::Certificates;
 use super::peers::Peer;
 
 /// The broker's processor.
@@ -20,31 +21,35 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Killed when it is dropped.
 pub(crate) struct Running {
-    name: String,
     child: Child,
     address: SocketAddr,
     folder: PathBuf,
 }
 
 impl Running {
-    /// Starts it, and waits until it listens.
-    pub(crate) fn start(places: &Places, peer: &Peer) -> Result<Self, String> {
+    /// Starts it, for TLS alone where there are certificates, and waits until it listens.
+    pub(crate) fn start(
+        places: &Places,
+        peer: &Peer,
+        certificates: Option<&Certificates>,
+    ) -> Result<Self, String> {
         let folder = places.tools().join("compare");
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         let address = free_address()?;
         let mut command = Command::new("taskset");
         command.args(["-c", BROKER_CPU]);
-        tell(&mut command, places, peer, address, &folder)?;
+        match certificates {
+            None => tell(&mut command, places, peer, address, &folder)?,
+            Some(certificates) => {
+                tell_secure(&mut command, places, peer, address, (&folder, certificates))?;
+            }
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().map_err(|error| format!("taskset: {error}"))?;
-        let mut running = Self { name: peer.name().to_owned(), child, address, folder };
-        running.await_listener()?;
+        let mut running = Self { child, address, folder };
+        running.await_listener().map_err(|problem| format!("{}: {problem}", peer.name()))?;
         Ok(running)
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -66,7 +71,7 @@ impl Running {
         while TcpStream::connect(self.address).is_err() {
             let ended = self.child.try_wait().map_err(|error| error.to_string())?;
             if ended.is_some() || since.elapsed() > PATIENCE {
-                return Err(format!("{} does not listen", self.name));
+                return Err("it does not listen".to_owned());
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -108,10 +113,7 @@ fn tell(
             return Ok(());
         }
         Peer::Mosquitto { folder: program } => {
-            let libraries = ["usr/lib", "lib"].map(|lib| program.join(lib).join(libraries()));
-            let libraries = libraries.map(|path| path.display().to_string()).join(":");
-            command.arg("env").arg(format!("LD_LIBRARY_PATH={libraries}"));
-            command.arg(program.join("usr/sbin/mosquitto")).arg("-c").arg(&file);
+            tell_mosquitto(command, program, &file);
             mosquitto_settings(address, folder)
         }
         Peer::Rumqttd { program } => {
@@ -120,6 +122,40 @@ fn tell(
         }
     };
     fs::write(&file, settings).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// The same, by TLS and nothing else.
+fn tell_secure(
+    command: &mut Command,
+    places: &Places,
+    peer: &Peer,
+    address: SocketAddr,
+    (folder, certificates): (&Path, &Certificates),
+) -> Result<(), String> {
+    let file = folder.join("settings.toml");
+    let (chain, key) = (certificates.chain(), certificates.key());
+    let settings = match peer {
+        Peer::Tidewire => {
+            command.arg(places.released_broker()).arg("--data").arg(folder.join("data"));
+            command.args(["--mqtt", "off", "--http", "off", "--config"]).arg(&file);
+            let tls = format!("cert_file = {chain:?}\nkey_file = {key:?}\n");
+            format!("[listener.mqtts]\nbind = \"{address}\"\n[listener.mqtts.tls]\n{tls}")
+        }
+        Peer::Mosquitto { folder: program } => {
+            tell_mosquitto(command, program, &file);
+            let plain = mosquitto_settings(address, folder);
+            format!("{plain}certfile {}\nkeyfile {}\n", chain.display(), key.display())
+        }
+        Peer::Rumqttd { .. } => return Err("rumqttd is not measured over TLS".to_owned()),
+    };
+    fs::write(&file, settings).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn tell_mosquitto(command: &mut Command, program: &Path, settings: &Path) {
+    let libraries = ["usr/lib", "lib"].map(|lib| program.join(lib).join(libraries()));
+    let libraries = libraries.map(|path| path.display().to_string()).join(":");
+    command.arg("env").arg(format!("LD_LIBRARY_PATH={libraries}"));
+    command.arg(program.join("usr/sbin/mosquitto")).arg("-c").arg(settings);
 }
 
 fn libraries() -> String {

@@ -42,11 +42,18 @@ fn put(figures: &mut Vec<(String, f64)>, name: &str, value: &Value) {
 #[derive(Debug)]
 pub(super) struct Table {
     columns: Vec<(String, Vec<Figures>)>,
+    /// What a bare sync took in each round.
+    syncs_us: Vec<f64>,
 }
 
 impl Table {
     pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
-        Self { columns: names.map(|name| (name.to_owned(), Vec::new())).collect() }
+        let columns = names.map(|name| (name.to_owned(), Vec::new())).collect();
+        Self { columns, syncs_us: Vec::new() }
+    }
+
+    pub(super) fn add_sync(&mut self, median_us: f64) {
+        self.syncs_us.push(median_us);
     }
 
     pub(super) fn add(&mut self, column: usize, figures: Figures) {
@@ -55,13 +62,22 @@ impl Table {
         }
     }
 
-    fn median(&self, column: usize, name: &str) -> Option<f64> {
-        let (_, rounds) = self.columns.get(column)?;
+    fn values(&self, column: usize, name: &str) -> Vec<f64> {
         let value = |round: &Figures| round.0.iter().find(|(known, _)| known == name).map(|f| f.1);
-        let mut values: Vec<f64> = rounds.iter().filter_map(value).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
+        let rounds = self.columns.get(column).map(|(_, rounds)| rounds.iter());
+        rounds.into_iter().flatten().map(|round| value(round).unwrap_or(f64::NAN)).collect()
     }
+
+    /// Of this broker's and another's in the same round: what slowed both says nothing.
+    fn ratio(&self, column: usize, name: &str) -> f64 {
+        let pairs = self.values(0, name).into_iter().zip(self.values(column, name));
+        median(pairs.map(|(ours, theirs)| ours / theirs).collect())
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 impl fmt::Display for Table {
@@ -72,14 +88,13 @@ impl fmt::Display for Table {
             write!(out, " {name:>14} {:>8}", "ratio")?;
         }
         for (name, _) in rounds.first().iter().flat_map(|figures| &figures.0) {
-            let ours = self.median(0, name).unwrap_or(f64::NAN);
-            write!(out, "\n{name:<26} {ours:>14.3}")?;
+            write!(out, "\n{name:<26} {:>14.3}", median(self.values(0, name)))?;
             for column in 1..self.columns.len() {
-                let theirs = self.median(column, name).unwrap_or(f64::NAN);
-                write!(out, " {theirs:>14.3} {:>7.3}x", ours / theirs)?;
+                let theirs = median(self.values(column, name));
+                write!(out, " {theirs:>14.3} {:>7.3}x", self.ratio(column, name))?;
             }
         }
-        Ok(())
+        write!(out, "\n{:<26} {:>14.3}", "a bare sync, us", median(self.syncs_us.clone()))
     }
 }
 
@@ -94,13 +109,14 @@ mod tests {
             Figures::read(&format!(r#"{{"phases":[{phase}],"lost":0}}"#)).expect("figures")
         };
         let mut table = Table::new(["ours", "theirs"].into_iter());
+        // The ratio is the middle one of three, and not that of the two medians.
         for (ours, theirs) in [(1.0, 10.0), (600.0, 200.0), (500.0, 100.0)] {
             table.add(0, report(ours));
             table.add(1, report(theirs));
         }
         let shown = table.to_string();
         let words: Vec<&str> = shown.lines().nth(1).expect("a line").split_whitespace().collect();
-        assert_eq!(words, ["delivered", "per", "second", "500.000", "100.000", "5.000x"]);
+        assert_eq!(words, ["delivered", "per", "second", "500.000", "100.000", "3.000x"]);
     }
 
     #[test]

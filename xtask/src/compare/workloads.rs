@@ -6,10 +6,16 @@ pub(crate) struct Load {
     pub(super) name: &'static str,
     /// What `tidewire bench` is told.
     pub(crate) words: &'static [&'static str],
+    /// Over TLS, and beside this broker without it.
+    pub(super) is_secure: bool,
 }
 
 const fn load(name: &'static str, words: &'static [&'static str]) -> Load {
-    Load { name, words }
+    Load { name, words, is_secure: false }
+}
+
+const fn secure(name: &'static str, words: &'static [&'static str]) -> Load {
+    Load { name, words, is_secure: true }
 }
 
 /// Each with 100 unacknowledged messages per publisher, if nothing else is said.
@@ -31,6 +37,9 @@ const LOADS: &[Load] = &[
     load("retained", &["retained", "--qos", "1"]),
     load("offline", &["offline", "--qos", "1"]),
     load("connect", &["connect", "--subscribe"]),
+    secure("tls-0", &["fan-in", "--qos", "0"]),
+    secure("tls-1", &["fan-in", "--qos", "1"]),
+    secure("tls-connect", &["connect", "--subscribe", "--connections", "2000"]),
 ];
 
 /// Those that are named, or all.
