@@ -1,19 +1,17 @@
 //! `tidewire topics`: which topics there are, and what came at each, as a table or a tree. Changes
 //! nothing.
 
+mod rows;
 mod tree;
 
-use std::cmp::Reverse;
-
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::table::{Table, number as numbers, words};
 use super::told::{number, text};
 use crate::cli::remote::{Api, Remote, Trouble};
-use crate::cli::wording::{count, size};
+use crate::cli::wording::count;
 use crate::config::Sources;
-use tree::Twig;
+use rows::{Order, Row, table};
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Topics {
@@ -38,25 +36,14 @@ pub(in crate::cli) struct Topics {
     remote: Remote,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Order {
-    /// By topic, level by level.
-    #[default]
-    Topic,
-    /// The one with the most messages comes first.
-    Messages,
-    /// The one with the most bytes comes first.
-    Bytes,
-    /// The one whose last message is the newest comes first.
-    Last,
-}
-
 /// What there is to say, and whether all is well.
 pub(super) fn run(asked: &Topics, sources: &Sources) -> Result<(String, bool), Trouble> {
     let api = asked.remote.open(sources)?;
-    let (mut items, counted) = found(&api, asked)?;
-    sort(&mut items, asked.sort);
-    items.truncate(asked.limit.unwrap_or(usize::MAX));
+    let (items, counted) = found(&api, asked)?;
+    let mut rows: Vec<_> = items.into_iter().map(|item| (Row::of(&item), item)).collect();
+    asked.sort.sort(&mut rows, |(row, _)| row);
+    rows.truncate(asked.limit.unwrap_or(usize::MAX));
+    let items: Vec<Value> = rows.into_iter().map(|(_, item)| item).collect();
     if asked.remote.json {
         return Ok((json!({ "items": items, "counted": counted }).to_string(), true));
     }
@@ -66,7 +53,7 @@ pub(super) fn run(asked: &Topics, sources: &Sources) -> Result<(String, bool), T
     }
     let shown = match asked.tree {
         true => tree::shown(&items, asked.sort),
-        false => table(items.iter().map(|item| (name(item), Twig::of(item)))),
+        false => table(items.iter().map(|item| (name(item), Row::of(item)))),
     };
     Ok((shown, true))
 }
@@ -93,43 +80,10 @@ fn found(api: &Api, asked: &Topics) -> Result<(Vec<Value>, Value), Trouble> {
     Ok((all, counted))
 }
 
-/// Stable: what is equal stays in the order of levels.
-fn sort(items: &mut [Value], order: Order) {
-    match order {
-        Order::Topic => (),
-        Order::Messages => items.sort_by_key(|item| Reverse(number(item, "messages"))),
-        Order::Bytes => items.sort_by_key(|item| Reverse(number(item, "bytes"))),
-        Order::Last => items.sort_by_key(|item| Reverse(item["last"].as_str().map(str::to_owned))),
-    }
-}
-
 /// A branch by the filter of all that is in it.
 fn name(item: &Value) -> String {
     let topic = item["topic"].as_str().unwrap_or_default();
     if item["branch"] == true { format!("{topic}/#") } else { topic.to_owned() }
-}
-
-/// Rows of names and what came there.
-fn table(rows: impl Iterator<Item = (String, Twig)>) -> String {
-    let mut table = Table::new([
-        words("TOPIC"),
-        numbers("TOPICS"),
-        numbers("MESSAGES"),
-        numbers("BYTES"),
-        words("LAST"),
-        words("RETAINED"),
-    ]);
-    for (name, twig) in rows {
-        table.push([
-            name,
-            twig.topics.to_string(),
-            twig.messages.to_string(),
-            size(twig.bytes),
-            twig.last.unwrap_or_default(),
-            if twig.retained { "yes" } else { "no" }.into(),
-        ]);
-    }
-    table.text()
 }
 
 /// What the numbers are of, and what is not in them.
@@ -161,29 +115,13 @@ fn notes(counted: &Value) -> Vec<String> {
 mod tests {
     use serde_json::json;
 
-    use super::{Order, name, notes, sort};
+    use super::{name, notes};
 
     #[test]
     fn a_branch_is_shown_as_the_filter_of_what_is_in_it() {
         assert_eq!(name(&json!({ "topic": "a/b", "branch": false })), "a/b");
         assert_eq!(name(&json!({ "topic": "a/b", "branch": true })), "a/b/#");
         assert_eq!(name(&json!({ "topic": "", "branch": true })), "/#");
-    }
-
-    #[test]
-    fn the_busiest_comes_first_and_what_is_equal_stays_in_order() {
-        let item = |topic: &str, messages: u64, bytes: u64, last: Option<&str>| json!({ "topic": topic, "messages": messages, "bytes": bytes, "last": last });
-        let items = [item("a", 1, 9, None), item("b", 2, 1, Some("7")), item("c", 2, 2, Some("8"))];
-        for (order, expected) in [
-            (Order::Topic, ["a", "b", "c"]),
-            (Order::Messages, ["b", "c", "a"]),
-            (Order::Bytes, ["a", "c", "b"]),
-            (Order::Last, ["c", "b", "a"]),
-        ] {
-            let mut sorted = items.to_vec();
-            sort(&mut sorted, order);
-            assert_eq!(sorted.iter().map(|item| &item["topic"]).collect::<Vec<_>>(), expected);
-        }
     }
 
     #[test]

@@ -1,49 +1,16 @@
 //! Topics as a tree: a row for each level, with the sum of what is below it. Asks nobody.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::told::number;
-use super::{Order, table};
+use super::rows::{Order, Row, table};
 
-/// What came at a level and below it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Twig {
-    pub(super) topics: u64,
-    pub(super) messages: u64,
-    pub(super) bytes: u64,
-    pub(super) last: Option<String>,
-    /// At this very topic.
-    pub(super) retained: bool,
-}
-
-impl Twig {
-    pub(super) fn of(item: &Value) -> Self {
-        Self {
-            topics: number(item, "topics"),
-            messages: number(item, "messages"),
-            bytes: number(item, "bytes"),
-            last: item["last"].as_str().map(str::to_owned),
-            retained: item["retained"] == true,
-        }
-    }
-
-    /// All but what is said of one topic alone.
-    fn add(&mut self, other: &Self) {
-        self.topics += other.topics;
-        self.messages += other.messages;
-        self.bytes += other.bytes;
-        if other.last > self.last {
-            self.last.clone_from(&other.last);
-        }
-    }
-}
-
+/// A level of topics.
 #[derive(Debug, Default)]
 struct Level {
-    twig: Twig,
+    /// What came there and below it.
+    row: Row,
     /// More is below it than is shown.
     is_branch: bool,
     below: BTreeMap<String, Self>,
@@ -53,12 +20,12 @@ struct Level {
 pub(super) fn shown(items: &[Value], order: Order) -> String {
     let mut root = Level::default();
     for item in items {
-        let (twig, mut level) = (Twig::of(item), &mut root);
+        let (row, mut level) = (Row::of(item), &mut root);
         for name in item["topic"].as_str().unwrap_or_default().split('/') {
             level = level.below.entry(name.to_owned()).or_default();
-            level.twig.add(&twig);
+            level.row.add(&row);
         }
-        level.twig.retained = twig.retained;
+        level.row.retained = row.retained;
         level.is_branch |= item["branch"] == true;
     }
     let mut rows = Vec::new();
@@ -70,26 +37,20 @@ pub(super) fn shown(items: &[Value], order: Order) -> String {
 
 fn sorted(below: BTreeMap<String, Level>, order: Order) -> Vec<(String, Level)> {
     let mut levels: Vec<_> = below.into_iter().collect();
-    match order {
-        Order::Topic => (),
-        Order::Messages => levels.sort_by_key(|(_, level)| Reverse(level.twig.messages)),
-        Order::Bytes => levels.sort_by_key(|(_, level)| Reverse(level.twig.bytes)),
-        Order::Last => levels.sort_by_key(|(_, level)| Reverse(level.twig.last.clone())),
-    }
+    order.sort(&mut levels, |(_, level)| &level.row);
     levels
 }
 
-/// One level, and what is below it. `lead`: what stands before those below, and before this one
-/// behind it.
+/// One level, and what is below it. `lead`: what stands before its corner, and before those below.
 fn push(
-    rows: &mut Vec<(String, Twig)>,
+    rows: &mut Vec<(String, Row)>,
     (lead, corner): (String, &str),
     (name, level): (&str, Level),
     order: Order,
 ) {
     let name = if name.is_empty() { "\"\"" } else { name };
     let slash = if level.is_branch || !level.below.is_empty() { "/" } else { "" };
-    rows.push((format!("{lead}{corner}{name}{slash}"), level.twig));
+    rows.push((format!("{lead}{corner}{name}{slash}"), level.row));
     let lead = match corner {
         "" => lead,
         "└─ " => lead + "   ",
@@ -118,12 +79,12 @@ mod tests {
     fn each_level_has_the_sum_of_what_is_below_it() {
         let items = [item("a", 1, 1), item("a/b/x", 3, 5), item("a/b/y", 1, 7), item("a/c", 1, 2)];
         let expected = "\
-TOPIC         TOPICS  MESSAGES  BYTES  LAST   RETAINED
-a/                 6        15   15 B  day 7  yes
-├─ b/              4        12   12 B  day 7  no
-│  ├─ x/           3         5    5 B  day 5  no
-│  └─ y            1         7    7 B  day 7  no
-└─ c               1         2    2 B  day 2  no";
+TOPIC    TOPICS  MESSAGES  BYTES  LAST   RETAINED
+a/            6        15   15 B  day 7  yes
+├─ b/         4        12   12 B  day 7  no
+│  ├─ x/      3         5    5 B  day 5  no
+│  └─ y       1         7    7 B  day 7  no
+└─ c          1         2    2 B  day 2  no";
         assert_eq!(shown(&items, Order::Topic), expected);
         let busiest = shown(&items, Order::Messages);
         let place = |name: &str| busiest.find(name).expect("it is shown");
