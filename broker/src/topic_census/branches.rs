@@ -28,7 +28,7 @@ pub(crate) struct Branch {
     pub(crate) heard: Heard,
 }
 
-/// Some of them, and the key with which the others begin.
+/// Some of them, and the key from which on the others are.
 pub(crate) type Page = (Vec<Branch>, Option<Vec<u8>>);
 
 /// As many as are wanted, from a key on.
@@ -57,7 +57,8 @@ pub(super) fn branches(known: &Known, asked: &Asked, from: Option<&[u8]>, limit:
             continue;
         }
         if found.len() >= limit {
-            return (found, Some(key.to_vec()));
+            // Not the key: what comes below this one meanwhile may stand before it.
+            return (found, Some(node.to_vec()));
         }
         newest = node;
         found.push(Branch { topic: topic_of(node), is_branch, topics: 1, heard: *heard });

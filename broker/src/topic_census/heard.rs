@@ -13,7 +13,7 @@ pub(crate) struct Heard {
 }
 
 /// Who goes first when there is no room.
-pub(super) type Rank = (bool, u64, Option<i64>);
+pub(super) type Rank = (u64, Option<i64>, bool);
 
 impl Heard {
     /// One message.
@@ -39,10 +39,10 @@ impl Heard {
         self.retained = later.retained.or(self.retained);
     }
 
-    /// Those with the fewest messages, of them those that have been silent longest; what is
-    /// retained last.
+    /// Those with the fewest messages, of them those that have been silent longest. That something
+    /// is retained counts for little: it would drive out all that lives.
     pub(super) fn rank(&self) -> Rank {
-        (self.retained == Some(true), self.messages, self.last_ms)
+        (self.messages, self.last_ms, self.retained == Some(true))
     }
 }
 

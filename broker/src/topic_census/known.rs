@@ -7,6 +7,9 @@ use super::heard::Heard;
 
 /// Bytes that names have on average at most: a bound also where topics are long.
 const NAME_BYTES_MEAN_MAX: usize = 128;
+/// A topic with a longer name is not told apart: it would take the place of many, and a cursor that
+/// names it would be longer than requests may be.
+const NAME_BYTES_MAX: usize = 1024;
 
 /// A topic as it is sorted: a level before all that is below it, and that before whatever else
 /// begins with the same letters. No topic has the byte 0.
@@ -54,8 +57,16 @@ impl Known {
         self.others
     }
 
+    /// Whether half of the places are taken.
+    pub(super) fn is_half_full(&self) -> bool {
+        !self.fits(self.topics.len() * 2, self.name_bytes * 2)
+    }
+
     /// This came at a topic.
     pub(super) fn add(&mut self, topic: &str, heard: &Heard) {
+        if topic.len() > NAME_BYTES_MAX {
+            return self.others.add(heard);
+        }
         let key = key_of(topic);
         if let Some(known) = self.topics.get_mut(&*key) {
             known.add(heard);
@@ -100,10 +111,16 @@ impl Known {
         self.name_bytes = name_bytes;
         for key in going {
             let Some(heard) = self.topics.remove(&key) else { continue };
-            self.others.topics += 1;
-            self.others.messages += heard.messages;
-            self.others.bytes += heard.bytes;
+            self.others.add(&heard);
         }
+    }
+}
+
+impl Others {
+    fn add(&mut self, heard: &Heard) {
+        self.topics += 1;
+        self.messages += heard.messages;
+        self.bytes += heard.bytes;
     }
 }
 
@@ -111,7 +128,7 @@ impl Known {
 mod tests {
     use std::ops::Bound;
 
-    use super::{Known, NAME_BYTES_MEAN_MAX, key_of, topic_of};
+    use super::{Known, NAME_BYTES_MAX, NAME_BYTES_MEAN_MAX, key_of, topic_of};
     use crate::topic_census::heard::Heard;
 
     fn known(count_max: usize) -> Known {
@@ -152,24 +169,27 @@ mod tests {
     }
 
     #[test]
-    fn long_names_are_bounded_by_their_bytes() {
+    fn names_are_bounded_by_their_bytes_and_long_ones_are_not_told_apart() {
         let mut known = known(100);
-        let long = "x".repeat(60_000);
+        let long = "x".repeat(NAME_BYTES_MAX - 3);
         for number in 0..50 {
-            known.add(&format!("{long}{number}"), &Heard::one(1, number, false));
+            known.add(&format!("{long}{number:03}"), &Heard::one(1, number, false));
             assert!(known.name_bytes <= 100 * NAME_BYTES_MEAN_MAX);
             let held: usize = names(&known).iter().map(String::len).sum();
             assert_eq!(held, known.name_bytes);
         }
-        assert_eq!(known.others().topics, 50, "not one of them fits");
-        known.add("short", &Heard::one(1, 1, false));
-        assert_eq!(names(&known), ["short"]);
+        let (kept, others) = (known.len() as u64, known.others());
+        assert!(kept > 5 && kept + others.topics == 50, "{kept} {others:?}");
+        known.add(&format!("{long}0000"), &Heard::one(1, 1, false));
+        assert_eq!((known.len() as u64, known.others().topics), (kept, others.topics + 1));
     }
 
     #[test]
-    fn topics_that_live_and_what_is_retained_outlast_made_up_ones() {
+    fn topics_that_live_outlast_what_is_made_up_and_what_is_retained_and_silent() {
         let mut known = known(50);
-        known.add("kept", &Heard::KEPT);
+        for number in 0..50 {
+            known.add(&format!("kept/{number}"), &Heard::KEPT);
+        }
         for number in 0..10_000 {
             if number % 10 == 0 {
                 known.add("alive", &Heard::one(1, number, false));
@@ -177,7 +197,19 @@ mod tests {
             known.add(&format!("reply/{number}"), &Heard::one(1, number, false));
         }
         let left = names(&known);
-        assert!(left.contains(&"kept".into()) && left.contains(&"alive".into()), "{left:?}");
+        assert!(left.contains(&"alive".into()), "{left:?}");
         assert!(left.contains(&"reply/9999".into()), "the newest are those that stay: {left:?}");
+    }
+
+    #[test]
+    fn half_of_the_places_are_taken_by_half_of_the_topics_or_of_the_bytes() {
+        let mut few = known(10);
+        (0..5).for_each(|number| few.add(&number.to_string(), &Heard::KEPT));
+        assert!(!few.is_half_full());
+        few.add("another", &Heard::KEPT);
+        assert!(few.is_half_full());
+        let mut long = known(10);
+        long.add(&"x".repeat(NAME_BYTES_MAX), &Heard::KEPT);
+        assert!(long.is_half_full());
     }
 }

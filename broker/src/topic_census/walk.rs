@@ -1,7 +1,7 @@
 //! How far the log was read for the census, and reading on. Keeps no topic.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::message::Message;
@@ -13,15 +13,6 @@ use super::shares::shares;
 /// Read at once.
 const READ_BYTES: usize = 1 << 20;
 
-/// So much is read for one question.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// What is older is passed over.
-    pub(super) records: u64,
-    /// What is left then waits for the next question.
-    pub(super) time: Duration,
-}
-
 /// Where in each partition the next record is that was not looked at.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
@@ -32,19 +23,20 @@ pub(super) struct Walk {
     pub(super) skipped: u64,
     /// Records that wait for the next question.
     pub(super) waiting: u64,
+    /// How often it was read on. Each time another partition is the first: one question may not
+    /// suffice for all of them.
+    turns: usize,
 }
 
 /// Is told what came, topic by topic.
 pub(super) type Tell<'a> = dyn FnMut(&str, &Heard) + 'a;
 
 impl Walk {
-    /// Decides where to read on. Whether something was passed over since the last time; so it is
-    /// the first time.
-    pub(super) fn aim(&mut self, store: &Store, records_max: u64, now_ms: i64) -> bool {
+    /// Decides where to read on: at most so many records are, the newest.
+    pub(super) fn aim(&mut self, store: &Store, records_max: u64, now_ms: i64) {
         let unread = self.unread(store);
         let lengths: Vec<u64> = unread.iter().map(|(_, from, end)| end - from).collect();
         let is_first = self.since_ms.is_none();
-        let skipped_before = self.skipped;
         for ((id, from, end), length) in unread.iter().zip(shares(&lengths, records_max)) {
             let place = end - length;
             let before = self.next.insert(*id, place).unwrap_or(*from);
@@ -56,14 +48,16 @@ impl Walk {
             let firsts = self.next.iter().filter_map(|(id, place)| came(store, *id, *place));
             self.since_ms = Some(firsts.min().unwrap_or(now_ms));
         }
-        is_first || self.skipped > skipped_before
     }
 
     /// Reads on, to the end or as long as it may.
-    pub(super) fn go(&mut self, store: &Store, time: Duration, tell: &mut Tell<'_>) {
-        let began = Instant::now();
-        for (id, mut place, end) in self.unread(store) {
-            while place < end && began.elapsed() < time {
+    pub(super) fn go(&mut self, store: &Store, until: Instant, tell: &mut Tell<'_>) {
+        let mut unread = self.unread(store);
+        let first = self.turns % unread.len().max(1);
+        unread.rotate_left(first);
+        self.turns += 1;
+        for (id, mut place, end) in unread {
+            while place < end && Instant::now() < until {
                 let Ok(slice) = store.read(id, place, READ_BYTES) else { break };
                 tell_slice(&slice, place, tell);
                 // What did not come further would be read for ever.
