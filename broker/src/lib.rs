@@ -77,6 +77,7 @@ mod teller;
 mod tight_disk;
 mod timed_disk;
 mod tls;
+mod topic_census;
 mod topic_rules;
 mod trust_watch;
 mod unix_socket;

@@ -36,8 +36,8 @@ pub(super) struct Flags {
 const MEANT: &[(&[&str], &[&str])] = &[
     (&["log", "backup", "restore"], &["config", "data"]),
     (&["token", "acl"], &["config", "data"]),
-    (&["clients", "sessions", "streams", "groups", "retained"], &["config", "http"]),
-    (&["bridge", "reload", "health"], &["config", "http"]),
+    (&["clients", "sessions", "streams", "groups", "topics"], &["config", "http"]),
+    (&["retained", "bridge", "reload", "health"], &["config", "http"]),
     (&["init", "passwd", "certs", "pub", "sub", "bench", "completion", "man"], &[]),
 ];
 

@@ -15,6 +15,7 @@ mod sessions;
 mod streams;
 mod table;
 mod told;
+mod topics;
 
 use clap::Subcommand;
 
@@ -32,6 +33,8 @@ pub(super) enum Order {
     Streams(streams::Streams),
     /// Consumer groups and share groups: members, offsets, lag; put them elsewhere.
     Groups(groups::Groups),
+    /// Which topics there are: messages, bytes, the last one; as a table or a tree.
+    Topics(topics::Topics),
     /// Retained messages: list them, show one, clear them.
     Retained(retained::Retained),
     /// Bridges: state, lag, last error; pause, test, rewind them.
@@ -49,6 +52,7 @@ pub(super) fn name(order: &Order) -> &'static str {
         Order::Sessions(_) => "tidewire sessions",
         Order::Streams(_) => "tidewire streams",
         Order::Groups(_) => "tidewire groups",
+        Order::Topics(_) => "tidewire topics",
         Order::Retained(_) => "tidewire retained",
         Order::Bridge(_) => "tidewire bridge",
         Order::Reload(_) => "tidewire reload",
@@ -63,6 +67,7 @@ pub(super) fn run(order: &Order, sources: &Sources) -> Result<(String, bool), Tr
         Order::Sessions(asked) => sessions::run(asked, sources),
         Order::Streams(asked) => streams::run(asked, sources),
         Order::Groups(asked) => groups::run(asked, sources),
+        Order::Topics(asked) => topics::run(asked, sources),
         Order::Retained(asked) => retained::run(asked, sources),
         Order::Bridge(asked) => bridge::run(asked, sources),
         Order::Reload(asked) => reload::run(asked, sources),

@@ -115,6 +115,16 @@ impl Api {
         said: &[(&str, &str)],
         keep: &mut dyn FnMut(Vec<Value>) -> bool,
     ) -> Result<(), Trouble> {
+        self.whole_pages(path, said, &mut |_, items| keep(items))
+    }
+
+    /// The same, each page with what it says besides.
+    pub(crate) fn whole_pages(
+        &self,
+        path: &str,
+        said: &[(&str, &str)],
+        keep: &mut dyn FnMut(&Value, Vec<Value>) -> bool,
+    ) -> Result<(), Trouble> {
         let limit = PAGE.to_string();
         let mut cursor: Option<String> = None;
         loop {
@@ -127,7 +137,7 @@ impl Api {
                 _ => return Err(self.strange()),
             };
             let next = page.get("next").and_then(Value::as_str).map(str::to_owned);
-            if !keep(items) || next.is_none() {
+            if !keep(&page, items) || next.is_none() {
                 return Ok(());
             }
             cursor = next;

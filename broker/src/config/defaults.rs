@@ -44,6 +44,8 @@ pub(super) const RETAINED_MESSAGES_MAX: u64 = 1_000_000;
 pub(super) const RETAINED_BYTES_MAX: u64 = 4 * GIB;
 // Counting one takes some 20 bytes of memory.
 pub(super) const SESSIONS_MAX: u32 = 1_000_000;
+// Each takes some 100 bytes of memory and its name, once somebody has asked.
+pub(super) const TOPICS_COUNT_MAX: u32 = 100_000;
 pub(super) const WILLS_BYTES_MAX: u64 = 256 * MIB;
 pub(super) const OUTBOUND_BUFFER_BYTES_MAX: u32 = 1024 * 1024;
 // Two hundred and fifty who do not read, at their most.

@@ -1,11 +1,12 @@
-//! `[topics]`: what becomes of topics and filters before anything else looks at them, and what
-//! clients are subscribed to unasked. Settings and their rules.
+//! `[topics]`: what becomes of topics and filters before anything else looks at them, what clients
+//! are subscribed to unasked, and how many topics are told apart. Settings and their rules.
 
 use serde::{Deserialize, Serialize};
 use tidewire_proto::mqtt::RetainHandling;
 use tidewire_proto::routing::rewrite::{RewriteError, RewriteRule};
 use tidewire_proto::topic::check_filter;
 
+use super::defaults;
 use super::quantity::count;
 use super::rules::Breach;
 use super::text::word;
@@ -14,13 +15,26 @@ use super::text::word;
 const KINDS: [&str; 3] = ["$share/", "$queue/", "$exclusive/"];
 
 /// `[topics]`: rules for topics and filters.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TopicsConfig {
     /// Topics and filters that are written anew: the first rule that fits, once.
     pub rewrite: Vec<RewriteConfig>,
     /// What every client is subscribed to without asking.
     pub auto_subscribe: Vec<AutoSubscribeConfig>,
+    /// Topics that are told apart for who asks which there are; 0: nobody is told.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000_000>")]
+    pub count_max: u32,
+}
+
+impl Default for TopicsConfig {
+    fn default() -> Self {
+        Self {
+            rewrite: Vec::new(),
+            auto_subscribe: Vec::new(),
+            count_max: defaults::TOPICS_COUNT_MAX,
+        }
+    }
 }
 
 /// `[[topics.rewrite]]`: one rule.

@@ -11,3 +11,4 @@ pub(super) mod retained;
 pub(super) mod sessions;
 pub(super) mod streams;
 pub(super) mod subscriptions;
+pub(super) mod topics;

@@ -21,6 +21,7 @@ use crate::live::Live;
 use crate::metrics::exposition::Exposition;
 use crate::ports::OpenPorts;
 use crate::reload::Reloader;
+use crate::topic_census::TopicCensus;
 
 /// How far the broker is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub(super) struct Site {
     pub(super) measured: Mutex<Measured>,
     /// Who may have something read now: others wait, and are forgotten when they go.
     pub(super) readers: Arc<Semaphore>,
+    /// Which topics there are, as far as somebody asked.
+    pub(super) topics: TopicCensus,
     stage: Mutex<Stage>,
     inside: OnceLock<Inside>,
 }
@@ -106,6 +109,7 @@ impl Site {
             recovering: Arc::default(),
             measured: Mutex::default(),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
+            topics: TopicCensus::default(),
             stage: Mutex::new(Stage::Recovering),
             inside: OnceLock::new(),
         }

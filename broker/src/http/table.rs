@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::api::{
     bans, bridges, clients, groups, overview, publish, reload, retained, sessions, streams,
-    subscriptions,
+    subscriptions, topics,
 };
 use super::openapi::document;
 use super::probes;
@@ -21,6 +21,7 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
         sessions::ROUTES,
         subscriptions::ROUTES,
         streams::ROUTES,
+        topics::ROUTES,
         retained::ROUTES,
         groups::ROUTES,
         publish::ROUTES,

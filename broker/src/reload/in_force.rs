@@ -24,6 +24,7 @@ pub(super) fn in_force(old: &Config, wanted: &Config, owns_log: bool) -> Config 
     if owns_log {
         new.log.filter.clone_from(&wanted.log.filter);
     }
+    new.topics.count_max = wanted.topics.count_max;
     new.mqtt = limits(&old.mqtt, &wanted.mqtt);
     // Sizes of messages have to do with those of the store, which wait for a start.
     if new.clone().checked().is_err() {
@@ -101,6 +102,7 @@ mod tests {
             config.streams[0].partitions = 9;
             config.threads.cores = 5;
             config.log.filter = "debug".into();
+            config.topics.count_max = 7;
             config.listener.kafka.bind = None;
             config.listener.http.bind = None;
             config.mqtt.retained_bytes_per_user_max = 8;
@@ -113,6 +115,7 @@ mod tests {
             "mqtt.receive_max",
             "mqtt.retained_bytes_per_user_max",
             "stream[mqtt].retention_bytes",
+            "topics.count_max",
         ];
         assert_eq!(now, expected);
         let expected = [

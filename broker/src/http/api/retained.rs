@@ -98,14 +98,20 @@ pub(in crate::http) const ROUTES: &[Route] = &[
     },
 ];
 
-async fn list(call: &Call) -> Result<RetainedPage, Problem> {
-    let wanted = Wanted::of(call)?;
+/// The filter that is said, if one is.
+pub(super) fn filter_of(call: &Call) -> Result<Option<TopicFilter>, Problem> {
     let filter = call.query("filter").map(TopicFilter::parse).transpose();
     let filter = filter.map_err(|error| Problem::invalid(error.to_string()))?;
     if filter.as_ref().is_some_and(|filter| is_shared(filter.as_str())) {
-        let detail = "a share group gets no retained messages: say the filter behind it alone";
+        let detail = "no topic is a share group's: say the filter behind it alone";
         return Err(Problem::invalid(detail));
     }
+    Ok(filter)
+}
+
+async fn list(call: &Call) -> Result<RetainedPage, Problem> {
+    let wanted = Wanted::of(call)?;
+    let filter = filter_of(call)?;
     reading(&call.site, move |inside| {
         let store = &inside.shared.store;
         let streams = store.streams();
