@@ -94,7 +94,7 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Make a folder with a configuration, a user, rules and certificates, and say what to do next.
+    /// Make a folder with configuration, user, token, rules, certificates, and say what to do next.
     Init(Init),
     /// Edit or check the password file; make a line for the file of SCRAM.
     Passwd(Passwd),

@@ -46,6 +46,7 @@ pub(super) fn look(config: &Config) -> Findings {
     findings.warnings.extend(look_at_reach(config));
     findings.warnings.extend(kafka_advertised::doubts(config));
     findings.warnings.extend(look_at_plain_tokens(config));
+    findings.warnings.extend(look_at_closed_http(config));
     findings.warnings.extend(data_rights::doubt(&config.data.dir));
     findings.warnings.extend(look_at_keys(&config.listener));
     findings.warnings.extend(look_at_files(config));
@@ -218,6 +219,18 @@ fn look_at_plain_tokens(config: &Config) -> Option<String> {
     })
 }
 
+/// A port that only says whether the broker runs.
+fn look_at_closed_http(config: &Config) -> Option<String> {
+    let http = &config.listener.http;
+    let is_closed = http.token_file.is_none() && !http.takes_anonymous(&config.auth);
+    (http.bind.is_some() && is_closed).then(|| {
+        "listener.http answers nobody but to /healthz and /readyz, as the broker has users and \
+         this port no tokens: make one with `tidewire token create --role admin --file FILE`, and \
+         name the file in listener.http.token_file"
+            .into()
+    })
+}
+
 fn look_at_tls(config: &ListenerConfig) -> Vec<String> {
     let problem = |(name, error): (&str, TlsError)| {
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -350,7 +363,7 @@ mod tests {
 
     use super::{
         Anonymous, ClientAuth, Config, ListenerConfig, PermissionsExt, TlsIdentity, closed_doors,
-        look, look_at_folder, look_at_keys, look_at_reach, summary,
+        look, look_at_closed_http, look_at_folder, look_at_keys, look_at_reach, summary,
     };
 
     #[test]
@@ -402,6 +415,19 @@ mod tests {
             std::fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
             assert_eq!(look_at_keys(&config).len(), count, "{mode:o}");
         }
+    }
+
+    #[test]
+    fn a_port_that_answers_nobody_is_warned_about() {
+        let mut config = Config::default();
+        assert_eq!(look_at_closed_http(&config), None, "this machine may ask it all");
+        config.auth.password_file = Some("passwords".into());
+        assert!(look_at_closed_http(&config).expect("closed").contains("token create"));
+        config.listener.http.token_file = Some("tokens".into());
+        assert_eq!(look_at_closed_http(&config), None);
+        config.listener.http.token_file = None;
+        config.listener.http.bind = None;
+        assert_eq!(look_at_closed_http(&config), None, "it is off");
     }
 
     #[test]

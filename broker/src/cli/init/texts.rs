@@ -25,6 +25,8 @@ pub(super) struct Facts {
     pub(super) key: String,
     pub(super) user: String,
     pub(super) secret: Secret,
+    /// Of an administrator, for the HTTP port.
+    pub(super) token: String,
 }
 
 /// The configuration.
@@ -40,11 +42,14 @@ pub(super) fn config(facts: &Facts) -> String {
          [listener.mqtts.tls]\ncert_file = {}\nkey_file = {}\n\
          \n# The streams for Kafka clients, for this machine only.\n[listener.kafka]\n\
          bind = \"127.0.0.1:9092\"\n\
+         \n# Health, metrics and the API, for this machine only; who asks brings a token.\n\
+         [listener.http]\nbind = \"127.0.0.1:18080\"\ntoken_file = {}\n\
          \n# Everybody signs in.\n[auth]\npassword_file = {}\n\
          \n# What no rule allows is denied.\n[access]\nrules_file = {}\n",
         file("data"),
         toml_text(cert),
         toml_text(key),
+        file("tokens"),
         file("passwords"),
         file("rules"),
     )
@@ -65,7 +70,7 @@ pub(super) fn rules(user: &str) -> String {
 
 /// What to do next. Each line behind two blanks can be pasted as it is.
 pub(super) fn report(facts: &Facts) -> String {
-    let Facts { program, dir, user, secret, .. } = facts;
+    let Facts { program, dir, user, secret, token, .. } = facts;
     let (program, file) = (shell_text(program), |name: &str| shell_text(&format!("{dir}/{name}")));
     let (told, password) = match secret {
         Secret::Made(password) => {
@@ -82,11 +87,12 @@ pub(super) fn report(facts: &Facts) -> String {
          --password-file <(printf %s {password})",
         file("certs/ca.pem")
     );
+    let config = file("tidewire.toml");
     let sasl = "-X security.protocol=sasl_plaintext -X sasl.mechanism=PLAIN";
     format!(
-        "Made in {dir}: tidewire.toml, passwords, rules, certs/.\n\
+        "Made in {dir}: tidewire.toml, passwords, tokens, rules, certs/.\n\
          {told}\n\
-         \nStart it:\n\n  {program} --config {}\n\
+         \nStart it:\n\n  {program} --config {config}\n\
          \nListen, and in another shell say something:\n\
          \n  {program} sub 'plant/#' -v {whom}\
          \n  {program} pub plant/line-1/temperature 21.5 {whom}\n\
@@ -96,8 +102,12 @@ pub(super) fn report(facts: &Facts) -> String {
          \nOne more user, whose password is read from the standard input, and who may do what the \
          file of rules says:\n\
          \n  {program} passwd add {} press-7\n\
+         \nAsk it how it goes, with the token of {user} for its HTTP port, shown this once too:\n\
+         \n  export TIDEWIRE_TOKEN={token}\n\
+         \n  {program} clients --config {config}\n\
+         \nOne more token, for who collects metrics and may change nothing:\n\
+         \n  {program} token create --role viewer --name metrics --config {config}\n\
          \nFor others than yourself: give clients certs/ca.pem, keep certs/ca-key.pem elsewhere.",
-        file("tidewire.toml"),
         file("passwords"),
     )
 }
@@ -148,7 +158,9 @@ mod tests {
             key: "/d/k".into(),
             user: "admin".into(),
             secret: Secret::Known("pencil".into()),
+            token: "tw_x".into(),
         };
         assert!(!report(&facts).contains("pencil") && !config(&facts).contains("pencil"));
+        assert!(!config(&facts).contains("tw_x"));
     }
 }
