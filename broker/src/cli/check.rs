@@ -1,5 +1,7 @@
 //! `tidewire check`: what can be known about a start without starting. Opens and makes nothing.
 
+mod machine;
+
 use std::error::Error;
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -8,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 use rustix::process::Resource;
+
+use clap::Args;
+use serde_json::{Value, json};
 
 use crate::banner::{self, Who};
 use crate::closed_doors::closed_doors;
@@ -20,8 +25,17 @@ use crate::privileges::Runner;
 use crate::tls::TlsError;
 use crate::{access_file, data_rights, http, jwt, kafka_advertised, passwords, ports, users};
 
+use machine::{look_at_expiry, look_at_ports, look_at_space};
+
 /// Files that we need besides one per connection.
 const OTHER_FILES: u64 = 256;
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Check {
+    /// One JSON document instead of words.
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 /// What speaks against a start, and what is worth a thought.
 #[derive(Debug, Default)]
@@ -50,6 +64,9 @@ pub(super) fn look(config: &Config) -> Findings {
     findings.warnings.extend(data_rights::doubt(&config.data.dir));
     findings.warnings.extend(look_at_keys(&config.listener));
     findings.warnings.extend(look_at_files(config));
+    findings.warnings.extend(look_at_ports(config));
+    findings.warnings.extend(look_at_space(config));
+    findings.warnings.extend(look_at_expiry(&config.listener));
     findings
 }
 
@@ -78,6 +95,41 @@ pub(super) fn summary(config: &Config) -> String {
         let _ = writeln!(text, "  {name:<7} {fact}");
     }
     text
+}
+
+/// The same and what was found, for programs.
+pub(super) fn document(config: &Config, findings: &Findings) -> String {
+    let file = config.file.as_ref().map(|path| path.display().to_string());
+    let shown = listeners(config).into_iter().filter_map(|row| {
+        let address = row.bind?;
+        let reach = banner::reach(address.ip(), row.who, row.behind_proxy);
+        let address = address.to_string();
+        Some(json!({ "name": row.name, "address": address, "reach": reach }))
+    });
+    let stream = |stream: &StreamConfig| {
+        let StreamConfig { name, filters, partitions, durability, .. } = stream;
+        let durability = durability.as_str();
+        json!({
+            "name": name, "filters": filters, "partitions": partitions, "durability": durability,
+        })
+    };
+    let dir = &config.data.dir;
+    let document = json!({
+        "ok": findings.problems.is_empty(),
+        "file": file,
+        "problems": findings.problems,
+        "warnings": findings.warnings,
+        "listeners": shown.collect::<Vec<Value>>(),
+        "unix": config.listener.unix.path.as_ref().map(|path| path.display().to_string()),
+        "data": { "dir": dir.display().to_string(), "exists": dir.exists() },
+        "streams": config.streams.iter().map(stream).collect::<Vec<Value>>(),
+    });
+    document.to_string()
+}
+
+/// A configuration that cannot be read, for programs.
+pub(super) fn mistakes(lines: &[String]) -> String {
+    json!({ "ok": false, "problems": lines, "warnings": [] }).to_string()
 }
 
 /// A listener, as far as it is told of.

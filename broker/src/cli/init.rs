@@ -40,6 +40,9 @@ pub(super) struct Init {
     /// Read the user's password from the standard input, instead of making one.
     #[arg(long)]
     password_stdin: bool,
+    /// One JSON document instead of words; the password and the token are in it.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Does it; the answer is what to print.
@@ -85,7 +88,7 @@ fn make(
         token,
     };
     files.write("tidewire.toml", &texts::config(&facts), MODE)?;
-    Ok(texts::report(&facts))
+    Ok(if init.json { texts::document(&facts) } else { texts::report(&facts) })
 }
 
 fn known_password(user: &str) -> Result<String, String> {

@@ -1,5 +1,7 @@
 //! What `tidewire init` writes and what it says. Makes no file.
 
+use serde_json::json;
+
 /// The password of the first user.
 pub(super) enum Secret {
     /// Made here: it is shown, once.
@@ -112,6 +114,30 @@ pub(super) fn report(facts: &Facts) -> String {
     )
 }
 
+/// The same for a program.
+pub(super) fn document(facts: &Facts) -> String {
+    let Facts { dir, cert, key, user, secret, token, .. } = facts;
+    let file = |name: &str| format!("{dir}/{name}");
+    let password = match secret {
+        Secret::Made(password) => Some(password),
+        Secret::Known(_) => None,
+    };
+    let document = json!({
+        "dir": dir,
+        "config": file("tidewire.toml"),
+        "password_file": file("passwords"),
+        "token_file": file("tokens"),
+        "rules_file": file("rules"),
+        "ca_file": file("certs/ca.pem"),
+        "cert_file": cert,
+        "key_file": key,
+        "user": user,
+        "password": password,
+        "token": token,
+    });
+    document.to_string()
+}
+
 /// As TOML writes text.
 fn toml_text(text: &str) -> String {
     let mut written = String::from("\"");
@@ -136,7 +162,7 @@ fn shell_text(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Facts, Secret, config, report, shell_text, toml_text};
+    use super::{Facts, Secret, config, document, report, shell_text, toml_text};
 
     #[test]
     fn any_path_can_be_written_down() {
@@ -161,6 +187,6 @@ mod tests {
             token: "tw_x".into(),
         };
         assert!(!report(&facts).contains("pencil") && !config(&facts).contains("pencil"));
-        assert!(!config(&facts).contains("tw_x"));
+        assert!(!config(&facts).contains("tw_x") && !document(&facts).contains("pencil"));
     }
 }
