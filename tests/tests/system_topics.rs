@@ -84,6 +84,33 @@ fn one_topic_alone_can_be_asked_for_and_counts_what_happens() {
     assert_eq!(reader.message(), format!("0 0 {topic} 1"));
 }
 
+#[test]
+fn the_most_that_were_there_at_once_are_known_also_when_nobody_listened_then() {
+    const CLIENTS: u64 = 5;
+    // Nothing is looked at by itself meanwhile.
+    let broker = Broker::start_configured("[system]\nsys_interval_s = 3600\n");
+    let mosquitto = Mosquitto::new(broker.address(), "mqttv5");
+    let name = |number: u64| format!("client {number}");
+    let many: Vec<Wire> = (0..CLIENTS)
+        .map(|number| Wire::clean(broker.address(), Version::V5, &name(number)))
+        .collect();
+    many.into_iter().for_each(Wire::disconnect);
+    for topic in ["a", "b"] {
+        mosquitto.publish(topic, "x", &["-q", "1", "-r"]);
+    }
+    mosquitto.publish_empty("a", &["-q", "1", "-r"]);
+    for (topic, least) in [
+        ("$SYS/broker/clients/maximum", CLIENTS),
+        ("$SYS/brokers/tidewire/stats/live_connections/max", CLIENTS),
+        ("$SYS/brokers/tidewire/stats/connections/max", CLIENTS),
+        ("$SYS/brokers/tidewire/stats/retained/max", 2),
+    ] {
+        let said = mosquitto.subscribe(topic, &[]).message();
+        let most = said.rsplit(' ').next().and_then(|number| number.parse::<u64>().ok());
+        assert!(most >= Some(least), "{said}");
+    }
+}
+
 /// What is said of a client: what, and how.
 fn event(watcher: &Subscriber) -> (String, Value) {
     let message = watcher.message();
