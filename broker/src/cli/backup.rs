@@ -22,9 +22,7 @@ use super::wording::size;
 
 use asked::{Asked, by_the_broker, interruptible};
 use copy::{Copied, VERSION, copy_all};
-use place::{refuse_nested, refuse_occupied, settled};
-
-const LOCK: &str = "LOCK";
+use place::{LOCK, refuse_nested, refuse_occupied, settled};
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Backup {

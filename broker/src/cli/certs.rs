@@ -12,10 +12,10 @@ use clap::{Args, Subcommand};
 
 use folder::Files;
 
+pub(super) use judge::SOON_DAYS;
+
 const DIR: &str = "certs";
 const DAYS: u16 = 365;
-/// A certificate that is good for fewer days is worth a word.
-pub(super) const SOON_DAYS: i64 = 30;
 
 const EXAMPLE: &str = "\
 Example: tidewire certs server broker.example 192.168.1.7

@@ -64,9 +64,11 @@ pub(super) fn look(config: &Config) -> Findings {
     findings.warnings.extend(data_rights::doubt(&config.data.dir));
     findings.warnings.extend(look_at_keys(&config.listener));
     findings.warnings.extend(look_at_files(config));
-    findings.warnings.extend(look_at_ports(config));
-    findings.warnings.extend(look_at_space(config));
-    findings.warnings.extend(look_at_expiry(&config.listener));
+    let data = &config.data.dir;
+    let bound = listeners(config).into_iter().filter_map(|row| Some((row.name, row.bind?)));
+    findings.warnings.extend(look_at_ports(bound, data));
+    findings.warnings.extend(look_at_space(&config.store, data, &nearest_existing(data)));
+    findings.warnings.extend(look_at_expiry(&open_tls(&config.listener)));
     findings
 }
 

@@ -10,8 +10,8 @@ use tidewire_store::inspect::Progress;
 use tidewire_store::{Disk as _, RealDisk};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::LOCK;
 use super::copy::Copied;
+use super::place::LOCK;
 use crate::backup::{Answer, Request};
 use crate::cli::progress::{Line, wipe};
 use crate::cli::remote::Trouble;

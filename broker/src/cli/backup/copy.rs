@@ -9,7 +9,7 @@ use std::path::Path;
 use tidewire_store::inspect::Progress;
 use tidewire_store::{Disk as _, RealDisk};
 
-use super::LOCK;
+use super::place::LOCK;
 use crate::cli::progress::Line;
 use crate::cli::wording::size;
 

@@ -3,6 +3,9 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+/// Held by who has a data folder to himself.
+pub(super) const LOCK: &str = "LOCK";
+
 /// The folder by its own name: no link and no `..` on the way, also where the rest is still to be
 /// made.
 pub(super) fn settled(path: &Path) -> Result<PathBuf, String> {

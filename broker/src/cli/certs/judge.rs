@@ -12,10 +12,11 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use serde_json::{Value, json};
 
-use super::SOON_DAYS;
 use crate::tls::{self, Facts};
 
 const DAY_S: i64 = 86_400;
+/// A certificate that is good for fewer days is worth a word.
+pub(in crate::cli) const SOON_DAYS: i64 = 30;
 
 /// What it is to be good for.
 pub(super) struct Asked<'a> {

@@ -8,10 +8,9 @@ use std::path::Path;
 use socket2::{Domain, Socket, Type};
 use tidewire_store::{Disk as _, RealDisk};
 
-use super::{listeners, nearest_existing, open_tls};
 use crate::cli::certs::SOON_DAYS;
 use crate::cli::wording::size;
-use crate::config::{Config, ListenerConfig};
+use crate::config::{StoreConfig, TlsConfig};
 use crate::http::free_bytes;
 use crate::tls::{self, Facts};
 use crate::wall_clock::wall_clock_ms;
@@ -20,14 +19,16 @@ const DAY_S: i64 = 86_400;
 const LOCK: &str = "LOCK";
 
 /// Ports that somebody has; of a broker that runs on this data folder they are its own.
-pub(super) fn look_at_ports(config: &Config) -> Vec<String> {
-    if is_running(&config.data.dir) {
+pub(super) fn look_at_ports(
+    listeners: impl Iterator<Item = (&'static str, SocketAddr)>,
+    data: &Path,
+) -> Vec<String> {
+    if is_running(data) {
         return Vec::new();
     }
-    let taken = listeners(config).into_iter().filter_map(|row| {
-        let address = row.bind.filter(|address| address.port() != 0)?;
+    let taken = listeners.filter(|(_, address)| address.port() != 0);
+    let taken = taken.filter_map(|(name, address)| {
         let why = unfree(address)?;
-        let name = row.name;
         Some(format!(
             "listener.{name}.bind = {address} {why}: end who has it (`ss -ltnp`), or choose another"
         ))
@@ -54,15 +55,14 @@ fn unfree(address: SocketAddr) -> Option<&'static str> {
     }
 }
 
-/// Whether the log has room to begin, or to go on.
-pub(super) fn look_at_space(config: &Config) -> Option<String> {
-    let (dir, store) = (&config.data.dir, &config.store);
+/// Whether the log has room to begin, or to go on. `here`: the folder, or where it will be made.
+pub(super) fn look_at_space(store: &StoreConfig, dir: &Path, here: &Path) -> Option<String> {
     // A log that is there has its files already, but for the next one.
     let (needed, setting) = match dir.exists() {
         true => (store.wal_file_bytes, "store.wal_file_bytes"),
         false => (store.wal_bytes_max, "store.wal_bytes_max"),
     };
-    let free = free_bytes(&nearest_existing(dir))?;
+    let free = free_bytes(here)?;
     (free < needed).then(|| {
         format!(
             "{} are free on the disk of {}, fewer than the write-ahead log may take ({setting} = \
@@ -75,9 +75,9 @@ pub(super) fn look_at_space(config: &Config) -> Option<String> {
 }
 
 /// Certificates of ours that run out soon, or have.
-pub(super) fn look_at_expiry(config: &ListenerConfig) -> Vec<String> {
-    let open = open_tls(config).into_iter();
+pub(super) fn look_at_expiry(open: &[&TlsConfig]) -> Vec<String> {
     let files = open
+        .iter()
         .flat_map(|tls| tls.cert_file.iter().chain(tls.more.iter().map(|pair| &pair.cert_file)));
     let mut told: Vec<String> = files.filter_map(|file| runs_out(file)).collect();
     // Several listeners may show one.
@@ -105,44 +105,38 @@ fn runs_out(file: &Path) -> Option<String> {
 mod tests {
     use std::net::TcpListener;
 
-    use super::{Config, ListenerConfig, look_at_expiry, look_at_ports, look_at_space};
+    use super::{StoreConfig, TlsConfig, look_at_expiry, look_at_ports, look_at_space};
     use crate::cli::certs::make_server;
 
     #[test]
     fn a_port_that_somebody_has_is_warned_about() {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
         let folder = tempfile::tempdir().expect("a folder");
-        let mut config = Config::default();
-        config.data.dir = folder.path().join("data");
-        config.listener.kafka.bind = None;
-        config.listener.http.bind = None;
-        config.listener.mqtt.bind = taken.local_addr().ok();
-        let told = look_at_ports(&config).concat();
+        let look = |address| look_at_ports([("mqtt", address)].into_iter(), folder.path());
+        let told = look(taken.local_addr().expect("bound")).concat();
         assert!(told.contains("listener.mqtt.bind") && told.contains("is in use"), "{told}");
-        config.listener.mqtt.bind = Some(([127, 0, 0, 1], 0).into());
-        assert_eq!(look_at_ports(&config), Vec::<String>::new(), "the system finds one");
+        let any = look(([127, 0, 0, 1], 0).into());
+        assert_eq!(any, Vec::<String>::new(), "the system finds one");
     }
 
     #[test]
     fn a_disk_without_room_for_the_log_is_warned_about() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut config = Config::default();
-        config.data.dir = folder.path().into();
-        config.store.wal_file_bytes = 1;
-        assert_eq!(look_at_space(&config), None);
-        config.store.wal_file_bytes = u64::MAX;
-        assert!(look_at_space(&config).expect("no disk has that").contains("make room"));
+        let look = |wal_file_bytes| {
+            let store = StoreConfig { wal_file_bytes, ..StoreConfig::default() };
+            look_at_space(&store, folder.path(), folder.path())
+        };
+        assert_eq!(look(1), None);
+        assert!(look(u64::MAX).expect("no disk has that").contains("make room"));
     }
 
     #[test]
     fn a_certificate_that_runs_out_within_a_month_is_warned_about() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut config = ListenerConfig::default();
-        config.mqtts.bind = Some(([127, 0, 0, 1], 8883).into());
         for (name, days, part) in [("long", 90, ""), ("short", 7, "days only")] {
             let (cert, _) = make_server(folder.path(), &[name.into()], days).expect("made");
-            config.mqtts.tls.cert_file = Some(cert);
-            let told = look_at_expiry(&config).concat();
+            let tls = TlsConfig { cert_file: Some(cert), ..TlsConfig::default() };
+            let told = look_at_expiry(&[&tls]).concat();
             assert_eq!(told.is_empty(), part.is_empty(), "{told}");
             assert!(told.contains(part), "{told}");
         }
