@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ const ANSWER: &str = "backup.answer.";
 /// closed to others.
 const REQUEST_MODE: u32 = 0o644;
 const ANSWER_MODE: u32 = 0o640;
+/// So many last answers that could not be written are kept, the latest.
+const UNTOLD_MAX: usize = 64;
 /// How often it is said how far it is.
 const TELL: Duration = Duration::from_millis(500);
 /// How long a stop waits for the piece that is just copied. Only a disk that hangs takes longer.
@@ -35,8 +37,8 @@ const STOP_WAIT: Duration = Duration::from_secs(5);
 /// What is said to whoever asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Another one is made first.
-    Waiting,
+    /// Another one is made first: bytes of that so far, of so many.
+    Waiting(u64, u64),
     /// Bytes so far, of so many.
     Working(u64, u64),
     Done(BackupReport),
@@ -46,7 +48,7 @@ pub(crate) enum Answer {
 impl Answer {
     fn text(&self) -> String {
         match self {
-            Self::Waiting => "waiting for another\n".into(),
+            Self::Waiting(done, total) => format!("waiting {done} {total}\n"),
             Self::Working(done, total) => format!("working {done} {total}\n"),
             Self::Done(BackupReport { mark_ms, files, bytes, frames }) => {
                 format!("done {mark_ms} {files} {bytes} {frames}\n")
@@ -59,7 +61,7 @@ impl Answer {
         let (word, rest) = text.trim_end().split_once(' ')?;
         let mut numbers = rest.split(' ').map_while(|number| number.parse::<u64>().ok());
         match word {
-            "waiting" => Some(Self::Waiting),
+            "waiting" => Some(Self::Waiting(numbers.next()?, numbers.next()?)),
             "working" => Some(Self::Working(numbers.next()?, numbers.next()?)),
             "failed" => Some(Self::Failed(rest.into())),
             "done" => {
@@ -86,6 +88,11 @@ impl Request {
         let request = data.join(format!("{REQUEST}{number}"));
         put(&request, &to.display().to_string(), REQUEST_MODE)?;
         Ok(Self { data: data.into(), number })
+    }
+
+    /// Whether nobody had begun it: then nobody will.
+    pub(crate) fn take_back(self) -> bool {
+        fs::remove_file(self.file(REQUEST)).is_ok()
     }
 
     /// What the broker has said so far.
@@ -146,8 +153,37 @@ fn numbers(data: &Path, kind: &str) -> Vec<String> {
 pub(crate) struct BackupDesk {
     data: PathBuf,
     stop: Arc<AtomicBool>,
-    /// Whose is made, and who is told when it ended.
-    working: Option<(Receiver<()>, JoinHandle<()>)>,
+    working: Option<Working>,
+    /// Last answers that could not be written: nobody is left to wait because a disk was full.
+    untold: Vec<Told>,
+}
+
+/// What is said to whom.
+type Told = (PathBuf, Answer);
+
+/// The one that is made.
+struct Working {
+    thread: JoinHandle<Option<Told>>,
+    has_ended: Receiver<()>,
+    far: Arc<Far>,
+}
+
+/// How far it is, in bytes.
+#[derive(Default)]
+struct Far {
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Far {
+    fn set(&self, Progress { done, total }: Progress) {
+        self.done.store(done, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    fn waiting(&self) -> Answer {
+        Answer::Waiting(self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
+    }
 }
 
 impl BackupDesk {
@@ -158,18 +194,18 @@ impl BackupDesk {
                 let _ = fs::remove_file(entry.path());
             }
         }
-        Self { data: data.into(), stop: Arc::default(), working: None }
+        Self { data: data.into(), stop: Arc::default(), working: None, untold: Vec::new() }
     }
 
     /// Begins what is asked for. One at a time: who comes later is told to wait.
     pub(crate) fn look(&mut self, store: &Store) {
+        self.tell_again();
         for number in numbers(&self.data, REQUEST) {
             let request = self.data.join(format!("{REQUEST}{number}"));
             let answer = self.data.join(format!("{ANSWER}{number}"));
-            if self.working.as_ref().is_some_and(|(_, working)| !working.is_finished()) {
-                if !answer.exists() {
-                    tell(&answer, &Answer::Waiting);
-                }
+            if let Some(working) = &self.working {
+                // One who is not told does not wait for ever, and is told at the next look.
+                let _ = tell(&answer, &working.far.waiting());
                 continue;
             }
             // Taken: it is not made twice. Who does not wait any more has taken it back.
@@ -180,44 +216,67 @@ impl BackupDesk {
         }
     }
 
+    /// What could not be told before.
+    fn tell_again(&mut self) {
+        if let Some(working) = self.working.take_if(|working| working.thread.is_finished()) {
+            self.untold.extend(ended(working.thread));
+        }
+        self.untold.retain(|(file, answer)| tell(file, answer).is_err());
+        let forgotten = self.untold.len().saturating_sub(UNTOLD_MAX);
+        self.untold.drain(..forgotten);
+    }
+
     fn begin(&mut self, store: &Store, to: PathBuf, answer: PathBuf) {
         let (store, stop, told) = (store.clone(), Arc::clone(&self.stop), answer.clone());
         let (ended, has_ended) = channel();
+        let far = Arc::<Far>::default();
+        let own = Arc::clone(&far);
         let make = move || {
-            make(&store, &answer, &to, &stop);
+            let untold = make(&store, (&answer, &to), &own, &stop);
             drop(ended);
+            untold
         };
         match std::thread::Builder::new().name("backup".into()).spawn(make) {
-            Ok(working) => self.working = Some((has_ended, working)),
-            Err(error) => tell(&told, &Answer::Failed(format!("no thread: {error}"))),
+            Ok(thread) => self.working = Some(Working { thread, has_ended, far }),
+            Err(error) => {
+                self.untold.push((told, Answer::Failed(format!("no thread: {error}"))));
+            }
         }
     }
 
     /// Breaks off what is under way. Who waits for it is told; a disk that hangs is not waited for.
     pub(crate) fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
-        let Some((has_ended, working)) = self.working else { return };
+        let Some(Working { thread, has_ended, .. }) = self.working else { return };
         if has_ended.recv_timeout(STOP_WAIT) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!("a backup hangs in writing: it is left where it is");
-        } else if working.join().is_err() {
-            tracing::error!("a backup ended in a panic");
+        } else {
+            let _ = ended(thread);
         }
     }
 }
 
-fn tell(file: &Path, answer: &Answer) {
-    if let Err(error) = put(file, &answer.text(), ANSWER_MODE) {
-        tracing::warn!(%error, "who asked for a backup cannot be told how far it is");
-    }
+fn ended(thread: JoinHandle<Option<Told>>) -> Option<Told> {
+    thread.join().unwrap_or_else(|_| {
+        tracing::error!("a backup ended in a panic");
+        None
+    })
 }
 
-fn make(store: &Store, file: &Path, to: &Path, stop: &AtomicBool) {
+fn tell(file: &Path, answer: &Answer) -> io::Result<()> {
+    put(file, &answer.text(), ANSWER_MODE)
+}
+
+/// The last answer, if it could not be told.
+fn make(store: &Store, (file, to): (&Path, &Path), far: &Far, stop: &AtomicBool) -> Option<Told> {
     tracing::info!(to = %to.display(), "a backup begins");
     let mut told = Instant::now();
-    let mut watch = |Progress { done, total }: Progress| {
+    let mut watch = |progress: Progress| {
+        far.set(progress);
         if told.elapsed() >= TELL {
             told = Instant::now();
-            tell(file, &Answer::Working(done, total));
+            // Who misses this hears the next one, or the last.
+            let _ = tell(file, &Answer::Working(progress.done, progress.total));
         }
         match stop.load(Ordering::Relaxed) {
             true => ControlFlow::Break(()),
@@ -235,7 +294,9 @@ fn make(store: &Store, file: &Path, to: &Path, stop: &AtomicBool) {
             Answer::Failed(error.to_string())
         }
     };
-    tell(file, &answer);
+    let error = tell(file, &answer).err()?;
+    tracing::warn!(%error, "who asked for a backup is not told that it ended: tried each second");
+    Some((file.into(), answer))
 }
 
 #[cfg(test)]
@@ -254,7 +315,8 @@ mod tests {
     fn answers_are_read_as_they_were_written() {
         let report = BackupReport { mark_ms: 1, files: 2, bytes: 3, frames: 4 };
         let failed = Answer::Failed("there is no room".into());
-        for answer in [Answer::Waiting, Answer::Working(1, 2), Answer::Done(report), failed] {
+        let [waiting, working] = [Answer::Waiting(1, 2), Answer::Working(1, 2)];
+        for answer in [waiting, working, Answer::Done(report), failed] {
             assert_eq!(Answer::parse(&answer.text()), Some(answer));
         }
         assert_eq!(Answer::parse("done 1 2"), None);
@@ -310,6 +372,43 @@ mod tests {
     }
 
     fn over(answer: Answer) -> Option<Answer> {
-        (!matches!(answer, Answer::Waiting | Answer::Working(..))).then_some(answer)
+        (!matches!(answer, Answer::Waiting(..) | Answer::Working(..))).then_some(answer)
+    }
+
+    #[test]
+    fn a_last_answer_that_could_not_be_written_is_written_when_it_can_be() {
+        let data = tempfile::tempdir().expect("a folder");
+        let alone = Alone::new(|_| ());
+        let mut desk = BackupDesk::new(data.path());
+        let asked = Request::make(data.path(), &data.path().join("copy")).expect("written");
+        // Nothing takes the place of a folder that is not empty.
+        let hindrance = asked.file(super::ANSWER);
+        fs::create_dir_all(hindrance.join("within")).expect("made");
+        let deadline = Instant::now() + PATIENCE;
+        while desk.untold.is_empty() {
+            desk.look(&alone.store);
+            assert!(Instant::now() < deadline, "it ends");
+            std::thread::yield_now();
+        }
+        fs::remove_dir_all(hindrance).expect("removed");
+        desk.look(&alone.store);
+        assert!(matches!(asked.answer(), Some(Answer::Done(_))), "{:?}", asked.answer());
+        assert!(desk.untold.is_empty(), "it is told once");
+        desk.stop();
+    }
+
+    #[test]
+    fn a_request_that_is_taken_back_is_not_carried_out() {
+        let data = tempfile::tempdir().expect("a folder");
+        let alone = Alone::new(|_| ());
+        let mut desk = BackupDesk::new(data.path());
+        let copy = data.path().join("copy");
+        assert!(Request::make(data.path(), &copy).expect("written").take_back());
+        desk.look(&alone.store);
+        assert!(desk.working.is_none());
+        let begun = Request::make(data.path(), &copy).expect("written");
+        desk.look(&alone.store);
+        assert!(!begun.take_back(), "it is too late");
+        desk.stop();
     }
 }

@@ -76,7 +76,7 @@ impl Broker {
     #[must_use]
     pub fn listeners(&self) -> Vec<BoundListener> {
         let ports = self.door.ports.lock();
-        ports.listeners().chain(&self.door.of_others).cloned().collect()
+        ports.iter().chain(&self.door.of_others).cloned().collect()
     }
 
     /// Where MQTT clients can connect, if anywhere.
@@ -310,9 +310,11 @@ mod full_disk;
 mod tests {
     use std::time::Duration;
 
-    use super::{Broker, Message};
+    use super::{Broker, Message, Protocol};
     use crate::core::inbox::Event;
     use crate::error::{AdminError, PublishError, StopError, SubscribeError};
+    use crate::http_client::{HttpClient, HttpClientOptions, HttpVerb};
+    use crate::link::PUBLISHER;
 
     #[tokio::test]
     async fn nobody_waits_for_a_broker_one_of_whose_cores_panicked() {
@@ -334,5 +336,42 @@ mod tests {
         };
         tokio::time::timeout(Duration::from_secs(120), calls).await.expect("an answer");
         assert!(matches!(broker.shutdown().await, Err(StopError::Panicked)));
+    }
+
+    #[tokio::test]
+    async fn nobody_ends_the_way_by_which_the_program_publishes() {
+        let broker = Broker::builder().temporary_data().start().await.unwrap();
+        for _ in 0..2 {
+            broker.publish(Message::new("a", "x")).await.unwrap();
+            assert!(!broker.kick(PUBLISHER).await.unwrap(), "it is nobody's client");
+        }
+        broker.shutdown().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_http_port_answers_while_listeners_change() {
+        let builder = Broker::builder().temporary_data();
+        let here = Some(([127, 0, 0, 1], 0).into());
+        let broker = builder.settings(|config| config.listener.http.bind = here);
+        let broker = broker.start().await.unwrap();
+        {
+            // As a reload holds it while it opens files and ports.
+            let _changing = broker.door.reloader.hold_ports();
+            let options = HttpClientOptions {
+                is_secret: false,
+                ca_file: None,
+                shown: None,
+                timeout: Duration::from_secs(120),
+                connections: 1,
+                bytes_max: 1 << 20,
+            };
+            let http = broker.address_of(Protocol::Http).unwrap();
+            let client = HttpClient::new(&options).unwrap();
+            let status = format!("http://{http}/api/v1/status");
+            let answer = client.ask(HttpVerb::Get, &status, None).unwrap();
+            let said = String::from_utf8(answer.body).unwrap();
+            assert!(answer.status == 200 && said.contains(&http.to_string()), "{said}");
+        }
+        broker.shutdown().await.unwrap();
     }
 }

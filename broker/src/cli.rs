@@ -40,6 +40,7 @@ use acl::AclCommand;
 use backup::{Backup, Restore};
 use bench::Bench;
 use certs::CertsCommand;
+use check::Check;
 use config::ConfigCommand;
 use demo::Demo;
 use flags::Flags;
@@ -50,6 +51,7 @@ use paper::{Completion, Manual};
 use passwd::Passwd;
 use progress::Line;
 use publish::Publish;
+use remote::Trouble;
 use subscribe::Subscribe;
 use token::TokenCommand;
 
@@ -88,13 +90,13 @@ enum Command {
     /// Run the broker (what `tidewire` alone does, too).
     Serve,
     /// Check the configuration without starting: prints what would be served, or every mistake.
-    Check,
+    Check(Check),
     /// Show what holds and who said so; import a mosquitto.conf; a schema for editors.
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Make a folder with a configuration, a user, rules and certificates, and say what to do next.
+    /// Make a folder with configuration, user, token, rules, certificates, and say what to do next.
     Init(Init),
     /// Edit or check the password file; make a line for the file of SCRAM.
     Passwd(Passwd),
@@ -159,17 +161,23 @@ pub fn run(cli: &Cli) -> ExitCode {
     let sources = cli.flags.sources();
     let config = match Config::load(&sources) {
         Ok(config) => config,
-        Err(errors) => return complain(&errors, REFUSED),
+        Err(errors) => {
+            if let Some(Command::Check(Check { json: true })) = &cli.command {
+                say(std::io::stdout(), &check::mistakes(&errors.lines()));
+                return ExitCode::from(REFUSED);
+            }
+            return complain(&errors, REFUSED);
+        }
     };
     match &cli.command {
-        Some(Command::Check) => check(&config),
+        Some(Command::Check(asked)) => check(&config, asked.json),
         Some(Command::Token { command }) => tell(token::run(command, &config), "tidewire token"),
         Some(Command::Acl { command }) => tell(acl::run(command, &config), "tidewire acl"),
         Some(Command::Backup(backup)) => {
-            tell(backup::back_up(backup, &config.data.dir), "tidewire backup")
+            judged(backup::back_up(backup, &config.data.dir), "tidewire backup")
         }
         Some(Command::Restore(restore)) => {
-            tell(backup::restore(restore, &config.data.dir), "tidewire restore")
+            judged(backup::restore(restore, &config.data.dir), "tidewire restore")
         }
         Some(Command::Log { command }) => ExitCode::from(log::run(command, &config.data.dir)),
         Some(Command::Demo(demo)) => {
@@ -231,8 +239,12 @@ fn work(done: Result<(String, bool), String>, name: &str) -> ExitCode {
 
 /// The same of what a running broker is asked.
 fn ask(order: &Order, flags: &Flags) -> ExitCode {
-    let name = orders::name(order);
-    match orders::run(order, &flags.sources()) {
+    judged(orders::run(order, &flags.sources()), orders::name(order))
+}
+
+/// The same of what knows whether it was asked wrongly, or failed.
+fn judged(done: Result<(String, bool), Trouble>, name: &str) -> ExitCode {
+    match done {
         Err(trouble) if trouble.is_usage => tell(Err(trouble.words), name),
         done => work(done.map_err(|trouble| trouble.words), name),
     }
@@ -250,8 +262,13 @@ fn serve(config: &Config, sources: Sources) -> ExitCode {
     }
 }
 
-fn check(config: &Config) -> ExitCode {
+fn check(config: &Config, json: bool) -> ExitCode {
     let findings = check::look(config);
+    if json {
+        say(std::io::stdout(), &check::document(config, &findings));
+        let is_good = findings.problems.is_empty();
+        return if is_good { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) };
+    }
     for warning in &findings.warnings {
         say(std::io::stderr(), &format!("warning: {warning}"));
     }

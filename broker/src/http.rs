@@ -27,6 +27,7 @@ mod wire;
 
 pub use tokens::TokenFileError;
 
+pub(crate) use health::free_bytes;
 pub(crate) use port::HttpPort;
 pub(crate) use role::Role;
 pub(crate) use site::Inside;

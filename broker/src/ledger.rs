@@ -42,6 +42,8 @@ struct Rows {
     known: AHashMap<u64, Row>,
     bytes: u64,
     parts: Parts,
+    /// How many there were at most.
+    most: usize,
 }
 
 /// Room that was found for a row, and what was there before.
@@ -65,6 +67,11 @@ impl Ledger {
     pub(crate) fn set_limits(&self, limits: LedgerLimits) {
         *self.limits.lock() = limits;
         self.is_full.store(false, Ordering::Relaxed);
+    }
+
+    /// How many rows there were at most.
+    pub(crate) fn most(&self) -> u64 {
+        self.rows.lock().most as u64
     }
 
     /// Counts a row of the client in, unless that is too much, for all or for who brings it. What
@@ -128,6 +135,7 @@ impl Rows {
             Some(row) => self.known.insert(hash, row),
             None => self.known.remove(&hash),
         };
+        self.most = self.most.max(self.known.len());
         if let Some(row) = row {
             self.bytes += u64::from(row.bytes);
             self.parts.add(row.payer, row.bytes.into());

@@ -27,6 +27,7 @@ mod exclusive;
 mod file_watch;
 mod handshakes;
 mod held_file;
+mod high_water;
 mod hook;
 mod http;
 mod http_client;

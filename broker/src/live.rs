@@ -37,6 +37,16 @@ impl<T> Live<T> {
         }
     }
 
+    /// The same, unless it is the value that is seen already: what is replaced is kept for ever.
+    pub(crate) fn set_if_other(&self, value: T)
+    where
+        T: PartialEq,
+    {
+        if **self != value {
+            self.set(value);
+        }
+    }
+
     /// False when there is no place left.
     fn put(&self, number: usize, value: T) -> bool {
         let (shelf, place) = place_of(number);
@@ -77,5 +87,15 @@ mod tests {
             assert_eq!(*live, value);
         }
         assert_eq!(*first, 0);
+    }
+
+    #[test]
+    fn a_value_that_is_there_already_takes_no_room_again() {
+        let live = Live::new(String::from("a"));
+        let first: *const String = &*live;
+        live.set_if_other("a".into());
+        assert!(std::ptr::eq(first, &*live), "another one was put beside it");
+        live.set_if_other("b".into());
+        assert_eq!(*live, "b");
     }
 }

@@ -8,6 +8,8 @@ mod wanted;
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::banner::BoundListener;
 use crate::cert_watch::CertWatch;
 use crate::config::{Config, ListenerConfig, TlsConfig};
@@ -30,9 +32,13 @@ pub(crate) struct Ports {
     local: Option<LocalBound>,
 }
 
+/// What is open, as the system gave it, for who may not wait while that changes.
+pub(crate) type ShownPorts = Arc<Mutex<Vec<BoundListener>>>;
+
 /// Ports that are open.
 pub(crate) struct OpenPorts {
     gates: Vec<Gate>,
+    shown: ShownPorts,
     local: Option<LocalGate>,
     tls: Option<Tls>,
     /// The certificates of other ports.
@@ -92,12 +98,13 @@ impl Ports {
             true => None,
             false => Some(Tls::start(shared, config, slots)?),
         };
-        let (gates, local) = (Vec::new(), None);
-        let mut open = OpenPorts { gates, local, tls, of_others, is_closed: false };
+        let (gates, local, shown) = (Vec::new(), None, ShownPorts::default());
+        let mut open = OpenPorts { gates, shown, local, tls, of_others, is_closed: false };
         for bound in self.bound {
             open.take_in(bound, shared, config);
         }
         open.local = self.local.map(|local| LocalGate::open(local, shared, config));
+        open.show();
         Ok(open)
     }
 }
@@ -107,9 +114,13 @@ fn slots<'b>(bound: impl IntoIterator<Item = &'b Bound>, more: &[Arc<Slot>]) -> 
 }
 
 impl OpenPorts {
-    /// What is open, as the system gave it.
-    pub(crate) fn listeners(&self) -> impl Iterator<Item = &BoundListener> {
-        self.gates.iter().map(|gate| &gate.shown)
+    /// What is open now and later.
+    pub(crate) fn shown(&self) -> ShownPorts {
+        Arc::clone(&self.shown)
+    }
+
+    fn show(&self) {
+        *self.shown.lock() = self.gates.iter().map(|gate| gate.shown.clone()).collect();
     }
 
     /// Who reads certificates anew, if any are in use.
@@ -169,6 +180,7 @@ impl OpenPorts {
                     // What was bound already must not keep them from their addresses.
                     other.ready = Ready::default();
                     left.into_iter().for_each(|unbound| self.open_again(&unbound, shared, old));
+                    self.show();
                     return Err(error);
                 }
             }
@@ -205,6 +217,7 @@ impl OpenPorts {
             self.local.take().inspect(LocalGate::close);
             self.local = local.map(|local| LocalGate::open(local, shared, config));
         }
+        self.show();
         if let Some(tls) = &self.tls {
             let bound = self.gates.iter().map(|gate| &gate.bound);
             tls.watch.watch(slots(bound, &self.of_others));
@@ -225,6 +238,7 @@ impl OpenPorts {
             watch.stop();
         }
         self.gates.clear();
+        self.show();
         self.local = None;
     }
 

@@ -113,6 +113,12 @@ impl Reloader {
         .await
     }
 
+    /// As long as this is held, nobody else may look at the ports.
+    #[cfg(test)]
+    pub(crate) fn hold_ports(&self) -> parking_lot::MutexGuard<'_, OpenPorts> {
+        self.ports.lock()
+    }
+
     /// One at a time, and to its end, also when nobody waits for it any more.
     async fn in_turn(
         self: &Arc<Self>,
@@ -172,7 +178,7 @@ impl Reloader {
         let old = &**self.in_force;
         let (new, report) = judged(old, wanted)?;
         self.apply(old, &new).map_err(ReloadError::Refused)?;
-        self.in_force.set(new);
+        self.in_force.set_if_other(new);
         let new = &**self.in_force;
         // Told by the filter that lets it through.
         let is_heard = tracing::enabled!(tracing::Level::INFO);

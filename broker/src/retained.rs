@@ -13,6 +13,7 @@ use tidewire_store::{Commit, ReadError, Store, Table, TableChange};
 
 pub(crate) use footprint::Footprint;
 
+use crate::high_water::HighWater;
 use crate::live::Live;
 use crate::payer::{Parts, Payer};
 
@@ -61,6 +62,7 @@ pub(crate) struct RetainedIndex {
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
     messages: AtomicU64,
+    most: HighWater,
     bytes: AtomicU64,
     limits: Live<RetainedLimits>,
     parts: Parts,
@@ -76,6 +78,7 @@ impl RetainedIndex {
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
             messages: AtomicU64::new(0),
+            most: HighWater::default(),
             bytes: AtomicU64::new(0),
             limits: Live::new(limits),
             parts: Parts::default(),
@@ -101,12 +104,19 @@ impl RetainedIndex {
                 self.replace(&mut self.shard(hash).lock(), hash, footprint_of(topic, row));
             }
             ControlFlow::Continue(())
-        })
+        })?;
+        self.most.note(self.totals().0);
+        Ok(())
     }
 
     /// How many there are, and how many bytes they take.
     pub(crate) fn totals(&self) -> (u64, u64) {
         (self.messages.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+
+    /// How many there were at most.
+    pub(crate) fn most(&self) -> u64 {
+        self.most.most()
     }
 
     /// A message is to be kept for this topic by a commit of this core, or (`None`) the one that is
@@ -148,6 +158,7 @@ impl RetainedIndex {
             self.replace(shard, hash, before);
             return None;
         }
+        self.most.note(messages);
         if kept.is_none() {
             self.is_full.store(false, Ordering::Relaxed);
         }

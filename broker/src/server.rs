@@ -131,7 +131,7 @@ impl Server {
         http.serve(Inside {
             shared: Arc::clone(&self.shared),
             in_force: Arc::clone(&self.in_force),
-            ports: self.ports(),
+            ports: self.ports.lock().shown(),
             of_others: self.of_others.clone(),
             bridges: self.bridges(),
             groups: self.consumer_groups(),

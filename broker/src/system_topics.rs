@@ -105,8 +105,6 @@ impl Press {
         self.passed = Instant::now();
         let flow = Flow::of(&self.shared.totals.now());
         self.loads.pass(flow.sums(), seconds);
-        let sockets = self.shared.connections.load(std::sync::atomic::Ordering::Relaxed) as u64;
-        self.peaks.with("connections", sockets);
         if !self.has_readers().await {
             self.told = None;
             return;
@@ -162,10 +160,26 @@ impl Press {
         let facts = self.facts(&counts);
         let facts = facts.inspect_err(|error| tracing::error!(%error, "$SYS cannot be looked up"));
         let facts = facts.ok()?;
+        self.note_peaks();
         let said = tree(&facts, &self.loads, &mut self.peaks);
         let edition = Arc::new(Edition::new(said, facts.now_ms));
         self.rests_until = Instant::now() + began.elapsed() * PATIENCE;
         Some(edition)
+    }
+
+    /// What was counted when it came, also while nobody listened.
+    fn note_peaks(&mut self) {
+        let shared = &self.shared;
+        let clients = shared.clients.most();
+        for (name, most) in [
+            ("clients", clients),
+            ("live_connections", clients),
+            ("connections", shared.connections_most.most()),
+            ("sessions", shared.sessions.most()),
+            ("retained", shared.retained.most()),
+        ] {
+            self.peaks.with(name, most);
+        }
     }
 
     async fn has_readers(&self) -> bool {

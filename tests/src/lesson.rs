@@ -26,13 +26,15 @@ pub type Door = (&'static str, &'static str);
 pub const USUAL: &[Door] =
     &[("MQTT", "127.0.0.1:1883"), ("KAFKA", "127.0.0.1:9092"), ("HTTP", "127.0.0.1:18080")];
 
-/// What stands before each block: clients go to the broker's port instead of the usual one.
+/// What stands before each block: who asks the broker goes to its ports instead of the usual ones.
 const BEFORE: &str = r#"
 set -euo pipefail
 named() { for word; do case $word in --url*|-h|-p) return 0;; esac; done; return 1; }
 tidewire() {
     case ${1-} in
         pub|sub|demo) named "$@" || set -- "$@" --url "mqtt://$MQTT_HOST:$MQTT_PORT";;
+        clients|sessions|streams|groups|retained|bridge|reload|health)
+            named "$@" || set -- "$@" --http "$HTTP_ADDRESS";;
     esac
     command tidewire "$@"
 }
@@ -235,6 +237,9 @@ impl Lesson {
         command.env("NODE_PATH", places::node_modules());
         command.current_dir(self.folder.path());
         let usual = self.moved.iter().find(|(said, _)| said == USUAL[0].1);
+        if let Some((_, here)) = self.moved.iter().find(|(said, _)| said == USUAL[2].1) {
+            command.env("HTTP_ADDRESS", here);
+        }
         if let Some((host, port)) = usual.and_then(|(_, here)| here.rsplit_once(':')) {
             command.env("MQTT_HOST", host).env("MQTT_PORT", port);
         }

@@ -8,11 +8,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 use tidewire_tests::broker::Broker;
 use tidewire_tests::clients::{Mosquitto, paho as python};
 use tidewire_tests::over::Over;
 use tidewire_tests::places;
+use tidewire_tests::program::Program;
 use tidewire_tests::wire::{Hello, Publish, Version, Wire, kind, property};
 
 const WRITERS: usize = 4;
@@ -136,6 +139,86 @@ fn a_stopped_broker_is_backed_up_too_and_a_damaged_backup_is_not_restored() {
     assert!(words.contains("is damaged, nothing was restored"), "{words}");
     assert!(words.contains(".seg byte "), "{words}");
     assert!(!data.exists());
+}
+
+#[test]
+fn no_copy_goes_into_what_is_copied_whatever_way_leads_there() {
+    let mut broker = Broker::start();
+    let folder = TempDir::new().expect("a folder");
+    let (link, copy) = (folder.path().join("link"), folder.path().join("copy"));
+    std::os::unix::fs::symlink(broker.data(), &link).expect("a link");
+    let name = broker.data().file_name().expect("it has one").to_owned();
+    let around = broker.data().join("..").join(name).join("copy");
+    for is_running in [true, false] {
+        for within in [&broker.data().join("copy"), &link.join("copy"), &around] {
+            let refused = tidewire(&["backup"], within, broker.data());
+            assert_eq!(refused.status.code(), Some(2), "{is_running} {}", within.display());
+            let words = String::from_utf8_lossy(&refused.stderr);
+            assert!(words.contains("the data folder itself"), "{words}");
+            assert!(!broker.data().join("copy").exists());
+        }
+        if is_running {
+            broker.stop();
+        }
+    }
+    let words = succeeds(&["backup"], &copy, broker.data());
+    assert!(words.contains("is a backup"), "{words}");
+    let back = folder.path().join("back");
+    std::os::unix::fs::symlink(&copy, &back).expect("a link");
+    for within in [copy.join("data"), back.join("data"), copy.join("../back/data")] {
+        let refused = tidewire(&["restore"], &copy, &within);
+        assert_eq!(refused.status.code(), Some(2), "{}", within.display());
+        let words = String::from_utf8_lossy(&refused.stderr);
+        assert!(words.contains("the backup itself"), "{words}");
+        assert!(!copy.join("data").exists());
+    }
+}
+
+#[test]
+fn a_backup_and_what_is_made_of_it_are_told_as_json() {
+    let broker = Broker::start();
+    let folder = TempDir::new().expect("a folder");
+    let (copy, data) = (folder.path().join("copy"), folder.path().join("data"));
+    let said = |arguments: &[&str], data: &Path| -> Value {
+        serde_json::from_str(&succeeds(arguments, &copy, data)).expect("one document")
+    };
+    let made = said(&["backup", "--json"], broker.data());
+    assert_eq!((&made["ok"], &made["by_broker"]), (&true.into(), &true.into()), "{made}");
+    assert_eq!(made["findings"], Value::Array(Vec::new()), "{made}");
+    let restored = said(&["restore", "--json"], &data);
+    assert_eq!(restored["ok"], true, "{restored}");
+    assert!(restored["files"].as_u64() > Some(0), "{restored}");
+    assert_eq!(restored["folder"].as_str(), data.canonicalize().expect("made").to_str());
+}
+
+#[test]
+fn a_command_that_is_told_to_end_takes_its_request_back() {
+    let broker = Broker::start();
+    let folder = TempDir::new().expect("a folder");
+    let (copy, later) = (folder.path().join("copy"), folder.path().join("later"));
+    let id = i32::try_from(broker.id()).ok().and_then(Pid::from_raw).expect("it runs");
+    // It does not look meanwhile.
+    kill_process(id, Signal::STOP).expect("our child");
+    let mut command = Command::new(places::built_program("tidewire"));
+    let mut asking =
+        Program::start(command.arg("backup").arg(&copy).arg("--data").arg(broker.data()));
+    let requests = || {
+        let names = broker.data().read_dir().expect("a folder");
+        let names = names.map(|entry| entry.expect("readable").file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("backup.")).count()
+    };
+    let over = Over::default();
+    while requests() == 0 {
+        assert!(asking.is_running() && !over.within(Duration::from_millis(20)), "it asks");
+    }
+    asking.ask_to_end();
+    let (status, _) = asking.rest();
+    assert_eq!(status.code(), Some(1), "{}", asking.output());
+    assert!(asking.output().contains("the request is taken back"), "{}", asking.output());
+    assert_eq!(requests(), 0);
+    kill_process(id, Signal::CONT).expect("our child");
+    let _ = succeeds(&["backup"], &later, broker.data());
+    assert!(!copy.exists(), "nobody waits for it any more");
 }
 
 /// A file of a segment somewhere below.

@@ -12,7 +12,7 @@ use tidewire_tests::broker::Broker;
 use tidewire_tests::http::Http;
 use tidewire_tests::places::source_root;
 use tidewire_tests::program::{PATIENCE, Program};
-use tidewire_tests::wire::{Publish, Version, Wire};
+use tidewire_tests::wire::{Hello, Publish, Version, Wire, property};
 
 /// A broker with everything that has series of its own.
 fn start() -> (Broker, Http) {
@@ -102,6 +102,37 @@ fn what_was_handed_out_and_not_acknowledged_counts_as_lag() {
         let text = metrics(&http);
         if (value(&text, "tidewire_session_lag_messages") - 3.0).abs() < 0.5 {
             break;
+        }
+        assert!(Instant::now() < deadline, "{text}");
+    }
+}
+
+#[test]
+fn how_far_connected_clients_are_behind_is_told() {
+    let (broker, http) = start();
+    // It takes one message at a time, and acknowledges none.
+    let receive_max = property::short(0x21, 1);
+    let slow = Hello { properties: &receive_max, ..Hello::new("slow") };
+    let mut reader = Wire::greet(broker.address(), &slow).0;
+    reader.subscribe(1, &[("a/#", 1)]);
+    assert!(value(&metrics(&http), "tidewire_client_lag_messages") < 0.5);
+    let mut writer = Wire::clean(broker.address(), Version::V5, "writer");
+    for number in 0..5 {
+        writer.publish_acknowledged(&Publish::new("a/b", &number.to_string(), 1, 1));
+    }
+    let _ = reader.packet_of(3);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = metrics(&http);
+        let lag = value(&text, "tidewire_client_lag_messages");
+        if lag > 3.5 {
+            assert!(lag < 5.5, "{text}");
+            assert!((value(&text, "tidewire_client_lag_messages_max") - lag).abs() < 0.5, "{text}");
+            assert!(value(&text, "tidewire_client_lag_seconds_max") > 0.0, "{text}");
+            assert!((value(&text, "tidewire_clients_behind") - 1.0).abs() < 0.5, "{text}");
+            let loss = "tidewire_seconds_to_data_loss{readers=\"clients\"}";
+            assert!(value(&text, loss) < 0.0, "nothing is taken: {text}");
+            return;
         }
         assert!(Instant::now() < deadline, "{text}");
     }

@@ -31,12 +31,15 @@ fn lines(said: &str) -> Vec<String> {
 struct Shell {
     mqtts: String,
     kafka: String,
+    http: String,
 }
 
 impl Shell {
     fn paste(&self, line: &str) -> Program {
         let line = line.replace("127.0.0.1:8883", &format!("127.0.0.1:{}", self.mqtts));
         let line = line.replace("127.0.0.1:9092", &self.kafka);
+        // Ahead of the line: what is ours in our own environment is kept from programs.
+        let line = format!("export TIDEWIRE_LISTENER__HTTP__BIND={}; {line}", self.http);
         Program::start(Command::new("stdbuf").args(["-oL", "bash", "-c", &line]))
     }
 }
@@ -50,6 +53,7 @@ fn start(line: &str) -> (Program, Shell) {
     }
     let broker = Program::start(&mut command);
     broker.await_output("kafka://");
+    broker.await_output("http://");
     let output = broker.output();
     let address = |scheme: &str| {
         let line = output.lines().find(|line| line.contains(scheme)).expect("in the banner");
@@ -58,12 +62,15 @@ fn start(line: &str) -> (Program, Shell) {
     };
     let mqtts = address(" mqtts://");
     let port = mqtts.rsplit(':').next().expect("a port").to_owned();
-    (broker, Shell { mqtts: port, kafka: address(" kafka://") })
+    let [kafka, http] = [" kafka://", " http://"].map(address);
+    (broker, Shell { mqtts: port, kafka, http })
 }
 
 /// Pastes all lines in their order; `before` stands before those that need a password.
 fn paste_all(lines: &[String], before: &str) {
-    let [serve, listen, say, read, add] = lines else { panic!("other lines: {lines:#?}") };
+    let [serve, listen, say, read, add, bring, ask, collect] = lines else {
+        panic!("other lines: {lines:#?}")
+    };
     let (mut broker, shell) = start(serve);
     let mut listener = shell.paste(&format!("{before}{listen} -W 120s -C 1"));
     // It says nothing of when it listens: it is told something until it has heard it.
@@ -74,6 +81,7 @@ fn paste_all(lines: &[String], before: &str) {
     let read = shell.paste(&format!("{before}{read}")).succeeds();
     assert!(read.contains(&"plant/line-1/temperature: 21.5".to_owned()), "{read:?}");
     let _ = shell.paste(&format!("echo pencil | {add}")).succeeds();
+    ask_all(&shell, bring, ask, collect);
     // Nobody else comes in, and who comes in may only do what the rules say.
     let [stranger, wrong] = ["", " -u admin --password-file <(echo wrong)"].map(|login| {
         let end = say.find(" -u ").expect("it signs in");
@@ -86,6 +94,25 @@ fn paste_all(lines: &[String], before: &str) {
     assert!(broker.terminate().success());
 }
 
+/// Each command that asks the HTTP port, with the token that was made, or by one that it makes.
+fn ask_all(shell: &Shell, bring: &str, ask: &str, collect: &str) {
+    let _ = shell.paste(&format!("{bring}; {ask}")).succeeds();
+    for noun in ["sessions", "streams", "groups", "retained", "bridge", "reload"] {
+        let line = ask.replace(" clients ", &format!(" {noun} "));
+        let _ = shell.paste(&format!("{bring}; {line}")).succeeds();
+    }
+    let mut without = shell.paste(ask);
+    assert!(!without.rest().0.success(), "{}", without.output());
+    let token = shell.paste(collect).succeeds().concat();
+    let metrics = format!("http://{}/metrics", shell.http);
+    let line = format!("curl -fsS -H 'Authorization: Bearer {token}' {metrics}");
+    let series = shell.paste(&line).succeeds();
+    assert!(series.iter().any(|line| line.starts_with("tidewire_ready")), "{series:?}");
+    let line = ask.replace(" clients ", " reload ");
+    let mut refused = shell.paste(&format!("export TIDEWIRE_TOKEN={token}; {line}"));
+    assert!(!refused.rest().0.success(), "it is for looking: {}", refused.output());
+}
+
 #[test]
 fn each_line_that_it_prints_does_what_is_said_of_it() {
     let folder = TempDir::new().expect("a folder");
@@ -94,15 +121,19 @@ fn each_line_that_it_prints_does_what_is_said_of_it() {
     assert!(said.contains("shown this once:  "), "{said}");
     paste_all(&lines(&said), "");
     let dir = folder.path().join("it's mine");
-    for (file, mode) in [("passwords", 0o600), ("rules", 0o644), ("certs/ca-key.pem", 0o600)] {
+    for (file, mode) in
+        [("passwords", 0o600), ("tokens", 0o600), ("rules", 0o644), ("certs/ca-key.pem", 0o600)]
+    {
         let found = std::fs::metadata(dir.join(file)).expect(file).permissions().mode();
         assert_eq!(found & 0o777, mode, "{file}");
     }
     let password = said.split("shown this once:  ").nth(1).and_then(|rest| rest.lines().next());
     let password = password.expect("just seen");
-    for file in ["passwords", "rules", "tidewire.toml"] {
+    let token = said.split("TIDEWIRE_TOKEN=").nth(1).and_then(|rest| rest.lines().next());
+    let token = token.expect("a line that brings it");
+    for file in ["passwords", "tokens", "rules", "tidewire.toml"] {
         let text = std::fs::read_to_string(dir.join(file)).expect("text");
-        assert!(!text.contains(password), "{file}");
+        assert!(!text.contains(password) && !text.contains(token), "{file}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Do tools find under `$SYS` what they look for, and is none of it anywhere else?
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use tidewire_tests::broker::Broker;
@@ -82,6 +82,66 @@ fn one_topic_alone_can_be_asked_for_and_counts_what_happens() {
     assert_eq!(reader.message(), format!("0 1 {topic} 0"));
     mosquitto.publish("a", "x", &["-q", "1"]);
     assert_eq!(reader.message(), format!("0 0 {topic} 1"));
+}
+
+/// The name of a series as mosquitto-exporter makes it of a topic.
+fn series_of(topic: &str) -> String {
+    let bare = topic.trim_start_matches("$SYS/");
+    bare.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+#[test]
+fn programs_that_make_series_of_topics_make_another_of_each_and_mqttx_finds_its_bytes() {
+    let broker = Broker::start_configured(OFTEN);
+    let mosquitto = Mosquitto::new(broker.address(), "mqttv5");
+    let tool = mosquitto.subscribe("$SYS/#", &[]);
+    let mut series: BTreeMap<String, String> = BTreeMap::new();
+    // What there is comes as retained messages; then comes what is new.
+    while let Some(said) = tool.message().strip_prefix("0 1 ") {
+        let topic = match said.strip_prefix("$SYS/broker/retained messages/count") {
+            Some(_) => "$SYS/broker/retained messages/count",
+            None => said.split(' ').next().unwrap_or_default(),
+        };
+        let name = series_of(topic);
+        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic());
+        assert!(is_name, "{topic} makes {name}");
+        if let Some(other) = series.insert(name, topic.into()) {
+            panic!("{topic} and {other} make one series");
+        }
+    }
+    assert!(series.len() > LOOKED_FOR.len(), "{series:?}");
+    let mqttx = mosquitto.subscribe("$SYS/brokers/+/metrics/bytes/+", &[]);
+    let said = [mqttx.message(), mqttx.message()].concat();
+    for topic in ["received", "sent"] {
+        assert!(said.contains(&format!("/metrics/bytes/{topic} ")), "{said}");
+    }
+}
+
+#[test]
+fn the_most_that_were_there_at_once_are_known_also_when_nobody_listened_then() {
+    const CLIENTS: u64 = 5;
+    // Nothing is looked at by itself meanwhile.
+    let broker = Broker::start_configured("[system]\nsys_interval_s = 3600\n");
+    let mosquitto = Mosquitto::new(broker.address(), "mqttv5");
+    let name = |number: u64| format!("client {number}");
+    let many: Vec<Wire> = (0..CLIENTS)
+        .map(|number| Wire::clean(broker.address(), Version::V5, &name(number)))
+        .collect();
+    many.into_iter().for_each(Wire::disconnect);
+    for topic in ["a", "b"] {
+        mosquitto.publish(topic, "x", &["-q", "1", "-r"]);
+    }
+    mosquitto.publish_empty("a", &["-q", "1", "-r"]);
+    for (topic, least) in [
+        ("$SYS/broker/clients/maximum", CLIENTS),
+        ("$SYS/brokers/tidewire/stats/live_connections/max", CLIENTS),
+        ("$SYS/brokers/tidewire/stats/connections/max", CLIENTS),
+        ("$SYS/brokers/tidewire/stats/retained/max", 2),
+    ] {
+        let said = mosquitto.subscribe(topic, &[]).message();
+        let most = said.rsplit(' ').next().and_then(|number| number.parse::<u64>().ok());
+        assert!(most >= Some(least), "{said}");
+    }
 }
 
 /// What is said of a client: what, and how.

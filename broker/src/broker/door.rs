@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tempfile::TempDir;
 use tidewire_bridge::ConsumerGroups;
 use tidewire_bridge::bridges::Bridges;
@@ -17,7 +16,7 @@ use crate::core::shared::Shared;
 use crate::error::{StartError, StopError};
 use crate::metrics::Counted;
 use crate::open_files;
-use crate::ports::OpenPorts;
+use crate::ports::ShownPorts;
 use crate::recovering::Shown;
 use crate::reload::Reloader;
 use crate::reserved::Reserved;
@@ -45,7 +44,7 @@ type Ended = oneshot::Sender<Result<(), StopError>>;
 pub(super) struct Door {
     pub(super) shared: Arc<Shared>,
     pub(super) runtime: Handle,
-    pub(super) ports: Arc<Mutex<OpenPorts>>,
+    pub(super) ports: ShownPorts,
     pub(super) of_others: Vec<BoundListener>,
     pub(super) is_new: bool,
     pub(super) reloader: Arc<Reloader>,
@@ -106,7 +105,7 @@ fn live(plan: Plan, started: oneshot::Sender<Result<Door, StartError>>) {
         let door = Door {
             shared: Arc::clone(server.shared()),
             runtime: Handle::current(),
-            ports: server.ports(),
+            ports: server.ports().lock().shown(),
             of_others: server.of_others().to_vec(),
             is_new: server.is_new(),
             reloader,

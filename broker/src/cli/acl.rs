@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 use tidewire_proto::access::{Action, Admits, LISTENERS, Place, Rule, Rules, Subject, Wide};
 use tidewire_proto::delayed;
 use tidewire_proto::replay::split_start;
@@ -49,6 +50,9 @@ pub(super) struct Check {
     #[arg(long, value_name = "NAME", default_value = "mqtt")]
     #[arg(value_parser = LISTENERS)]
     listener: String,
+    /// One JSON document instead of words.
+    #[arg(long)]
+    json: bool,
 }
 
 fn action(word: &str) -> Result<Action, String> {
@@ -63,7 +67,8 @@ pub(super) fn run(command: &AclCommand, config: &Config) -> Result<(String, bool
     let AclCommand::Check(check) = command;
     let access = &config.access;
     if !access.has_rules() {
-        return Ok(("allowed: there are no rules (access.rules_file)".into(), true));
+        let words = "allowed: there are no rules (access.rules_file)";
+        return Ok((check.said(words.into(), ("allowed", true), Value::Null), true));
     }
     let rules = access_file::load(access).map_err(|error| {
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -71,7 +76,10 @@ pub(super) fn run(command: &AclCommand, config: &Config) -> Result<(String, bool
     })?;
     let asked = match asked(check, &TopicRules::of(&config.topics)) {
         Ok(asked) => asked,
-        Err(words) => return Ok((format!("denied, whatever the rules say: {words}"), false)),
+        Err(words) => {
+            let words = format!("denied, whatever the rules say: {words}");
+            return Ok((check.said(words, ("denied", false), Value::Null), false));
+        }
     };
     let subject = subject(check);
     // What two rights are needed for, one is not enough for.
@@ -91,7 +99,30 @@ pub(super) fn run(command: &AclCommand, config: &Config) -> Result<(String, bool
         Admits::None => "denied",
     };
     let is_allowed = found == Admits::All || is_sieved;
-    Ok((format!("{}{}", asked.note, told(word, decides, access)), is_allowed))
+    let verdict = match found {
+        Admits::All => "allowed",
+        Admits::Some if is_sieved => "sieved",
+        Admits::Some => "partly",
+        Admits::None => "denied",
+    };
+    let words = format!("{}{}", asked.note, told(word, decides, access));
+    let rule = decides
+        .map(|rule| json!({ "file": file_of(rule, access), "line": rule.line, "text": rule.text }));
+    let rule = rule.unwrap_or(Value::Null);
+    Ok((check.said(words, (verdict, is_allowed), rule), is_allowed))
+}
+
+impl Check {
+    /// As it was asked for.
+    fn said(&self, words: String, (verdict, is_allowed): (&str, bool), rule: Value) -> String {
+        if !self.json {
+            return words;
+        }
+        let document = json!({
+            "allowed": is_allowed, "verdict": verdict, "rule": rule, "words": words,
+        });
+        document.to_string()
+    }
 }
 
 /// What the broker asks the rules for.
@@ -188,9 +219,12 @@ fn subject(check: &Check) -> Subject {
 
 fn told(word: &str, rule: Option<&Rule>, access: &AccessConfig) -> String {
     let Some(rule) = rule else { return format!("{word}: no rule allows it") };
+    format!("{word} by {}:{}: {}", file_of(rule, access), rule.line, rule.text)
+}
+
+fn file_of(rule: &Rule, access: &AccessConfig) -> String {
     let files: Vec<&PathBuf> = access.rules_file.iter().chain(&access.mosquitto_file).collect();
-    let file = files.get(rule.file).map(|file| file.display().to_string()).unwrap_or_default();
-    format!("{word} by {file}:{}: {}", rule.line, rule.text)
+    files.get(rule.file).map(|file| file.display().to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -236,6 +270,7 @@ allow everyone subscribe part/a
             groups: Vec::new(),
             address: [127, 0, 0, 1].into(),
             listener: "mqtt".into(),
+            json: false,
         };
         let (text, found) = run(&AclCommand::Check(check), config).expect("good rules");
         assert_eq!(found, is_allowed, "{question}: {text}");

@@ -1,177 +1,164 @@
 //! `tidewire backup` and `tidewire restore`: a copy of a data folder, made by the broker that runs
 //! on it or, when none does, by us; and back. Each copy is checked before it is called one.
 
+mod asked;
+mod copy;
+mod place;
+
 use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use clap::Args;
-use tidewire_store::inspect::{Verdict, verify};
+use serde_json::{Value, json};
+use tidewire_store::inspect::{Finding, Verdict, verify};
 use tidewire_store::{Disk, RealDisk};
 
-use crate::backup::{Answer, Request};
+use super::log::finding;
+use super::progress::Line;
+use super::remote::Trouble;
+use super::wording::size;
 
-/// Last of all: without it a broker does not start.
-const VERSION: &str = "VERSION";
-const LOCK: &str = "LOCK";
-/// As the broker makes the files of its data folder.
-const FILE_MODE: u32 = 0o640;
-/// How often it is looked what the broker says.
-const LOOK: Duration = Duration::from_millis(100);
-/// It looks every second whether it is asked.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(120);
+use asked::{Asked, by_the_broker, interruptible};
+use copy::{Copied, VERSION, copy_all};
+use place::{LOCK, refuse_nested, refuse_occupied, settled};
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Backup {
     /// A folder that is not there yet, or empty; the broker must be able to write there.
     to: PathBuf,
+    /// One JSON document instead of words.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Restore {
     /// A folder that `tidewire backup` made.
     from: PathBuf,
+    /// One JSON document instead of words.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Makes a backup of the data folder; what there is to say, and whether all is well.
-pub(super) fn back_up(backup: &Backup, data: &Path) -> Result<(String, bool), String> {
-    let to = std::path::absolute(&backup.to).map_err(|error| error.to_string())?;
-    let data = data.canonicalize().map_err(|error| format!("{}: {error}", data.display()))?;
-    if to.starts_with(&data) {
-        return Err(format!("{} is in the data folder itself", to.display()));
-    }
-    let own = RealDisk::new(&data);
-    let made = match own.lock(LOCK) {
+pub(super) fn back_up(backup: &Backup, data: &Path) -> Result<(String, bool), Trouble> {
+    let asked = Arc::new(Asked::default());
+    let (order, data, ours) = (backup.clone(), data.to_owned(), Arc::clone(&asked));
+    interruptible(move || make(&order, &data, &ours), || asked.take_back())
+}
+
+fn make(backup: &Backup, data: &Path, asked: &Asked) -> Result<(String, bool), Trouble> {
+    let unusable = |error| Trouble::usage(format!("{}: {error}", data.display()));
+    let to = settled(&backup.to).map_err(Trouble::usage)?;
+    let data = &data.canonicalize().map_err(unusable)?;
+    refuse_nested((&to, "the backup"), (data, "the data folder")).map_err(Trouble::usage)?;
+    let own = RealDisk::new(data);
+    let (made, by_broker) = match own.lock(LOCK) {
         Ok(()) => {
-            refuse_occupied(&to)?;
-            copy_all(&data, &to).map(|bytes| format!("{bytes} bytes; no broker was running"))
+            refuse_occupied(&to).map_err(Trouble::usage)?;
+            (copy_all(data, &to).map_err(Trouble::broker)?, false)
         }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => by_the_broker(&data, &to),
-        Err(error) => return Err(format!("{}: {error}", data.display())),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            (by_the_broker(data, &to, asked)?, true)
+        }
+        Err(error) => return Err(unusable(error)),
     };
     drop(own);
-    let made = made?;
-    let (findings, is_good) = check(&to)?;
+    let findings = check(&to).map_err(Trouble::broker)?;
+    let is_good = findings.is_empty();
+    if backup.json {
+        let more = json!({ "by_broker": by_broker });
+        return Ok((document(&to, (made, is_good), &findings, more), is_good));
+    }
+    let Copied { files, bytes } = made;
+    let by = if by_broker { "made by the running broker" } else { "no broker was running" };
+    let (to, findings) = (to.display(), lines(&findings));
+    let how = format!("{files} files, {bytes} bytes; {by}{findings}");
     let words = match is_good {
-        true => format!("ok: {} is a backup: {made}{findings}", to.display()),
-        false => format!("{} is damaged: {made}{findings}", to.display()),
+        true => format!("ok: {to} is a backup: {how}"),
+        false => format!("{to} is damaged: {how}"),
     };
     Ok((words, is_good))
 }
 
 /// Makes a data folder of a backup.
-pub(super) fn restore(restore: &Restore, data: &Path) -> Result<(String, bool), String> {
-    let from = &restore.from;
+pub(super) fn restore(restore: &Restore, data: &Path) -> Result<(String, bool), Trouble> {
+    let (from, data) = (&restore.from, &settled(data).map_err(Trouble::usage)?);
     if !from.join(VERSION).is_file() {
-        return Err(format!("{} is no whole backup: it has no file VERSION", from.display()));
+        let words = format!("{} is no whole backup: it has no file VERSION", from.display());
+        return Err(Trouble::usage(words));
     }
-    refuse_occupied(data)?;
-    let (findings, is_good) = check(from)?;
-    if !is_good {
-        let what = format!("{} is damaged, nothing was restored", from.display());
-        return Ok((format!("{what}{findings}"), false));
+    let from = &settled(from).map_err(Trouble::usage)?;
+    refuse_nested((data, "the data folder"), (from, "the backup")).map_err(Trouble::usage)?;
+    refuse_occupied(data).map_err(Trouble::usage)?;
+    let (copied, findings) = checked_copy(from, data).map_err(Trouble::broker)?;
+    let is_good = findings.is_empty();
+    if restore.json {
+        let copied = copied.unwrap_or_default();
+        return Ok((document(data, (copied, is_good), &findings, json!({})), is_good));
     }
-    let bytes = copy_all(from, data)?;
-    let (findings, is_good) = check(data)?;
-    if !is_good {
+    let (from, shown, findings) = (from.display(), data.display(), lines(&findings));
+    let words = match copied {
+        None => format!("{from} is damaged, nothing was restored{findings}"),
+        Some(_) if !is_good => format!("{from} was not copied as it is{findings}"),
+        Some(Copied { bytes, .. }) => format!(
+            "ok: {shown} holds what {from} does: {bytes} bytes, all checked\n\
+             start a broker on it: tidewire --data {shown}"
+        ),
+    };
+    Ok((words, is_good))
+}
+
+/// `None`: it is damaged, and nothing was copied.
+fn checked_copy(from: &Path, data: &Path) -> Result<(Option<Copied>, Vec<Finding>), String> {
+    let findings = check(from)?;
+    if !findings.is_empty() {
+        return Ok((None, findings));
+    }
+    let copied = copy_all(from, data)?;
+    let findings = check(data)?;
+    if !findings.is_empty() {
         // No broker is to start on it.
         let _ = fs::remove_file(data.join(VERSION));
-        return Ok((format!("{} was not copied as it is{findings}", from.display()), false));
     }
-    let (from, shown) = (from.display(), data.display());
-    let words = format!("ok: {shown} holds what {from} does: {bytes} bytes, all checked{findings}");
-    Ok((format!("{words}\nstart a broker on it: tidewire --data {shown}"), true))
+    Ok((Some(copied), findings))
 }
 
-fn by_the_broker(data: &Path, to: &Path) -> Result<String, String> {
-    let asked = Request::make(data, to).map_err(|error| format!("{}: {error}", data.display()))?;
-    let began = Instant::now();
-    loop {
-        sleep(LOOK);
-        match asked.answer() {
-            Some(Answer::Done(report)) => {
-                let (files, bytes) = (report.files, report.bytes);
-                return Ok(format!("{files} files, {bytes} bytes, made by the running broker"));
-            }
-            Some(Answer::Failed(words)) => return Err(words),
-            Some(Answer::Waiting | Answer::Working(..)) => (),
-            None if began.elapsed() < ANSWERS_WITHIN => (),
-            None => {
-                return Err("the broker that runs on the data folder does not answer".into());
-            }
-        }
-        if RealDisk::new(data).lock(LOCK).is_ok() {
-            return Err("the broker ended meanwhile; try again".into());
-        }
-    }
-}
-
-fn refuse_occupied(folder: &Path) -> Result<(), String> {
-    match folder.read_dir().map(|mut found| found.next().is_none()) {
-        Ok(true) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Ok(false) => {
-            Err(format!("{} is not empty: name a folder that is not there yet", folder.display()))
-        }
-        Err(error) => Err(format!("{}: {error}", folder.display())),
-    }
-}
-
-/// Reads every byte of it; findings in words.
-fn check(folder: &Path) -> Result<(String, bool), String> {
+/// Reads every byte of it.
+fn check(folder: &Path) -> Result<Vec<Finding>, String> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(folder));
-    let verdict = verify(&disk, &mut |_| ());
-    let Verdict { findings, .. } = verdict.map_err(|error| format!("{error:?}"))?;
-    let line = |text: String, found: &tidewire_store::inspect::Finding| {
+    let mut line = Line::new("reading it again", size);
+    let verdict = verify(&disk, &mut |progress| line.show(progress));
+    let Verdict { findings, .. } =
+        verdict.map_err(|error| format!("{}: {error}", folder.display()))?;
+    Ok(findings)
+}
+
+/// Findings in words.
+fn lines(findings: &[Finding]) -> String {
+    let line = |text: String, found: &Finding| {
         format!("{text}\n{} byte {}: {}", found.file, found.position, found.what)
     };
-    Ok((findings.iter().fold(String::new(), line), findings.is_empty()))
+    findings.iter().fold(String::new(), line)
 }
 
-/// Every file that is a part of a data folder, synced; how many bytes.
-fn copy_all(from: &Path, to: &Path) -> Result<u64, String> {
-    let failed = |error: io::Error| format!("{} to {}: {error}", from.display(), to.display());
-    let bytes = copy_folder(from, to, true).map_err(failed)?;
-    let last = copy_file(&from.join(VERSION), &to.join(VERSION)).map_err(failed)?;
-    sync(to).map_err(failed)?;
-    Ok(bytes + last)
-}
-
-fn copy_folder(from: &Path, to: &Path, is_top: bool) -> io::Result<u64> {
-    // With the rights of a data folder, whatever those of the copy were.
-    RealDisk::new(to).create_dir("")?;
-    let mut bytes = 0;
-    for entry in from.read_dir()? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let shown = name.to_string_lossy();
-        if entry.file_type()?.is_dir() {
-            bytes += copy_folder(&entry.path(), &to.join(&name), false)?;
-        } else if !(is_left(&shown) || is_top && *shown == *VERSION) {
-            bytes += copy_file(&entry.path(), &to.join(&name))?;
-        }
+fn document(
+    folder: &Path,
+    (Copied { files, bytes }, is_good): (Copied, bool),
+    findings: &[Finding],
+    more: Value,
+) -> String {
+    let mut document = json!({
+        "ok": is_good,
+        "folder": folder.display().to_string(),
+        "files": files,
+        "bytes": bytes,
+        "findings": findings.iter().map(finding).collect::<Vec<_>>(),
+    });
+    if let (Some(document), Value::Object(more)) = (document.as_object_mut(), more) {
+        document.extend(more);
     }
-    sync(to)?;
-    Ok(bytes)
-}
-
-/// Of one run of a broker, or never finished.
-fn is_left(name: &str) -> bool {
-    name == LOCK || name.starts_with("backup.") || name.ends_with(".tmp")
-}
-
-fn copy_file(from: &Path, to: &Path) -> io::Result<u64> {
-    let mut options = fs::OpenOptions::new();
-    let mut copy = options.write(true).create(true).truncate(true).mode(FILE_MODE).open(to)?;
-    let bytes = io::copy(&mut fs::File::open(from)?, &mut copy)?;
-    copy.sync_all()?;
-    Ok(bytes)
-}
-
-fn sync(path: &Path) -> io::Result<()> {
-    fs::File::open(path)?.sync_all()
+    document.to_string()
 }

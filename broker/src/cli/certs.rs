@@ -12,6 +12,8 @@ use clap::{Args, Subcommand};
 
 use folder::Files;
 
+pub(super) use judge::SOON_DAYS;
+
 const DIR: &str = "certs";
 const DAYS: u16 = 365;
 
@@ -65,12 +67,18 @@ pub(super) enum CertsCommand {
         days: u16,
         /// The files of the certificates; none: an empty list is made, or the old one signed anew.
         certs: Vec<PathBuf>,
+        /// Say what would be on the list, and write nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Show what is in PEM files: certificates, lists of the revoked.
     Show {
         /// The files.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// One JSON document instead of words.
+        #[arg(long)]
+        json: bool,
     },
     /// Check a certificate: its dates, chain, names, key.
     Check(Check),
@@ -100,6 +108,9 @@ pub(super) struct Check {
     /// A host name or address that clients will connect to; none: it is a client's certificate.
     #[arg(long)]
     name: Option<String>,
+    /// One JSON document instead of words.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Makes a server's certificate, and an authority where there is none; where the certificate and
@@ -122,17 +133,19 @@ pub(super) fn run(command: &CertsCommand) -> Result<(String, bool), String> {
         }
         CertsCommand::Server { place, days, names } => make::server(&place.dir, names, *days),
         CertsCommand::Client { place, days, name } => make::client(&place.dir, name, *days),
-        CertsCommand::Revoke { place, days, certs } => make::revoke(&place.dir, certs, *days),
-        CertsCommand::Show { files } => show::run(files).map(|text| (text, true)),
+        CertsCommand::Revoke { place, days, certs, dry_run } => {
+            make::revoke(&place.dir, certs, *days, *dry_run)
+        }
+        CertsCommand::Show { files, json } => show::run(files, *json).map(|text| (text, true)),
         CertsCommand::Check(check) => {
-            let Check { cert, key, ca, crl, name } = check;
+            let Check { cert, key, ca, crl, name, json } = check;
             let asked = judge::Asked {
                 key: key.as_deref(),
                 ca: ca.as_deref(),
                 crl: crl.as_deref(),
                 name: name.as_deref(),
             };
-            judge::run(cert, &asked)
+            judge::run(cert, &asked, *json)
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `tidewire check`: what can be known about a start without starting. Opens and makes nothing.
 
+mod machine;
+
 use std::error::Error;
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -8,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 use rustix::process::Resource;
+
+use clap::Args;
+use serde_json::{Value, json};
 
 use crate::banner::{self, Who};
 use crate::closed_doors::closed_doors;
@@ -20,8 +25,17 @@ use crate::privileges::Runner;
 use crate::tls::TlsError;
 use crate::{access_file, data_rights, http, jwt, kafka_advertised, passwords, ports, users};
 
+use machine::{look_at_expiry, look_at_ports, look_at_space};
+
 /// Files that we need besides one per connection.
 const OTHER_FILES: u64 = 256;
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Check {
+    /// One JSON document instead of words.
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 /// What speaks against a start, and what is worth a thought.
 #[derive(Debug, Default)]
@@ -46,9 +60,15 @@ pub(super) fn look(config: &Config) -> Findings {
     findings.warnings.extend(look_at_reach(config));
     findings.warnings.extend(kafka_advertised::doubts(config));
     findings.warnings.extend(look_at_plain_tokens(config));
+    findings.warnings.extend(look_at_closed_http(config));
     findings.warnings.extend(data_rights::doubt(&config.data.dir));
     findings.warnings.extend(look_at_keys(&config.listener));
     findings.warnings.extend(look_at_files(config));
+    let data = &config.data.dir;
+    let bound = listeners(config).into_iter().filter_map(|row| Some((row.name, row.bind?)));
+    findings.warnings.extend(look_at_ports(bound, data));
+    findings.warnings.extend(look_at_space(&config.store, data, &nearest_existing(data)));
+    findings.warnings.extend(look_at_expiry(&open_tls(&config.listener)));
     findings
 }
 
@@ -77,6 +97,41 @@ pub(super) fn summary(config: &Config) -> String {
         let _ = writeln!(text, "  {name:<7} {fact}");
     }
     text
+}
+
+/// The same and what was found, for programs.
+pub(super) fn document(config: &Config, findings: &Findings) -> String {
+    let file = config.file.as_ref().map(|path| path.display().to_string());
+    let shown = listeners(config).into_iter().filter_map(|row| {
+        let address = row.bind?;
+        let reach = banner::reach(address.ip(), row.who, row.behind_proxy);
+        let address = address.to_string();
+        Some(json!({ "name": row.name, "address": address, "reach": reach }))
+    });
+    let stream = |stream: &StreamConfig| {
+        let StreamConfig { name, filters, partitions, durability, .. } = stream;
+        let durability = durability.as_str();
+        json!({
+            "name": name, "filters": filters, "partitions": partitions, "durability": durability,
+        })
+    };
+    let dir = &config.data.dir;
+    let document = json!({
+        "ok": findings.problems.is_empty(),
+        "file": file,
+        "problems": findings.problems,
+        "warnings": findings.warnings,
+        "listeners": shown.collect::<Vec<Value>>(),
+        "unix": config.listener.unix.path.as_ref().map(|path| path.display().to_string()),
+        "data": { "dir": dir.display().to_string(), "exists": dir.exists() },
+        "streams": config.streams.iter().map(stream).collect::<Vec<Value>>(),
+    });
+    document.to_string()
+}
+
+/// A configuration that cannot be read, for programs.
+pub(super) fn mistakes(lines: &[String]) -> String {
+    json!({ "ok": false, "problems": lines, "warnings": [] }).to_string()
 }
 
 /// A listener, as far as it is told of.
@@ -218,6 +273,18 @@ fn look_at_plain_tokens(config: &Config) -> Option<String> {
     })
 }
 
+/// A port that only says whether the broker runs.
+fn look_at_closed_http(config: &Config) -> Option<String> {
+    let http = &config.listener.http;
+    let is_closed = http.token_file.is_none() && !http.takes_anonymous(&config.auth);
+    (http.bind.is_some() && is_closed).then(|| {
+        "listener.http answers nobody but to /healthz and /readyz, as the broker has users and \
+         this port no tokens: make one with `tidewire token create --role admin --file FILE`, and \
+         name the file in listener.http.token_file"
+            .into()
+    })
+}
+
 fn look_at_tls(config: &ListenerConfig) -> Vec<String> {
     let problem = |(name, error): (&str, TlsError)| {
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -350,7 +417,7 @@ mod tests {
 
     use super::{
         Anonymous, ClientAuth, Config, ListenerConfig, PermissionsExt, TlsIdentity, closed_doors,
-        look, look_at_folder, look_at_keys, look_at_reach, summary,
+        look, look_at_closed_http, look_at_folder, look_at_keys, look_at_reach, summary,
     };
 
     #[test]
@@ -402,6 +469,19 @@ mod tests {
             std::fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
             assert_eq!(look_at_keys(&config).len(), count, "{mode:o}");
         }
+    }
+
+    #[test]
+    fn a_port_that_answers_nobody_is_warned_about() {
+        let mut config = Config::default();
+        assert_eq!(look_at_closed_http(&config), None, "this machine may ask it all");
+        config.auth.password_file = Some("passwords".into());
+        assert!(look_at_closed_http(&config).expect("closed").contains("token create"));
+        config.listener.http.token_file = Some("tokens".into());
+        assert_eq!(look_at_closed_http(&config), None);
+        config.listener.http.token_file = None;
+        config.listener.http.bind = None;
+        assert_eq!(look_at_closed_http(&config), None, "it is off");
     }
 
     #[test]

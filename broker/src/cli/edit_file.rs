@@ -26,11 +26,7 @@ pub(super) fn edit_file(
     // The file itself is another one after each edit; its folder stays.
     let folder = File::open(folder).map_err(|error| failed("open the folder of", &error))?;
     folder.lock().map_err(|error| failed("lock the folder of", &error))?;
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed("read", &error)),
-    };
+    let text = read_file(file)?;
     let text = change(text.as_deref())?;
     let old = std::fs::metadata(file).ok();
     let beside = beside(file).ok_or("the system gives no random bytes")?;
@@ -42,6 +38,15 @@ pub(super) fn edit_file(
         let _ = std::fs::remove_file(&beside);
         failed("write", &error)
     })
+}
+
+/// Its text; `None`: there is no file.
+pub(super) fn read_file(file: &Path) -> Result<Option<String>, String> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("cannot read {}: {error}", file.display())),
+    }
 }
 
 /// A name in the same folder that nobody can have foreseen.

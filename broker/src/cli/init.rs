@@ -1,5 +1,5 @@
 //! `tidewire init`: a folder with all that a broker needs that is open to a network and to nobody
-//! without a password: configuration, a user, rules, certificates. Overwrites nothing.
+//! without a password: configuration, a user, a token, rules, certificates. Overwrites nothing.
 
 mod files;
 mod texts;
@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::certs;
 use super::passwd::read_password;
+use crate::http::{Role, check_token_name, make_token, token_line};
 use crate::passwords::{PasswordHash, with_line};
 
 use files::Files;
@@ -39,6 +40,9 @@ pub(super) struct Init {
     /// Read the user's password from the standard input, instead of making one.
     #[arg(long)]
     password_stdin: bool,
+    /// One JSON document instead of words; the password and the token are in it.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Does it; the answer is what to print.
@@ -68,6 +72,9 @@ fn make(
     let hash = PasswordHash::make(secret.password().as_bytes());
     let hash = hash.ok_or("the system gives no random bytes, or no memory")?.to_string();
     files.write("passwords", &with_line("", &init.user, &hash), SECRET_MODE)?;
+    let token = make_token().ok_or("the system gives no random bytes")?;
+    let line = token_line(Role::Admin, &init.user, &token);
+    files.write("tokens", &format!("{line}\n"), SECRET_MODE)?;
     files.write("rules", &texts::rules(&init.user), MODE)?;
     files.folder("certs")?;
     let pair = certs::make_server(&dir.join("certs"), &names(&init.names), DAYS)?;
@@ -78,9 +85,10 @@ fn make(
         key: pair.1.display().to_string(),
         user: init.user.clone(),
         secret,
+        token,
     };
     files.write("tidewire.toml", &texts::config(&facts), MODE)?;
-    Ok(texts::report(&facts))
+    Ok(if init.json { texts::document(&facts) } else { texts::report(&facts) })
 }
 
 fn known_password(user: &str) -> Result<String, String> {
@@ -112,12 +120,11 @@ fn names(asked: &[String]) -> Vec<String> {
     names
 }
 
-/// A name that needs no quotes, in a shell or in a file of rules.
+/// A name that needs no quotes, in a shell or in a file of rules or tokens.
 fn plain_name(name: &str) -> Result<String, String> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte);
-    match !name.is_empty() && name.bytes().all(is_plain) && !name.starts_with('-') {
+    match check_token_name(name).is_ok() && !name.starts_with('-') {
         true => Ok(name.into()),
-        false => Err("letters, digits, and . _ @ - within".into()),
+        false => Err("1 to 64 letters, digits, and . _ @ - within".into()),
     }
 }
 
@@ -146,7 +153,8 @@ mod tests {
         for name in ["admin", "a.b@c-d_1"] {
             assert!(plain_name(name).is_ok(), "{name}");
         }
-        for name in ["", "a b", "a:b", "-a", "a\"", "ä", "a'"] {
+        let long = "a".repeat(65);
+        for name in ["", "a b", "a:b", "-a", "a\"", "ä", "a'", &long] {
             assert!(plain_name(name).is_err(), "{name}");
         }
     }

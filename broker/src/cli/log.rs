@@ -17,6 +17,8 @@ use clap::Subcommand;
 use self::dump::DumpArgs;
 use self::repair::RepairArgs;
 
+pub(super) use self::verify::finding;
+
 const EXIT_CODES: &str = "Exit codes: 0 fine, 1 damaged, 2 nothing looked at (usage, no folder).";
 
 #[derive(Clone, Debug, Subcommand)]

@@ -5,9 +5,10 @@ use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 use tidewire_proto::scram::{ITERATIONS_MAX, ITERATIONS_MIN};
 
-use super::edit_file::edit_file;
+use super::edit_file::{edit_file, read_file};
 use crate::passwords::{self, PasswordHash, check_name, with_line, without_user};
 use crate::users::{self, ITERATIONS};
 
@@ -47,6 +48,9 @@ enum Order {
         file: PathBuf,
         /// Who is removed.
         user: String,
+        /// Say what would be removed, and remove nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Say whether the file is right, and with a user whether the password that is read from the
     /// standard input is that user's: exit code 1 if it is not.
@@ -55,6 +59,9 @@ enum Order {
         file: PathBuf,
         /// Whose password is compared.
         user: Option<String>,
+        /// One JSON document instead of words.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -74,16 +81,23 @@ fn carry_out(order: &Order) -> Result<(String, bool), String> {
     match order {
         Order::Add { file, user: Some(user), .. } => add(file, &[(user.clone(), read_password()?)]),
         Order::Add { file, user: None, .. } => add(file, &read_batch()?),
-        Order::Delete { file, user } => {
-            let shown = file.display();
-            edit_file(file, |text| {
-                let text = text.ok_or_else(|| format!("{shown} is not there"))?;
-                without_user(text, user).ok_or_else(|| format!("{user:?} is not in {shown}"))
-            })?;
-            Ok((format!("{user:?} is removed from {}", file.display()), true))
-        }
-        Order::Check { file, user } => check(file, user.as_deref()),
+        Order::Delete { file, user, dry_run } => delete(file, user, *dry_run),
+        Order::Check { file, user, json } => check(file, user.as_deref(), *json),
     }
+}
+
+fn delete(file: &Path, user: &str, dry_run: bool) -> Result<(String, bool), String> {
+    let shown = file.display();
+    let without = |text: Option<&str>| {
+        let text = text.ok_or_else(|| format!("{shown} is not there"))?;
+        without_user(text, user).ok_or_else(|| format!("{user:?} is not in {shown}"))
+    };
+    if dry_run {
+        without(read_file(file)?.as_deref())?;
+        return Ok((format!("would remove {user:?} from {shown}"), true));
+    }
+    edit_file(file, without)?;
+    Ok((format!("{user:?} is removed from {shown}"), true))
 }
 
 fn add(file: &Path, new: &[(String, String)]) -> Result<(String, bool), String> {
@@ -106,21 +120,28 @@ fn add(file: &Path, new: &[(String, String)]) -> Result<(String, bool), String> 
     Ok((format!("{count} {users} set in {}", file.display()), true))
 }
 
-fn check(file: &Path, user: Option<&str>) -> Result<(String, bool), String> {
+fn check(file: &Path, user: Option<&str>, as_json: bool) -> Result<(String, bool), String> {
     let book = passwords::load(file, 0).map_err(|error| {
         let cause = std::error::Error::source(&error);
         format!("{error}{}", cause.map(|cause| format!(": {cause}")).unwrap_or_default())
     })?;
     let Some(user) = user else {
         let (count, old) = (book.len(), book.outdated());
+        if as_json {
+            let document = json!({ "ok": true, "users": count, "users_with_an_old_hash": old });
+            return Ok((document.to_string(), true));
+        }
         let file = file.display();
         return Ok((format!("ok: {file} has {count} users, {old} with an old hash"), true));
     };
-    match book.check(user, read_password()?.as_bytes()) {
-        Some(true) => Ok((format!("ok: this is the password of {user:?}"), true)),
-        Some(false) => Ok((format!("no: {user:?} is unknown or has another password"), false)),
-        None => Err("there is no memory for hashing".into()),
-    }
+    let is_its = book.check(user, read_password()?.as_bytes());
+    let is_its = is_its.ok_or("there is no memory for hashing")?;
+    let words = match is_its {
+        _ if as_json => json!({ "ok": is_its, "user": user }).to_string(),
+        true => format!("ok: this is the password of {user:?}"),
+        false => format!("no: {user:?} is unknown or has another password"),
+    };
+    Ok((words, is_its))
 }
 
 /// The first line of the standard input.

@@ -48,8 +48,15 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         if self.drawn.is_some() {
-            let _ = write!(io::stderr(), "\r\u{1b}[2K");
+            wipe();
         }
+    }
+}
+
+/// Takes away a line that may stand there still.
+pub(crate) fn wipe() {
+    if io::stderr().is_terminal() {
+        let _ = write!(io::stderr(), "\r\u{1b}[2K");
     }
 }
 

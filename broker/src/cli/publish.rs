@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
+use serde_json::json;
 use tidewire_proto::id::PacketId;
 use tidewire_proto::mqtt::{
     Ack, Packet, Properties, PropertiesBuilder, PropertyId, PropertyValue, Publish as Message,
@@ -90,6 +91,9 @@ pub(super) struct Publish {
     /// Say nothing when all is well.
     #[arg(long)]
     quiet: bool,
+    /// What became of it as one JSON document instead of words.
+    #[arg(long, conflicts_with = "quiet")]
+    json: bool,
     #[command(flatten)]
     whom: Whom,
 }
@@ -117,7 +121,8 @@ impl Publish {
         let (begun, mut flight) = (Instant::now(), Flight::new(connection.receive_max));
         let sent = self.send(&mut connection, &mut source, &mut flight, &properties).await;
         let ended = flight.ended.clone();
-        let words = self.words(source.given, &ended, begun.elapsed());
+        let time = begun.elapsed();
+        let words = self.words(source.given, &ended, time);
         if let Err(problem) = sent {
             return Err(match flight.len() {
                 0 => problem,
@@ -129,6 +134,7 @@ impl Publish {
             Some(complaint) if source.given == 1 => Err(format!("{}: {complaint}", self.topic)),
             Some(complaint) => Err(format!("{complaint}\n  {words}")),
             None if self.quiet => Ok(String::new()),
+            None if self.json => Ok(self.document(source.given, &ended, time)),
             None => Ok(words),
         }
     }
@@ -255,6 +261,20 @@ impl Publish {
             built.user(name, value).map_err(unwritten)?;
         }
         Ok(built)
+    }
+
+    /// What became of it, for programs.
+    fn document(&self, given: u64, ended: &Ended, time: Duration) -> String {
+        let document = json!({
+            "topic": self.topic,
+            "qos": self.qos,
+            "messages": given,
+            "acknowledged": ended.taken,
+            "refused": ended.refused,
+            "nobody_subscribes": ended.unheard,
+            "seconds": time.as_secs_f64(),
+        });
+        document.to_string()
     }
 
     /// What became of it.

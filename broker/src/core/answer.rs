@@ -1,8 +1,11 @@
 //! Answers of a core to who wants to know something: so much at a time that nobody waits for it.
 
+use std::cell::RefCell;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use ahash::AHashMap;
+use tidewire_proto::id::PartitionId;
 use tidewire_proto::mqtt::Version;
 
 use crate::core::asked::{Asked, Client, Counts, Seen, Subscribed};
@@ -64,6 +67,9 @@ impl Core {
 
     fn counts(&self, from: u32) -> Counts {
         let mut counts = Counts::default();
+        // Many connections are behind in the same partitions.
+        let known = RefCell::new(AHashMap::new());
+        let bounds = |id| *known.borrow_mut().entry(id).or_insert_with(|| self.bounds_of(id));
         for looked in 0..COUNTED_MAX {
             let place = from.saturating_add(looked);
             if place as usize >= self.conns.capacity() {
@@ -81,11 +87,18 @@ impl Core {
             let shared = open.shares.len();
             counts.shared += shared as u64;
             counts.plain += open.subscriptions.len().saturating_sub(shared) as u64;
-            counts.behind += u64::from(!open.cursor.is_live());
+            if !open.cursor.is_live() {
+                let positions = open.cursor.positions(&self.positions).iter();
+                counts.behind.add(&bounds, positions, std::iter::empty());
+            }
             counts.in_flight += open.window.in_flight() as u64;
         }
         counts.next = Some(from.saturating_add(COUNTED_MAX));
         counts
+    }
+
+    fn bounds_of(&self, partition: PartitionId) -> Option<(u64, u64)> {
+        self.shared.store.bounds(partition)
     }
 
     fn subscribed(&self, from: u32, after: Box<str>) -> Seen<Subscribed> {

@@ -6,6 +6,7 @@ use tidewire_proto::mqtt::Version;
 use tidewire_proto::session::subscription::Subscription;
 use tokio::sync::oneshot;
 
+use crate::lags::Lags;
 use crate::link::Peer;
 
 /// A question to a core.
@@ -25,14 +26,14 @@ pub(crate) enum Asked {
 }
 
 /// How many there are, of some connections.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Counts {
     /// Clients by version: 3.1, 3.1.1, 5.
     pub(crate) clients: [u64; 3],
     pub(crate) plain: u64,
     pub(crate) shared: u64,
-    /// Clients that read the log behind what is published.
-    pub(crate) behind: u64,
+    /// Clients that read the log behind what is published, and how far.
+    pub(crate) behind: Lags,
     /// Messages that were not acknowledged.
     pub(crate) in_flight: u64,
     /// Where it goes on; `None`: it is over.
@@ -47,7 +48,7 @@ impl Counts {
         }
         self.plain += more.plain;
         self.shared += more.shared;
-        self.behind += more.behind;
+        self.behind.merge(&more.behind);
         self.in_flight += more.in_flight;
     }
 }

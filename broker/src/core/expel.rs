@@ -9,17 +9,18 @@ use crate::ban::Expulsion;
 use crate::core::open::{ConnId, Phase};
 use crate::core::send::put;
 use crate::core::state::Core;
+use crate::link::PUBLISHER;
 use crate::metrics::CloseReason;
 
 impl Core {
     /// Ends what is meant and says how many connections that were.
     pub(crate) fn expel(&mut self, order: &Expulsion) -> usize {
+        // Our own publisher is no client: nobody is shown it, and it does not come back.
+        let means = |id: &str, peer| id != PUBLISHER && order.target.means(id, peer);
         let is_meant = |phase: &Phase, peer| match phase {
-            Phase::Open(open) => order.target.means(&open.client_id, peer),
-            Phase::Checking(claim) | Phase::Claiming(claim) => {
-                order.target.means(&claim.client_id, peer)
-            }
-            Phase::Authenticating(login) => order.target.means(&login.claim.client_id, peer),
+            Phase::Open(open) => means(&open.client_id, peer),
+            Phase::Checking(claim) | Phase::Claiming(claim) => means(&claim.client_id, peer),
+            Phase::Authenticating(login) => means(&login.claim.client_id, peer),
             Phase::Fresh | Phase::Closing => false,
         };
         let meant: Vec<ConnId> = self

@@ -24,6 +24,7 @@ use crate::backlog::Held;
 use crate::core::denial::Hearing;
 use crate::core::granted::Granted;
 use crate::core::socket::Socket;
+use crate::high_water::Present;
 use crate::link::{Door, Peer};
 use crate::newcomers::Newcomer;
 use crate::pace::Pace;
@@ -281,6 +282,8 @@ pub(crate) struct Open {
     pub(crate) is_urgent: bool,
     /// Its rows go into the commit of the next tick.
     pub(crate) is_listed: bool,
+    /// Among the clients that are connected, as long as it is here.
+    pub(crate) _counted: Option<Present>,
 }
 
 impl Open {

@@ -25,7 +25,7 @@ use crate::core::state::Core;
 use crate::core::turn::{Connack, IfRefused, Left, Waiting};
 use crate::core::will::is_small;
 use crate::ledger::will_bytes;
-use crate::link::Peer;
+use crate::link::{PUBLISHER, Peer};
 use crate::metrics::RefuseReason;
 
 /// Tables whose rows belong to sessions, by client id and a name within it.
@@ -175,8 +175,9 @@ impl Core {
         Ok(())
     }
 
-    fn let_in(&mut self, id: ConnId, open: Open) {
+    fn let_in(&mut self, id: ConnId, mut open: Open) {
         self.counters.connections_accepted += 1;
+        open._counted = (&*open.client_id != PUBLISHER).then(|| self.shared.clients.come());
         let Some(conn) = self.conn(id) else { return };
         conn.silence_ms_max = i64::from(open.terms.keep_alive_s) * 1500;
         (conn.newcomer, conn.named) = (None, None);
@@ -260,6 +261,7 @@ impl Core {
             stalled: Vec::new(),
             held: Vec::new(),
             is_changed: false,
+            _counted: None,
             written_at: None,
             is_hungry: false,
             is_urgent: false,

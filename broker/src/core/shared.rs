@@ -19,6 +19,7 @@ use crate::core::inbox::Event;
 use crate::core::inbox::Inbox;
 use crate::core::waiting_room::Delayed;
 use crate::exclusive::Exclusives;
+use crate::high_water::HighWater;
 use crate::ledger::{Ledger, LedgerLimits};
 use crate::link::Accepted;
 use crate::live::Live;
@@ -77,6 +78,10 @@ pub(crate) struct Shared {
     pub(crate) bans: Arc<Bans>,
     /// Connections now open, over all cores.
     pub(crate) connections: Arc<AtomicUsize>,
+    /// The most of them at once.
+    pub(crate) connections_most: HighWater,
+    /// Clients that are connected.
+    pub(crate) clients: Arc<HighWater>,
     /// Those of them whose clients are not in yet.
     pub(crate) newcomers: Arc<Newcomers>,
     /// Those at the HTTP port, if it is open.
@@ -152,6 +157,8 @@ impl Shared {
             exclusives: Exclusives::default(),
             bans: Arc::default(),
             connections: Arc::new(AtomicUsize::new(0)),
+            connections_most: HighWater::default(),
+            clients: Arc::default(),
             newcomers,
             http_newcomers: None,
             paces: Paces::default(),
@@ -181,12 +188,8 @@ impl Shared {
         newcomers.for_each(|newcomers| newcomers.set_limits(limits));
         self.outbound.set_max(limits.outbound_all_bytes_max);
         self.inbound.set_max(limits.inbound_all_bytes_max);
-        if *self.limits != *limits {
-            self.limits.set(limits.clone());
-        }
-        if *self.share != *share {
-            self.share.set(share.clone());
-        }
+        self.limits.set_if_other(limits.clone());
+        self.share.set_if_other(share.clone());
     }
 
     /// Counts and tells that a connection is not even listened to. Who it is knows his socket file.

@@ -118,7 +118,7 @@ fn of_store(inside: &Inside) -> Vec<Reason> {
 }
 
 /// How many bytes are free for us on the disk of a folder.
-pub(super) fn free_bytes(folder: &Path) -> Option<u64> {
+pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(folder).ok()?;
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }

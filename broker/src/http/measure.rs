@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidewire_proto::id::PartitionId;
-use tidewire_proto::session::window::Place;
 use tidewire_proto::topic::is_shared;
 use tidewire_store::rows::cursor::CursorRow;
 use tidewire_store::rows::offset::{OffsetKey, OffsetRow};
@@ -23,6 +22,7 @@ use super::page::{reading, unreadable};
 use super::problem::Problem;
 use super::site::{Finding, Inside, Site, Stage};
 use crate::core::asked::{Asked, Counts};
+use crate::lags::Lags;
 use crate::metrics::exposition::{head, labels, line, number};
 use crate::metrics::{SessionState, SubscriptionKind};
 use crate::upkeep::{CONSUMER_GROUPS, SESSIONS};
@@ -165,7 +165,7 @@ fn all(look: &Look<'_>, counts: &Counts) -> Result<String, ReadError> {
     let mut page = Page::default();
     of_streams(&mut page, look.store());
     of_clients(&mut page, look, counts)?;
-    of_readers(&mut page, look)?;
+    of_readers(&mut page, look, &counts.behind)?;
     Ok(page.0)
 }
 
@@ -252,83 +252,45 @@ fn of_clients(page: &mut Page, look: &Look<'_>, counts: &Counts) -> Result<(), R
     let help = "Clients that are connected, by version of MQTT.";
     page.many("tidewire_mqtt_clients", help, versions);
     let help = "Connected clients that read the log behind what is published.";
-    page.one("tidewire_clients_behind", help, counts.behind as f64);
+    page.one("tidewire_clients_behind", help, counts.behind.readers as f64);
     let help = "Messages on their way to connected clients that were not acknowledged.";
     page.one("tidewire_messages_in_flight", help, counts.in_flight as f64);
     Ok(())
 }
 
 /// How far all readers of a kind are behind.
-#[derive(Default)]
-struct Lags {
-    readers: u64,
-    max: u64,
-    sum: u64,
-    /// The first record of each partition that one of them has not read.
-    unread: BTreeMap<PartitionId, u64>,
+fn show(lags: &Lags, page: &mut Page, store: &Store, (kind, whose): (&str, &str)) {
+    let oldest = lags.unread.iter().filter_map(|(id, first)| came(store, *id, *first)).min();
+    let waited_ms = oldest.map_or(0, |at| wall_clock_ms().saturating_sub(at).max(0));
+    let name = |rest: &str| format!("tidewire_{kind}_lag_{rest}");
+    let help = format!("Records behind, of {whose} that is furthest behind.");
+    page.one(&name("messages_max"), &help, lags.max as f64);
+    let help = format!("Records behind, of each {whose}, together.");
+    page.one(&name("messages"), &help, lags.sum as f64);
+    let help = format!("How long ago the first record came that some {whose} has not read.");
+    page.one(&name("seconds_max"), &help, waited_ms as f64 / 1000.0);
 }
 
-impl Lags {
-    /// A reader at these positions, and what it has of the records before them and is not over.
-    fn add(
-        &mut self,
-        store: &Store,
-        positions: impl Iterator<Item = (PartitionId, u64)>,
-        held: impl Iterator<Item = Place>,
-    ) {
-        let mut behind = 0;
-        for (partition, position) in positions {
-            let Some((start, end)) = store.bounds(partition) else { continue };
-            let first = start.max(position);
-            if first < end {
-                behind += end - first;
-                self.note(partition, first);
-            }
-        }
-        for Place { partition, offset } in held {
-            let is_there = store.bounds(partition).is_some_and(|(start, _)| start <= offset);
-            if is_there {
-                behind += 1;
-                self.note(partition, offset);
-            }
-        }
-        self.readers += 1;
-        self.max = self.max.max(behind);
-        self.sum += behind;
-    }
-
-    fn note(&mut self, partition: PartitionId, offset: u64) {
-        let lowest = self.unread.entry(partition).or_insert(offset);
-        *lowest = offset.min(*lowest);
-    }
-
-    fn show(&self, page: &mut Page, store: &Store, (kind, whose): (&str, &str)) {
-        let oldest = self.unread.iter().filter_map(|(id, first)| came(store, *id, *first)).min();
-        let waited_ms = oldest.map_or(0, |at| wall_clock_ms().saturating_sub(at).max(0));
-        let name = |rest: &str| format!("tidewire_{kind}_lag_{rest}");
-        let help = format!("Records behind, of {whose} that is furthest behind.");
-        page.one(&name("messages_max"), &help, self.max as f64);
-        let help = format!("Records behind, of each {whose}, together.");
-        page.one(&name("messages"), &help, self.sum as f64);
-        let help = format!("How long ago the first record came that some {whose} has not read.");
-        page.one(&name("seconds_max"), &help, waited_ms as f64 / 1000.0);
-    }
-}
-
-fn of_readers(page: &mut Page, look: &Look<'_>) -> Result<(), ReadError> {
+fn of_readers(page: &mut Page, look: &Look<'_>, here: &Lags) -> Result<(), ReadError> {
     let store = look.store();
-    sessions(look)?.show(page, store, ("session", "session whose client is away"));
+    show(&sessions(look)?, page, store, ("session", "session whose client is away"));
+    show(here, page, store, ("client", "connected client"));
     let shares = share_groups(look)?;
-    page.one("tidewire_share_groups", "Share groups that outlast their members.", shares.count());
-    shares.show(page, store, ("share_group", "share group"));
+    let help = "Share groups that outlast their members.";
+    page.one("tidewire_share_groups", help, shares.readers as f64);
+    show(&shares, page, store, ("share_group", "share group"));
     let groups = consumer_groups(look)?;
     let help = "Consumer groups that committed an offset.";
-    page.one("tidewire_consumer_groups", help, groups.count());
-    groups.show(page, store, ("consumer_groups", "consumer group"));
-    let now_ms = wall_clock_ms();
-    let loss = [("sessions", SESSIONS), ("consumer_groups", CONSUMER_GROUPS)];
-    let loss = loss.into_iter().map(|(word, reader)| {
-        let seconds = look.inside.shared.forecasts.of_reader(reader, now_ms);
+    page.one("tidewire_consumer_groups", help, groups.readers as f64);
+    show(&groups, page, store, ("consumer_groups", "consumer group"));
+    let (forecasts, now_ms) = (&look.inside.shared.forecasts, wall_clock_ms());
+    let unread: Vec<_> = here.unread.iter().map(|(id, first)| (*id, *first)).collect();
+    let loss = [
+        ("sessions", forecasts.of_reader(SESSIONS, now_ms)),
+        ("clients", forecasts.of_places(&unread, now_ms)),
+        ("consumer_groups", forecasts.of_reader(CONSUMER_GROUPS, now_ms)),
+    ];
+    let loss = loss.into_iter().map(|(word, seconds)| {
         (labels([("readers", word)].into_iter()), seconds.map_or(-1.0, |seconds| seconds as f64))
     });
     let help = "Seconds until readers of a kind lose what they have not read; -1: they do not.";
@@ -336,15 +298,10 @@ fn of_readers(page: &mut Page, look: &Look<'_>) -> Result<(), ReadError> {
     Ok(())
 }
 
-impl Lags {
-    fn count(&self) -> f64 {
-        self.readers as f64
-    }
-}
-
 /// Rows of connected clients lag behind what they have read: only those of others say how far.
 fn sessions(look: &Look<'_>) -> Result<Lags, ReadError> {
     let (mut lags, mut from) = (Lags::default(), Some(Box::default()));
+    let bounds = |id| look.store().bounds(id);
     while let Some(first) = from {
         let (page, next) = away(look, &first)?;
         for (client, row) in page {
@@ -356,7 +313,7 @@ fn sessions(look: &Look<'_>) -> Result<Lags, ReadError> {
                     // The others are unread.
                     place.offset < row.positions.get(place.partition)
                 });
-                lags.add(look.store(), row.positions.iter(), held);
+                lags.add(&bounds, row.positions.iter(), held);
             }
         }
         from = next.filter(|_| look.go_on().is_continue());
@@ -396,13 +353,13 @@ fn subscribes(store: &Store, client: &str) -> Result<bool, ReadError> {
 }
 
 fn share_groups(look: &Look<'_>) -> Result<Lags, ReadError> {
-    let mut lags = Lags::default();
+    let (mut lags, bounds) = (Lags::default(), |id| look.store().bounds(id));
     look.scan(Table::Shares, &mut |key, row| {
         if let (Ok(share::Key::Group(_)), Ok(row)) =
             (share::Key::decode(key), share::GroupRow::decode(row))
         {
             let held = row.unfinished.iter().map(|one| one.place);
-            lags.add(look.store(), row.positions.iter(), held);
+            lags.add(&bounds, row.positions.iter(), held);
         }
     })?;
     Ok(lags)
@@ -420,7 +377,7 @@ fn consumer_groups(look: &Look<'_>) -> Result<Lags, ReadError> {
         }
     })?;
     for positions in groups.into_values() {
-        lags.add(look.store(), positions.into_iter(), std::iter::empty());
+        lags.add(&|id| look.store().bounds(id), positions.into_iter(), std::iter::empty());
     }
     Ok(lags)
 }

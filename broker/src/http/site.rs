@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::core::shared::Shared;
 use crate::live::Live;
 use crate::metrics::exposition::Exposition;
-use crate::ports::OpenPorts;
+use crate::ports::ShownPorts;
 use crate::reload::Reloader;
 use crate::topic_census::TopicCensus;
 
@@ -39,7 +39,7 @@ pub(crate) struct Inside {
     pub(crate) shared: Arc<Shared>,
     /// The settings in force.
     pub(crate) in_force: Arc<Live<Config>>,
-    pub(crate) ports: Arc<Mutex<OpenPorts>>,
+    pub(crate) ports: ShownPorts,
     /// What is open beside them.
     pub(crate) of_others: Vec<BoundListener>,
     pub(crate) bridges: Bridges,
@@ -50,10 +50,10 @@ pub(crate) struct Inside {
 }
 
 impl Inside {
-    /// What is open now. Waits while that changes.
+    /// What is open now. Does not wait while that changes: one thread answers everybody.
     pub(super) fn listeners(&self) -> Vec<BoundListener> {
-        let ports = self.ports.lock();
-        ports.listeners().chain(&self.of_others).cloned().collect()
+        let open = self.ports.lock();
+        open.iter().chain(&self.of_others).cloned().collect()
     }
 }
 

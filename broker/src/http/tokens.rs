@@ -39,8 +39,8 @@ pub enum TokenFileError {
 /// Who a token stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
-    pub(super) name: String,
-    pub(super) role: Role,
+    pub(crate) name: String,
+    pub(crate) role: Role,
 }
 
 impl fmt::Display for Holder {

@@ -1,7 +1,6 @@
 //! Is a certificate good for what it is meant for? Looks at all that can be wrong, not at the first
 //! thing only.
 
-use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,12 +10,13 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
+use serde_json::{Value, json};
 
 use crate::tls::{self, Facts};
 
 const DAY_S: i64 = 86_400;
-/// Fewer days than that are worth a word.
-const SOON_DAYS: i64 = 30;
+/// A certificate that is good for fewer days is worth a word.
+pub(in crate::cli) const SOON_DAYS: i64 = 30;
 
 /// What it is to be good for.
 pub(super) struct Asked<'a> {
@@ -27,9 +27,9 @@ pub(super) struct Asked<'a> {
 }
 
 /// What was found, and whether it is good.
-pub(super) fn run(cert: &Path, asked: &Asked<'_>) -> Result<(String, bool), String> {
+pub(super) fn run(cert: &Path, asked: &Asked<'_>, as_json: bool) -> Result<(String, bool), String> {
     let chain = tls::certificates(cert).map_err(said)?;
-    let mut report = Report { text: String::new(), is_good: true };
+    let mut report = Report::default();
     for cert in &chain {
         dates(&Facts::of(cert)?, &mut report);
     }
@@ -42,23 +42,34 @@ pub(super) fn run(cert: &Path, asked: &Asked<'_>) -> Result<(String, bool), Stri
     } else if asked.name.is_some() || asked.crl.is_some() {
         return Err("--name and --crl are looked at with --ca".into());
     }
-    Ok((report.text.trim_end().to_owned(), report.is_good))
+    let is_good = report.0.iter().all(|(_, found)| found.is_ok());
+    Ok((if as_json { report.document(is_good) } else { report.words() }, is_good))
 }
 
-struct Report {
-    text: String,
-    is_good: bool,
-}
+/// What was looked at, and what was found: good, or not.
+#[derive(Default)]
+struct Report(Vec<(&'static str, Result<String, String>)>);
 
 impl Report {
-    fn say(&mut self, what: &str, found: Result<String, String>) {
-        let (mark, words) = match found {
-            Ok(words) => ("ok", words),
-            Err(words) => ("WRONG", words),
+    fn say(&mut self, what: &'static str, found: Result<String, String>) {
+        self.0.push((what, found));
+    }
+
+    fn words(&self) -> String {
+        let line = |(what, found): &(&str, Result<String, String>)| match found {
+            Ok(words) => format!("{:<6} {what:<6} {words}", "ok"),
+            Err(words) => format!("{:<6} {what:<6} {words}", "WRONG"),
         };
-        self.is_good &= mark == "ok";
-        // Writing to a String cannot fail.
-        let _ = writeln!(self.text, "{mark:<6} {what:<6} {words}");
+        self.0.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    fn document(&self, is_good: bool) -> String {
+        let found = |(what, found): &(&str, Result<String, String>)| {
+            let words = found.as_ref().unwrap_or_else(|words| words);
+            json!({ "what": what, "ok": found.is_ok(), "words": words })
+        };
+        let found: Vec<Value> = self.0.iter().map(found).collect();
+        json!({ "ok": is_good, "findings": found }).to_string()
     }
 }
 

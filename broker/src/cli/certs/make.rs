@@ -45,7 +45,7 @@ pub(super) fn client(dir: &Path, name: &str, days: u16) -> Made {
     signed(dir, (Vec::new(), name), ExtendedKeyUsagePurpose::ClientAuth, days)
 }
 
-pub(super) fn revoke(dir: &Path, certs: &[PathBuf], days: u16) -> Made {
+pub(super) fn revoke(dir: &Path, certs: &[PathBuf], days: u16, dry_run: bool) -> Made {
     // Another run may be adding to the list: none that was revoked is to be lost.
     let _alone = folder::lock(dir)?;
     let issuer = issuer(dir)?;
@@ -54,6 +54,7 @@ pub(super) fn revoke(dir: &Path, certs: &[PathBuf], days: u16) -> Made {
         true => revoked(&list)?,
         false => Vec::new(),
     };
+    let before = serials.len();
     let ca = first_facts(&Files::named(dir, "ca").cert)?;
     for cert in certs {
         let facts = first_facts(cert)?;
@@ -63,6 +64,11 @@ pub(super) fn revoke(dir: &Path, certs: &[PathBuf], days: u16) -> Made {
         if !serials.contains(&facts.serial) {
             serials.push(facts.serial);
         }
+    }
+    let (count, more) = (serials.len(), serials.len() - before);
+    if dry_run {
+        let words = format!("{more} more, {count} then, for {days} days; nothing is written");
+        return Ok((format!("would be  {} ({words})", list.display()), true));
     }
     let now = SystemTime::now();
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -82,7 +88,6 @@ pub(super) fn revoke(dir: &Path, certs: &[PathBuf], days: u16) -> Made {
     };
     let signed = params.signed_by(&issuer).and_then(|list| list.pem()).map_err(said)?;
     folder::replace(&list, &signed)?;
-    let count = serials.len();
     Ok((format!("list      {} ({count} revoked, for {days} days)", list.display()), true))
 }
 

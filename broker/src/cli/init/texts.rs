@@ -1,5 +1,7 @@
 //! What `tidewire init` writes and what it says. Makes no file.
 
+use serde_json::json;
+
 /// The password of the first user.
 pub(super) enum Secret {
     /// Made here: it is shown, once.
@@ -25,6 +27,8 @@ pub(super) struct Facts {
     pub(super) key: String,
     pub(super) user: String,
     pub(super) secret: Secret,
+    /// Of an administrator, for the HTTP port.
+    pub(super) token: String,
 }
 
 /// The configuration.
@@ -40,11 +44,14 @@ pub(super) fn config(facts: &Facts) -> String {
          [listener.mqtts.tls]\ncert_file = {}\nkey_file = {}\n\
          \n# The streams for Kafka clients, for this machine only.\n[listener.kafka]\n\
          bind = \"127.0.0.1:9092\"\n\
+         \n# Health, metrics and the API, for this machine only; who asks brings a token.\n\
+         [listener.http]\nbind = \"127.0.0.1:18080\"\ntoken_file = {}\n\
          \n# Everybody signs in.\n[auth]\npassword_file = {}\n\
          \n# What no rule allows is denied.\n[access]\nrules_file = {}\n",
         file("data"),
         toml_text(cert),
         toml_text(key),
+        file("tokens"),
         file("passwords"),
         file("rules"),
     )
@@ -65,7 +72,7 @@ pub(super) fn rules(user: &str) -> String {
 
 /// What to do next. Each line behind two blanks can be pasted as it is.
 pub(super) fn report(facts: &Facts) -> String {
-    let Facts { program, dir, user, secret, .. } = facts;
+    let Facts { program, dir, user, secret, token, .. } = facts;
     let (program, file) = (shell_text(program), |name: &str| shell_text(&format!("{dir}/{name}")));
     let (told, password) = match secret {
         Secret::Made(password) => {
@@ -82,11 +89,12 @@ pub(super) fn report(facts: &Facts) -> String {
          --password-file <(printf %s {password})",
         file("certs/ca.pem")
     );
+    let config = file("tidewire.toml");
     let sasl = "-X security.protocol=sasl_plaintext -X sasl.mechanism=PLAIN";
     format!(
-        "Made in {dir}: tidewire.toml, passwords, rules, certs/.\n\
+        "Made in {dir}: tidewire.toml, passwords, tokens, rules, certs/.\n\
          {told}\n\
-         \nStart it:\n\n  {program} --config {}\n\
+         \nStart it:\n\n  {program} --config {config}\n\
          \nListen, and in another shell say something:\n\
          \n  {program} sub 'plant/#' -v {whom}\
          \n  {program} pub plant/line-1/temperature 21.5 {whom}\n\
@@ -96,10 +104,38 @@ pub(super) fn report(facts: &Facts) -> String {
          \nOne more user, whose password is read from the standard input, and who may do what the \
          file of rules says:\n\
          \n  {program} passwd add {} press-7\n\
+         \nAsk it how it goes, with the token of {user} for its HTTP port, shown this once too:\n\
+         \n  export TIDEWIRE_TOKEN={token}\n\
+         \n  {program} clients --config {config}\n\
+         \nOne more token, for who collects metrics and may change nothing:\n\
+         \n  {program} token create --role viewer --name metrics --config {config}\n\
          \nFor others than yourself: give clients certs/ca.pem, keep certs/ca-key.pem elsewhere.",
-        file("tidewire.toml"),
         file("passwords"),
     )
+}
+
+/// The same for a program.
+pub(super) fn document(facts: &Facts) -> String {
+    let Facts { dir, cert, key, user, secret, token, .. } = facts;
+    let file = |name: &str| format!("{dir}/{name}");
+    let password = match secret {
+        Secret::Made(password) => Some(password),
+        Secret::Known(_) => None,
+    };
+    let document = json!({
+        "dir": dir,
+        "config": file("tidewire.toml"),
+        "password_file": file("passwords"),
+        "token_file": file("tokens"),
+        "rules_file": file("rules"),
+        "ca_file": file("certs/ca.pem"),
+        "cert_file": cert,
+        "key_file": key,
+        "user": user,
+        "password": password,
+        "token": token,
+    });
+    document.to_string()
 }
 
 /// As TOML writes text.
@@ -126,7 +162,7 @@ fn shell_text(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Facts, Secret, config, report, shell_text, toml_text};
+    use super::{Facts, Secret, config, document, report, shell_text, toml_text};
 
     #[test]
     fn any_path_can_be_written_down() {
@@ -148,7 +184,9 @@ mod tests {
             key: "/d/k".into(),
             user: "admin".into(),
             secret: Secret::Known("pencil".into()),
+            token: "tw_x".into(),
         };
         assert!(!report(&facts).contains("pencil") && !config(&facts).contains("pencil"));
+        assert!(!config(&facts).contains("tw_x") && !document(&facts).contains("pencil"));
     }
 }

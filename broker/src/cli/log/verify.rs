@@ -68,7 +68,7 @@ fn extent(extent: &Extent) -> Value {
 }
 
 /// A finding as JSON.
-pub(super) fn finding(found: &Finding) -> Value {
+pub(in crate::cli) fn finding(found: &Finding) -> Value {
     json!({
         "damage": found.damage.name(),
         "file": found.file,
