@@ -221,11 +221,11 @@ impl Entry {
     fn seat(&self, shared: &Shared) -> Result<Seat, RefuseReason> {
         let max = shared.limits.connections_max as usize;
         let mut seat = Seat::take(&shared.connections, max).ok_or(RefuseReason::Limit)?;
-        shared.connections_most.note(shared.connections.load(Ordering::Relaxed) as u64);
         let max = self.connections_max;
         if max > 0 && !seat.count_here(&self.crowd.open, max) {
             return Err(RefuseReason::Listener);
         }
+        shared.connections_most.note(shared.connections.load(Ordering::Relaxed) as u64);
         Ok(seat)
     }
 

@@ -158,7 +158,8 @@ impl RetainedIndex {
             self.replace(shard, hash, before);
             return None;
         }
-        self.most.note(messages);
+        // Others may claim at this moment what they will not get.
+        self.most.note(messages.min(self.limits.messages_max));
         if kept.is_none() {
             self.is_full.store(false, Ordering::Relaxed);
         }

@@ -17,6 +17,8 @@ use crate::link::PUBLISHER;
 const LOOKS_MAX: usize = 512;
 /// Connections that are counted for one answer.
 const COUNTED_MAX: u32 = 2_048;
+/// Positions of those that are behind, one for each partition, at which this ends too.
+const POSITIONS_MAX: usize = 20_000;
 /// Clients of one answer.
 const CLIENTS_MAX: usize = 128;
 /// Subscriptions of one answer.
@@ -70,9 +72,14 @@ impl Core {
         // Many connections are behind in the same partitions.
         let known = RefCell::new(AHashMap::new());
         let bounds = |id| *known.borrow_mut().entry(id).or_insert_with(|| self.bounds_of(id));
+        let mut positions_looked_at = 0;
         for looked in 0..COUNTED_MAX {
             let place = from.saturating_add(looked);
             if place as usize >= self.conns.capacity() {
+                return counts;
+            }
+            if positions_looked_at >= POSITIONS_MAX {
+                counts.next = Some(place);
                 return counts;
             }
             let Some((_, open)) = self.open_at(place) else { continue };
@@ -89,6 +96,7 @@ impl Core {
             counts.plain += open.subscriptions.len().saturating_sub(shared) as u64;
             if !open.cursor.is_live() {
                 let positions = open.cursor.positions(&self.positions).iter();
+                let positions = positions.inspect(|_| positions_looked_at += 1);
                 counts.behind.add(&bounds, positions, std::iter::empty());
             }
             counts.in_flight += open.window.in_flight() as u64;

@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::{ErrorKind, IoSlice};
 use std::ops::{Bound, ControlFlow, Range};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -71,6 +72,25 @@ impl fmt::Display for RecoveryReport {
     }
 }
 
+/// Commands that look whether a broker runs here have the lock for a moment.
+const LOCK_TRIES: usize = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Nobody else opens the folder.
+fn lock(disk: &dyn Disk) -> Result<(), OpenError> {
+    for _ in 1..LOCK_TRIES {
+        match disk.lock(folder::LOCK) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(LOCK_PAUSE),
+            Err(error) => return Err(error.into()),
+            Ok(()) => return Ok(()),
+        }
+    }
+    disk.lock(folder::LOCK).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => OpenError::Locked,
+        _ => error.into(),
+    })
+}
+
 /// Open the folder and bring everything back into memory.
 pub(crate) fn recover(
     disk: Arc<dyn Disk>,
@@ -79,10 +99,7 @@ pub(crate) fn recover(
     let started = Stopwatch::start();
     check_options(&options)?;
     disk.create_dir("")?;
-    disk.lock(folder::LOCK).map_err(|error| match error.kind() {
-        ErrorKind::WouldBlock => OpenError::Locked,
-        _ => error.into(),
-    })?;
+    lock(&*disk)?;
     folder::prepare(&*disk, options.wal_file_bytes)?;
     let database = Database::open(Arc::clone(&disk), options.table_cache_bytes);
     let database = database.map_err(DatabaseError::into_open_error)?;

@@ -1,6 +1,7 @@
 //! A backup that the running broker is asked for: what it says of it, for how long we listen, and
 //! what becomes of the request when we are told to end. Copies nothing.
 
+use std::mem;
 use std::path::Path;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -25,21 +26,55 @@ const NEWS_WITHIN: Duration = Duration::from_secs(120);
 
 /// The request of this command, until it is answered.
 #[derive(Default)]
-pub(super) struct Asked(Mutex<Option<Request>>);
+pub(super) struct Asked(Mutex<State>);
+
+#[derive(Default)]
+enum State {
+    /// There is none, or none any more.
+    #[default]
+    Without,
+    Made(Request),
+    /// None is to be made.
+    Stopped,
+}
 
 impl Asked {
-    /// Nobody waits for it any more; what becomes of it.
+    /// Makes it, unless nobody would wait for it.
+    fn make(&self, data: &Path, to: &Path) -> Result<(), Trouble> {
+        let mut state = self.0.lock();
+        if matches!(*state, State::Stopped) {
+            return Err(Trouble::broker("it is not waited for any more"));
+        }
+        let failed = |error| Trouble::broker(format!("{}: {error}", data.display()));
+        *state = State::Made(Request::make(data, to).map_err(failed)?);
+        Ok(())
+    }
+
+    /// Nobody waits for it any more, nor for one that is not made yet; what becomes of it.
     pub(super) fn take_back(&self) -> &'static str {
-        match self.0.lock().take().map(|request| request.take_back()) {
-            Some(true) => "the request is taken back, and nothing was copied",
-            Some(false) => "the broker goes on with the backup, and its log says how it ends",
-            None => "the copy is not checked, and may not be whole",
+        match mem::replace(&mut *self.0.lock(), State::Stopped) {
+            State::Made(request) => match request.take_back() {
+                true => "the request is taken back, and nothing was copied",
+                false => "the broker goes on with the backup, and its log says how it ends",
+            },
+            State::Without | State::Stopped => "the copy is not checked, and may not be whole",
         }
     }
 
     /// What the broker said, if we are still to listen.
     fn answer(&self) -> Option<Option<Answer>> {
-        self.0.lock().as_ref().map(Request::answer)
+        match &*self.0.lock() {
+            State::Made(request) => Some(request.answer()),
+            State::Without | State::Stopped => None,
+        }
+    }
+
+    /// It is answered, or never will be.
+    fn forget(&self) {
+        let mut state = self.0.lock();
+        if matches!(*state, State::Made(_)) {
+            *state = State::Without;
+        }
     }
 }
 
@@ -73,11 +108,9 @@ pub(super) fn interruptible(
 
 /// Asks the broker that runs on the data folder, and waits for it.
 pub(super) fn by_the_broker(data: &Path, to: &Path, asked: &Asked) -> Result<Copied, Trouble> {
-    let request = Request::make(data, to)
-        .map_err(|error| Trouble::broker(format!("{}: {error}", data.display())))?;
-    *asked.0.lock() = Some(request);
+    asked.make(data, to)?;
     let waited = wait(data, to, asked);
-    drop(asked.0.lock().take());
+    asked.forget();
     waited
 }
 
@@ -153,7 +186,21 @@ impl Silence {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Answer, NEWS_WITHIN, Silence};
+    use super::{Answer, Asked, NEWS_WITHIN, Silence};
+
+    #[test]
+    fn nobody_is_asked_once_we_are_told_to_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let asked = Asked::default();
+        asked.take_back();
+        assert!(asked.make(folder.path(), &folder.path().join("to")).is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let asked = Asked::default();
+        asked.make(folder.path(), &folder.path().join("to")).map_err(|_| ()).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(asked.take_back().contains("taken back"));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn a_broker_that_says_nothing_new_is_not_waited_for_for_ever() {

@@ -36,11 +36,13 @@ pub(super) fn look_at_ports(
     taken.collect()
 }
 
-/// Nothing is made to find out.
+/// Or may be, as far as we are let see. Nothing is made to find out.
 fn is_running(data: &Path) -> bool {
-    let is_there = data.join(LOCK).exists();
-    let lock = || RealDisk::new(data).lock(LOCK);
-    is_there && lock().is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    match data.join(LOCK).try_exists() {
+        Ok(false) => false,
+        Ok(true) => RealDisk::new(data).lock(LOCK).is_err(),
+        Err(_) => true,
+    }
 }
 
 /// Why nobody can listen there. The port is not opened: nobody can connect to it meanwhile.
