@@ -28,11 +28,18 @@ use in_force::in_force;
 /// Said of what would be wrong only before the next start.
 const UNTIL_THEN: &str = "with what has to wait for a restart as it is: ";
 
+/// Reads the tokens of a configuration.
+pub(crate) type OtherTokens = Box<dyn Fn(&Config) -> Result<LetIn, StartError> + Send + Sync>;
+/// From now on they are those that count.
+pub(crate) type LetIn = Box<dyn FnOnce()>;
+
 /// What can be changed, and what is in force.
 pub(crate) struct Reloader {
     shared: Arc<Shared>,
     ports: Arc<Mutex<OpenPorts>>,
     bridges: Bridges,
+    /// For the HTTP port, if there is one.
+    tokens: Option<OtherTokens>,
     in_force: Arc<Live<Config>>,
     /// Where the settings came from, if not from a program.
     sources: Option<Sources>,
@@ -47,9 +54,9 @@ pub(crate) struct Reloader {
 impl Reloader {
     /// Needs the runtime of the listeners around it.
     pub(crate) fn new(
-        shared: Arc<Shared>,
-        ports: Arc<Mutex<OpenPorts>>,
+        (shared, ports): (Arc<Shared>, Arc<Mutex<OpenPorts>>),
         bridges: Bridges,
+        tokens: Option<OtherTokens>,
         in_force: Arc<Live<Config>>,
         sources: Option<Sources>,
     ) -> Self {
@@ -57,6 +64,7 @@ impl Reloader {
             shared,
             ports,
             bridges,
+            tokens,
             in_force,
             sources,
             runtime: Handle::current(),
@@ -107,7 +115,7 @@ impl Reloader {
         self.in_turn(|reloader| {
             let old = &**reloader.in_force;
             let (new, report) = judged(old, reloader.load()?)?;
-            check_files(old, &new)?;
+            reloader.check_files(old, &new)?;
             Ok(report)
         })
         .await
@@ -202,6 +210,10 @@ impl Reloader {
             wrong.push(words(&StartError::Access(error)));
             None
         });
+        let tokens = self.other_tokens(old, new).transpose().unwrap_or_else(|error| {
+            wrong.push(words(&error));
+            None
+        });
         let mut ports = self.ports.lock();
         let other = ports.prepare(shared, &old.listener, new);
         let other = other.map_err(|errors| wrong.extend(errors.iter().map(|one| words(one)))).ok();
@@ -220,8 +232,30 @@ impl Reloader {
         }
         ports.apply(other, shared, new);
         drop(ports);
+        if let Some(let_in) = tokens {
+            let_in();
+        }
         self.change_bridges(old, new);
         Ok(())
+    }
+
+    /// Whether the files that it names and the old one does not can be used.
+    fn check_files(&self, old: &Config, new: &Config) -> Result<(), ReloadError> {
+        let access = (old.access != new.access).then(|| AccessFile::open(&new.access));
+        let access = access.and_then(Result::err).map(|error| words(&StartError::Access(error)));
+        let tokens = self.other_tokens(old, new).and_then(Result::err).map(|error| words(&error));
+        let secret = ports::unusable_since(&old.listener, &new.listener);
+        let secret =
+            secret.into_iter().map(|(listener, error)| format!("{listener}: {}", words(&error)));
+        let wrong: Vec<String> = access.into_iter().chain(tokens).chain(secret).collect();
+        if wrong.is_empty() { Ok(()) } else { Err(ReloadError::Refused(wrong)) }
+    }
+
+    /// Other tokens for the HTTP port, if it is to have some.
+    fn other_tokens(&self, old: &Config, new: &Config) -> Option<Result<LetIn, StartError>> {
+        let is_other = old.listener.http.token_file != new.listener.http.token_file;
+        let read = self.tokens.as_ref().filter(|_| is_other)?;
+        Some(read(new))
     }
 
     /// What streams keep, and for how long.
@@ -276,17 +310,6 @@ fn judged(old: &Config, wanted: Config) -> Result<(Config, ReloadReport), Reload
     })?;
     let report = ReloadReport::of(old, &new, &wanted);
     Ok((new, report))
-}
-
-/// Whether the files that it names and the old one does not can be used.
-fn check_files(old: &Config, new: &Config) -> Result<(), ReloadError> {
-    let access = (old.access != new.access).then(|| AccessFile::open(&new.access));
-    let access = access.and_then(Result::err).map(|error| words(&StartError::Access(error)));
-    let secret = ports::unusable_since(&old.listener, &new.listener);
-    let secret =
-        secret.into_iter().map(|(listener, error)| format!("{listener}: {}", words(&error)));
-    let wrong: Vec<String> = access.into_iter().chain(secret).collect();
-    if wrong.is_empty() { Ok(()) } else { Err(ReloadError::Refused(wrong)) }
 }
 
 /// A listener at which nobody could come in keeps a broker from starting, too.

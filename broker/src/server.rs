@@ -157,7 +157,9 @@ impl Server {
     /// Who applies other settings while it runs.
     pub(crate) fn reloader(&self, sources: Option<Sources>) -> Reloader {
         let (shared, ports) = (Arc::clone(&self.shared), self.ports());
-        Reloader::new(shared, ports, self.bridges(), Arc::clone(&self.in_force), sources)
+        let (in_force, http) =
+            (Arc::clone(&self.in_force), self.http.as_ref().map(HttpPort::other_tokens));
+        Reloader::new((shared, ports), self.bridges(), http, in_force, sources)
     }
 
     /// Orders to the bridges go this way.

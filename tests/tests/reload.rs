@@ -293,6 +293,30 @@ fn the_http_port_has_the_configuration_read_anew_and_says_what_became_of_it() {
 }
 
 #[test]
+fn another_file_of_tokens_opens_the_http_port_after_a_reload() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [file, missing] = ["tokens", "none"].map(|name| folder.path().join(name));
+    let made = ["token", "create", "--role", "admin", "--file", file.to_str().expect("UTF-8")];
+    let token = typed(&made).well();
+    let port = "[listener.http]\nbind = \"127.0.0.1:0\"\n";
+    let setup = Configured::new(port);
+    let broker = setup.start();
+    let anybody = Http::new(broker.http_address());
+    let reload = |http: &Http| http.ask("POST", "/api/v1/reload", None).status;
+    setup.write(&format!("{port}token_file = {missing:?}\n"));
+    assert_eq!(reload(&anybody), 422, "there is no such file");
+    assert_eq!(anybody.get("/api/v1/status").status, 200, "nothing was changed");
+    setup.write(&format!("{port}token_file = {file:?}\n"));
+    assert_eq!(reload(&anybody), 200);
+    assert_eq!(anybody.get("/api/v1/status").status, 401, "a token is asked for now");
+    let admin = anybody.with(&token);
+    assert_eq!(admin.get("/api/v1/status").status, 200);
+    setup.write(port);
+    assert_eq!(reload(&admin), 200);
+    assert_eq!(anybody.get("/api/v1/status").status, 200, "as it was");
+}
+
+#[test]
 fn tidewire_reload_says_what_became_of_each_setting_or_what_is_wrong() {
     let port = "[listener.http]\nbind = \"127.0.0.1:0\"\n";
     let setup = Configured::new(port);

@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, StatusCode};
 use super::numbers::Refused;
 use super::problem::Problem;
 use super::role::Role;
-use super::tokens::{Holder, Tokens};
+use super::tokens::{Holder, TokenFileError, Tokens};
+use crate::config::{AuthConfig, HttpListener};
 
 /// Why a request is not answered by its route.
 pub(super) type No = (Refused, Problem);
@@ -22,6 +23,12 @@ pub(super) struct Gate {
 }
 
 impl Gate {
+    /// As the settings say; reads the file of tokens.
+    pub(super) fn open(http: &HttpListener, auth: &AuthConfig) -> Result<Self, TokenFileError> {
+        let tokens = http.token_file.as_ref().map(|file| Tokens::open(file)).transpose()?;
+        Ok(Self { tokens, takes_anonymous: http.takes_anonymous(auth) })
+    }
+
     /// Who asks, if his role is enough.
     pub(super) fn admit(&self, parts: &Parts, needed: Role) -> Result<Holder, No> {
         let holder = match bearer(&parts.headers)? {

@@ -24,7 +24,6 @@ use super::numbers::{HttpNumbers, Refused};
 use super::places::Places;
 use super::site::{Inside, READERS_MAX, Site};
 use super::table;
-use super::tokens::Tokens;
 use super::wire::{SCRATCH_BYTES, Wire};
 use crate::banner::{BoundListener, Protocol, Who};
 use crate::config::{Config, HttpListener};
@@ -33,6 +32,7 @@ use crate::handshakes::tell;
 use crate::metrics::exposition::Exposition;
 use crate::metrics::{CounterFamily, TlsListener, TlsResult};
 use crate::newcomers::{Kept, Newcomers};
+use crate::reload::OtherTokens;
 use crate::reserved::Reserved;
 use crate::teller::Teller;
 use crate::tls::{Slot, shake};
@@ -71,9 +71,7 @@ impl HttpPort {
         let Some(address) = http.bind else { return Ok(None) };
         let slot = http.is_secret().then(|| ports::slot(TlsListener::Http, &http.tls));
         let slot = slot.transpose().map_err(|error| StartError::Tls("http", error))?.map(Arc::new);
-        let tokens = http.token_file.as_ref().map(|file| Tokens::open(file)).transpose();
-        let tokens = tokens.map_err(StartError::HttpTokens)?;
-        let takes_anonymous = http.takes_anonymous(&config.auth);
+        let gate = Gate::open(http, &config.auth).map_err(StartError::HttpTokens)?;
         let protocol = Protocol::of_http(slot.is_some());
         let failed = |error| StartError::Bind(address, protocol.title(), protocol.setting(), error);
         let socket = reserved.claim(protocol, address)?;
@@ -81,9 +79,9 @@ impl HttpPort {
         let socket = std::net::TcpListener::from(socket);
         let address = socket.local_addr().map_err(failed)?;
         let asks_certificate = slot.as_ref().is_some_and(|slot| slot.asks_everybody());
-        let who = Who::of(asks_certificate, takes_anonymous);
+        let who = Who::of(asks_certificate, gate.takes_anonymous);
         let listener = BoundListener { protocol, address, who, behind_proxy: false };
-        let site = Arc::new(Site::new(Gate { tokens, takes_anonymous }, config, (numbers, served)));
+        let site = Arc::new(Site::new(gate, config, (numbers, served)));
         let (stop, stopped) = watch::channel(false);
         let newcomers = Newcomers::of(&config.mqtt);
         let entry = Entry {
@@ -105,6 +103,16 @@ impl HttpPort {
     /// What is bound, as the system gave it.
     pub(crate) fn listener(&self) -> BoundListener {
         self.listener.clone()
+    }
+
+    /// Reads other tokens, and when that is called, they open it.
+    pub(crate) fn other_tokens(&self) -> OtherTokens {
+        let gate = Arc::clone(&self.site.gate);
+        Box::new(move |config| {
+            let other = Gate::open(&config.listener.http, &config.auth);
+            let (gate, other) = (Arc::clone(&gate), other.map_err(StartError::HttpTokens)?);
+            Ok(Box::new(move || gate.set(other)))
+        })
     }
 
     /// The certificates that are shown there.

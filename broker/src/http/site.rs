@@ -76,7 +76,7 @@ pub(super) type Finding = Result<Arc<str>, Problem>;
 
 /// What all requests share.
 pub(super) struct Site {
-    pub(super) gate: Gate,
+    pub(super) gate: Arc<Live<Gate>>,
     pub(super) body_bytes_max: usize,
     pub(super) request_timeout: Duration,
     pub(super) numbers: HttpNumbers,
@@ -101,7 +101,7 @@ impl Site {
     ) -> Self {
         let http = &config.listener.http;
         Self {
-            gate,
+            gate: Arc::new(Live::new(gate)),
             body_bytes_max: http.body_bytes_max as usize,
             request_timeout: http.request_timeout,
             numbers,

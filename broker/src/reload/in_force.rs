@@ -12,6 +12,7 @@ pub(super) fn in_force(old: &Config, wanted: &Config, owns_log: bool) -> Config 
     listener.mqtts.clone_from(&other.mqtts);
     listener.websocket.clone_from(&other.websocket);
     listener.wss.clone_from(&other.wss);
+    listener.http.token_file.clone_from(&other.http.token_file);
     listener.unix = socket_file(&listener.unix, &other.unix);
     new.access.clone_from(&wanted.access);
     new.bridge.clone_from(&wanted.bridge);
@@ -105,12 +106,14 @@ mod tests {
             config.topics.count_max = 7;
             config.listener.kafka.bind = None;
             config.listener.http.bind = None;
+            config.listener.http.token_file = Some("tokens".into());
             config.mqtt.retained_bytes_per_user_max = 8;
             let (name, url) = ("hook".into(), "http://127.0.0.1:1/".into());
             config.bridge.push = vec![PushConfig { name, url, ..PushConfig::default() }];
         });
         let expected = [
             "bridge.push[hook]",
+            "listener.http.token_file",
             "log.filter",
             "mqtt.receive_max",
             "mqtt.retained_bytes_per_user_max",
