@@ -79,12 +79,12 @@ mod tests {
     fn each_level_has_the_sum_of_what_is_below_it() {
         let items = [item("a", 1, 1), item("a/b/x", 3, 5), item("a/b/y", 1, 7), item("a/c", 1, 2)];
         let expected = "\
-TOPIC    TOPICS  MESSAGES  BYTES  LAST   RETAINED
-a/            6        15   15 B  day 7  yes
-├─ b/         4        12   12 B  day 7  no
-│  ├─ x/      3         5    5 B  day 5  no
-│  └─ y       1         7    7 B  day 7  no
-└─ c          1         2    2 B  day 2  no";
+TOPIC     TOPICS  MESSAGES  BYTES  LAST   RETAINED
+a/             6        15   15 B  day 7  yes
+├─ b/          4        12   12 B  day 7  no
+│  ├─ x/       3         5    5 B  day 5  no
+│  └─ y        1         7    7 B  day 7  no
+└─ c           1         2    2 B  day 2  no";
         assert_eq!(shown(&items, Order::Topic), expected);
         let busiest = shown(&items, Order::Messages);
         let place = |name: &str| busiest.find(name).expect("it is shown");
