@@ -12,7 +12,9 @@ use tidewire_tests::kafka_orders::{said, signing_in};
 use tidewire_tests::secure::{Secure, Trust};
 use tidewire_tests::tokens::Tokens;
 use tidewire_tests::web::{Reply, Request, Web};
-use tidewire_tests::wire::{Hello, Publish, Version, Wire, connect, frame, kind, publish};
+use tidewire_tests::wire::{
+    Hello, LastWill, Publish, Version, Wire, connect, frame, kind, property, publish,
+};
 
 const BAD_PASSWORD: u8 = 0x86;
 const UNAVAILABLE: u8 = 0x88;
@@ -33,6 +35,8 @@ fn by_password(request: &Request) -> Reply {
         () if has("narrow") => {
             reply(r##"{"result":"allow","acl":{"publish":["own/%u"],"subscribe":["#"]}}"##)
         }
+        () if has("member") => reply(r#"{"result":"allow","groups":["plant"]}"#),
+        () if has("super") => reply(r#"{"result":"allow","superuser":true}"#),
         () if has("short") => reply(r#"{"result":"allow","expires_in_s":3}"#),
         () if has("hang") => Reply::Hang,
         () => reply(r#"{"result":"ignore"}"#),
@@ -196,6 +200,49 @@ fn who_shows_a_certificate_is_asked_about_where_that_is_wanted() {
         }
     }
     assert_eq!(web.heard().len(), 3);
+}
+
+/// Whether a will is sent is asked when its client is lost, and then only what was kept of it is
+/// known.
+#[test]
+fn a_will_has_the_rights_that_the_program_gave_its_client_and_no_others() {
+    let web = Web::start(by_password);
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("rules");
+    let write = |text: &str| std::fs::write(&rules, text).expect("written");
+    let kept = "group plant\nallow user=eye subscribe #\nallow group=plant publish plant/#\n";
+    write(&format!("{kept}allow user=ann publish plant/#\n"));
+    let rules_file = rules.display().to_string();
+    let broker = broker(&web, &format!("{PLAIN}[access]\nrules_file = {rules_file:?}\n"));
+    let mut eye = ask(broker.address(), "eye", ("eye", "yes"));
+    assert_eq!(code(&mut eye), 0);
+    eye.subscribe(1, &[("#", 1)]);
+    let expiry = property::session_expiry(3600);
+    let delay = property::will_delay(1);
+    let leaves = |client_id: &'static str, login, will| {
+        let hello = Hello { will, properties: &expiry, login, ..Hello::new(client_id) };
+        Wire::greet(broker.address(), &hello).0
+    };
+    let delayed =
+        |topic, payload| Some(LastWill { properties: &delay, ..LastWill::new(topic, payload) });
+    let will = |topic, payload| Some(LastWill::new(topic, payload));
+    let plain = leaves("a", Some(("ann", "yes")), will("plant/a", "no right"));
+    let away = leaves("b", Some(("ann", "yes")), delayed("plant/b", "no right"));
+    away.vanish();
+    write(kept);
+    broker.hang_up();
+    broker.await_output("access rules hold for all sessions");
+    plain.vanish();
+    broker.await_times("a will may not be sent any more", 2);
+    for (client_id, password, topic) in [("c", "member", "plant/c"), ("d", "super", "any")] {
+        for (will, payload) in
+            [(will(topic, "at once"), "at once"), (delayed(topic, "in a while"), "in a while")]
+        {
+            leaves(client_id, Some(("ann", password)), will).vanish();
+            let sent = eye.packet_of(kind::PUBLISH);
+            assert_eq!(sent.payload_text(), payload, "{password}");
+        }
+    }
 }
 
 #[test]

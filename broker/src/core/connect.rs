@@ -94,6 +94,7 @@ impl Core {
         let user = claim.identity.as_ref().map(|identity| identity.user.clone());
         if let Some(will) = &mut claim.will {
             will.user.clone_from(&user);
+            will.left_by = self.leaver(id, claim.identity.as_ref());
         }
         if !self.may_leave_will(id, &claim) {
             return self.refuse_claim(id, &claim, FORBIDDEN, "the will may not be published");

@@ -18,6 +18,7 @@ use tidewire_proto::session::inbound::Inbound;
 use tidewire_proto::session::outbound_alias::OutboundAliases;
 use tidewire_proto::session::subscription::Subscriptions;
 use tidewire_proto::session::window::Window;
+use tidewire_store::rows::will::Leaver;
 use tokio::sync::oneshot;
 
 use crate::backlog::Held;
@@ -215,6 +216,8 @@ pub(crate) struct Will {
     pub(crate) delay_s: u32,
     /// The user whose it is, once that is known.
     pub(crate) user: Option<Box<str>>,
+    /// What rules ask for besides, once that is known; `None`: not known, or of this process.
+    pub(crate) left_by: Option<Arc<Leaver>>,
     /// As a batch of one record.
     pub(crate) message: Batch,
 }

@@ -20,7 +20,7 @@ use tidewire_store::rows::{bounds_of, cursor, receipt, subscription};
 use tidewire_store::{ReadError, Table};
 
 use crate::core::connect::OF_ANOTHER;
-use crate::core::open::{Claim, ConnId, LeftToLog, Open, Phase};
+use crate::core::open::{Claim, ConnId, LeftToLog, Open, Phase, Will};
 use crate::core::state::Core;
 use crate::core::turn::{Connack, IfRefused, Left, Waiting};
 use crate::core::will::is_small;
@@ -212,8 +212,9 @@ impl Core {
             true => Some(sessions.claim(client_id, 0, payer).ok_or(RefuseReason::Sessions)?),
             false => None,
         };
-        let will_bytes =
-            claim.will.as_ref().map(|will| will_bytes(&claim.client_id, &will.message));
+        let of_will =
+            |will: &Will| will_bytes(&claim.client_id, &will.message, will.left_by.as_ref());
+        let will_bytes = claim.will.as_ref().map(of_will);
         if will_bytes.is_some_and(|bytes| wills.claim(client_id, bytes, payer).is_none()) {
             if let Some(room) = room {
                 sessions.give_back(client_id, &room);
