@@ -320,17 +320,19 @@ fn a_page_of_another_host_does_not_speak_by_the_certificate_of_who_looks_at_it()
                  Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n{origin}\r\n"
             );
             let address = broker.address_of("wss");
-            let mut page = Secure::open_with(address, &trust, request.as_bytes()).expect("let in");
-            String::from_utf8(page.hear(12).expect("an answer")).expect("text")
+            let mut page = Secure::open(address, &trust).expect("a good certificate");
+            page.say(request.as_bytes()).expect("it reads");
+            // The end, for who is closed before the words are on their way.
+            page.hear(12).is_ok_and(|head| head == b"HTTP/1.1 101")
         };
-        for (origin, answer) in [
-            ("Origin: https://evil.example\r\n", "HTTP/1.1 403"),
-            ("Origin: http://localhost\r\n", "HTTP/1.1 403"),
-            ("Origin: null\r\n", "HTTP/1.1 403"),
-            ("Origin: https://plant.example\r\n", "HTTP/1.1 101"),
-            ("", "HTTP/1.1 101"),
+        for (origin, is_let) in [
+            ("Origin: https://evil.example\r\n", false),
+            ("Origin: http://localhost\r\n", false),
+            ("Origin: null\r\n", false),
+            ("Origin: https://plant.example\r\n", true),
+            ("", true),
         ] {
-            assert_eq!(asked(origin), answer, "{asking} {origin}");
+            assert_eq!(asked(origin), is_let, "{asking} {origin}");
         }
         broker.await_output("name it in `origins` of the listener if they are to");
     }
