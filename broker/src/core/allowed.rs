@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use tidewire_proto::access::{self, Action, LISTENERS, Subject, Wide, rights_of};
+use tidewire_proto::access::{self, Action, LISTENERS, Subject, rights_of};
 use tidewire_proto::message::Message;
 use tidewire_proto::record::Batch;
 use tidewire_proto::routing::grant::SessionKey;
 use tidewire_proto::session::window::Place;
 use tidewire_store::rows::will::Leaver;
 
-use crate::access_file::AccessFile;
 use crate::core::granted::Granted;
 use crate::core::inbox::Event;
 use crate::core::open::{Claim, Conn, ConnId, Identity, Open, Phase, Will};
@@ -30,19 +29,19 @@ impl Core {
         client_id: &Arc<str>,
         identity: Option<&Identity>,
     ) -> Option<Box<Granted>> {
-        let rules = self.shared.access.as_ref().map(AccessFile::rules);
+        let access = &*self.shared.access;
+        let rules = access.rules();
         let address = conn.peer.ip()?;
         let subject = Subject {
             client_id: Arc::clone(client_id),
-            user: identity.map(|identity| identity.user.clone()),
+            user: identity.and_then(Identity::named).map(Into::into),
             certificate: conn.certified.clone(),
             place: Some(access::Place { address: Some(address), listener: conn.door.listener }),
             ..Subject::default()
         };
         let vouched = identity.and_then(|identity| identity.vouched.as_deref());
         let rights = rights_of(rules.as_deref(), subject, vouched)?;
-        let wide = rules.map_or(Wide::Refuse, |rules| rules.wide());
-        Some(Box::new(Granted::new(rights, wide)))
+        Some(Box::new(Granted::new(rights, access.wide())))
     }
 
     /// The same of a claim.
@@ -77,12 +76,11 @@ impl Core {
     /// Whether a will may still be sent: by what was known of its client when it left it. What it
     /// may have at most was asked then.
     pub(crate) fn may_send_will(&mut self, client_id: &Arc<str>, will: &Will) -> bool {
-        let Some(access) = &*self.shared.access else { return true };
+        let Some(rules) = self.shared.access.rules() else { return true };
         let is_superuser = will.left_by.as_ref().is_some_and(|leaver| leaver.is_superuser);
         if client_id.starts_with(IN_PROCESS) || is_superuser {
             return true;
         }
-        let rules = access.rules();
         let subject = self.left_behind(client_id, will);
         let mut granted = Granted::new(rules.rights(subject), rules.wide());
         let is_allowed = self.may_publish_kept(&mut granted, &will.message);
