@@ -124,7 +124,7 @@ impl Core {
         let row = self.shared.store.get(Table::Sessions, client_id.as_bytes())?;
         let old = row.and_then(|row| SessionRow::decode(&row).ok());
         let lives = old.as_ref().is_some_and(|old| !old.is_expired(self.now_ms));
-        let shown = claim.identity.as_ref().map(|identity| identity.user.clone());
+        let shown: Option<Box<str>> = claim.named().map(Into::into);
         if lives && old.as_ref().is_some_and(|old| old.is_foreign_to(shown.as_deref())) {
             return Err(NotTaken::Foreign);
         }
@@ -203,8 +203,7 @@ impl Core {
     /// that is there, and a will no larger than the last, are always taken.
     fn count_in(&self, id: ConnId, claim: &Claim, was_there: bool) -> Result<(), RefuseReason> {
         let peer = self.conns.get(id.key as usize).map_or(Peer::InProcess, |conn| conn.peer);
-        let shown = claim.identity.as_ref().map(|identity| &*identity.user);
-        let payer = self.shared.payers.of(shown, peer);
+        let payer = self.shared.payers.of(claim.named(), peer);
         let (sessions, wills) = (&self.shared.sessions, &self.shared.wills);
         let client_id = claim.client_id.as_bytes();
         let is_durable = claim.terms.expiry_s > 0;
