@@ -13,7 +13,7 @@ mod pem;
 mod token;
 mod verifier;
 
-pub(crate) use claims::{groups, narrow};
+pub(crate) use claims::{groups, is_name, narrow};
 pub(crate) use fetch::{Fetch, Source};
 pub use jwks::JwksError;
 pub use pem::KeyFileError;

@@ -27,7 +27,7 @@ impl StreamAccess {
 
 impl Access for StreamAccess {
     fn rules(&self) -> Option<Arc<Rules>> {
-        self.shared.access.as_ref().map(|file| file.rules())
+        self.shared.access.rules()
     }
 
     fn filters(&self, stream: &str) -> &[String] {

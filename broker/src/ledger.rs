@@ -1,11 +1,13 @@
 //! How many rows of one kind clients have the store keep, and how many bytes they take. Known for
 //! each client, so that what is said twice counts once. Never holds a row: those are in the store.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ahash::{AHashMap, RandomState};
 use parking_lot::Mutex;
 use tidewire_proto::record::Batch;
+use tidewire_store::rows::will::Leaver;
 
 use crate::payer::{Parts, Payer};
 
@@ -125,8 +127,8 @@ impl Ledger {
 }
 
 /// What a will counts for.
-pub(crate) fn will_bytes(client_id: &str, message: &Batch) -> usize {
-    client_id.len() + message.bytes().len()
+pub(crate) fn will_bytes(client_id: &str, message: &Batch, left_by: Option<&Arc<Leaver>>) -> usize {
+    client_id.len() + message.bytes().len() + left_by.map_or(0, |leaver| leaver.bytes())
 }
 
 impl Rows {

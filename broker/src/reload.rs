@@ -175,7 +175,7 @@ impl Reloader {
         if let Some(chain) = &shared.chain {
             chain.reload();
         }
-        if shared.access.as_ref().is_some_and(AccessFile::reload) {
+        if shared.access.reload() {
             shared.tell_rules();
         }
     }

@@ -45,7 +45,7 @@ pub(crate) fn take_up(shared: &Shared) -> Result<Vec<Vec<Due>>, ReadError> {
     })?;
     for client_id in wills {
         let Some(mut will) = will_of(&shared.store, &client_id)? else { continue };
-        let bytes = will_bytes(&client_id, &will.message);
+        let bytes = will_bytes(&client_id, &will.message, will.left_by.as_ref());
         shared.wills.put(client_id.as_bytes(), Some(bytes));
         let due_ms = due_after_restart(&shared.store, &client_id, &will, now_ms)?;
         // A client that could not come back while we were away gets the time for it.

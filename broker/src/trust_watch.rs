@@ -8,7 +8,6 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::access_file::AccessFile;
 use crate::backup::BackupDesk;
 use crate::core::shared::Shared;
 
@@ -51,7 +50,7 @@ fn look(shared: &Shared) {
     if let Some(chain) = &shared.chain {
         chain.look();
     }
-    if shared.access.as_ref().is_some_and(AccessFile::look) {
+    if shared.access.look() {
         shared.tell_rules();
     }
 }

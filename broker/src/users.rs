@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use sha2::{Sha256, Sha512};
 use tidewire_proto::scram::{Credentials, Method, Users, UsersError};
 
-use crate::file_watch::FileWatch;
+use crate::file_watch::{FileWatch, Reading};
 use crate::mock_secret::SECRET_BYTES;
 
 /// Iterations of new credentials: what a small device can do in a moment.
@@ -79,16 +79,16 @@ impl UsersFile {
     /// Reads the file anew when it has changed, and not since the last look: it is written by then.
     /// Of a file that is wrong nothing is taken.
     pub(crate) fn look(&self) {
-        self.watch.look(|| self.read());
+        self.watch.look(|is_told| self.read(is_told));
     }
 
     /// Reads the file anew now.
     pub(crate) fn reload(&self) {
-        self.watch.reload(|| self.read());
+        self.watch.reload(|is_told| self.read(is_told));
     }
 
-    fn read(&self) {
-        let Some(path) = self.watch.paths().first() else { return };
+    fn read(&self, is_told: bool) -> Reading {
+        let Some(path) = self.watch.paths().first() else { return Reading::Taken };
         match load(path) {
             Ok(mut users) => {
                 if let Some(secret) = self.secret.get() {
@@ -97,11 +97,19 @@ impl UsersFile {
                 let count = users.len();
                 *self.users.write() = Arc::new(users);
                 tracing::info!(users = count, "the file of users is read anew");
+                Reading::Taken
             }
             Err(error) => {
-                let cause = std::error::Error::source(&error);
-                let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-                tracing::error!("users stay as they were: {error}{cause}");
+                let reading = match &error {
+                    UsersFileError::Read(_, error) => Reading::of_error(error),
+                    UsersFileError::Form(..) => Reading::Wrong,
+                };
+                if is_told {
+                    let (cause, next) = (std::error::Error::source(&error), reading.what_next());
+                    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+                    tracing::error!("users stay as they were: {error}{cause}{next}");
+                }
+                reading
             }
         }
     }
@@ -150,7 +158,7 @@ fn credentials(method: Method, password: &[u8], rounds: u32) -> Result<Credentia
 
 #[cfg(test)]
 mod tests {
-    use super::{LineError, UsersFile, lines};
+    use super::{LineError, Reading, UsersFile, lines};
     use tidewire_proto::scram::Users;
 
     #[test]
@@ -174,6 +182,7 @@ mod tests {
         assert_eq!(looks(&file), [4, 4, 4]);
         std::fs::remove_file(&path).unwrap();
         assert_eq!(looks(&file), [4, 4, 4]);
+        assert_eq!(file.watch.look(|is_told| file.read(is_told)), Some(Reading::Unread));
         write(&b);
         assert_eq!(looks(&file), [4, 2, 2]);
         assert!(UsersFile::open(&folder.path().join("none")).is_err());

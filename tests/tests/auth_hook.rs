@@ -8,15 +8,20 @@ use std::thread;
 use tidewire_tests::authority::{Authority, Use};
 use tidewire_tests::broker::Broker;
 use tidewire_tests::configured::Configured;
+use tidewire_tests::doors::connect_from;
 use tidewire_tests::kafka_orders::{said, signing_in};
 use tidewire_tests::secure::{Secure, Trust};
 use tidewire_tests::tokens::Tokens;
 use tidewire_tests::web::{Reply, Request, Web};
-use tidewire_tests::wire::{Hello, Publish, Version, Wire, connect, frame, kind, publish};
+use tidewire_tests::wire::{
+    Hello, LastWill, Publish, Version, Wire, connect, frame, kind, property, publish, subscribe,
+};
 
 const BAD_PASSWORD: u8 = 0x86;
 const UNAVAILABLE: u8 = 0x88;
 const BUSY: u8 = 0x89;
+const NOT_AUTHORIZED: u8 = 0x87;
+const QUOTA_EXCEEDED: u8 = 0x97;
 const MAXIMUM_CONNECT_TIME: u8 = 0xa0;
 const UNCOUNTED: &str = "wrong_passwords_per_user_max = 0\nwrong_passwords_per_address_max = 0\n";
 /// Nothing is remembered, and there is time.
@@ -33,6 +38,12 @@ fn by_password(request: &Request) -> Reply {
         () if has("narrow") => {
             reply(r##"{"result":"allow","acl":{"publish":["own/%u"],"subscribe":["#"]}}"##)
         }
+        () if has("named") => reply(r#"{"result":"allow","user":"ann"}"#),
+        () if has("own") => {
+            reply(r##"{"result":"allow","acl":{"publish":["own/%u"],"subscribe":["own/#"]}}"##)
+        }
+        () if has("member") => reply(r#"{"result":"allow","groups":["plant"]}"#),
+        () if has("super") => reply(r#"{"result":"allow","superuser":true}"#),
         () if has("short") => reply(r#"{"result":"allow","expires_in_s":3}"#),
         () if has("hang") => Reply::Hang,
         () => reply(r#"{"result":"ignore"}"#),
@@ -61,12 +72,18 @@ fn answer(address: SocketAddr, password: &str) -> u8 {
 
 /// The same of MQTT 3.1.1.
 fn old_answer(address: SocketAddr, password: &str) -> u8 {
+    old(address, password).1
+}
+
+/// A client of MQTT 3.1.1, and what it is answered.
+fn old(address: SocketAddr, password: &str) -> (Wire, u8) {
     let mut body = b"\x00\x04MQTT\x04\xc2\x00\x3c\x00\x01d\x00\x03ann".to_vec();
     body.extend_from_slice(&u16::try_from(password.len()).expect("short").to_be_bytes());
     body.extend_from_slice(password.as_bytes());
     let mut wire = Wire::open(address, Version::V4);
     wire.send(&frame(0x10, &body));
-    wire.packet_of(kind::CONNACK).body()[1]
+    let code = wire.packet_of(kind::CONNACK).body()[1];
+    (wire, code)
 }
 
 /// Whether a message may be published there.
@@ -196,6 +213,103 @@ fn who_shows_a_certificate_is_asked_about_where_that_is_wanted() {
         }
     }
     assert_eq!(web.heard().len(), 3);
+}
+
+/// Whether a will is sent is asked when its client is lost, and then only what was kept of it is
+/// known.
+#[test]
+fn a_will_has_the_rights_that_the_program_gave_its_client_and_no_others() {
+    let web = Web::start(by_password);
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("rules");
+    let write = |text: &str| std::fs::write(&rules, text).expect("written");
+    let kept = "group plant\nallow user=eye subscribe #\nallow group=plant publish plant/#\n";
+    write(&format!("{kept}allow user=ann publish plant/#\n"));
+    let rules_file = rules.display().to_string();
+    let broker = broker(&web, &format!("{PLAIN}[access]\nrules_file = {rules_file:?}\n"));
+    let mut eye = ask(broker.address(), "eye", ("eye", "yes"));
+    assert_eq!(code(&mut eye), 0);
+    eye.subscribe(1, &[("#", 1)]);
+    let expiry = property::session_expiry(3600);
+    let delay = property::will_delay(1);
+    let leaves = |client_id: &'static str, login, will| {
+        let hello = Hello { will, properties: &expiry, login, ..Hello::new(client_id) };
+        Wire::greet(broker.address(), &hello).0
+    };
+    let delayed =
+        |topic, payload| Some(LastWill { properties: &delay, ..LastWill::new(topic, payload) });
+    let will = |topic, payload| Some(LastWill::new(topic, payload));
+    let plain = leaves("a", Some(("ann", "yes")), will("plant/a", "no right"));
+    let away = leaves("b", Some(("ann", "yes")), delayed("plant/b", "no right"));
+    away.vanish();
+    write(kept);
+    broker.hang_up();
+    broker.await_output("access rules hold for all sessions");
+    plain.vanish();
+    broker.await_times("a will may not be sent any more", 2);
+    for (client_id, password, topic) in [("c", "member", "plant/c"), ("d", "super", "any")] {
+        for (will, payload) in
+            [(will(topic, "at once"), "at once"), (delayed(topic, "in a while"), "in a while")]
+        {
+            leaves(client_id, Some(("ann", password)), will).vanish();
+            let sent = eye.packet_of(kind::PUBLISH);
+            assert_eq!(sent.payload_text(), payload, "{password}");
+        }
+    }
+}
+
+#[test]
+fn what_becomes_of_what_the_program_does_not_allow_is_as_it_is_set_without_rules_too() {
+    let web = Web::start(by_password);
+    for (drops, sieves) in [(true, false), (false, true)] {
+        let publish = if drops { "drop" } else { "close" };
+        let wide = if sieves { "sieve" } else { "refuse" };
+        let set = format!("unauthorized_publish = \"{publish}\"\nwide_filters = \"{wide}\"\n");
+        let broker = broker(&web, &format!("{PLAIN}[access]\n{set}"));
+        let (mut old, told) = old(broker.address(), "own");
+        assert_eq!(told, 0);
+        old.publish(&Publish::new("shut", "x", 1, 2));
+        if drops {
+            old.answered(kind::PUBACK, 2);
+        } else {
+            let _ = old.expect_closed();
+        }
+        let mut wire = ask(broker.address(), "w", ("ann", "own"));
+        assert_eq!(code(&mut wire), 0);
+        wire.send(&subscribe(Version::V5, 9, &[("#", 1)]));
+        let granted = wire.packet_of(kind::SUBACK).body().last().copied();
+        assert_eq!(granted, Some(if sieves { 1 } else { NOT_AUTHORIZED }), "{wide}");
+        if sieves {
+            let mut other = ask(broker.address(), "o", ("ann", "yes"));
+            assert_eq!(code(&mut other), 0);
+            other.publish_acknowledged(&Publish::new("else", "not for it", 1, 5));
+            other.publish_acknowledged(&Publish::new("own/x", "for it", 1, 6));
+            assert_eq!(wire.packet_of(kind::PUBLISH).payload_text(), "for it");
+        }
+    }
+}
+
+#[test]
+fn the_program_may_say_who_a_client_is_and_those_without_a_name_are_not_one_user() {
+    let web = Web::start(by_password);
+    let broker = broker(&web, &format!("{PLAIN}[mqtt]\nsessions_per_user_max = 1\n"));
+    let expiry = property::session_expiry(3600);
+    let from = |last, client_id, login| {
+        let stream = connect_from([127, 0, 0, last].into(), broker.address());
+        let mut wire = Wire::on(stream, Version::V5);
+        let hello = Hello { properties: &expiry, login: Some(login), ..Hello::new(client_id) };
+        wire.send(&hello.bytes());
+        code(&mut wire)
+    };
+    assert_eq!(from(1, "hers", ("", "named")), 0);
+    assert_eq!(from(1, "hers", ("bob", "yes")), NOT_AUTHORIZED, "it is ann's");
+    assert_eq!(from(1, "hers", ("ann", "yes")), 0, "so she has shown to be the same");
+    assert_eq!(from(1, "more", ("else", "named")), QUOTA_EXCEEDED, "and has one session");
+    // Who is nobody is counted by where it comes from.
+    assert_eq!(from(1, "a", ("", "yes")), 0);
+    assert_eq!(from(1, "b", ("", "yes")), QUOTA_EXCEEDED);
+    assert_eq!(from(2, "b", ("", "yes")), 0);
+    assert_eq!(from(2, "a", ("", "yes")), 0, "as one anonymous client from another");
 }
 
 #[test]

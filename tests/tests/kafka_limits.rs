@@ -6,9 +6,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Instant;
 
+use serde_json::json;
 use tidewire_tests::broker::Broker;
 use tidewire_tests::configured::Configured;
+use tidewire_tests::doors::connect_from;
+use tidewire_tests::http::Http;
 use tidewire_tests::program::{PATIENCE, Program};
+use tidewire_tests::wire::{Publish, Version, Wire};
 
 const MIB: u64 = 1 << 20;
 
@@ -30,12 +34,27 @@ fn is_served(socket: &mut TcpStream) -> bool {
     sent.is_ok() && socket.read_exact(&mut [0; 8]).is_ok()
 }
 
+/// The same, and the answer is read to its end.
+fn is_answered(socket: &mut TcpStream) -> bool {
+    let sent = socket.write_all(&[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0, 0]);
+    let mut length = [0; 4];
+    sent.is_ok() && socket.read_exact(&mut length).is_ok() && {
+        let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+        socket.read_exact(&mut answer).is_ok()
+    }
+}
+
 /// Fetch 4: everything in all four partitions, as much as goes into one answer.
 fn fetch_everything() -> Vec<u8> {
+    fetch(0, 0)
+}
+
+/// The same, which waits so long for so many bytes.
+fn fetch(wait_ms: i32, least: i32) -> Vec<u8> {
     let mut body = vec![0, 1, 0, 4, 0, 0, 0, 9, 0, 2, b'm', b'e'];
     let mut put = |number: i32| body.extend_from_slice(&number.to_be_bytes());
     // Replica, wait, at least, at most.
-    [-1, 0, 0, 1 << 30].into_iter().for_each(&mut put);
+    [-1, wait_ms, least, 1 << 30].into_iter().for_each(&mut put);
     body.extend_from_slice(b"\x00\x00\x00\x00\x01\x00\x04mqtt\x00\x00\x00\x04");
     for partition in 0..4_i32 {
         body.extend_from_slice(&partition.to_be_bytes());
@@ -192,4 +211,29 @@ fn a_request_beyond_the_limit_and_a_silent_connection_are_closed() {
         let _ = socket.read_to_end(&mut rest);
     }
     assert!(!is_served(&mut silent));
+}
+
+#[test]
+fn a_ban_of_an_address_ends_the_connections_that_are_open_from_there() {
+    let broker = Broker::start_configured("[listener.http]\nbind = \"127.0.0.1:0\"\n");
+    let from = |last: u8| {
+        let socket = connect_from([127, 0, 0, last].into(), broker.kafka_address());
+        socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        socket
+    };
+    let (mut asking, mut waiting, mut other) = (from(2), from(2), from(1));
+    for socket in [&mut asking, &mut waiting, &mut other] {
+        assert!(is_answered(socket));
+    }
+    // What it waits for comes when it is banned.
+    waiting.write_all(&fetch(i32::MAX, 1)).expect("sent");
+    let http = Http::new(broker.http_address());
+    let ban = json!({ "kind": "address", "target": "127.0.0.2" });
+    let _ = http.granted("POST", "/api/v1/bans", Some(&ban));
+    assert!(!is_answered(&mut asking));
+    let mut client = Wire::clean(broker.address(), Version::V5, "client");
+    client.publish_acknowledged(&Publish::new("secret", "not for it", 1, 1));
+    assert!(is_closed(&mut waiting));
+    assert!(is_answered(&mut other));
+    broker.await_times("a Kafka connection is closed: it is banned", 2);
 }

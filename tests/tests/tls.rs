@@ -301,6 +301,43 @@ fn websocket_asks_for_the_same_certificates() {
     assert_eq!(head, b"HTTP/1.1 101");
 }
 
+/// A browser shows the certificate of its user for whatever page asks it to.
+#[test]
+fn a_page_of_another_host_does_not_speak_by_the_certificate_of_who_looks_at_it() {
+    for asking in ["required", "optional"] {
+        let authority = Authority::new("Test CA");
+        let server = authority.sign("server", Use::Server, &["localhost"]);
+        let client = authority.sign("client", Use::Client, &["ann"]);
+        let ca = authority.path();
+        let tls =
+            format!("client_auth = \"{asking}\"\nclient_ca_file = {ca:?}\nidentity = \"cn\"\n");
+        let broker = start(&server, &tls, "");
+        let trust = Trust::new(&ca, Some(&client));
+        let asked = |origin: &str| {
+            let request = format!(
+                "GET / HTTP/1.1\r\nHost: plant.example:8084\r\nUpgrade: websocket\r\n\
+                 Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n{origin}\r\n"
+            );
+            let address = broker.address_of("wss");
+            let mut page = Secure::open(address, &trust).expect("a good certificate");
+            page.say(request.as_bytes()).expect("it reads");
+            // The end, for who is closed before the words are on their way.
+            page.hear(12).is_ok_and(|head| head == b"HTTP/1.1 101")
+        };
+        for (origin, is_let) in [
+            ("Origin: https://evil.example\r\n", false),
+            ("Origin: http://localhost\r\n", false),
+            ("Origin: null\r\n", false),
+            ("Origin: https://plant.example\r\n", true),
+            ("", true),
+        ] {
+            assert_eq!(asked(origin), is_let, "{asking} {origin}");
+        }
+        broker.await_output("name it in `origins` of the listener if they are to");
+    }
+}
+
 #[test]
 fn a_certificate_that_names_nobody_is_refused_and_none_at_all_is_where_it_may() {
     let authority = Authority::new("Test CA");

@@ -70,7 +70,13 @@ pub(super) async fn serve(
     let mut connection =
         Connection { context, socket, ends, caller, place, may_ask, until, input, share };
     if let Err(End::Refused(refusal)) = connection.run().await {
-        tracing::debug!(%peer, reason = refusal.label(), "a Kafka connection is closed");
+        match refusal {
+            Refusal::Banned => tracing::info!(%peer, "a Kafka connection is closed: it is banned"),
+            _ => {
+                let reason = refusal.label();
+                tracing::debug!(%peer, reason, "a Kafka connection is closed");
+            }
+        }
         connection.context.numbers().closed(refusal);
         if refusal == Refusal::FrameLength {
             let listener = connection.context.listener(ends.door).unwrap_or_default();
@@ -147,7 +153,16 @@ impl Connection {
         }
     }
 
+    /// A ban ends also what is open: nothing is done for who is banned, and nothing handed out.
+    fn check_ban(&self) -> Result<(), Refusal> {
+        match self.context.options.gate.may_come(self.ends.peer.ip()) {
+            true => Ok(()),
+            false => Err(Refusal::Banned),
+        }
+    }
+
     async fn begin(&self, (frame, share): Frame) -> Result<Answering, Refusal> {
+        self.check_ban()?;
         match api::admit(&frame, self.ends, &self.caller)? {
             Incoming::Answered(answer) => Ok(Box::pin(std::future::ready(Ok(answer)))),
             Incoming::Request(request) => Ok(self.begin_request((request, share)).await),
@@ -190,6 +205,7 @@ impl Connection {
                 }
                 false => self.frame().await?,
             };
+            self.check_ban()?;
             let request = match api::admit(&frame, self.ends, &self.caller)? {
                 Incoming::Answered(answer) => {
                     self.send(answer).await?;
@@ -302,6 +318,8 @@ impl Connection {
 
     /// Writes an answer whole. A peer that takes too little of it for so long is let go.
     async fn send(&mut self, mut answer: Answer) -> Result<(), End> {
+        // It may have waited for what it asked for.
+        self.check_ban()?;
         self.context.numbers().requests.increment(1);
         let patience = self.context.limits().send;
         if !answer.share.is_some() {

@@ -15,7 +15,7 @@ use super::quantity::count;
 use super::rate::RateConfig;
 use super::rules::Breach;
 use super::text::{address_or_off, address_or_off_out, word};
-use super::tls::{TlsConfig, TlsIdentity, check_tls};
+use super::tls::{ClientAuth, TlsConfig, TlsIdentity, check_tls};
 use super::unix::UnixListener;
 use crate::address_range::AddressRange;
 
@@ -170,11 +170,18 @@ impl MqttListener {
 
     /// Whose pages may connect by WebSocket, where these origins are named. Where nobody is asked
     /// who he is because only this machine can come, pages from elsewhere that a browser on it
-    /// shows may not, unless they are named.
+    /// shows may not, unless they are named; nor where clients may show certificates: a browser
+    /// shows that of its user for every page.
     #[must_use]
-    pub fn pages(&self, origins: Vec<String>, auth: &AuthConfig) -> Origins {
+    pub fn pages(
+        &self,
+        origins: Vec<String>,
+        auth: &AuthConfig,
+        client_auth: ClientAuth,
+    ) -> Origins {
         let is_open = self.anonymous == Anonymous::Auto && self.takes_anonymous(auth);
         match origins.is_empty() {
+            true if client_auth != ClientAuth::None => Origins::SameHost,
             true if is_open => Origins::Local,
             true => Origins::Any,
             false => Origins::Named(origins),
@@ -249,7 +256,8 @@ pub struct WssListener {
     #[serde(deserialize_with = "word")]
     pub anonymous: Anonymous,
     /// Origins whose pages may connect; none named: any, but where `anonymous = "auto"` lets
-    /// anonymous clients in only those of this machine.
+    /// anonymous clients in only those of this machine, and where clients are asked for
+    /// certificates only those of the same host.
     pub origins: Vec<String>,
     /// Whether a proxy says before each connection whose it is.
     #[serde(deserialize_with = "proxy_protocol")]

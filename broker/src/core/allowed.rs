@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use tidewire_proto::access::{self, Action, Subject, Wide, rights_of};
+use tidewire_proto::access::{self, Action, LISTENERS, Subject, rights_of};
 use tidewire_proto::message::Message;
 use tidewire_proto::record::Batch;
 use tidewire_proto::routing::grant::SessionKey;
 use tidewire_proto::session::window::Place;
+use tidewire_store::rows::will::Leaver;
 
-use crate::access_file::AccessFile;
 use crate::core::granted::Granted;
 use crate::core::inbox::Event;
-use crate::core::open::{Claim, Conn, ConnId, Identity, Open, Phase};
+use crate::core::open::{Claim, Conn, ConnId, Identity, Open, Phase, Will};
 use crate::core::send::quality;
 use crate::core::state::Core;
 use crate::link::IN_PROCESS;
@@ -29,19 +29,19 @@ impl Core {
         client_id: &Arc<str>,
         identity: Option<&Identity>,
     ) -> Option<Box<Granted>> {
-        let rules = self.shared.access.as_ref().map(AccessFile::rules);
+        let access = &*self.shared.access;
+        let rules = access.rules();
         let address = conn.peer.ip()?;
         let subject = Subject {
             client_id: Arc::clone(client_id),
-            user: identity.map(|identity| identity.user.clone()),
+            user: identity.and_then(Identity::named).map(Into::into),
             certificate: conn.certified.clone(),
             place: Some(access::Place { address: Some(address), listener: conn.door.listener }),
             ..Subject::default()
         };
         let vouched = identity.and_then(|identity| identity.vouched.as_deref());
         let rights = rights_of(rules.as_deref(), subject, vouched)?;
-        let wide = rules.map_or(Wide::Refuse, |rules| rules.wide());
-        Some(Box::new(Granted::new(rights, wide)))
+        Some(Box::new(Granted::new(rights, access.wide())))
     }
 
     /// The same of a claim.
@@ -59,37 +59,61 @@ impl Core {
         }
     }
 
-    /// Whether a will may still be sent. Of who is away only the names are known.
-    pub(crate) fn may_send_will(
-        &mut self,
-        client_id: &Arc<str>,
-        user: Option<Box<str>>,
-        message: &Batch,
-    ) -> bool {
-        let Some(access) = &*self.shared.access else { return true };
-        if client_id.starts_with(IN_PROCESS) {
+    /// What is kept of a client, so that its will can be held to the rules when it is away.
+    pub(crate) fn leaver(&self, id: ConnId, identity: Option<&Identity>) -> Option<Arc<Leaver>> {
+        let conn = self.conns.get(id.key as usize)?;
+        let address = conn.peer.ip()?;
+        let vouched = identity.and_then(|identity| identity.vouched.as_deref());
+        Some(Arc::new(Leaver {
+            certificate: conn.certified.clone(),
+            address: Some(address),
+            listener: conn.door.listener.into(),
+            groups: vouched.map(|vouched| Arc::clone(&vouched.groups)).unwrap_or_default(),
+            is_superuser: vouched.is_some_and(|vouched| vouched.is_superuser),
+        }))
+    }
+
+    /// Whether a will may still be sent: by what was known of its client when it left it. What it
+    /// may have at most was asked then.
+    pub(crate) fn may_send_will(&mut self, client_id: &Arc<str>, will: &Will) -> bool {
+        let Some(rules) = self.shared.access.rules() else { return true };
+        let is_superuser = will.left_by.as_ref().is_some_and(|leaver| leaver.is_superuser);
+        if client_id.starts_with(IN_PROCESS) || is_superuser {
             return true;
         }
-        let rules = access.rules();
-        let subject = Subject {
-            client_id: Arc::clone(client_id),
-            // Which of the two it was is not kept.
-            certificate: user.clone(),
-            user,
-            place: None,
-            // What was said of it then is not kept; what it may have at most was asked at CONNECT.
-            may_be_vouched: self.shared.may_vouch,
-            ..Subject::default()
-        };
+        let subject = self.left_behind(client_id, will);
         let mut granted = Granted::new(rules.rights(subject), rules.wide());
-        let is_allowed = self.may_publish_kept(&mut granted, message);
+        let is_allowed = self.may_publish_kept(&mut granted, &will.message);
         if !is_allowed {
-            let qos = message.records().next().as_ref().and_then(Message::of);
+            let qos = will.message.records().next().as_ref().and_then(Message::of);
             let qos = qos.map(|message| message.qos).unwrap_or_default();
             tracing::warn!(client_id = &**client_id, "a will may not be sent any more");
             self.counters.messages_dropped.add((DropReason::NotAuthorized, quality(qos)), 1);
         }
         is_allowed
+    }
+
+    /// Who left a will, as far as that is known.
+    fn left_behind(&self, client_id: &Arc<str>, will: &Will) -> Subject {
+        let (client_id, user) = (Arc::clone(client_id), will.user.clone());
+        match will.left_by.as_deref() {
+            Some(leaver) => Subject {
+                client_id,
+                user,
+                certificate: leaver.certificate.clone(),
+                place: place_of(leaver),
+                groups: Arc::clone(&leaver.groups),
+                may_be_vouched: false,
+            },
+            // Older versions kept no more than a name, and not which of the two it was.
+            None => Subject {
+                client_id,
+                certificate: user.clone(),
+                user,
+                may_be_vouched: self.shared.may_vouch,
+                ..Subject::default()
+            },
+        }
     }
 
     fn may_publish_kept(&mut self, granted: &mut Granted, batch: &Batch) -> bool {
@@ -143,6 +167,12 @@ impl Core {
     }
 }
 
+/// Where it came in. A listener that no rule can name says nothing.
+fn place_of(leaver: &Leaver) -> Option<access::Place> {
+    let listener = LISTENERS.into_iter().find(|known| *known == &*leaver.listener)?;
+    Some(access::Place { address: leaver.address, listener })
+}
+
 fn take_over(open: &mut Open) -> Vec<Box<str>> {
     let Some(granted) = &mut open.granted else { return Vec::new() };
     let all = open.subscriptions.iter();
@@ -181,10 +211,14 @@ impl Open {
 mod tests {
     use std::sync::Arc;
 
+    use tidewire_proto::access::Vouched;
+    use tidewire_proto::record::BatchBuilder;
+    use tidewire_store::rows::will::Leaver;
+
     use crate::access_file::AccessFile;
     use crate::config::AccessConfig;
     use crate::core::alone::Alone;
-    use crate::core::open::{Identity, METHOD};
+    use crate::core::open::{Identity, METHOD, Will};
     use crate::link::Peer;
     use crate::live::Live;
 
@@ -219,6 +253,77 @@ mod tests {
             let mut granted = granted.expect("there are rules");
             assert_eq!(granted.may_publish("plant/valves/1", false), valves, "{certified:?}");
             assert_eq!(granted.may_publish("yard", false), yard, "{certified:?}");
+        }
+    }
+
+    fn will(left_by: Option<Leaver>, topic: &str) -> Will {
+        let mut message = BatchBuilder::new();
+        message.push(7, Some(topic.as_bytes()), Some(b"x"), &[]);
+        let (user, left_by) = (Some("ann".into()), left_by.map(Arc::new));
+        Will { delay_s: 0, user, left_by, message: message.finish() }
+    }
+
+    #[test]
+    fn a_will_is_held_to_the_rules_by_what_was_known_of_its_client_when_it_left_it() {
+        let mut alone = ruled(
+            "group plant\n\
+             allow group=plant publish of/group\n\
+             allow cert=device-* publish of/cert\n\
+             allow cert=ann publish of/user\n\
+             allow listener=mqtts publish of/listener\n\
+             allow address=192.0.2.0/24 publish of/address\n",
+        );
+        Arc::get_mut(&mut alone.core.shared).expect("no other core").may_vouch = true;
+        let plain = Leaver { listener: "mqtt".into(), ..Leaver::default() };
+        let plant: Arc<[Box<str>]> = ["plant".into()].into();
+        let leavers = [
+            ("group", Leaver { groups: plant, ..plain.clone() }),
+            ("cert", Leaver { certificate: Some("device-7".into()), ..plain.clone() }),
+            ("listener", Leaver { listener: "mqtts".into(), ..plain.clone() }),
+            ("address", Leaver { address: "192.0.2.7".parse().ok(), ..plain.clone() }),
+        ];
+        let mut may_send = |left_by, topic: &str| {
+            let topic = format!("of/{topic}");
+            alone.core.may_send_will(&"client".into(), &will(left_by, &topic))
+        };
+        for (name, leaver) in &leavers {
+            for (topic, _) in &leavers {
+                let (left_by, expected) = (Some(leaver.clone()), topic == name);
+                assert_eq!(may_send(left_by, topic), expected, "{name} {topic}");
+            }
+        }
+        assert!(!may_send(Some(plain.clone()), "user"), "its name is not that of its certificate");
+        let superuser = Leaver { is_superuser: true, ..plain };
+        assert!(may_send(Some(superuser), "nobody"), "no rule holds for it");
+        assert!(may_send(None, "group") && !may_send(None, "nobody"), "one of an older version");
+    }
+
+    #[test]
+    fn of_a_client_is_kept_what_its_will_is_held_to() {
+        let mut alone = Alone::new(|_| ());
+        let id = alone.accept();
+        assert_eq!(alone.core.leaver(id, None), None, "it is of this process");
+        let conn = alone.core.conn(id).expect("it is there");
+        conn.peer = Peer::Net(([192, 0, 2, 1], 1).into());
+        conn.certified = Some("device-7".into());
+        conn.door.listener = "mqtts";
+        let mut identity = Identity::plain("ann".into(), METHOD);
+        let groups: Arc<[Box<str>]> = ["plant".into()].into();
+        let said = |is_superuser| {
+            let groups = Arc::clone(&groups);
+            Vouched { groups, narrow: None, is_superuser }.shared()
+        };
+        for is_superuser in [false, true] {
+            identity.vouched = said(is_superuser);
+            let leaver = alone.core.leaver(id, Some(&identity)).expect("it is on the network");
+            let expected = Leaver {
+                certificate: Some("device-7".into()),
+                address: "192.0.2.1".parse().ok(),
+                listener: "mqtts".into(),
+                groups: Arc::clone(&groups),
+                is_superuser,
+            };
+            assert_eq!(*leaver, expected);
         }
     }
 

@@ -7,6 +7,8 @@ use tidewire_proto::mqtt::{
     Version,
 };
 use tidewire_proto::{delayed, topic};
+use tidewire_store::Table;
+use tidewire_store::rows::session::SessionRow;
 use tokio::sync::oneshot;
 
 use crate::config::MqttConfig;
@@ -91,9 +93,10 @@ impl Core {
             let words = "an operator has shut this client out";
             return self.refuse_claim(id, &claim, SHUT_OUT, words);
         }
-        let user = claim.identity.as_ref().map(|identity| identity.user.clone());
+        let user: Option<Box<str>> = claim.named().map(Into::into);
         if let Some(will) = &mut claim.will {
             will.user.clone_from(&user);
+            will.left_by = self.leaver(id, claim.identity.as_ref());
         }
         if !self.may_leave_will(id, &claim) {
             return self.refuse_claim(id, &claim, FORBIDDEN, "the will may not be published");
@@ -103,6 +106,11 @@ impl Core {
         if connack.len() > claim.terms.packet_bytes_max as usize {
             // The client would have to refuse our first word.
             return self.turn_away(id, RefuseReason::Malformed);
+        }
+        if self.is_of_another(&client_id, user.as_deref()) {
+            // Nor may it have the client id for a moment, or wait for it: its owner would meanwhile
+            // be the one who is refused.
+            return self.refuse_claim(id, &claim, FORBIDDEN, OF_ANOTHER);
         }
         let owner = self.owner(id);
         let Ok(former) = self.shared.registry.claim(&client_id, owner, user) else {
@@ -118,6 +126,14 @@ impl Core {
             None => self.on_claimed(id),
             Some(former) => self.wait_for(id, client_id, former),
         }
+    }
+
+    /// Whether the session of a client id is kept for another user.
+    fn is_of_another(&self, client_id: &str, user: Option<&str>) -> bool {
+        // What cannot be read is told of when it is taken up.
+        let row = self.shared.store.get(Table::Sessions, client_id.as_bytes());
+        let row = row.ok().flatten().and_then(|row| SessionRow::decode(&row).ok());
+        row.is_some_and(|row| !row.is_expired(self.now_ms) && row.is_foreign_to(user))
     }
 
     fn check_connect(&self, connect: &Connect<'_>, peer: Peer) -> Result<(), Denial> {
@@ -334,8 +350,14 @@ fn check_will(will: &mqtt::Will<'_>, limits: &MqttConfig) -> Result<(), Denial> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tidewire_store::rows::session::SessionRow;
+    use tidewire_store::{Commit, Table, TableChange};
+
     use crate::core::alone::Alone;
-    use crate::core::open::ConnId;
+    use crate::core::open::{ConnId, Phase};
+    use crate::registry::Owner;
 
     /// To `t` at QoS 0, with a payload of so many bytes.
     fn publish(alone: &mut Alone, id: ConnId, bytes: usize) -> bool {
@@ -362,5 +384,38 @@ mod tests {
         assert!(publish(&mut alone, before, 110));
         assert!(publish(&mut alone, after, 90));
         assert!(!publish(&mut alone, after, 110));
+    }
+
+    /// Who claims a client id keeps its owner out as long as he has it: also while he waits.
+    #[test]
+    fn a_client_id_whose_session_is_kept_for_a_user_is_not_claimed_by_another() {
+        for (user, ended_ms, is_let) in [
+            (Some("ann"), i64::MAX, false),
+            // It is over: nobody looked yet.
+            (Some("ann"), 1, true),
+            (None, i64::MAX, true),
+        ] {
+            let mut alone = Alone::new(|_| ());
+            let client_id: Arc<str> = "pump".into();
+            let user: Option<Box<str>> = user.map(Into::into);
+            let row = SessionRow { expiry_s: 3600, ended_ms: Some(ended_ms), user: user.clone() };
+            let key = client_id.as_bytes().into();
+            let row = TableChange::new(Table::Sessions, key, Some(row.encode()));
+            alone.store.commit(Commit { appends: vec![], changes: vec![row] }).expect("committed");
+            // Somebody looks after what is due for her.
+            let keeper = Owner { core: 0, key: u32::MAX, serial: u64::MAX };
+            assert!(alone.core.shared.registry.claim_if_free(&client_id, keeper));
+            let stranger = alone.connect("pump");
+            let waits = alone
+                .core
+                .conn(stranger)
+                .is_some_and(|conn| matches!(conn.phase, Phase::Claiming(_)));
+            assert_eq!(waits, is_let, "{user:?} {ended_ms}");
+            if !is_let {
+                let hers = Owner { core: 0, key: 7, serial: 7 };
+                let claimed = alone.core.shared.registry.claim(&client_id, hers, user);
+                assert_eq!(claimed, Ok(Some(keeper)), "hers at once");
+            }
+        }
     }
 }

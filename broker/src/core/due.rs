@@ -14,7 +14,7 @@ use tidewire_store::rows::will::WillState;
 use tidewire_store::{ReadError, Table};
 
 use crate::core::inbox::{EndAway, Event};
-use crate::core::open::ConnId;
+use crate::core::open::{ConnId, Will};
 use crate::core::send::quality;
 use crate::core::state::Core;
 use crate::core::timers::Due;
@@ -138,7 +138,8 @@ impl Core {
         let mut is_changed = false;
         let will = self.will_row(client_id)?;
         // Nobody else writes its rows now: what is counted for it can be put right.
-        let bytes = will.as_ref().map(|will| will_bytes(client_id, &will.message));
+        let bytes = will.as_ref();
+        let bytes = bytes.map(|will| will_bytes(client_id, &will.message, will.left_by.as_ref()));
         self.shared.wills.put(client_id.as_bytes(), bytes);
         let is_kept = session.is_some() && !is_over;
         self.shared.sessions.put(client_id.as_bytes(), is_kept.then_some(0));
@@ -153,7 +154,7 @@ impl Core {
                 Some(due_ms) if !is_due(due_ms) => {
                     self.wait_until_due(Due::Will(Arc::clone(client_id), due_ms));
                 }
-                _ => is_changed |= self.publish_will(&will.message, client_id, will.user),
+                _ => is_changed |= self.publish_will(&Will::of_row(will), client_id),
             }
         }
         match session {
@@ -318,7 +319,7 @@ mod tests {
 
     fn will(due_ms: i64) -> WillRow {
         let state = WillState::Waiting { due_ms, by_broker: false };
-        WillRow { state, delay_s: 1, user: None, message: message("gone") }
+        WillRow { state, delay_s: 1, user: None, left_by: None, message: message("gone") }
     }
 
     fn message(topic: &str) -> Batch {

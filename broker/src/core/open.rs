@@ -18,6 +18,7 @@ use tidewire_proto::session::inbound::Inbound;
 use tidewire_proto::session::outbound_alias::OutboundAliases;
 use tidewire_proto::session::subscription::Subscriptions;
 use tidewire_proto::session::window::Window;
+use tidewire_store::rows::will::Leaver;
 use tokio::sync::oneshot;
 
 use crate::backlog::Held;
@@ -131,6 +132,8 @@ pub(crate) const CERTIFICATE: &str = "certificate";
 /// Who a client has shown to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
+    /// Of no characters: it may come, and nobody said who it is. Then it is as anonymous as who
+    /// shows nothing; see [`Identity::named`].
     pub(crate) user: Box<str>,
     /// The Authentication Method by which it has, or `CERTIFICATE`, or who was asked.
     pub(crate) method: &'static str,
@@ -144,6 +147,11 @@ impl Identity {
     /// Of whom no more is said than the name.
     pub(crate) fn plain(user: Box<str>, method: &'static str) -> Self {
         Self { user, method, vouched: None, until_ms: None }
+    }
+
+    /// The user, if it is one: those without a name are not all the same one.
+    pub(crate) fn named(&self) -> Option<&str> {
+        Some(&*self.user).filter(|user| !user.is_empty())
     }
 }
 
@@ -164,6 +172,13 @@ pub(crate) struct Claim {
     pub(crate) releases: Vec<oneshot::Sender<()>>,
     /// The socket was lost meanwhile.
     pub(crate) is_abandoned: bool,
+}
+
+impl Claim {
+    /// The user that it has shown to be.
+    pub(crate) fn named(&self) -> Option<&str> {
+        self.identity.as_ref().and_then(Identity::named)
+    }
 }
 
 /// What the client was told that it may do; a reload takes nothing back.
@@ -216,6 +231,8 @@ pub(crate) struct Will {
     pub(crate) delay_s: u32,
     /// The user whose it is, once that is known.
     pub(crate) user: Option<Box<str>>,
+    /// What rules ask for besides, once that is known; `None`: not known, or of this process.
+    pub(crate) left_by: Option<Arc<Leaver>>,
     /// As a batch of one record.
     pub(crate) message: Batch,
 }
@@ -300,12 +317,12 @@ impl Open {
 
     /// The user that it has shown to be.
     pub(crate) fn user(&self) -> Option<Box<str>> {
-        self.identity.as_ref().map(|identity| identity.user.clone())
+        self.identity.as_ref().and_then(Identity::named).map(Into::into)
     }
 
     /// Whose part it takes of what is there for all.
     pub(crate) fn payer(&self, payers: &Payers, peer: Peer) -> Payer {
-        payers.of(self.identity.as_ref().map(|identity| &*identity.user), peer)
+        payers.of(self.identity.as_ref().and_then(Identity::named), peer)
     }
 
     /// What may be said to its client.

@@ -7,7 +7,7 @@ use tidewire_proto::mqtt::Version;
 use tidewire_proto::record::Batch;
 
 use crate::core::inbox::Event;
-use crate::core::open::{Conn, ConnId, Open, Phase};
+use crate::core::open::{Conn, ConnId, Identity, Open, Phase};
 use crate::core::state::Core;
 use crate::core::tellers::News;
 use crate::link::Peer;
@@ -115,7 +115,7 @@ fn whose<'a>(node: &'a str, conn: &'a Conn, open: &'a Open) -> Whose<'a> {
 }
 
 fn user(open: &Open) -> Option<&str> {
-    open.identity.as_ref().map(|identity| &*identity.user)
+    open.identity.as_ref().and_then(Identity::named)
 }
 
 const fn protocol(version: Version) -> &'static str {

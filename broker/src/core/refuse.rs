@@ -4,7 +4,6 @@
 use tidewire_proto::mqtt::{Publish, ReasonCode, Version};
 use tidewire_proto::qos::Qos;
 
-use crate::access_file::AccessFile;
 use crate::core::denial::Denial;
 use crate::core::open::ConnId;
 use crate::core::send::quality;
@@ -24,8 +23,8 @@ impl Core {
     ) {
         self.counters.messages_dropped.add((counted, quality(publish.qos)), 1);
         let is_inside = self.conn(id).is_some_and(|conn| conn.peer == Peer::InProcess);
-        let is_dropped = counted == DropReason::NotAuthorized
-            && self.shared.access.as_ref().is_some_and(AccessFile::drops_unauthorized);
+        let is_dropped =
+            counted == DropReason::NotAuthorized && self.shared.access.drops_unauthorized();
         let Some(open) = self.open(id) else { return };
         match publish.packet_id {
             Some(packet_id) if open.version == Version::V5 || is_dropped => {

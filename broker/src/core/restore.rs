@@ -20,7 +20,7 @@ use tidewire_store::rows::{bounds_of, cursor, receipt, subscription};
 use tidewire_store::{ReadError, Table};
 
 use crate::core::connect::OF_ANOTHER;
-use crate::core::open::{Claim, ConnId, LeftToLog, Open, Phase};
+use crate::core::open::{Claim, ConnId, LeftToLog, Open, Phase, Will};
 use crate::core::state::Core;
 use crate::core::turn::{Connack, IfRefused, Left, Waiting};
 use crate::core::will::is_small;
@@ -124,7 +124,7 @@ impl Core {
         let row = self.shared.store.get(Table::Sessions, client_id.as_bytes())?;
         let old = row.and_then(|row| SessionRow::decode(&row).ok());
         let lives = old.as_ref().is_some_and(|old| !old.is_expired(self.now_ms));
-        let shown = claim.identity.as_ref().map(|identity| identity.user.clone());
+        let shown: Option<Box<str>> = claim.named().map(Into::into);
         if lives && old.as_ref().is_some_and(|old| old.is_foreign_to(shown.as_deref())) {
             return Err(NotTaken::Foreign);
         }
@@ -204,8 +204,7 @@ impl Core {
     /// that is there, and a will no larger than the last, are always taken.
     fn count_in(&self, id: ConnId, claim: &Claim, was_there: bool) -> Result<(), RefuseReason> {
         let peer = self.conns.get(id.key as usize).map_or(Peer::InProcess, |conn| conn.peer);
-        let shown = claim.identity.as_ref().map(|identity| &*identity.user);
-        let payer = self.shared.payers.of(shown, peer);
+        let payer = self.shared.payers.of(claim.named(), peer);
         let (sessions, wills) = (&self.shared.sessions, &self.shared.wills);
         let client_id = claim.client_id.as_bytes();
         let is_durable = claim.terms.expiry_s > 0;
@@ -213,8 +212,9 @@ impl Core {
             true => Some(sessions.claim(client_id, 0, payer).ok_or(RefuseReason::Sessions)?),
             false => None,
         };
-        let will_bytes =
-            claim.will.as_ref().map(|will| will_bytes(&claim.client_id, &will.message));
+        let of_will =
+            |will: &Will| will_bytes(&claim.client_id, &will.message, will.left_by.as_ref());
+        let will_bytes = claim.will.as_ref().map(of_will);
         if will_bytes.is_some_and(|bytes| wills.claim(client_id, bytes, payer).is_none()) {
             if let Some(room) = room {
                 sessions.give_back(client_id, &room);

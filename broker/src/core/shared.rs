@@ -56,8 +56,8 @@ pub(crate) struct Shared {
     pub(crate) may_vouch: bool,
     /// How often wrong passwords came, of either kind.
     pub(crate) guesses: Arc<Mutex<Guesses>>,
-    /// Who may do what; `None`: everybody everything.
-    pub(crate) access: Live<Option<AccessFile>>,
+    /// Who may do what.
+    pub(crate) access: Live<AccessFile>,
     pub(crate) share: Live<ShareConfig>,
     /// Names of bridges: what they have not read is held.
     pub(crate) bridges: Live<Vec<String>>,
@@ -138,7 +138,7 @@ impl Shared {
             chain: None,
             may_vouch: config.auth.may_vouch(),
             guesses: Guesses::of(&config.auth),
-            access: Live::new(None),
+            access: Live::new(AccessFile::without_rules(&config.access)),
             bridges: Live::new(Vec::new()),
             forecasts: Arc::default(),
             mark: Live::new(None),

@@ -34,12 +34,18 @@ impl Will {
         };
         message.push_to(&mut batch, now_ms);
         let delay_s = will.properties.will_delay().unwrap_or(0);
-        Self { delay_s, user: None, message: batch.finish() }
+        Self { delay_s, user: None, left_by: None, message: batch.finish() }
+    }
+
+    /// As it was kept.
+    pub(crate) fn of_row(row: WillRow) -> Self {
+        let WillRow { delay_s, user, left_by, message, .. } = row;
+        Self { delay_s, user, left_by, message }
     }
 
     fn row(&self, state: WillState) -> WillRow {
         let (user, message) = (self.user.clone(), self.message.clone());
-        WillRow { state, delay_s: self.delay_s, user, message }
+        WillRow { state, delay_s: self.delay_s, user, left_by: self.left_by.clone(), message }
     }
 }
 
@@ -74,7 +80,7 @@ impl Core {
             is_foreign || is_sent_at_return(old, is_resumed, is_due(old))
         };
         if let Some(old) = old.filter(is_sent) {
-            self.publish_late_will(&old, client_id);
+            self.publish_late_will(&Will::of_row(old), client_id);
         }
         match new {
             Some(will) => self.put_will_row(client_id, &will.row(WillState::Connected)),
@@ -104,7 +110,7 @@ impl Core {
         }
         let wait_s = if open.ends_at_once { 0 } else { will.delay_s.min(open.terms.expiry_s) };
         if wait_s == 0 {
-            self.publish_will(&will.message, &open.client_id, will.user.clone());
+            self.publish_will(&will, &open.client_id);
             return;
         }
         let due_ms = self.shared.clock.in_s(wait_s);
@@ -115,17 +121,12 @@ impl Core {
 
     /// Publishes a will, in the commit that removes its row. False when there is no room for it: it
     /// is tried again later.
-    pub(crate) fn publish_will(
-        &mut self,
-        message: &Batch,
-        client_id: &Arc<str>,
-        user: Option<Box<str>>,
-    ) -> bool {
-        let payer = user.as_deref().map(|user| self.shared.payers.of_user(user));
+    pub(crate) fn publish_will(&mut self, will: &Will, client_id: &Arc<str>) -> bool {
+        let payer = will.user.as_deref().map(|user| self.shared.payers.of_user(user));
         let payer = payer.unwrap_or_default();
         // What it may live begins now.
-        if self.may_send_will(client_id, user, message)
-            && !self.publish_kept((message, payer), client_id, None)
+        if self.may_send_will(client_id, will)
+            && !self.publish_kept((&will.message, payer), client_id, None)
         {
             self.visit_later(Arc::clone(client_id));
             return false;
@@ -139,9 +140,9 @@ impl Core {
     /// Publishes a will whose client is back: before anything that the client says from now on, if
     /// there is room. If not it waits for room as a message whose time has come does, and the
     /// client does not wait for it: it may be the one whose reading makes room.
-    fn publish_late_will(&mut self, will: &WillRow, client_id: &Arc<str>) {
+    fn publish_late_will(&mut self, will: &Will, client_id: &Arc<str>) {
         let message = &will.message;
-        if !self.may_send_will(client_id, will.user.clone(), message) {
+        if !self.may_send_will(client_id, will) {
             // Its row goes with what the client brings.
             return;
         }
@@ -198,7 +199,7 @@ impl Core {
     }
 
     fn put_will_row(&mut self, client_id: &str, row: &WillRow) {
-        let bytes = will_bytes(client_id, &row.message);
+        let bytes = will_bytes(client_id, &row.message, row.left_by.as_ref());
         self.shared.wills.put(client_id.as_bytes(), Some(bytes));
         let key = client_id.as_bytes().into();
         match is_small(&row.message) {
@@ -282,8 +283,8 @@ mod tests {
         let Alone { mut core, store, .. } = Alone::new(|_| ());
         let mut message = BatchBuilder::new();
         message.push(7, Some(b"gone"), Some(b"x"), &[]);
-        let message = message.finish();
-        let will = WillRow { state: WillState::Connected, delay_s: 0, user: None, message };
+        let (state, message) = (WillState::Connected, message.finish());
+        let will = WillRow { state, delay_s: 0, user: None, left_by: None, message };
         core.now_ms = core.shared.clock.now_ms() + 60_000;
         let ended_ms = Some(core.now_ms);
         let session = SessionRow { expiry_s: 3600, ended_ms, user: None };
@@ -301,8 +302,8 @@ mod tests {
             message.push(7, Some(b"alarm"), Some(b"x"), &[]);
             let due_ms = core.shared.clock.now_ms() + 3_600_000;
             let state = WillState::Waiting { due_ms, by_broker: true };
-            let message = message.finish();
-            let will = WillRow { state, delay_s: 0, user: Some("ann".into()), message };
+            let (of, message) = (Some("ann".into()), message.finish());
+            let will = WillRow { state, delay_s: 0, user: of, left_by: None, message };
             core.change_will(&"press-7".into(), (Some(will), None), (user, false), None);
             core.submit();
             store.turn();
@@ -319,7 +320,8 @@ mod tests {
         message.push(7, Some(b"gone"), Some(b"x"), &[]);
         let due_ms = core.shared.clock.now_ms() + 60_000;
         let state = WillState::Waiting { due_ms, by_broker: false };
-        let will = WillRow { state, delay_s: 60, user: None, message: message.finish() };
+        let message = message.finish();
+        let will = WillRow { state, delay_s: 60, user: None, left_by: None, message };
         let ended_ms = Some(core.now_ms);
         let session = SessionRow { expiry_s: 3600, ended_ms, user: None };
         let row = |table, row| TableChange::new(table, client_id.as_bytes().into(), Some(row));

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tidewire_proto::access::Vouched;
 
-use crate::jwt::{groups, narrow};
+use crate::jwt::{groups, is_name, narrow};
 
 /// Longest time that an answer may hold for, in seconds.
 const EXPIRES_IN_S_MAX: u64 = 100 * 365 * 24 * 60 * 60;
@@ -24,6 +24,8 @@ pub(super) enum Said {
 /// Of whom it lets in.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Allowed {
+    /// Who it is, if it says so.
+    pub(super) user: Option<Box<str>>,
     pub(super) vouched: Option<Arc<Vouched>>,
     pub(super) expires_in_s: Option<u64>,
 }
@@ -32,6 +34,7 @@ pub(super) struct Allowed {
 #[serde(deny_unknown_fields)]
 struct Answer {
     result: Word,
+    user: Option<Box<str>>,
     groups: Option<Value>,
     #[serde(default)]
     superuser: bool,
@@ -58,6 +61,9 @@ pub(super) fn read(json: &[u8]) -> Result<Said, String> {
         Word::Ignore => return Ok(Said::Ignore),
         Word::Allow => (),
     }
+    if !answer.user.as_deref().is_none_or(is_name) {
+        return Err("`user` is no name".into());
+    }
     let groups = groups(answer.groups.as_ref()).ok_or("`groups` is no list of names")?;
     let narrow = match &answer.acl {
         None | Some(Value::Null) => None,
@@ -70,7 +76,7 @@ pub(super) fn read(json: &[u8]) -> Result<Said, String> {
         return Err("`expires_in_s` is out of all range".into());
     }
     let vouched = Vouched { groups, narrow, is_superuser: answer.superuser }.shared();
-    Ok(Said::Allow(Allowed { vouched, expires_in_s }))
+    Ok(Said::Allow(Allowed { user: answer.user, vouched, expires_in_s }))
 }
 
 #[cfg(test)]
@@ -82,11 +88,11 @@ mod tests {
         assert_eq!(read(br#"{"result": "deny"}"#), Ok(Said::Deny));
         assert_eq!(read(br#"{"result": "ignore"}"#), Ok(Said::Ignore));
         let Ok(Said::Allow(plain)) = read(br#"{"result": "allow"}"#) else { panic!("allowed") };
-        assert_eq!((plain.vouched, plain.expires_in_s), (None, None));
-        let json = br##"{"result":"allow","groups":["ops","plant"],"superuser":true,
+        assert_eq!((plain.user, plain.vouched, plain.expires_in_s), (None, None, None));
+        let json = br##"{"result":"allow","user":"ann","groups":["ops","plant"],"superuser":true,
                          "expires_in_s":60,"acl":{"publish":["a/%c"],"subscribe":["#"]}}"##;
         let Ok(Said::Allow(all)) = read(json) else { panic!("allowed") };
-        assert_eq!(all.expires_in_s, Some(60));
+        assert_eq!((all.user.as_deref(), all.expires_in_s), (Some("ann"), Some(60)));
         let vouched = all.vouched.expect("more than a name");
         assert_eq!(&*vouched.groups, &[Box::from("ops"), Box::from("plant")]);
         assert!(vouched.is_superuser && vouched.narrow.is_some());
@@ -107,6 +113,9 @@ mod tests {
             br#"{"result": "allow", "acl": {"publish": "a"}}"#,
             br#"{"result": "allow", "acl": {"publish": ["a/#/b"]}}"#,
             br#"{"result": "allow", "acl": {"pub": ["a"]}}"#,
+            br#"{"result": "allow", "user": ""}"#,
+            br#"{"result": "allow", "user": "a\u0000b"}"#,
+            br#"{"result": "allow", "user": 7}"#,
             br#"{"result": "allow", "groups": 1}"#,
             br#"{"result": "allow", "groups": [1]}"#,
             br#"{"result": "allow", "superuser": "yes"}"#,

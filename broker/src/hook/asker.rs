@@ -80,13 +80,13 @@ impl Hook {
     fn verdict(&self, question: &Question, said: Said) -> (Verdict, Duration) {
         let is_shown = question.about.certificate.is_some();
         match said {
-            Said::Allow(Allowed { vouched, expires_in_s }) => {
+            Said::Allow(Allowed { user, vouched, expires_in_s }) => {
                 let lasts = expires_in_s.map(Duration::from_secs);
                 let until_ms = expires_in_s.map(|seconds| {
                     let ms = i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
                     wall_clock_ms().saturating_add(ms)
                 });
-                let user = question.user.clone();
+                let user = user.unwrap_or_else(|| question.user.clone());
                 let shown = Shown { user, method: METHOD, vouched, until_ms };
                 let keep = lasts.map_or(self.cache, |lasts| lasts.min(self.cache));
                 (Verdict::Right(shown), keep)

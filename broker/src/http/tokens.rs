@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::role::Role;
-use crate::file_watch::FileWatch;
+use crate::file_watch::{FileWatch, Reading};
 
 /// By what a token is known for one, by people and by programs that look for secrets.
 const PREFIX: &str = "tw_";
@@ -77,14 +77,35 @@ impl Tokens {
     /// Whoever asks, the file as it is now is what counts: a token that was taken away opens
     /// nothing once more.
     fn look(&self) {
-        let read = || match load(&self.file) {
+        self.watch.look_at_once(|is_told| self.read(is_told));
+    }
+
+    fn read(&self, is_told: bool) -> Reading {
+        let error = match load(&self.file) {
             Ok(known) => {
                 tracing::info!(tokens = known.len(), "the tokens of the HTTP port are read anew");
                 *self.known.lock() = known;
+                return Reading::Taken;
             }
-            Err(error) => tracing::error!(%error, "changed tokens are not taken"),
+            Err(error) => error,
         };
-        self.watch.look_at_once(read);
+        let reading = match &error {
+            TokenFileError::Read(_, error) if error.kind() == io::ErrorKind::NotFound => {
+                // Whoever deletes it means all that were in it.
+                let file = self.file.display();
+                tracing::warn!("{file} is gone: no token opens the HTTP port until it is there");
+                self.known.lock().clear();
+                return Reading::Taken;
+            }
+            TokenFileError::Read(_, error) => Reading::of_error(error),
+            TokenFileError::Line { .. } => Reading::Wrong,
+        };
+        if is_told {
+            let (cause, next) = (std::error::Error::source(&error), reading.what_next());
+            let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+            tracing::error!("changed tokens are not taken: {error}{cause}{next}");
+        }
+        reading
     }
 }
 
@@ -153,7 +174,7 @@ fn hash(token: &str) -> Hash {
 
 #[cfg(test)]
 mod tests {
-    use super::{Role, Tokens, load, make_token, token_line, without_token};
+    use super::{Reading, Role, Tokens, load, make_token, token_line, without_token};
 
     #[test]
     fn a_token_is_known_by_its_line_alone() {
@@ -190,6 +211,15 @@ mod tests {
         assert!(tokens.holder(&new).is_some());
         write("no line");
         assert!(tokens.holder(&new).is_some(), "a file that is wrong is not taken");
+        std::fs::remove_file(&file).expect("it is there");
+        assert!(tokens.holder(&new).is_none(), "nothing opens without a file");
+        write(&token_line(Role::Admin, "new", &new));
+        assert!(tokens.holder(&new).is_some(), "it is there again");
+        std::fs::remove_file(&file).expect("it is there");
+        std::fs::create_dir(&file).expect("a folder in its place");
+        assert!(tokens.holder(&new).is_some(), "what cannot be read says nothing");
+        let again = tokens.watch.look_at_once(|is_told| tokens.read(is_told));
+        assert_eq!(again, Some(Reading::Unread), "and is read again");
     }
 
     #[test]

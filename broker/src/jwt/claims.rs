@@ -107,7 +107,7 @@ fn name<'a>(claims: &'a Map<String, Value>, claim: &str) -> Result<&'a str, Faul
 }
 
 /// It is compared, counted and written into rows and log lines.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 

@@ -16,7 +16,7 @@ use super::keys::Keys;
 use super::pem::{KeyFileError, read, read_keys, read_secret};
 use super::token::Token;
 use crate::config::JwtConfig;
-use crate::file_watch::FileWatch;
+use crate::file_watch::{FileWatch, Reading};
 use crate::metrics::{CounterFamily, TokenFault};
 use crate::passwords::{About, Check, Found, Question, Shown, Verdict};
 use crate::wall_clock::wall_clock_ms;
@@ -65,12 +65,12 @@ impl Verifier {
 
     /// Reads the files anew when one has changed, and not since the last look.
     pub(crate) fn look(&self) {
-        self.watch.look(|| self.read());
+        self.watch.look(|is_told| self.read(is_told));
     }
 
     /// Reads the files anew now.
     pub(crate) fn reload(&self) {
-        self.watch.reload(|| self.read());
+        self.watch.reload(|is_told| self.read(is_told));
     }
 
     /// Other keys were fetched: those of before are forgotten. Of none, they stay.
@@ -148,18 +148,26 @@ impl Verifier {
     }
 
     /// Of files that are wrong nothing is taken.
-    fn read(&self) {
+    fn read(&self, is_told: bool) -> Reading {
         match load(&self.config) {
             Ok(own) => {
                 let count = own.len();
                 let mut keys = self.keys.write();
                 *keys = Arc::new(Keys { own, fetched: keys.fetched.clone(), ..**keys });
                 tracing::info!(keys = count, "keys of tokens are read anew");
+                Reading::Taken
             }
             Err(error) => {
-                let cause = std::error::Error::source(&error);
-                let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-                tracing::error!("keys of tokens stay as they were: {error}{cause}");
+                let reading = match &error {
+                    KeyFileError::Read(_, error) => Reading::of_error(error),
+                    _ => Reading::Wrong,
+                };
+                if is_told {
+                    let (cause, next) = (std::error::Error::source(&error), reading.what_next());
+                    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+                    tracing::error!("keys of tokens stay as they were: {error}{cause}{next}");
+                }
+                reading
             }
         }
     }

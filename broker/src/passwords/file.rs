@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 
 use super::book::{Book, PasswordFileError, load};
 use super::question::{Check, Found, Question, Shown, Verdict};
-use crate::file_watch::FileWatch;
+use crate::file_watch::{FileWatch, Reading};
 
 /// How somebody shows who it is with its password.
 const METHOD: &str = "password";
@@ -40,28 +40,35 @@ impl PasswordFile {
 
     /// Reads the file anew when it has changed, and not since the last look: it is written by then.
     pub(crate) fn look(&self) {
-        self.watch.look(|| self.read());
+        self.watch.look(|is_told| self.read(is_told));
     }
 
     /// Reads the file anew now.
     pub(crate) fn reload(&self) {
-        self.watch.reload(|| self.read());
+        self.watch.reload(|is_told| self.read(is_told));
     }
 
     /// Of a file that is wrong nothing is taken.
-    fn read(&self) {
-        for path in self.watch.paths() {
-            match load(path, self.checked_max) {
-                Ok(book) => {
-                    let users = book.len();
-                    *self.book.write() = Arc::new(book);
-                    tracing::info!(users, "the password file is read anew");
+    fn read(&self, is_told: bool) -> Reading {
+        let Some(path) = self.watch.paths().first() else { return Reading::Taken };
+        match load(path, self.checked_max) {
+            Ok(book) => {
+                let users = book.len();
+                *self.book.write() = Arc::new(book);
+                tracing::info!(users, "the password file is read anew");
+                Reading::Taken
+            }
+            Err(error) => {
+                let reading = match &error {
+                    PasswordFileError::Read(_, error) => Reading::of_error(error),
+                    PasswordFileError::Form(..) => Reading::Wrong,
+                };
+                if is_told {
+                    let (cause, next) = (error.source(), reading.what_next());
+                    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+                    tracing::error!("passwords stay as they were: {error}{cause}{next}");
                 }
-                Err(error) => {
-                    let cause = error.source().map(|cause| format!(": {cause}"));
-                    let cause = cause.unwrap_or_default();
-                    tracing::error!("passwords stay as they were: {error}{cause}");
-                }
+                reading
             }
         }
     }

@@ -63,6 +63,7 @@ pub(crate) enum Verdict {
 /// Who somebody has shown to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shown {
+    /// Of no characters: it may come, and nobody said who it is.
     pub(crate) user: Box<str>,
     /// How: a word for the log.
     pub(crate) method: &'static str,

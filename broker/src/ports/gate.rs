@@ -100,7 +100,8 @@ impl Gate {
         let listener = Listener::new(incoming, door, common, &shared.clock);
         let mut listener = listener.beside(bound.crowd.clone());
         if let Some(origins) = &bound.wanted.origins {
-            listener = listener.web(common.pages(origins.clone(), auth));
+            let asks = bound.wanted.client_auth();
+            listener = listener.web(common.pages(origins.clone(), auth, asks));
         }
         if let (Some(slot), Some(handshakes)) = (&bound.slot, handshakes) {
             listener = listener.secret(Entrance::new(Arc::clone(slot)), Arc::clone(handshakes));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::banner::Protocol;
-use crate::config::{ListenerConfig, MqttListener, TlsConfig};
+use crate::config::{ClientAuth, ListenerConfig, MqttListener, TlsConfig};
 use crate::metrics::TlsListener;
 use crate::tls::{Settings, Slot, TlsError};
 
@@ -47,6 +47,11 @@ impl Wanted {
                 tls: Some((TlsListener::Wss, wss.tls.clone())),
             },
         ]
+    }
+
+    /// Whether clients show certificates.
+    pub(super) fn client_auth(&self) -> ClientAuth {
+        self.tls.as_ref().map_or(ClientAuth::None, |(_, tls)| tls.client_auth)
     }
 
     /// Reads its certificates, if it has any.

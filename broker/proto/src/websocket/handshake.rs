@@ -23,14 +23,19 @@ pub enum Origins {
     Named(Vec<String>),
     /// Those that this machine serves itself.
     Local,
+    /// Those of the host that the request is for. Within TLS alone: there a browser has seen that
+    /// the host is ours, and a name of somebody else that leads here is none.
+    SameHost,
 }
 
 impl Origins {
-    fn has(&self, origin: &str) -> bool {
+    /// Whether they have this one; the request is for `host`, if it says for which.
+    fn has(&self, origin: &str, host: Option<&str>) -> bool {
         match self {
             Self::Any => true,
             Self::Named(names) => names.iter().any(|name| name == origin),
             Self::Local => is_local(origin),
+            Self::SameHost => host.is_some_and(|host| is_of(origin, host)),
         }
     }
 }
@@ -38,13 +43,25 @@ impl Origins {
 /// Whether an origin is of this machine, whatever its port is.
 fn is_local(origin: &str) -> bool {
     let Some((_, authority)) = origin.split_once("://") else { return false };
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split_once(']').map_or(v6, |(host, _)| host),
-        None => authority.split_once(':').map_or(authority, |(host, _)| host),
-    };
+    let host = host_of(authority);
     match host.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
+
+/// Whether an origin is of this host, whatever the ports are.
+fn is_of(origin: &str, host: &str) -> bool {
+    let Some((_, authority)) = origin.split_once("://") else { return false };
+    let (page, asked) = (host_of(authority), host_of(host));
+    !page.is_empty() && page.eq_ignore_ascii_case(asked)
+}
+
+/// Without the port, and the brackets of an address.
+fn host_of(authority: &str) -> &str {
+    match authority.strip_prefix('[') {
+        Some(v6) => v6.split_once(']').map_or(v6, |(host, _)| host),
+        None => authority.split_once(':').map_or(authority, |(host, _)| host),
     }
 }
 
@@ -90,7 +107,10 @@ impl Refusal {
             Self::BareMqtt => "it speaks MQTT without WebSocket; this port is for WebSocket",
             Self::NotWebSocket => "this port speaks MQTT over WebSocket",
             Self::NotMqtt => "Sec-WebSocket-Protocol must name mqtt",
-            Self::Origin => "pages of this origin may not connect",
+            Self::Origin => {
+                "pages of this origin may not connect: name it in `origins` of the listener if \
+                 they are to"
+            }
         }
     }
 
@@ -128,7 +148,7 @@ pub fn read_upgrade(bytes: &[u8], origins: &Origins) -> Result<Option<Upgrade>, 
     }
     let text = std::str::from_utf8(&bytes[..end]).map_err(|_| Refusal::NotWebSocket)?;
     let request = Request::of(text).ok_or(Refusal::NotWebSocket)?;
-    if !request.origin.is_none_or(|origin| origins.has(origin)) {
+    if !request.origin.is_none_or(|origin| origins.has(origin, request.host)) {
         return Err(Refusal::Origin);
     }
     let protocol = request.protocol.ok_or(Refusal::NotMqtt)?;
@@ -144,6 +164,7 @@ pub fn read_upgrade(bytes: &[u8], origins: &Origins) -> Result<Option<Upgrade>, 
 #[derive(Default)]
 struct Request<'a> {
     key: &'a str,
+    host: Option<&'a str>,
     origin: Option<&'a str>,
     protocol: Option<&'static str>,
     has_upgrade: bool,
@@ -177,6 +198,7 @@ impl<'a> Request<'a> {
             "connection" => self.has_connection |= holds("upgrade"),
             "sec-websocket-version" => self.has_version = value == "13",
             "sec-websocket-key" => self.key = value,
+            "host" => self.host = Some(value),
             "origin" => self.origin = Some(value),
             "sec-websocket-protocol" => {
                 let known = |word| PROTOCOLS.into_iter().find(|known| *known == word);
@@ -263,5 +285,32 @@ mod tests {
         }
         let no_page = REQUEST.replace("Origin: https://a.example\r\n", "");
         assert!(read_upgrade(no_page.as_bytes(), &Origins::Local).is_ok());
+    }
+
+    #[test]
+    fn pages_of_the_same_host_are_told_from_others_whatever_the_ports_are() {
+        for (origin, host, is_same) in [
+            ("https://plant.example", "plant.example:8084", true),
+            ("https://plant.example:3000", "plant.example", true),
+            ("https://plant.example", "Plant.Example:8084", true),
+            ("https://[2001:db8::1]:3000", "[2001:db8::1]:8084", true),
+            ("https://192.0.2.1", "192.0.2.1:8084", true),
+            ("https://evil.example", "plant.example:8084", false),
+            ("https://plant.example.evil.example", "plant.example", false),
+            ("https://sub.plant.example", "plant.example", false),
+            ("http://localhost:3000", "plant.example", false),
+            ("null", "plant.example", false),
+            ("https://", "", false),
+            ("", "", false),
+        ] {
+            let request = REQUEST.replace("https://a.example", origin);
+            let request = request.replace("Host: a\r\n", &format!("Host: {host}\r\n"));
+            let granted = read_upgrade(request.as_bytes(), &Origins::SameHost);
+            assert_eq!(granted.is_ok(), is_same, "{origin:?} at {host:?}");
+        }
+        let no_host = REQUEST.replace("Host: a\r\n", "");
+        assert_eq!(read_upgrade(no_host.as_bytes(), &Origins::SameHost), Err(Refusal::Origin));
+        let no_page = REQUEST.replace("Origin: https://a.example\r\n", "");
+        assert!(read_upgrade(no_page.as_bytes(), &Origins::SameHost).is_ok());
     }
 }

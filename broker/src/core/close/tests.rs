@@ -157,7 +157,8 @@ fn a_refused_connect_leaves_the_will_that_is_owed_also_when_its_client_goes_firs
         message.push(7, Some(b"gone"), Some(b"x"), &[]);
         let due_ms = alone.core.shared.clock.now_ms() + 600_000;
         let state = WillState::Waiting { due_ms, by_broker: false };
-        let will = WillRow { state, delay_s: 600, user: None, message: message.finish() };
+        let message = message.finish();
+        let will = WillRow { state, delay_s: 600, user: None, left_by: None, message };
         let session = SessionRow { expiry_s: 3600, ended_ms: Some(i64::MAX), user: None };
         let rows = [(Table::Wills, will.encode()), (Table::Sessions, session.encode())];
         let row = |(table, row)| TableChange::new(table, CLIENT.as_bytes().into(), Some(row));

@@ -49,10 +49,12 @@ impl SessionRow {
         Ok(Self { expiry_s, ended_ms, user })
     }
 
-    /// Whether it belongs to somebody else.
+    /// Whether it belongs to somebody else. A name of no characters, as older versions wrote it, is
+    /// nobody's.
     #[must_use]
     pub fn is_foreign_to(&self, user: Option<&str>) -> bool {
-        self.user.is_some() && self.user.as_deref() != user
+        let owner = self.user.as_deref().filter(|owner| !owner.is_empty());
+        owner.is_some() && owner != user
     }
 
     /// Whether the session is over at this time.
@@ -85,7 +87,9 @@ mod tests {
             ended_ms: None,
             user: user.map(Into::into),
         };
-        assert!(!of(None).is_foreign_to(None) && !of(None).is_foreign_to(Some("bob")));
+        for nobody in [None, Some("")] {
+            assert!(!of(nobody).is_foreign_to(None) && !of(nobody).is_foreign_to(Some("bob")));
+        }
         assert!(!of(Some("ann")).is_foreign_to(Some("ann")));
         assert!(of(Some("ann")).is_foreign_to(Some("bob")) && of(Some("ann")).is_foreign_to(None));
         let old = [&[1, 60, 0, 0, 0][..], &i64::MIN.to_le_bytes()].concat();

@@ -64,7 +64,8 @@ fn of_sessions() -> Vec<Typed> {
     let subscribed =
         Subscription { grant, since, is_replay: true, is_rewritten: false, is_exclusive: false };
     let state = WillState::Waiting { due_ms: 9_000, by_broker: true };
-    let will = WillRow { state, delay_s: 30, user: Some("ada".into()), message: message() };
+    let user = Some("ada".into());
+    let will = WillRow { state, delay_s: 30, user, left_by: None, message: message() };
     let due = DelayedKey { due_ms: 7_000, started_ms: 2_000, serial: 3 };
     let delayed = DelayedRow { client_id: CLIENT.into(), message: message() };
     let ban = BanRow { since_ms: 1, until_ms: Some(2), reason: "too loud".into() };
