@@ -25,22 +25,48 @@ const NEWS_WITHIN: Duration = Duration::from_secs(120);
 
 /// The request of this command, until it is answered.
 #[derive(Default)]
-pub(super) struct Asked(Mutex<Option<Request>>);
+pub(super) struct Asked(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    request: Option<Request>,
+    /// We were told to end: nothing is asked for any more.
+    is_over: bool,
+}
 
 impl Asked {
+    /// Asks, unless we are to end.
+    fn ask(&self, data: &Path, to: &Path) -> Result<(), Trouble> {
+        // Held meanwhile: who takes it back finds it whole.
+        let mut state = self.0.lock();
+        if state.is_over {
+            return Err(ended());
+        }
+        let made = Request::make(data, to);
+        let failed = |error| Trouble::broker(format!("{}: {error}", data.display()));
+        state.request = Some(made.map_err(failed)?);
+        Ok(())
+    }
+
     /// Nobody waits for it any more; what becomes of it.
     pub(super) fn take_back(&self) -> &'static str {
-        match self.0.lock().take().map(|request| request.take_back()) {
+        let mut state = self.0.lock();
+        state.is_over = true;
+        match state.request.take().map(Request::take_back) {
             Some(true) => "the request is taken back, and nothing was copied",
             Some(false) => "the broker goes on with the backup, and its log says how it ends",
-            None => "the copy is not checked, and may not be whole",
+            None => "the copy, if it was begun, is not checked and may not be whole",
         }
     }
 
     /// What the broker said, if we are still to listen.
     fn answer(&self) -> Option<Option<Answer>> {
-        self.0.lock().as_ref().map(Request::answer)
+        self.0.lock().request.as_ref().map(Request::answer)
     }
+}
+
+fn ended() -> Trouble {
+    Trouble::broker("it is not waited for any more")
 }
 
 /// Does the work on a thread of its own, and listens meanwhile for who wants it to end.
@@ -73,11 +99,9 @@ pub(super) fn interruptible(
 
 /// Asks the broker that runs on the data folder, and waits for it.
 pub(super) fn by_the_broker(data: &Path, to: &Path, asked: &Asked) -> Result<Copied, Trouble> {
-    let request = Request::make(data, to)
-        .map_err(|error| Trouble::broker(format!("{}: {error}", data.display())))?;
-    *asked.0.lock() = Some(request);
+    asked.ask(data, to)?;
     let waited = wait(data, to, asked);
-    drop(asked.0.lock().take());
+    drop(asked.0.lock().request.take());
     waited
 }
 
@@ -85,9 +109,7 @@ fn wait(data: &Path, to: &Path, asked: &Asked) -> Result<Copied, Trouble> {
     let (mut silence, mut shown) = (Silence::new(Instant::now()), Shown::default());
     loop {
         sleep(LOOK);
-        let Some(answer) = asked.answer() else {
-            return Err(Trouble::broker("it is not waited for any more"));
-        };
+        let answer = asked.answer().ok_or_else(ended)?;
         match answer {
             Some(Answer::Done(report)) => {
                 return Ok(Copied { files: report.files, bytes: report.bytes });
@@ -153,7 +175,20 @@ impl Silence {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Answer, NEWS_WITHIN, Silence};
+    use super::{Answer, Asked, NEWS_WITHIN, Silence};
+
+    #[test]
+    fn whoever_is_told_to_end_asks_for_nothing_any_more() {
+        let data = tempfile::tempdir().expect("a folder");
+        let asked = Asked::default();
+        let files = || data.path().read_dir().expect("a folder").count();
+        asked.ask(data.path(), &data.path().join("to")).expect("asked");
+        assert_eq!(files(), 1);
+        assert!(asked.take_back().contains("nothing was copied"));
+        assert_eq!(files(), 0);
+        assert!(asked.ask(data.path(), &data.path().join("to")).is_err());
+        assert_eq!(files(), 0);
+    }
 
     #[test]
     fn a_broker_that_says_nothing_new_is_not_waited_for_for_ever() {
