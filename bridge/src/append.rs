@@ -152,6 +152,7 @@ fn append(
     let Some(sender) = foreign.sender else {
         let placed = Arc::new(Placed::default());
         rewriting.retain(context, at_ms, room)?;
+        context.numbers().records_in.increment(foreign.batch.record_count().into());
         submit(context, (partition, None), rewriting, (Arc::clone(&placed), Vec::new()));
         return Ok(placed);
     };
@@ -174,6 +175,7 @@ fn append(
     };
     let ready = admitted.and_then(|()| rewriting.retain(context, at_ms, room));
     ready.inspect_err(|_| context.producers.forget(sender.id, partition, &placed))?;
+    context.numbers().records_in.increment(count.into());
     if let Some(id) = transaction {
         let held = rewriting.held((sender.id, partition), (Arc::clone(&placed), changes));
         context.transact.hold(id, sender, held, bytes);

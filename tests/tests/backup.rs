@@ -205,7 +205,9 @@ fn a_command_that_is_told_to_end_takes_its_request_back() {
     let requests = || {
         let names = broker.data().read_dir().expect("a folder");
         let names = names.map(|entry| entry.expect("readable").file_name());
-        names.filter(|name| name.to_string_lossy().starts_with("backup.")).count()
+        // Whole ones, and what is left of them.
+        let is_left = |name: &str| name.starts_with("backup.") && !name.ends_with(".tmp");
+        names.filter(|name| is_left(&name.to_string_lossy())).count()
     };
     let over = Over::default();
     while requests() == 0 {

@@ -139,6 +139,36 @@ fn how_far_connected_clients_are_behind_is_told() {
 }
 
 #[test]
+fn what_the_kafka_port_carries_is_counted() {
+    let (broker, http) = start();
+    let before = metrics(&http);
+    for series in [
+        "tidewire_kafka_records_total{dir=\"in\"}",
+        "tidewire_kafka_records_total{dir=\"out\"}",
+        "tidewire_bytes_total{proto=\"kafka\",dir=\"in\"}",
+        "tidewire_bytes_total{proto=\"kafka\",dir=\"out\"}",
+    ] {
+        assert!(value(&before, series) < 0.5, "{series}");
+    }
+    assert!(value(&before, "tidewire_log_recovered_bytes") >= 0.0);
+    let kcat = format!("kcat -b {} -t mqtt", broker.kafka_address());
+    for line in [
+        format!("printf 'a/b:1\\na/b:2\\na/b:3\\n' | {kcat} -P -K :"),
+        format!("{kcat} -C -o beginning -e"),
+    ] {
+        let _ = Program::start(Command::new("bash").args(["-c", &line])).succeeds();
+    }
+    let after = metrics(&http);
+    let records =
+        |dir: &str| value(&after, &format!("tidewire_kafka_records_total{{dir={dir:?}}}"));
+    assert!((records("in") - 3.0).abs() < 0.5 && records("out") > 2.5, "{after}");
+    for dir in ["in", "out"] {
+        let series = format!("tidewire_bytes_total{{proto=\"kafka\",dir={dir:?}}}");
+        assert!(value(&after, &series) > 100.0, "{series}: {after}");
+    }
+}
+
+#[test]
 fn promtool_finds_nothing_wrong_with_the_metrics_and_the_rules() {
     let (_broker, http) = start();
     let mut promtool = Command::new("promtool");

@@ -76,6 +76,10 @@ pub(super) async fn answer(
         let known: Vec<(&Place, Said, bool)> = known.collect();
         context.fetch_sessions.told(connection(call), turn.session, &known);
     }
+    let slices = told.iter().filter_map(|(_, outcome)| outcome.as_ref().ok());
+    let batches = slices.flat_map(|slice| &slice.batches);
+    let records: u64 = batches.map(|stored| u64::from(stored.batch.record_count())).sum();
+    context.numbers().records_out.increment(records);
     let answer = write(call, request, turn.session, told)?;
     Ok(Answer { share, ..answer })
 }

@@ -309,7 +309,10 @@ impl Connection {
             self.socket.readable().await?;
             match self.socket.try_read(&mut self.input, wanted) {
                 Ok(0) => return Err(End::Gone),
-                Ok(_) => return Ok(()),
+                Ok(read) => {
+                    self.context.numbers().bytes_in.increment(read as u64);
+                    return Ok(());
+                }
                 Err(error) if is_passing(&error) => (),
                 Err(error) => return Err(error.into()),
             }
@@ -336,6 +339,7 @@ impl Connection {
             writable.map_err(|_| Refusal::SlowReader)??;
             match self.socket.try_write(&chunks) {
                 Ok(written) => {
+                    self.context.numbers().bytes_out.increment(written as u64);
                     advance(&mut chunks, written);
                     // What others wait for is not held for ever.
                     if !(answer.share.is_some() && self.context.budget.is_short()) {

@@ -188,6 +188,8 @@ pub(super) fn of_broker(site: &Site) -> String {
         let help = "Bytes that are free on the disk of the data folder.";
         page.one("tidewire_disk_free_bytes", help, free as f64);
     }
+    let help = "Bytes of the write-ahead log that this start read again.";
+    page.one("tidewire_log_recovered_bytes", help, site.recovering.progress().done as f64);
     let damaged = inside.shared.store.quarantined().0 as f64;
     let help = "Damaged places in segments that were met and are not served.";
     page.one("tidewire_log_damaged_places", help, damaged);

@@ -1,7 +1,6 @@
 //! A backup that the running broker is asked for: what it says of it, for how long we listen, and
 //! what becomes of the request when we are told to end. Copies nothing.
 
-use std::mem;
 use std::path::Path;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -29,53 +28,45 @@ const NEWS_WITHIN: Duration = Duration::from_secs(120);
 pub(super) struct Asked(Mutex<State>);
 
 #[derive(Default)]
-enum State {
-    /// There is none, or none any more.
-    #[default]
-    Without,
-    Made(Request),
-    /// None is to be made.
-    Stopped,
+struct State {
+    request: Option<Request>,
+    /// We were told to end: nothing is asked for any more.
+    is_over: bool,
 }
 
 impl Asked {
-    /// Makes it, unless nobody would wait for it.
-    fn make(&self, data: &Path, to: &Path) -> Result<(), Trouble> {
+    /// Asks, unless we are to end.
+    fn ask(&self, data: &Path, to: &Path) -> Result<(), Trouble> {
+        // Held meanwhile: who takes it back finds it whole.
         let mut state = self.0.lock();
-        if matches!(*state, State::Stopped) {
-            return Err(Trouble::broker("it is not waited for any more"));
+        if state.is_over {
+            return Err(ended());
         }
+        let made = Request::make(data, to);
         let failed = |error| Trouble::broker(format!("{}: {error}", data.display()));
-        *state = State::Made(Request::make(data, to).map_err(failed)?);
+        state.request = Some(made.map_err(failed)?);
         Ok(())
     }
 
-    /// Nobody waits for it any more, nor for one that is not made yet; what becomes of it.
+    /// Nobody waits for it any more; what becomes of it.
     pub(super) fn take_back(&self) -> &'static str {
-        match mem::replace(&mut *self.0.lock(), State::Stopped) {
-            State::Made(request) => match request.take_back() {
-                true => "the request is taken back, and nothing was copied",
-                false => "the broker goes on with the backup, and its log says how it ends",
-            },
-            State::Without | State::Stopped => "the copy is not checked, and may not be whole",
+        let mut state = self.0.lock();
+        state.is_over = true;
+        match state.request.take().map(Request::take_back) {
+            Some(true) => "the request is taken back, and nothing was copied",
+            Some(false) => "the broker goes on with the backup, and its log says how it ends",
+            None => "the copy, if it was begun, is not checked and may not be whole",
         }
     }
 
     /// What the broker said, if we are still to listen.
     fn answer(&self) -> Option<Option<Answer>> {
-        match &*self.0.lock() {
-            State::Made(request) => Some(request.answer()),
-            State::Without | State::Stopped => None,
-        }
+        self.0.lock().request.as_ref().map(Request::answer)
     }
+}
 
-    /// It is answered, or never will be.
-    fn forget(&self) {
-        let mut state = self.0.lock();
-        if matches!(*state, State::Made(_)) {
-            *state = State::Without;
-        }
-    }
+fn ended() -> Trouble {
+    Trouble::broker("it is not waited for any more")
 }
 
 /// Does the work on a thread of its own, and listens meanwhile for who wants it to end.
@@ -108,9 +99,9 @@ pub(super) fn interruptible(
 
 /// Asks the broker that runs on the data folder, and waits for it.
 pub(super) fn by_the_broker(data: &Path, to: &Path, asked: &Asked) -> Result<Copied, Trouble> {
-    asked.make(data, to)?;
+    asked.ask(data, to)?;
     let waited = wait(data, to, asked);
-    asked.forget();
+    drop(asked.0.lock().request.take());
     waited
 }
 
@@ -118,9 +109,7 @@ fn wait(data: &Path, to: &Path, asked: &Asked) -> Result<Copied, Trouble> {
     let (mut silence, mut shown) = (Silence::new(Instant::now()), Shown::default());
     loop {
         sleep(LOOK);
-        let Some(answer) = asked.answer() else {
-            return Err(Trouble::broker("it is not waited for any more"));
-        };
+        let answer = asked.answer().ok_or_else(ended)?;
         match answer {
             Some(Answer::Done(report)) => {
                 return Ok(Copied { files: report.files, bytes: report.bytes });
@@ -189,17 +178,16 @@ mod tests {
     use super::{Answer, Asked, NEWS_WITHIN, Silence};
 
     #[test]
-    fn nobody_is_asked_once_we_are_told_to_end() {
-        let folder = tempfile::tempdir().unwrap();
+    fn whoever_is_told_to_end_asks_for_nothing_any_more() {
+        let data = tempfile::tempdir().expect("a folder");
         let asked = Asked::default();
-        asked.take_back();
-        assert!(asked.make(folder.path(), &folder.path().join("to")).is_err());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-        let asked = Asked::default();
-        asked.make(folder.path(), &folder.path().join("to")).map_err(|_| ()).unwrap();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(asked.take_back().contains("taken back"));
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let files = || data.path().read_dir().expect("a folder").count();
+        asked.ask(data.path(), &data.path().join("to")).expect("asked");
+        assert_eq!(files(), 1);
+        assert!(asked.take_back().contains("nothing was copied"));
+        assert_eq!(files(), 0);
+        assert!(asked.ask(data.path(), &data.path().join("to")).is_err());
+        assert_eq!(files(), 0);
     }
 
     #[test]
