@@ -54,8 +54,10 @@ struct Seen {
     read: Vec<Mark>,
     /// At the last look.
     looked: Vec<Mark>,
-    /// How often in a row they could not be read.
+    /// How often in a row they could not be read as they are.
     unread: u32,
+    /// How they were at the last time that they could not.
+    failed: Vec<Mark>,
 }
 
 impl FileWatch {
@@ -64,7 +66,7 @@ impl FileWatch {
         let now = marks(&paths);
         Self {
             paths,
-            seen: Mutex::new(Seen { read: now.clone(), looked: now, unread: 0 }),
+            seen: Mutex::new(Seen { read: now.clone(), looked: now, unread: 0, failed: vec![] }),
             turn: Mutex::new(()),
         }
     }
@@ -107,16 +109,23 @@ impl FileWatch {
     /// Reads them; they have these marks, by which they are known as read unless that is in vain.
     fn read(&self, now: Vec<Mark>, read: impl FnOnce(bool) -> Reading) -> Reading {
         // Each second would be too often for the log: the first time, the second, the fourth, …
-        let is_told = (self.seen.lock().unread + 1).is_power_of_two();
+        let is_told = {
+            let mut seen = self.seen.lock();
+            if seen.failed != now {
+                seen.unread = 0;
+            }
+            (seen.unread + 1).is_power_of_two()
+        };
         let reading = read(is_told);
         let mut seen = self.seen.lock();
         match reading {
             Reading::Unread => {
                 seen.unread = seen.unread.saturating_add(1).min(u32::MAX - 1);
-                seen.looked = now;
+                seen.looked.clone_from(&now);
+                seen.failed = now;
             }
             Reading::Taken | Reading::Wrong => {
-                *seen = Seen { read: now.clone(), looked: now, unread: 0 };
+                *seen = Seen { read: now.clone(), looked: now, unread: 0, failed: vec![] };
             }
         }
         reading

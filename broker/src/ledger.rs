@@ -1,13 +1,11 @@
 //! How many rows of one kind clients have the store keep, and how many bytes they take. Known for
 //! each client, so that what is said twice counts once. Never holds a row: those are in the store.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ahash::{AHashMap, RandomState};
 use parking_lot::Mutex;
 use tidewire_proto::record::Batch;
-use tidewire_store::rows::will::Leaver;
 
 use crate::payer::{Parts, Payer};
 
@@ -103,6 +101,11 @@ impl Ledger {
         Some(Room { before })
     }
 
+    /// Whether the client may have a row: if not, none need be looked for on the disk.
+    pub(crate) fn may_have(&self, client_id: &[u8]) -> bool {
+        self.rows.lock().known.contains_key(&self.hasher.hash_one(client_id))
+    }
+
     /// The row was not written after all.
     pub(crate) fn give_back(&self, client_id: &[u8], room: &Room) {
         self.rows.lock().put(self.hasher.hash_one(client_id), room.before);
@@ -126,9 +129,10 @@ impl Ledger {
     }
 }
 
-/// What a will counts for.
-pub(crate) fn will_bytes(client_id: &str, message: &Batch, left_by: Option<&Arc<Leaver>>) -> usize {
-    client_id.len() + message.bytes().len() + left_by.map_or(0, |leaver| leaver.bytes())
+/// What a will counts for. Not what is known of its client: the same will would be larger by
+/// another listener, or by a group more.
+pub(crate) fn will_bytes(client_id: &str, message: &Batch) -> usize {
+    client_id.len() + message.bytes().len()
 }
 
 impl Rows {

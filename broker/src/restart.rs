@@ -45,7 +45,7 @@ pub(crate) fn take_up(shared: &Shared) -> Result<Vec<Vec<Due>>, ReadError> {
     })?;
     for client_id in wills {
         let Some(mut will) = will_of(&shared.store, &client_id)? else { continue };
-        let bytes = will_bytes(&client_id, &will.message, will.left_by.as_ref());
+        let bytes = will_bytes(&client_id, &will.message);
         shared.wills.put(client_id.as_bytes(), Some(bytes));
         let due_ms = due_after_restart(&shared.store, &client_id, &will, now_ms)?;
         // A client that could not come back while we were away gets the time for it.
@@ -57,7 +57,11 @@ pub(crate) fn take_up(shared: &Shared) -> Result<Vec<Vec<Due>>, ReadError> {
             let key = client_id.as_bytes().into();
             let change = TableChange::new(Table::Wills, key, Some(will.encode()));
             // As small ones do when their client goes.
-            changes.add(if is_small(&will.message) { change.that_stays() } else { change });
+            changes.add(if is_small(&will.message, will.left_by.as_ref()) {
+                change.that_stays()
+            } else {
+                change
+            });
         }
         wait(Due::Will(Arc::clone(&client_id), due_ms), &client_id);
     }

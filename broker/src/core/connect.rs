@@ -130,6 +130,9 @@ impl Core {
 
     /// Whether the session of a client id is kept for another user.
     fn is_of_another(&self, client_id: &str, user: Option<&str>) -> bool {
+        if !self.shared.sessions.may_have(client_id.as_bytes()) {
+            return false;
+        }
         // What cannot be read is told of when it is taken up.
         let row = self.shared.store.get(Table::Sessions, client_id.as_bytes());
         let row = row.ok().flatten().and_then(|row| SessionRow::decode(&row).ok());

@@ -139,7 +139,7 @@ impl Core {
         let will = self.will_row(client_id)?;
         // Nobody else writes its rows now: what is counted for it can be put right.
         let bytes = will.as_ref();
-        let bytes = bytes.map(|will| will_bytes(client_id, &will.message, will.left_by.as_ref()));
+        let bytes = bytes.map(|will| will_bytes(client_id, &will.message));
         self.shared.wills.put(client_id.as_bytes(), bytes);
         let is_kept = session.is_some() && !is_over;
         self.shared.sessions.put(client_id.as_bytes(), is_kept.then_some(0));

@@ -114,7 +114,8 @@ impl Core {
     }
 
     fn take_up(&mut self, id: ConnId, mut claim: Claim) -> Result<(), NotTaken> {
-        let has_large_will = claim.will.as_ref().is_some_and(|will| !is_small(&will.message));
+        let is_large = |will: &Will| !is_small(&will.message, will.left_by.as_ref());
+        let has_large_will = claim.will.as_ref().is_some_and(is_large);
         if has_large_will {
             // Refused or not: it goes by itself, not with what others publish.
             self.submit();
@@ -212,8 +213,7 @@ impl Core {
             true => Some(sessions.claim(client_id, 0, payer).ok_or(RefuseReason::Sessions)?),
             false => None,
         };
-        let of_will =
-            |will: &Will| will_bytes(&claim.client_id, &will.message, will.left_by.as_ref());
+        let of_will = |will: &Will| will_bytes(&claim.client_id, &will.message);
         let will_bytes = claim.will.as_ref().map(of_will);
         if will_bytes.is_some_and(|bytes| wills.claim(client_id, bytes, payer).is_none()) {
             if let Some(room) = room {

@@ -9,7 +9,7 @@ use tidewire_proto::mqtt::{self, PropertiesBuilder};
 use tidewire_proto::record::{Batch, BatchBuilder};
 use tidewire_store::rows::delayed::{DelayedKey, DelayedRow};
 use tidewire_store::rows::session::SessionRow;
-use tidewire_store::rows::will::{WillRow, WillState};
+use tidewire_store::rows::will::{Leaver, WillRow, WillState};
 use tidewire_store::{ReadError, Table};
 
 use crate::core::open::{Open, Will};
@@ -199,10 +199,10 @@ impl Core {
     }
 
     fn put_will_row(&mut self, client_id: &str, row: &WillRow) {
-        let bytes = will_bytes(client_id, &row.message, row.left_by.as_ref());
+        let bytes = will_bytes(client_id, &row.message);
         self.shared.wills.put(client_id.as_bytes(), Some(bytes));
         let key = client_id.as_bytes().into();
-        match is_small(&row.message) {
+        match is_small(&row.message, row.left_by.as_ref()) {
             true => self.turn.put(Table::Wills, key, Some(row.encode())),
             false => self.turn.put_with_messages(Table::Wills, key, Some(row.encode())),
         }
@@ -217,8 +217,8 @@ impl Core {
 
 /// A will that is part of its session's rows: so small that a full disk, which takes no messages,
 /// takes it. Clients that leave one may then come and read.
-pub(crate) fn is_small(message: &Batch) -> bool {
-    message.bytes().len() <= SMALL_BYTES
+pub(crate) fn is_small(message: &Batch, left_by: Option<&Arc<Leaver>>) -> bool {
+    message.bytes().len() + left_by.map_or(0, |leaver| leaver.bytes()) <= SMALL_BYTES
 }
 
 /// A will as a message that is published now: what it may live begins.

@@ -50,9 +50,10 @@ fn is_local(origin: &str) -> bool {
     }
 }
 
-/// Whether an origin is of this host, whatever the ports are.
+/// Whether an origin is of this host, whatever the ports are. A page that came without TLS is
+/// nobody's: whoever was on its way may have written it.
 fn is_of(origin: &str, host: &str) -> bool {
-    let Some((_, authority)) = origin.split_once("://") else { return false };
+    let Some(authority) = origin.strip_prefix("https://") else { return false };
     let (page, asked) = (host_of(authority), host_of(host));
     !page.is_empty() && page.eq_ignore_ascii_case(asked)
 }
@@ -295,6 +296,7 @@ mod tests {
             ("https://plant.example", "Plant.Example:8084", true),
             ("https://[2001:db8::1]:3000", "[2001:db8::1]:8084", true),
             ("https://192.0.2.1", "192.0.2.1:8084", true),
+            ("http://plant.example", "plant.example:8084", false),
             ("https://evil.example", "plant.example:8084", false),
             ("https://plant.example.evil.example", "plant.example", false),
             ("https://sub.plant.example", "plant.example", false),

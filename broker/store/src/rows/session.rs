@@ -39,7 +39,9 @@ impl SessionRow {
         let ended_ms = Some(fields.i64()?).filter(|at| *at != i64::MIN);
         let user = match row.first() {
             Some(&OF_USER) => {
-                Some(std::str::from_utf8(fields.rest()).map_err(|_| RowError)?.into())
+                let name = std::str::from_utf8(fields.rest()).map_err(|_| RowError)?;
+                // Older versions wrote that of a client without one.
+                Some(name).filter(|name| !name.is_empty()).map(Into::into)
             }
             _ => {
                 fields.end()?;
@@ -49,12 +51,10 @@ impl SessionRow {
         Ok(Self { expiry_s, ended_ms, user })
     }
 
-    /// Whether it belongs to somebody else. A name of no characters, as older versions wrote it, is
-    /// nobody's.
+    /// Whether it belongs to somebody else.
     #[must_use]
     pub fn is_foreign_to(&self, user: Option<&str>) -> bool {
-        let owner = self.user.as_deref().filter(|owner| !owner.is_empty());
-        owner.is_some() && owner != user
+        self.user.is_some() && self.user.as_deref() != user
     }
 
     /// Whether the session is over at this time.
@@ -87,9 +87,9 @@ mod tests {
             ended_ms: None,
             user: user.map(Into::into),
         };
-        for nobody in [None, Some("")] {
-            assert!(!of(nobody).is_foreign_to(None) && !of(nobody).is_foreign_to(Some("bob")));
-        }
+        assert!(!of(None).is_foreign_to(None) && !of(None).is_foreign_to(Some("bob")));
+        let nameless = of(Some("")).encode();
+        assert_eq!(SessionRow::decode(&nameless), Ok(of(None)), "as older versions wrote it");
         assert!(!of(Some("ann")).is_foreign_to(Some("ann")));
         assert!(of(Some("ann")).is_foreign_to(Some("bob")) && of(Some("ann")).is_foreign_to(None));
         let old = [&[1, 60, 0, 0, 0][..], &i64::MIN.to_le_bytes()].concat();

@@ -159,7 +159,9 @@ impl WillRow {
             Some(OF_LEAVER) => fields.u8()? != 0,
             _ => false,
         };
-        let user = has_user.then(|| fields.text()).transpose()?.map(Into::into);
+        let user = has_user.then(|| fields.text()).transpose()?;
+        // Older versions wrote that of a client without one.
+        let user = user.filter(|name| !name.is_empty()).map(Into::into);
         let left_by = match version {
             Some(OF_LEAVER) => Some(Arc::new(Leaver::read(&mut fields)?)),
             _ => None,
