@@ -151,13 +151,16 @@ fn topics_are_for_viewers_and_may_be_off() {
     let file = folder.path().join("tokens");
     let path = file.display().to_string();
     let token = typed(&["token", "create", "--role", "viewer", "--name", "v", "--file", &path]);
+    let token = token.well();
     let (broker, http) = start(&format!("token_file = {file:?}\n[topics]\ncount_max = 0\n"));
     site(&broker);
     assert_eq!(http.get("/api/v1/topics").status, 401);
-    let answer = http.with(&token.well()).get("/api/v1/topics");
+    let answer = http.with(&token).get("/api/v1/topics");
     assert_eq!((answer.status, &answer.json()["code"]), (404, &json!("not_counted")));
-    let (_broker, http) = start(&format!("token_file = {file:?}\n"));
+    let (broker, http) = start(&format!("token_file = {file:?}\n"));
+    site(&broker);
     assert_eq!(http.get("/api/v1/topics").status, 401);
+    assert_eq!(counted(&http.with(&token), "/api/v1/topics")["counted"]["topics"], 7);
 }
 
 #[test]
