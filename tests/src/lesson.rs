@@ -33,7 +33,7 @@ named() { for word; do case $word in --url*|-h|-p) return 0;; esac; done; return
 tidewire() {
     case ${1-} in
         pub|sub|demo) named "$@" || set -- "$@" --url "mqtt://$MQTT_HOST:$MQTT_PORT";;
-        clients|sessions|streams|groups|retained|bridge|reload|health)
+        clients|sessions|streams|groups|topics|retained|bridge|reload|health)
             named "$@" || set -- "$@" --http "$HTTP_ADDRESS";;
     esac
     command tidewire "$@"

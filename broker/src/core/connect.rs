@@ -405,6 +405,7 @@ mod tests {
             let key = client_id.as_bytes().into();
             let row = TableChange::new(Table::Sessions, key, Some(row.encode()));
             alone.store.commit(Commit { appends: vec![], changes: vec![row] }).expect("committed");
+            alone.core.shared.sessions.put(client_id.as_bytes(), Some(0));
             // Somebody looks after what is due for her.
             let keeper = Owner { core: 0, key: u32::MAX, serial: u64::MAX };
             assert!(alone.core.shared.registry.claim_if_free(&client_id, keeper));
