@@ -351,11 +351,18 @@ fn at_qos_0_a_message_does_not_overtake_a_retained_one_of_its_topic() {
     }
 }
 
-/// Before MQTT 5 nothing can be said but by the end of the connection.
+/// Before MQTT 5 an acknowledgement cannot say no: it is given, or the connection ends.
 #[test]
 fn a_publish_that_is_not_allowed_is_refused_in_the_words_of_its_version() {
+    for (setting, closes) in [("drop", false), ("close", true)] {
+        refuse_publish(setting, closes);
+    }
+}
+
+fn refuse_publish(setting: &str, closes: bool) {
     const TOPIC: &str = "$SYS/of/the/broker";
-    let broker = Broker::start();
+    let broker =
+        Broker::start_configured(&format!("[access]\nunauthorized_publish = \"{setting}\"\n"));
     let mut reader = Wire::clean(broker.address(), Version::V5, "reader");
     reader.subscribe(1, &[("$SYS/of/#", 1), ("after", 1)]);
     for version in Version::ALL {
@@ -366,9 +373,11 @@ fn a_publish_that_is_not_allowed_is_refused_in_the_words_of_its_version() {
                 (0, _) => wire.nothing_more(),
                 (1, Version::V5) => wire.hear_refusal(0x40, "00 01 87"),
                 (_, Version::V5) => wire.hear_refusal(0x50, "00 01 87"),
-                (_, Version::V4) => {
+                (_, Version::V4) if closes => {
                     wire.expect_closed();
                 }
+                (1, Version::V4) => wire.hear(0x40, "00 01"),
+                (_, Version::V4) => wire.hear(0x50, "00 01"),
             }
         }
     }
