@@ -2,7 +2,10 @@
 //! changes places with the old one in one transaction. Never holds up the writer or the
 //! checkpoint.
 
+use std::io;
 use std::sync::Arc;
+
+use tidewire_proto::record::Compression;
 
 use crate::engine::Engine;
 use crate::partition::{Partition, Segment};
@@ -39,7 +42,17 @@ pub(crate) fn run_pending(engine: &Engine) {
     }
 }
 
+/// Batches of this share of the size that they would get are large enough: headers are a
+/// hundredth of them, and who wants a single record has less to read.
+const ENOUGH_SHARE: usize = 8;
+/// Batches of so many times that size are too large for who wants a single record.
+const TOO_LARGE: usize = 2;
+
 fn refine(engine: &Engine, stream: &Stream, partition: &Arc<Partition>, segment: &Segment) {
+    if has_good_batches(engine, stream, partition, segment) {
+        enrich(engine, partition, segment);
+        return;
+    }
     let recipe = Recipe {
         compression: stream.config.compression,
         batch_bytes: engine.options.sealed_batch_bytes,
@@ -50,6 +63,30 @@ fn refine(engine: &Engine, stream: &Stream, partition: &Arc<Partition>, segment:
     rewrite(engine, partition, segment, recipe);
 }
 
+/// Is there nothing to gain by writing it anew?
+fn has_good_batches(
+    engine: &Engine,
+    stream: &Stream,
+    partition: &Partition,
+    segment: &Segment,
+) -> bool {
+    let wanted = engine.options.sealed_batch_bytes;
+    let good = wanted / ENOUGH_SHARE..wanted * TOO_LARGE;
+    stream.config.compression == Compression::None
+        && segment::usual_batch_bytes(engine.located(partition, segment))
+            .is_ok_and(|bytes| good.contains(&bytes))
+}
+
+/// Give one segment its topic index and leave its batches where they are.
+fn enrich(engine: &Engine, partition: &Arc<Partition>, segment: &Segment) {
+    let made = segment::enrich(engine.located(partition, segment), engine.sealer.stop());
+    if let Some(with_index) = outcome(engine, partition, segment, made)
+        && mark(engine, partition, &with_index)
+    {
+        segment::remove_sieves(&*engine.disk, partition, segment);
+    }
+}
+
 /// Write one segment anew and let it take its place. False if it stays as it is.
 pub(crate) fn rewrite(
     engine: &Engine,
@@ -57,9 +94,21 @@ pub(crate) fn rewrite(
     segment: &Segment,
     recipe: Recipe<'_>,
 ) -> bool {
+    let made = segment::rewrite(engine.located(partition, segment), recipe);
+    let new = outcome(engine, partition, segment, made);
+    new.is_some_and(|new| swap(engine, partition, segment, new))
+}
+
+/// What a segment becomes, if it does not stay as it is.
+fn outcome(
+    engine: &Engine,
+    partition: &Partition,
+    segment: &Segment,
+    made: io::Result<Rewritten>,
+) -> Option<Segment> {
     let (folder, base) = (&partition.folder, segment.base);
-    match segment::rewrite(engine.located(partition, segment), recipe) {
-        Ok(Rewritten::Done(new)) => return swap(engine, partition, segment, new),
+    match made {
+        Ok(Rewritten::Done(new)) => return Some(new),
         Ok(Rewritten::Stopped) => (),
         Ok(Rewritten::Damaged) => engine.sealer.leave_alone(partition.id, base),
         Err(error) if passes(&error) => {
@@ -70,7 +119,7 @@ pub(crate) fn rewrite(
             engine.sealer.leave_alone(partition.id, base);
         }
     }
-    false
+    None
 }
 
 fn swap(engine: &Engine, partition: &Arc<Partition>, old: &Segment, new: Segment) -> bool {

@@ -10,13 +10,21 @@ use crate::partition::{Partition, Segment};
 /// Remove the files of a segment. One that stays behind is only space: the next start finds it.
 pub(crate) fn remove(disk: &dyn Disk, partition: &Partition, segment: &Segment) {
     for kind in [BATCHES, INDEX, TOPICS, SIEVES] {
-        let name = file_name(&partition.folder, segment, kind);
-        match disk.remove(&name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(name, %error, "a file of a segment stays behind");
-            }
-            _ => (),
+        remove_file(disk, &file_name(&partition.folder, segment, kind));
+    }
+}
+
+/// Remove what a segment that has a topic index needs no more.
+pub(crate) fn remove_sieves(disk: &dyn Disk, partition: &Partition, segment: &Segment) {
+    remove_file(disk, &file_name(&partition.folder, segment, SIEVES));
+}
+
+fn remove_file(disk: &dyn Disk, name: &str) {
+    match disk.remove(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(name, %error, "a file of a segment stays behind");
         }
+        _ => (),
     }
 }
 

@@ -86,7 +86,8 @@ pub(crate) fn rewrite(located: Located<'_>, recipe: Recipe<'_>) -> io::Result<Re
     Ok(Rewritten::Done(out.segment))
 }
 
-fn save(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+/// A file beside a segment, durable but for its name.
+pub(super) fn save(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temporary = format!("{name}.tmp");
     let file = disk.open(&temporary, OpenMode::Create)?;
     file.write_all_at(&mut [IoSlice::new(bytes)], 0)?;

@@ -4,17 +4,24 @@ use std::sync::Arc;
 
 use tidewire_proto::id::PartitionId;
 use tidewire_proto::record::{BatchBuilder, Header, Record};
+use tidewire_proto::topic::TopicFilter;
 
 use super::crash::KEEP;
 use super::harness::options;
 use crate::disk::Disk;
 use crate::disk::sim::{Loss, SimDisk};
-use crate::{Append, Commit, Compression, Store, StreamConfig};
+use crate::{Append, Commit, Compression, Store, StoreOptions, StreamConfig};
 
 const ID: PartitionId = PartitionId(0);
 
 fn open(disk: Arc<dyn Disk>) -> Store {
     Store::open(disk, options()).expect("opens").0
+}
+
+/// One to which the batches of [`publish`] are as large as those of a sealed segment should be.
+fn content(disk: Arc<dyn Disk>) -> Store {
+    let options = StoreOptions { sealed_batch_bytes: 256, ..options() };
+    Store::open(disk, options).expect("opens").0
 }
 
 fn configured(disk: Arc<dyn Disk>, compression: Compression) -> Store {
@@ -153,6 +160,87 @@ fn a_power_cut_at_any_point_of_sealing_leaves_the_old_segment_or_the_new() {
             assert_eq!(served(&store), expected, "seed {seed}");
         }
     }
+}
+
+fn ending(disk: &SimDisk, ending: &str) -> Vec<String> {
+    disk.files().into_iter().filter(|name| name.ends_with(ending)).collect()
+}
+
+#[test]
+fn a_segment_with_large_batches_keeps_its_file_and_gets_a_topic_index() {
+    let disk = SimDisk::new(1);
+    let store = content(disk.clone());
+    (0..600).for_each(|n| assert!(publish(&store, n)));
+    store.turn();
+    let expected = served(&store);
+    assert_eq!(expected.len(), 1_200);
+    assert!(sealed_files(&disk).is_empty(), "{:?}", disk.files());
+    let (segments, topics) = (ending(&disk, ".seg").len(), ending(&disk, ".top").len());
+    assert!(topics > 5 && segments == topics + 1, "{segments} segments, {topics} topic indexes");
+    // Only what has no topic index needs them.
+    assert!(ending(&disk, ".siv").len() <= 1, "{:?}", disk.files());
+    drop(store);
+    let disk = disk.restart(KEEP, 1);
+    let store = content(disk.clone());
+    assert_eq!(served(&store), expected);
+    let filter = TopicFilter::parse("plant/3/temp").expect("valid");
+    let found = store.find(ID, &filter, 0, 1_000).expect("found");
+    let topic = |n: &u64| n.is_multiple_of(2) && (n / 2) % 7 == 3 && (n / 2) % 40 != 39;
+    let wanted: Vec<u64> = (0..found.next).filter(topic).collect();
+    assert_eq!(found.offsets, wanted);
+    assert!(found.next > 600, "many segments are searched: {}", found.next);
+    // A stream that shall be packed or compacted from now on has what it had before.
+    let config = StreamConfig { compact: true, ..StreamConfig::default() };
+    store.set_stream_config("mqtt", config).expect("set");
+    (600..700).for_each(|n| assert!(publish(&store, n)));
+    store.turn();
+    assert!(!sealed_files(&disk).is_empty(), "superseded records go: {:?}", disk.files());
+}
+
+#[test]
+fn a_power_cut_at_any_point_of_indexing_a_segment_leaves_what_is_served() {
+    let run = |cut: Option<u64>| {
+        let disk = SimDisk::new(1);
+        let store = content(disk.clone());
+        if let Some(after) = cut {
+            disk.cut_power_after(after);
+        }
+        let before = disk.changes();
+        let acked = (0..220).take_while(|n| publish(&store, *n)).count();
+        (disk.clone(), acked, disk.changes() - before)
+    };
+    let (whole, acked, length) = run(None);
+    assert_eq!((acked, ending(&whole, ".top").len() > 1), (220, true));
+    let expected = served(&content(whole.restart(KEEP, 1)));
+    for seed in 0..100 {
+        let (disk, acked, _) = run(Some(length * seed / 100 + seed % 13));
+        let disk = disk.restart(Loss::Some, seed);
+        let store = content(disk.clone());
+        let found = served(&store);
+        assert!(found.len() >= acked * 2, "seed {seed}: {} of {acked}", found.len());
+        let sent = u32::try_from(found.len() / 2).expect("few");
+        assert!((sent..220).all(|n| publish(&store, n)));
+        assert_eq!(served(&store), expected, "seed {seed}");
+        assert_eq!(store.quarantined().0, 0);
+    }
+}
+
+#[test]
+fn a_damaged_segment_with_large_batches_gets_no_topic_index() {
+    let disk = SimDisk::new(1);
+    let wide = StoreOptions { segment_bytes_max: 1 << 30, ..options() };
+    let (store, _) = Store::open(disk.clone(), wide).expect("opens");
+    (0..100).for_each(|n| assert!(publish(&store, n)));
+    drop(store);
+    let disk = disk.restart(KEEP, 1);
+    disk.flip("streams/mqtt/0/00000000000000000000.seg", 5_000, 4);
+    let store = content(disk.clone());
+    (100..300).for_each(|n| assert!(publish(&store, n)));
+    assert_eq!(store.quarantined().0, 1);
+    assert!(!ending(&disk, ".top").is_empty(), "others do");
+    let first = "streams/mqtt/0/00000000000000000000.top".to_owned();
+    assert!(!disk.files().contains(&first));
+    assert_eq!(served(&store).len(), 598, "one batch of two records is not served");
 }
 
 #[test]

@@ -1,0 +1,68 @@
+//! Gives a sealed segment a topic index where it lies, without writing its batches anew: for one
+//! whose batches are large already. Never changes the segment.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch};
+
+use super::archive::Located;
+use super::read::indexed;
+use super::rewrite::{Rewritten, save};
+use super::name::{TOPICS, file_name};
+use super::topics::TopicsBuilder;
+use super::window::{AHEAD_BYTES, Window, open};
+use crate::disk::salvage;
+use crate::partition::{Refined, Segment};
+
+/// Headers that are looked at to learn how long a segment's batches are.
+const SAMPLES_MAX: usize = 64;
+
+/// How long its batches are, by the headers of some of them at places all over it.
+pub(crate) fn usual_batch_bytes(located: Located<'_>) -> io::Result<usize> {
+    let (file, index) = indexed(located)?;
+    let places = index.places();
+    let step = places.len().div_ceil(SAMPLES_MAX).max(1);
+    let (mut bytes, mut count) = (0, 0);
+    for place in places.iter().step_by(step) {
+        let mut header = [0; BATCH_HEADER_BYTES];
+        let lost = salvage(&*file, &mut header, place.position)?;
+        if let Some(batch) = Batch::outline(&header).filter(|_| lost == 0) {
+            bytes += batch.bytes;
+            count += 1;
+        }
+    }
+    Ok(bytes.checked_div(count).unwrap_or_default())
+}
+
+/// Write a topic index beside it. The segment is the same, with what became of it.
+pub(crate) fn enrich(located: Located<'_>, stop: &AtomicBool) -> io::Result<Rewritten> {
+    let (folder, segment) = (&located.partition.folder, located.segment);
+    let mut topics = TopicsBuilder::new(segment.base);
+    let mut window = Window::open(located, open(located)?, (segment.base, 0), AHEAD_BYTES * 16)?;
+    while let Some(stored) = window.batch()? {
+        if window.is_damaged() {
+            break;
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Ok(Rewritten::Stopped);
+        }
+        if stored.batch.is_control() {
+            continue;
+        }
+        for record in stored.batch.records() {
+            if let Some(topic) = record.key {
+                topics.add(topic, stored.base_offset + u64::from(record.offset_delta));
+            }
+        }
+    }
+    if window.is_damaged() {
+        return Ok(Rewritten::Damaged);
+    }
+    let refined = Some(Refined { generation: segment.generation(), compacted: false });
+    if let Some(bytes) = topics.finish() {
+        save(located.disk, &file_name(folder, segment, TOPICS), &bytes)?;
+        located.disk.sync_dir(folder)?;
+    }
+    Ok(Rewritten::Done(Segment { refined, ..*segment }))
+}
