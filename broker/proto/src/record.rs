@@ -21,7 +21,7 @@ pub use codec::{Compression, RECORDS_BYTES_MAX};
 pub use header::Header;
 pub use key::KeyRule;
 pub use layout::{BATCH_BYTES_MAX, BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES};
-pub use records::{Headers, Record, Records};
+pub use records::{Headers, Keys, Record, Records};
 pub use repack::Repacker;
 pub use route::partition_index;
 pub use spans::{Layout, Span, key_spans};

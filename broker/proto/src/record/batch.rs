@@ -8,7 +8,7 @@ use super::layout::{
     BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES, CRC, LAST_OFFSET_DELTA, LENGTH, LENGTH_COUNTS_FROM,
     MAGIC, MAGIC_V2, MAX_TIMESTAMP, RECORD_BYTES_MIN, RECORD_COUNT,
 };
-use super::records::{Record, Records};
+use super::records::{Keys, Record, Records};
 
 /// One record batch. Invariant: as long as its length field says, magic 2, checksum right.
 ///
@@ -249,6 +249,11 @@ impl Batch {
     /// The records, in order; none of a compressed batch that was not [opened](Self::open).
     pub fn records(&self) -> Records<'_> {
         Records::new(self.body(), self.base_timestamp(), self.record_count())
+    }
+
+    /// Their keys alone.
+    pub fn keys(&self) -> Keys<'_> {
+        Keys::new(self.body(), self.record_count())
     }
 
     /// Bytes of the records; none of a compressed batch that was not [opened](Self::open).

@@ -29,6 +29,14 @@ pub struct Record<'a> {
     pub(super) content: &'a [u8],
 }
 
+/// The keys of the records of one batch, each with what [`Record::offset_delta`] is: for who looks
+/// at nothing else. Stops at the first record whose key does not parse.
+#[derive(Clone, Debug)]
+pub struct Keys<'a> {
+    cursor: Cursor<'a>,
+    left: u32,
+}
+
 /// The headers of one record, in order. Stops at the first that does not parse.
 #[derive(Clone, Debug)]
 pub struct Headers<'a> {
@@ -67,6 +75,34 @@ impl<'a> Iterator for Records<'a> {
             self.left = 0;
         }
         record
+    }
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn new(body: &'a [u8], count: u32) -> Self {
+        Self { cursor: Cursor::new(body), left: count }
+    }
+
+    fn parse(&mut self) -> Option<(u32, Option<&'a [u8]>)> {
+        let length = self.cursor.length()?;
+        let mut body = Cursor::new(self.cursor.take(length)?);
+        body.byte()?;
+        body.varint()?;
+        let offset_delta = u32::try_from(body.varint()?).ok()?;
+        Some((offset_delta, body.nullable()?))
+    }
+}
+
+impl<'a> Iterator for Keys<'a> {
+    type Item = (u32, Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let key = self.parse();
+        if key.is_none() {
+            self.left = 0;
+        }
+        key
     }
 }
 

@@ -45,6 +45,9 @@ pub struct Placement {
     levels_max: usize,
     kept: AHashMap<Box<str>, Kept>,
     bytes: usize,
+    /// What was asked last: messages that are read together are often of one topic.
+    last: Option<Kept>,
+    last_topic: String,
 }
 
 impl Placement {
@@ -53,7 +56,14 @@ impl Placement {
     pub fn new(shelves: Vec<Shelf>, levels_max: u16) -> Option<Self> {
         let whole = !shelves.is_empty() && shelves.iter().all(|s| !s.partitions.is_empty());
         let levels_max = usize::from(levels_max);
-        whole.then(|| Self { shelves, levels_max, kept: AHashMap::new(), bytes: 0 })
+        whole.then(|| Self {
+            shelves,
+            levels_max,
+            kept: AHashMap::new(),
+            bytes: 0,
+            last: None,
+            last_topic: String::new(),
+        })
     }
 
     /// Where a message is stored. `None` when its topic has too many levels; asked here because a
@@ -64,9 +74,9 @@ impl Placement {
         client_id: &str,
         properties: Properties<'_>,
     ) -> Option<Placed> {
-        let kept = match self.kept.get(topic) {
-            Some(kept) => *kept,
-            None => self.keep(topic)?,
+        let kept = match self.last.filter(|_| self.last_topic == topic) {
+            Some(kept) => kept,
+            None => self.look_up(topic)?,
         };
         let shelf = &self.shelves[kept.shelf];
         let partition = kept.partition.unwrap_or_else(|| {
@@ -80,14 +90,32 @@ impl Placement {
         Some(Placed { partition, log_qos0, names_publisher })
     }
 
-    fn keep(&mut self, topic: &str) -> Option<Kept> {
-        if levels(topic) > self.levels_max {
-            return None;
-        }
+    fn look_up(&mut self, topic: &str) -> Option<Kept> {
+        let kept = match self.kept.get(topic) {
+            Some(kept) => *kept,
+            None if levels(topic) > self.levels_max => return None,
+            // Where there is no filter to be matched, a topic is placed as quickly as it is found.
+            None if self.shelves.len() == 1 => self.find(topic),
+            None => self.keep(topic),
+        };
+        self.last = Some(kept);
+        self.last_topic.clear();
+        self.last_topic.push_str(topic);
+        Some(kept)
+    }
+
+    fn keep(&mut self, topic: &str) -> Kept {
         if self.bytes >= PLACES_KEPT_BYTES_MAX {
             self.kept.clear();
             self.bytes = 0;
         }
+        let kept = self.find(topic);
+        self.bytes += ENTRY_BYTES + topic.len();
+        self.kept.insert(topic.into(), kept);
+        kept
+    }
+
+    fn find(&self, topic: &str) -> Kept {
         let takes = |shelf: &Shelf| shelf.filters.iter().any(|filter| filter.matches(topic));
         let index = self.shelves.iter().position(takes).unwrap_or(self.shelves.len() - 1);
         let shelf = &self.shelves[index];
@@ -98,10 +126,7 @@ impl Placement {
             // Another message of this topic may go elsewhere.
             KeyRule::ClientId | KeyRule::UserProperty(_) => None,
         };
-        let kept = Kept { shelf: index, partition };
-        self.bytes += ENTRY_BYTES + topic.len();
-        self.kept.insert(topic.into(), kept);
-        Some(kept)
+        Kept { shelf: index, partition }
     }
 }
 

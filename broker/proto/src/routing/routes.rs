@@ -19,6 +19,9 @@ pub type Route = Rc<[Target]>;
 #[derive(Debug, Default)]
 pub struct Routes {
     by_topic: AHashMap<Box<str>, Route>,
+    /// What was asked last: messages that are read together are often of one topic.
+    last: Option<Route>,
+    last_topic: String,
     bytes: usize,
     generation: u64,
     slots: AHashMap<SessionKey, usize>,
@@ -29,12 +32,24 @@ impl Routes {
     pub fn find(&mut self, trie: &Trie, topic: &str) -> Route {
         if self.generation != trie.generation() || self.bytes >= ROUTES_KEPT_BYTES_MAX {
             self.by_topic.clear();
+            self.last = None;
             self.bytes = 0;
             self.generation = trie.generation();
         }
-        if let Some(route) = self.by_topic.get(topic) {
+        if let Some(route) = self.last.as_ref().filter(|_| self.last_topic == topic) {
             return Rc::clone(route);
         }
+        let route = match self.by_topic.get(topic) {
+            Some(route) => Rc::clone(route),
+            None => self.keep(trie, topic),
+        };
+        self.last = Some(Rc::clone(&route));
+        self.last_topic.clear();
+        self.last_topic.push_str(topic);
+        route
+    }
+
+    fn keep(&mut self, trie: &Trie, topic: &str) -> Route {
         let route = self.matched(trie, topic);
         let target_bytes = size_of::<Target>() + size_of::<Grant>();
         self.bytes += ENTRY_BYTES + topic.len() + route.len() * target_bytes;

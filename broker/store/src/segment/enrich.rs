@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch};
 
 use super::archive::Located;
+use super::name::{TOPICS, file_name};
 use super::read::indexed;
 use super::rewrite::{Rewritten, save};
-use super::name::{TOPICS, file_name};
 use super::topics::TopicsBuilder;
 use super::window::{AHEAD_BYTES, Window, open};
 use crate::disk::salvage;
@@ -50,9 +50,9 @@ pub(crate) fn enrich(located: Located<'_>, stop: &AtomicBool) -> io::Result<Rewr
         if stored.batch.is_control() {
             continue;
         }
-        for record in stored.batch.records() {
-            if let Some(topic) = record.key {
-                topics.add(topic, stored.base_offset + u64::from(record.offset_delta));
+        for (offset_delta, key) in stored.batch.keys() {
+            if let Some(topic) = key {
+                topics.add(topic, stored.base_offset + u64::from(offset_delta));
             }
         }
     }

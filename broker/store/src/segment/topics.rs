@@ -35,7 +35,12 @@ const TOPIC_OVERHEAD_BYTES: usize = 96;
 #[derive(Debug, Default)]
 pub(super) struct TopicsBuilder {
     base: u64,
-    topics: HashMap<Box<[u8]>, Postings>,
+    /// Where in `postings` those of a topic are.
+    topics: HashMap<Box<[u8]>, usize>,
+    postings: Vec<Postings>,
+    /// The topic before: records of one topic often lie together.
+    last: Option<usize>,
+    last_topic: Vec<u8>,
     bytes: usize,
     overflows: bool,
 }
@@ -51,20 +56,33 @@ impl TopicsBuilder {
             return;
         }
         let relative = offset - self.base;
-        let postings = match self.topics.get_mut(topic) {
-            Some(postings) => postings,
-            None => {
-                self.bytes += topic.len() + TOPIC_OVERHEAD_BYTES;
-                self.topics.entry(topic.into()).or_default()
-            }
+        let at = match self.last.filter(|_| self.last_topic == topic) {
+            Some(at) => at,
+            None => self.place_of(topic),
         };
+        let postings = &mut self.postings[at];
         let before = postings.bytes().len();
         postings.push(relative);
         self.bytes += postings.bytes().len() - before;
         if self.bytes > BUILDER_BYTES_MAX {
-            self.overflows = true;
-            self.topics = HashMap::new();
+            *self = Self { base: self.base, overflows: true, ..Self::default() };
         }
+    }
+
+    fn place_of(&mut self, topic: &[u8]) -> usize {
+        let at = match self.topics.get(topic) {
+            Some(at) => *at,
+            None => {
+                self.bytes += topic.len() + TOPIC_OVERHEAD_BYTES;
+                self.topics.insert(topic.into(), self.postings.len());
+                self.postings.push(Postings::default());
+                self.postings.len() - 1
+            }
+        };
+        self.last = Some(at);
+        self.last_topic.clear();
+        self.last_topic.extend_from_slice(topic);
+        at
     }
 
     /// The file's bytes; `None` if there is too much for an index.
@@ -76,8 +94,8 @@ impl TopicsBuilder {
         topics.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let mut out = MAGIC.to_vec();
         let mut places = Vec::with_capacity(topics.len());
-        for (topic, postings) in &topics {
-            places.push((topic, put(&mut out, postings.bytes())?));
+        for (topic, at) in &topics {
+            places.push((topic, put(&mut out, self.postings[*at].bytes())?));
         }
         let mut root = MapBuilder::memory();
         for page in places.chunks(PAGE_TOPICS) {

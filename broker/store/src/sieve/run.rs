@@ -197,7 +197,12 @@ impl RunBuilder {
     }
 
     fn take_topics(&mut self, batch: &Batch) {
-        for topic in batch.records().filter_map(|record| record.key) {
+        let mut last = None;
+        for topic in batch.keys().filter_map(|(_, key)| key) {
+            // Records of one topic often lie together.
+            if last.replace(topic) == Some(topic) {
+                continue;
+            }
             let hash = topic_hash(topic);
             if self.hashes.last() != Some(&hash) {
                 self.hashes.push(hash);

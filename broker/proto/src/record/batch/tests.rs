@@ -160,3 +160,20 @@ fn a_control_batch_says_so() {
     assert!(builder.finish_control().is_control());
     assert!(!sample().is_control());
 }
+
+#[test]
+fn keys_are_those_of_the_records() {
+    let mut builder = BatchBuilder::new();
+    let headers = [Header { key: b"q", value: Some(b"1") }];
+    for n in 0..300_u32 {
+        let key = format!("topic/{}", n % 7);
+        let key = (n % 5 != 4).then_some(key.as_bytes());
+        builder.push(i64::from(n) * 1_000, key, Some(&[b'x'; 200][..n as usize % 200]), &headers);
+    }
+    let batch = builder.finish();
+    let keys: Vec<_> = batch.keys().collect();
+    let expected: Vec<_> =
+        batch.records().map(|record| (record.offset_delta, record.key)).collect();
+    assert_eq!(keys, expected);
+    assert_eq!(keys.len(), 300);
+}
