@@ -19,9 +19,11 @@ impl Core {
     pub(crate) fn end_turn(&mut self) {
         self.is_turn_due = false;
         self.is_clock_stale = true;
+        self.writes_follow = true;
         self.feed_all_hungry();
         self.submit();
         self.send_letters();
+        self.writes_follow = false;
         self.write_dirty();
     }
 
@@ -277,6 +279,20 @@ mod tests {
         alone.core.stop(done);
         alone.settle();
         assert_eq!(logged(&alone), 2, "the broker stops");
+    }
+
+    #[test]
+    fn a_message_that_is_handed_out_at_the_end_of_a_turn_needs_no_other_turn() {
+        let mut alone = Alone::new(|_| ());
+        let (id, reader) = (publisher(&mut alone), alone.connect("reader"));
+        alone.say(reader, 0x82, SUBSCRIBE);
+        alone.settle();
+        alone.say(id, 0x30, AT_QOS_0);
+        assert!(alone.core.is_turn_due);
+        alone.core.end_turn();
+        assert!(!alone.core.is_turn_due);
+        let heard = alone.heard(reader);
+        assert!(heard.windows(6).any(|window| window == b"nobody"), "{heard:?}");
     }
 
     #[test]

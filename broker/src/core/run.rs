@@ -109,7 +109,11 @@ async fn run(shell: Shell, inbox: Arc<Inbox>) {
     loop {
         inbox.take(&mut taken).await;
         events.extend(taken.drain(..));
-        shell.borrow_mut().refresh_clock();
+        {
+            let mut core = shell.borrow_mut();
+            core.refresh_clock();
+            core.writes_follow = true;
+        }
         while let Some(event) = events.pop_front() {
             match event {
                 Event::Accepted(accepted) => accept(&shell, accepted),

@@ -92,6 +92,8 @@ pub(crate) struct Core {
     /// Whether its thread pauses before it looks for more.
     pub(crate) gather: Arc<Gather>,
     pub(crate) is_turn_due: bool,
+    /// What has something to say is about to be written anyway.
+    pub(crate) writes_follow: bool,
     /// Share groups are fed before sessions this time: neither may use up every turn.
     pub(crate) are_groups_first: bool,
     /// Messages that were handed out wait for a commit to go with, and there is a task that ends
@@ -209,6 +211,7 @@ impl Core {
             turn_end: Arc::new(Notify::new()),
             gather: Arc::default(),
             is_turn_due: false,
+            writes_follow: false,
             are_groups_first: false,
             is_late_waiting: false,
             is_late_due: false,
@@ -250,7 +253,9 @@ impl Core {
             conn.is_dirty = true;
             self.dirty.push(id);
         }
-        self.end_turn_soon();
+        if !self.writes_follow {
+            self.end_turn_soon();
+        }
     }
 
     /// The session's rows changed: they are written with the next tick, or with this turn.
