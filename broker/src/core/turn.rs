@@ -140,7 +140,7 @@ impl Waiting {
 }
 
 /// So many bytes of messages that were handed out wait for a commit, at most.
-const LATE_BYTES_MAX: usize = 64 << 10;
+const LATE_BYTES_MAX: usize = 256 << 10;
 
 /// Who keeps a message, and when.
 #[derive(Clone, Copy, Debug)]
