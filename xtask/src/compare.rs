@@ -9,6 +9,8 @@ mod peers;
 mod workloads;
 
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use crate::output::{announce, note, run};
 use crate::places::Places;
@@ -23,6 +25,8 @@ pub(crate) use workloads::chosen;
 
 /// Medians are of so many rounds, unless the command line says otherwise.
 const ROUNDS: usize = 5;
+/// Between what warms a broker and what counts, so that nothing is left of the one to be done.
+const REST: Duration = Duration::from_secs(2);
 
 /// Reads `[WORKLOAD…] [--rounds N]`, installs peers, and prints a table for each workload.
 pub(crate) fn all(places: &Places, words: &[&str]) -> Result<(), String> {
@@ -70,7 +74,11 @@ fn rounds_of(
         table.add_sync(bare_sync::median(places)?);
         for (column, contender) in contenders.iter().enumerate() {
             let broker = Running::start(places, contender.peer, contender.certificates)?;
-            let figures = measure(places, &broker, contender, load)?;
+            if load.is_counted {
+                let _not_counted = measure(places, &broker, contender, workloads::WARM_UP)?;
+                thread::sleep(REST);
+            }
+            let figures = measure(places, &broker, contender, load.words)?;
             broker.stop()?;
             table.add(column, figures);
         }
@@ -82,11 +90,11 @@ fn measure(
     places: &Places,
     broker: &Running,
     contender: &Contender<'_>,
-    load: &Load,
+    load: &[&str],
 ) -> Result<Figures, String> {
     let mut bench = Command::new("taskset");
     bench.args(["-c", GENERATOR_CPU]).arg(places.released_broker()).arg("bench");
-    bench.args(load.words).args(["--json", "--pid", &broker.id().to_string()]);
+    bench.args(load).args(["--json", "--pid", &broker.id().to_string()]);
     match contender.certificates {
         Some(certificates) => {
             bench.args(["--to", &format!("mqtts://{}", broker.address())]);

@@ -8,15 +8,25 @@ pub(crate) struct Load {
     pub(crate) words: &'static [&'static str],
     /// Over TLS, and beside this broker without it.
     pub(super) is_secure: bool,
+    /// It is a number of messages that are counted from the first, so that the broker has to be
+    /// warm before.
+    pub(super) is_counted: bool,
 }
 
 const fn load(name: &'static str, words: &'static [&'static str]) -> Load {
-    Load { name, words, is_secure: false }
+    Load { name, words, is_secure: false, is_counted: false }
 }
 
 const fn secure(name: &'static str, words: &'static [&'static str]) -> Load {
-    Load { name, words, is_secure: true }
+    Load { is_secure: true, ..load(name, words) }
 }
+
+const fn counted(name: &'static str, words: &'static [&'static str]) -> Load {
+    Load { is_counted: true, ..load(name, words) }
+}
+
+/// What makes a broker warm for a load that is counted from its first message.
+pub(super) const WARM_UP: &[&str] = &["fan-in", "--qos", "1", "--seconds", "1"];
 
 /// Each with 100 unacknowledged messages per publisher, if nothing else is said.
 const LOADS: &[Load] = &[
@@ -34,8 +44,8 @@ const LOADS: &[Load] = &[
     load("sync", &["fan-in", "--publishers", "200", "--inflight", "1", "--qos", "1"]),
     load("latency-0", &["fan-in", "--rate", "5000", "--qos", "0"]),
     load("latency-1", &["fan-in", "--rate", "5000", "--qos", "1"]),
-    load("retained", &["retained", "--qos", "1"]),
-    load("offline", &["offline", "--qos", "1"]),
+    counted("retained", &["retained", "--qos", "1"]),
+    counted("offline", &["offline", "--qos", "1"]),
     load("connect", &["connect", "--subscribe"]),
     secure("tls-0", &["fan-in", "--qos", "0"]),
     secure("tls-1", &["fan-in", "--qos", "1"]),
