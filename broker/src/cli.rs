@@ -143,13 +143,14 @@ enum Command {
 /// Does what was asked. The exit code is 0, 1 (failed while running) or 2 (refused to start).
 #[must_use]
 pub fn run(cli: &Cli) -> ExitCode {
-    // These need no configuration.
+    // These need no configuration, or ask for it in their own way.
     match &cli.command {
         Some(Command::Init(init)) => return tell(init::run(init), "tidewire init"),
         Some(Command::Passwd(passwd)) => return tell(passwd::run(passwd), "tidewire"),
         Some(Command::Certs { command }) => return tell(certs::run(command), "tidewire certs"),
         Some(Command::Bench(bench)) => return work(bench::run(bench), "tidewire bench"),
         Some(Command::Config { command }) => return configure(command, &cli.flags),
+        Some(Command::Check(asked)) => return check(asked, &cli.flags),
         Some(Command::Completion(asked)) => return paper(paper::completion(asked, all())),
         Some(Command::Man(asked)) => return paper(paper::manual(asked, all())),
         Some(Command::Pub(publish)) => return work(publish::run(publish), "tidewire pub"),
@@ -161,16 +162,9 @@ pub fn run(cli: &Cli) -> ExitCode {
     let sources = cli.flags.sources();
     let config = match Config::load(&sources) {
         Ok(config) => config,
-        Err(errors) => {
-            if let Some(Command::Check(Check { json: true })) = &cli.command {
-                say(std::io::stdout(), &check::mistakes(&errors.lines()));
-                return ExitCode::from(REFUSED);
-            }
-            return complain(&errors, REFUSED);
-        }
+        Err(errors) => return complain(&errors, REFUSED),
     };
     match &cli.command {
-        Some(Command::Check(asked)) => check(&config, asked.json),
         Some(Command::Token { command }) => tell(token::run(command, &config), "tidewire token"),
         Some(Command::Acl { command }) => tell(acl::run(command, &config), "tidewire acl"),
         Some(Command::Backup(backup)) => {
@@ -212,7 +206,11 @@ fn paper(text: Result<String, String>) -> ExitCode {
 }
 
 fn configure(command: &ConfigCommand, flags: &Flags) -> ExitCode {
-    match config::run(command, &flags.sources()) {
+    let sources = match flags.sources_with(command.file()) {
+        Ok(sources) => sources,
+        Err(problem) => return tell(Err(problem), "tidewire config"),
+    };
+    match config::run(command, &sources) {
         config::Said::Text(text) => say(std::io::stdout(), &text),
         config::Said::Noted(text, note) => {
             say(std::io::stdout(), &text);
@@ -262,10 +260,22 @@ fn serve(config: &Config, sources: Sources) -> ExitCode {
     }
 }
 
-fn check(config: &Config, json: bool) -> ExitCode {
-    let findings = check::look(config);
-    if json {
-        say(std::io::stdout(), &check::document(config, &findings));
+fn check(asked: &Check, flags: &Flags) -> ExitCode {
+    let sources = match flags.sources_with(asked.file.as_deref()) {
+        Ok(sources) => sources,
+        Err(problem) => return tell(Err(problem), "tidewire check"),
+    };
+    let config = match Config::load(&sources) {
+        Ok(config) => config,
+        Err(errors) if asked.json => {
+            say(std::io::stdout(), &check::mistakes(&errors.lines()));
+            return ExitCode::from(REFUSED);
+        }
+        Err(errors) => return complain(&errors, REFUSED),
+    };
+    let findings = check::look(&config);
+    if asked.json {
+        say(std::io::stdout(), &check::document(&config, &findings));
         let is_good = findings.problems.is_empty();
         return if is_good { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) };
     }
@@ -273,7 +283,7 @@ fn check(config: &Config, json: bool) -> ExitCode {
         say(std::io::stderr(), &format!("warning: {warning}"));
     }
     if findings.problems.is_empty() {
-        say(std::io::stdout(), check::summary(config).trim_end());
+        say(std::io::stdout(), check::summary(&config).trim_end());
         return ExitCode::SUCCESS;
     }
     for problem in &findings.problems {

@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use ahash::{AHashMap, AHashSet};
 use parking_lot::Mutex;
+use tidewire_proto::topic::is_shared;
 use tidewire_store::rows::subscription;
 use tidewire_store::{ReadError, Store, Table};
+
+use crate::subscribed::Subscribed;
 
 /// Filters and whose they are.
 #[derive(Debug, Default)]
@@ -41,15 +44,17 @@ pub(crate) struct GivenUp {
 }
 
 impl Exclusives {
-    /// What the store's sessions have, also those that are away.
-    pub(crate) fn load(&self, store: &Store) -> Result<(), ReadError> {
+    /// What the store's sessions have, also those that are away. Counted on the way is what they
+    /// subscribe to: there may be millions of rows, and they are read once.
+    pub(crate) fn load(&self, store: &Store, subscribed: &Subscribed) -> Result<(), ReadError> {
         let (from, to) = (Bound::Unbounded, Bound::Unbounded);
         store.scan(Table::Subscriptions, from, to, &mut |key, row| {
-            if subscription::decode(row).is_ok_and(|found| found.is_exclusive)
-                && let Ok(key) = std::str::from_utf8(key)
-                && let Some((client_id, filter)) = key.split_once('\0')
-            {
-                self.claim(filter, &client_id.into());
+            let key = std::str::from_utf8(key).ok();
+            if let Some((client_id, filter)) = key.and_then(|key| key.split_once('\0')) {
+                subscribed.found(client_id.as_bytes(), is_shared(filter));
+                if subscription::decode(row).is_ok_and(|found| found.is_exclusive) {
+                    self.claim(filter, &client_id.into());
+                }
             }
             ControlFlow::Continue(())
         })

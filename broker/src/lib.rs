@@ -71,6 +71,7 @@ mod share_gauges;
 mod share_lag;
 mod shares;
 mod store_options;
+mod subscribed;
 mod system_topics;
 pub mod telemetry;
 mod teller;

@@ -96,7 +96,7 @@ impl Server {
         know_bridges(&mut shared, config);
         let shared = Arc::new(shared);
         shared.retained.load(&shared.store).map_err(StartError::Tables)?;
-        shared.exclusives.load(&shared.store).map_err(StartError::Tables)?;
+        shared.exclusives.load(&shared.store, &shared.subscribed).map_err(StartError::Tables)?;
         shared.bans.load(&shared.store).map_err(StartError::Tables)?;
         let waiting = restart::take_up(&shared).map_err(StartError::Tables)?;
         let cores = start_cores(&shared, config)?;

@@ -170,12 +170,14 @@ impl Press {
     /// What was counted when it came, also while nobody listened.
     fn note_peaks(&mut self) {
         let shared = &self.shared;
-        let clients = shared.clients.most();
+        let (clients, subscribed) = (shared.clients.most(), shared.subscribed.most());
         for (name, most) in [
             ("clients", clients),
             ("live_connections", clients),
             ("connections", shared.connections_most.most()),
             ("sessions", shared.sessions.most()),
+            ("subscriptions", subscribed.all),
+            ("subscriptions/shared", subscribed.shared),
             ("retained", shared.retained.most()),
         ] {
             self.peaks.with(name, most);

@@ -53,6 +53,40 @@ fn check_reads_the_file_and_the_flags_on_either_side_of_the_verb() {
 }
 
 #[test]
+fn a_file_is_checked_and_shown_by_its_name_alone_too() {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, receive_max) in [("t.toml", "7"), ("wrong.toml", "0")] {
+        let text = format!("[mqtt]\nreceive_max = {receive_max}\n");
+        std::fs::write(folder.path().join(file), text).unwrap();
+    }
+    for arguments in [&["check", "t.toml"][..], &["check", "t.toml", "--config", "t.toml"]] {
+        let (code, stdout, stderr) = run(&mut tidewire(folder.path(), arguments));
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stdout.starts_with("ok: t.toml\n"), "{stdout}");
+    }
+    let words = ["config", "show", "t.toml", "--changed"];
+    let (code, stdout, stderr) = run(&mut tidewire(folder.path(), &words));
+    assert_eq!((code, stdout.as_str()), (Some(0), "[mqtt]\nreceive_max = 7\n"), "{stderr}");
+    for file in ["wrong.toml", "nowhere.toml"] {
+        let (code, stdout, stderr) = run(&mut tidewire(folder.path(), &["check", file]));
+        assert_eq!((code, stdout.as_str()), (Some(2), ""));
+        assert!(stderr.contains(file), "{stderr}");
+    }
+}
+
+#[test]
+fn two_files_are_refused_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    for verb in [&["check"][..], &["config", "show"]] {
+        let words = [verb, &["a.toml", "--config", "b.toml"]].concat();
+        let (code, stdout, stderr) = run(&mut tidewire(folder.path(), &words));
+        assert_eq!((code, stdout.as_str()), (Some(2), ""));
+        assert!(stderr.contains("a.toml and --config b.toml are two files"), "{stderr}");
+        assert!(stderr.contains("try: "), "{stderr}");
+    }
+}
+
+#[test]
 fn a_listener_where_nobody_could_come_in_is_a_mistake_and_nothing_starts() {
     let folder = tempfile::tempdir().unwrap();
     for arguments in [&["--mqtt", "0.0.0.0:0", "check"][..], &["--mqtt", "0.0.0.0:0"]] {

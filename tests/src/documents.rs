@@ -16,6 +16,63 @@ pub struct Block {
     pub line: usize,
 }
 
+/// Kinds of blocks with commands that are typed, or done in another way.
+pub const TYPED: [&str; 5] = ["sh test", "sh stays", "sh member", "sh kill", "sh broker"];
+/// With what a line that is to be typed begins.
+const PROGRAMS: [&str; 19] = [
+    "apt",
+    "cargo",
+    "curl",
+    "docker",
+    "echo",
+    "export",
+    "git",
+    "kcat",
+    "kill",
+    "mosquitto",
+    "mosquitto_pub",
+    "mosquitto_sub",
+    "node",
+    "openssl",
+    "promtool",
+    "python3",
+    "sudo",
+    "systemctl",
+    "tidewire",
+];
+
+/// Lines that a page tells to type, and no test does: indented ones, and those in other blocks.
+#[must_use]
+pub fn untyped(page: &str) -> Vec<String> {
+    let is_command = |line: &&str| {
+        let word = line.trim_start().trim_start_matches("$ ").split(' ').next();
+        word.is_some_and(|word| PROGRAMS.contains(&word))
+    };
+    let indented = prose(page).filter(|line| line.starts_with("    ")).filter(is_command);
+    let mut found: Vec<String> = indented.map(|line| line.trim().to_owned()).collect();
+    // What was said may begin so too, and is looked at.
+    let other = |block: &Block| !TYPED.contains(&&*block.kind) && block.kind != "text said";
+    for block in blocks(page).into_iter().filter(other) {
+        found.extend(block.text.lines().filter(is_command).map(|line| line.trim().to_owned()));
+    }
+    found
+}
+
+/// Parts of the Rust code of a page, between empty lines, that are in none of these programs.
+#[must_use]
+pub fn unknown_code(page: &str, programs: &[String]) -> Vec<String> {
+    // How far lines are indented is nobody's concern.
+    let plain = |text: &str| {
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        format!("\n{}\n", lines.join("\n"))
+    };
+    let programs: Vec<String> = programs.iter().map(|program| plain(program)).collect();
+    let code = blocks(page).into_iter().filter(|block| block.kind == "rust");
+    let parts =
+        code.flat_map(|block| block.text.split("\n\n").map(str::to_owned).collect::<Vec<String>>());
+    parts.filter(|part| !programs.iter().any(|it| it.contains(&plain(part.trim_end())))).collect()
+}
+
 /// All blocks of a page, in their order.
 #[must_use]
 pub fn blocks(page: &str) -> Vec<Block> {
@@ -155,7 +212,9 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::{Block, blocks, broken_links, headings, linked_pages, links};
+    use super::{
+        Block, blocks, broken_links, headings, linked_pages, links, unknown_code, untyped,
+    };
 
     #[test]
     fn blocks_have_a_kind_and_a_place() {
@@ -163,6 +222,24 @@ mod tests {
         let block =
             |kind: &str, text: &str, line| Block { kind: kind.into(), text: text.into(), line };
         assert_eq!(blocks(page), [block("sh test", "a\n  b\n", 2), block("", "c\n", 7)]);
+    }
+
+    #[test]
+    fn commands_that_no_test_types_are_found() {
+        let page = "    tidewire a\n    text\n```sh\n$ kcat -L\n```\n\
+                    ```sh test\ntidewire b\n```\n```text said\ntidewire c\n```\n\
+                    tidewire d\n```sh tset\ntidewire e\n```\n";
+        assert_eq!(untyped(page), ["tidewire a", "$ kcat -L", "tidewire e"]);
+    }
+
+    #[test]
+    fn code_that_no_program_has_is_found() {
+        let program = "fn main() {\n    one();\n    two(\n        2);\n\n    three();\n}\n";
+        let page = "```rust\none();\ntwo(\n    2);\n\nthree();\n```\n```toml\nfour\n```\n";
+        let programs = [program.to_owned()];
+        assert_eq!(unknown_code(page, &programs), [""; 0]);
+        let page = "```rust\nthree();\n\none();\nthree();\n\ne();\n```\n";
+        assert_eq!(unknown_code(page, &programs), ["one();\nthree();", "e();\n"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! broker in each line, which stays; ` ```sh stays ` is a command that stays until the end, and
 //! has subscribed before the next is typed; ` ```sh member ` is one that stays, too; ` ```sh kill `
 //! is typed by nobody: the brokers are killed, and those of the next block take over their data;
-//! ` ```toml NAME ` is a file of that name.
+//! ` ```toml NAME ` and ` ```conf NAME ` are files of that name.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::documents::{Block, blocks};
+use crate::documents::{Block, TYPED, blocks};
 use crate::places;
 use crate::program::Program;
 
@@ -40,6 +40,7 @@ tidewire() {
 }
 mosquitto_pub() { mosquitto pub "$@"; }
 mosquitto_sub() { mosquitto sub "$@"; }
+pidof() { echo "$BROKER"; }
 mosquitto() {
     local program=mosquitto_$1
     shift
@@ -130,9 +131,9 @@ impl Lesson {
                     }
                 }
                 "text said" => self.compare(page, &block),
-                kind => match kind.strip_prefix("toml ") {
-                    Some(name) => self.write(name, &block.text),
-                    None => continue,
+                kind => match kind.split_once(' ') {
+                    Some(("toml" | "conf", name)) => self.write(name, &block.text),
+                    _ => continue,
                 },
             }
             typed += 1;
@@ -236,6 +237,9 @@ impl Lesson {
         command.env("PATH", format!("{ours}:{clients}:{path}"));
         command.env("NODE_PATH", places::node_modules());
         command.current_dir(self.folder.path());
+        if let Some(broker) = self.brokers.last() {
+            command.env("BROKER", broker.id().to_string());
+        }
         let usual = self.moved.iter().find(|(said, _)| said == USUAL[0].1);
         if let Some((_, here)) = self.moved.iter().find(|(said, _)| said == USUAL[2].1) {
             command.env("HTTP_ADDRESS", here);
@@ -281,7 +285,7 @@ impl Drop for Lesson {
 #[must_use]
 pub fn is_followed(page: &Path) -> bool {
     let text = fs::read_to_string(places::source_root().join(page)).expect("a page");
-    blocks(&text).iter().any(|block| block.kind == "sh test")
+    blocks(&text).iter().any(|block| TYPED.contains(&&*block.kind))
 }
 
 #[cfg(test)]

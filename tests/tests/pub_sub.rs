@@ -258,6 +258,45 @@ fn numbers_become_a_picture_as_wide_as_the_terminal() {
     assert!(text.contains("40 messages without a number"), "{text}");
 }
 
+/// PUBLISH of MQTT 5 at QoS 1 on topic `a`, with a number of one digit.
+fn reading(number: u8) -> [u8; 9] {
+    [0x32, 7, 0, 1, b'a', 0, number, 0, b'0' + number]
+}
+
+#[test]
+fn a_picture_in_a_pipe_is_there_when_the_command_is_told_to_end() {
+    for is_interrupt in [true, false] {
+        let granted = [0x90, 4, 0, 1, 0, 1];
+        let (mut program, mut client) = subscriber(&["a", "--graph"], WELCOME, &granted);
+        for number in [3, 7] {
+            client.say(&reading(number));
+            let _ = client.hears(4);
+        }
+        if is_interrupt {
+            program.interrupt()
+        } else {
+            program.ask_to_end()
+        }
+        let lines = program.succeeds();
+        assert!(lines.contains(&"a  now 7  2 messages".to_owned()), "{lines:?}");
+        assert!(lines.iter().all(|line| !line.contains('\u{1b}')), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_picture_in_a_pipe_is_there_again_and_again_while_something_comes() {
+    let granted = [0x90, 4, 0, 1, 0, 1];
+    let (mut program, mut client) = subscriber(&["a", "--graph"], WELCOME, &granted);
+    for (number, came) in [(3, "1 message"), (7, "2 messages")] {
+        client.say(&reading(number));
+        program.await_output(&format!("a  now {number}  {came}"));
+    }
+    drop(client);
+    let (status, lines) = program.rest();
+    assert_eq!(status.code(), Some(1), "the broker is gone: {lines:?}");
+    assert!(lines.contains(&String::new()), "one is parted from the next: {lines:?}");
+}
+
 #[test]
 fn tls_and_a_password_by_files() {
     let authority = Authority::new("Test CA");

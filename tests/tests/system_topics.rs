@@ -6,8 +6,10 @@ use serde_json::Value;
 use tidewire_tests::broker::Broker;
 use tidewire_tests::clients::{Mosquitto, Subscriber};
 use tidewire_tests::kafka_log;
-use tidewire_tests::wire::{Version, Wire};
+use tidewire_tests::wire::{Hello, Version, Wire};
 
+/// A session that outlives its connection for an hour.
+const LASTING: &[u8] = &[17, 0, 0, 14, 16];
 const OFTEN: &str = "[system]\nsys_interval_s = 1\n";
 
 /// What MQTT Explorer shows of a broker, and what programs that make series of it read.
@@ -121,12 +123,21 @@ fn programs_that_make_series_of_topics_make_another_of_each_and_mqttx_finds_its_
 fn the_most_that_were_there_at_once_are_known_also_when_nobody_listened_then() {
     const CLIENTS: u64 = 5;
     // Nothing is looked at by itself meanwhile.
-    let broker = Broker::start_configured("[system]\nsys_interval_s = 3600\n");
+    let mut broker = Broker::start_configured("[system]\nsys_interval_s = 3600\n");
+    // One is away since before this run, and has one plain filter and one that is shared.
+    let hello = Hello { clean: false, properties: LASTING, ..Hello::new("away") };
+    let mut away = Wire::greet(broker.address(), &hello).0;
+    away.subscribe(1, &[("c", 1), ("$share/workers/c", 1)]);
+    away.disconnect();
+    broker.stop();
+    broker.restart();
     let mosquitto = Mosquitto::new(broker.address(), "mqttv5");
-    let name = |number: u64| format!("client {number}");
-    let many: Vec<Wire> = (0..CLIENTS)
-        .map(|number| Wire::clean(broker.address(), Version::V5, &name(number)))
-        .collect();
+    let come = |number: u64| {
+        let mut wire = Wire::clean(broker.address(), Version::V5, &format!("client {number}"));
+        wire.subscribe(1, &[("d", 1), ("e/#", 0), ("$share/workers/f", 1)]);
+        wire
+    };
+    let many: Vec<Wire> = (0..CLIENTS).map(come).collect();
     many.into_iter().for_each(Wire::disconnect);
     for topic in ["a", "b"] {
         mosquitto.publish(topic, "x", &["-q", "1", "-r"]);
@@ -137,6 +148,8 @@ fn the_most_that_were_there_at_once_are_known_also_when_nobody_listened_then() {
         ("$SYS/brokers/tidewire/stats/live_connections/max", CLIENTS),
         ("$SYS/brokers/tidewire/stats/connections/max", CLIENTS),
         ("$SYS/brokers/tidewire/stats/retained/max", 2),
+        ("$SYS/brokers/tidewire/stats/subscriptions/max", 3 * CLIENTS + 2),
+        ("$SYS/brokers/tidewire/stats/subscriptions/shared/max", CLIENTS + 1),
     ] {
         let said = mosquitto.subscribe(topic, &[]).message();
         let most = said.rsplit(' ').next().and_then(|number| number.parse::<u64>().ok());

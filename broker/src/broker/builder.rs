@@ -8,6 +8,7 @@ use std::sync::Arc;
 use metrics::Recorder;
 use tempfile::TempDir;
 use tidewire_store::RealDisk;
+use tidewire_store::disk::LayeredDisk;
 
 use crate::bridges;
 use crate::broker::door::Plan;
@@ -17,7 +18,6 @@ use crate::metrics::Counted;
 use crate::metrics::exposition::Exposition;
 use crate::recovering::Shown;
 use crate::reserved::Reserved;
-use crate::timed_disk::TimedDisk;
 
 /// What a broker is to be; made by [`Broker::builder`](crate::Broker::builder).
 #[must_use = "nothing starts until `start` is awaited"]
@@ -159,7 +159,8 @@ impl Builder {
         };
         let counted = Counted { served, ..counted };
         let disk = RealDisk::new(&config.data.dir);
-        let disk = Arc::new(TimedDisk::new(Arc::new(disk), counted.metrics.of_disk()));
+        let numbers = Arc::new(counted.metrics.of_disk());
+        let disk = Arc::new(LayeredDisk::new(Arc::new(disk), numbers));
         Ok(Plan { config, disk, counted, reserved, sources, shown, temporary })
     }
 }

@@ -32,6 +32,8 @@ const OTHER_FILES: u64 = 256;
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Check {
+    /// The settings; the same as --config FILE.
+    pub(super) file: Option<PathBuf>,
     /// One JSON document instead of words.
     #[arg(long)]
     pub(super) json: bool,

@@ -38,6 +38,8 @@ pub(super) enum ConfigCommand {
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Show {
+    /// The settings; the same as --config FILE.
+    file: Option<PathBuf>,
     /// Say of each setting who said so: file and line, variable, flag, or nobody.
     #[arg(long)]
     origin: bool,
@@ -48,8 +50,18 @@ pub(super) struct Show {
     #[arg(long)]
     json: bool,
     /// Print every setting with its default and what it is for, instead.
-    #[arg(long, conflicts_with_all = ["origin", "changed", "json"])]
+    #[arg(long, conflicts_with_all = ["file", "origin", "changed", "json"])]
     defaults: bool,
+}
+
+impl ConfigCommand {
+    /// The file of settings that it names.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Show(show) => show.file.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// What a command has to say.

@@ -245,9 +245,28 @@ pub(crate) fn unwritten(error: tidewire_proto::mqtt::EncodeError) -> String {
     format!("that cannot be said in MQTT: {error}")
 }
 
-/// Ctrl-C, which ends a command in good order.
-pub(crate) fn interrupted() -> Result<Signal, String> {
-    signal(SignalKind::interrupt()).map_err(|error| format!("signals: {error}"))
+/// Ctrl-C and SIGTERM, which end a command in good order.
+#[derive(Debug)]
+pub(crate) struct Interrupt {
+    interrupt: Signal,
+    term: Signal,
+}
+
+/// From now on neither ends the program by itself.
+pub(crate) fn interrupted() -> Result<Interrupt, String> {
+    let caught = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
+    let (interrupt, term) = (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?);
+    Ok(Interrupt { interrupt, term })
+}
+
+impl Interrupt {
+    /// What it was that came.
+    pub(crate) async fn recv(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "ctrl-C",
+            _ = self.term.recv() => "SIGTERM",
+        }
+    }
 }
 
 /// A name that nobody else has.

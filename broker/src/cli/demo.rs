@@ -116,9 +116,9 @@ impl Demo {
                     total.refused += refused;
                     total.complaint = total.complaint.or(complaint);
                 }
-                _ = interrupt.recv() => {
+                by = interrupt.recv() => {
                     if tell.send_replace(true) {
-                        return Err("ended by ctrl-C before all was answered".into());
+                        return Err(format!("ended by {by} before all was answered"));
                     }
                 }
             }

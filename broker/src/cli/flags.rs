@@ -1,6 +1,6 @@
 //! The flags that set something, and which setting each stands for. Never reads their values.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Arg, Args, Command};
 
@@ -64,6 +64,21 @@ impl Flags {
             file: self.config.clone(),
             variables: std::env::vars_os().map(text).collect(),
             flags: self.given(),
+        }
+    }
+
+    /// The same for a command that may be told the file without `--config`, too.
+    pub(super) fn sources_with(&self, file: Option<&Path>) -> Result<Sources, String> {
+        let sources = self.sources();
+        match (file, &sources.file) {
+            (Some(file), Some(other)) if file != other => Err(format!(
+                "{} and --config {} are two files, and one configuration is read\n  \
+                 try: one of the two",
+                file.display(),
+                other.display()
+            )),
+            (Some(file), _) => Ok(Sources { file: Some(file.into()), ..sources }),
+            (None, _) => Ok(sources),
         }
     }
 

@@ -181,8 +181,8 @@ impl Publish {
                     due?;
                     writer.put(&Packet::PingReq).map_err(unwritten)?;
                 }
-                _ = interrupt.recv() => match is_over {
-                    true => return Err("ended by ctrl-C".into()),
+                by = interrupt.recv() => match is_over {
+                    true => return Err(format!("ended by {by}")),
                     false => is_over = true,
                 },
             }

@@ -61,6 +61,7 @@ pub(super) struct Subscribe {
     #[arg(short = 'F', long, value_name = "FORMAT")]
     format: Option<String>,
     /// A picture of the numbers that come: the payloads, or with =FIELD a field of JSON payloads.
+    /// Where the output is no terminal: one every 5 s in which something came, and at the end.
     #[arg(long, value_name = "FIELD", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "")]
     graph: Option<String>,
@@ -122,8 +123,8 @@ enum End {
     Asked,
     /// The time of --wait.
     Time,
-    /// Ctrl-C.
-    Interrupt,
+    /// It was told to, in this way.
+    Interrupt(&'static str),
 }
 
 /// What was seen so far.
@@ -145,7 +146,7 @@ impl Subscribe {
         let mut connection = self.whom.connect(self.keep).await?;
         let topic = mark.as_ref().map(|mark| mark.topic.clone());
         self.ask(&mut connection.writer, &filters, topic.as_deref())?;
-        let screen = Screen::new(self.shape(), self.graph.as_deref());
+        let screen = Screen::new(self.shape(), self.graph.as_deref(), self.until_end);
         let mut seen = Seen { screen, exchanges: Exchanges::default(), count: 0, mark };
         let listened = self.listen(&mut connection, &filters, &mut seen).await;
         seen.screen.end();
@@ -165,8 +166,8 @@ impl Subscribe {
             (End::Time, _) if self.until_end => {
                 Err(format!("the time is over before the end: {shown}\n  try: a longer --wait"))
             }
-            (End::Interrupt, _) if self.until_end => {
-                Err(format!("ended by ctrl-C before the end: {shown}"))
+            (End::Interrupt(by), _) if self.until_end => {
+                Err(format!("ended by {by} before the end: {shown}"))
             }
             (_, Some(wanted)) if self.wait.is_some() && came < wanted => {
                 Err(format!("{shown} of {wanted} came in time\n  try: a longer --wait"))
@@ -211,7 +212,7 @@ impl Subscribe {
                     due?;
                     writer.put(&Packet::PingReq).map_err(unwritten)?;
                 }
-                _ = interrupt.recv() => return Ok(End::Interrupt),
+                by = interrupt.recv() => return Ok(End::Interrupt(by)),
             }
         }
     }

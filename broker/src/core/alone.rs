@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::seat::Seat;
 use crate::shares::Shares;
 use crate::store_options::from_config;
-use crate::tight_disk::{Faults, TightDisk};
+use crate::tight_disk::{Faults, tight_disk};
 
 /// The core, and what it stands on.
 pub(crate) struct Alone {
@@ -48,7 +48,7 @@ impl Alone {
         let folder = tempfile::tempdir().expect("a folder");
         let options = StoreOptions { threads: false, ..from_config(&config) };
         let faults = Arc::<Faults>::default();
-        let disk = Arc::new(TightDisk::new(folder.path(), Arc::clone(&faults)));
+        let disk = tight_disk(folder.path(), Arc::clone(&faults));
         let (store, _) = Store::open(disk, options).expect("it opens");
         let partitions = store.streams()[0].partitions.clone();
         let (filters, names_publisher, key) = (vec![], false, KeyRule::Topic);

@@ -17,6 +17,7 @@ use crate::core::state::Core;
 use crate::core::tellers::News;
 use crate::core::turn::{Connack, IfRefused, Left, Waiting};
 use crate::metrics::{CloseReason, RefuseReason};
+use crate::subscribed::Count;
 
 impl Core {
     /// DISCONNECT from the client.
@@ -228,6 +229,9 @@ impl Core {
             self.give_up_all(&open.client_id, !open.is_announced);
         }
         self.settle_will(&mut open);
+        if !open.leaves_rows && (!open.is_durable() || open.ends_at_once) {
+            self.shared.subscribed.put(open.client_id.as_bytes(), Count::default());
+        }
         if !open.leaves_rows && open.is_durable() {
             // Their rows are on their way, and may be refused.
             let filters = open.joining.drain(..).flat_map(|one| one.fresh).collect();

@@ -25,6 +25,7 @@ use crate::ledger::will_bytes;
 use crate::metrics::{DropReason, Quality};
 use crate::payer::Payer;
 use crate::registry::Owner;
+use crate::subscribed::Count;
 
 /// So much is done before others get their turn.
 const DUE_AT_A_TIME: usize = 256;
@@ -143,6 +144,9 @@ impl Core {
         self.shared.wills.put(client_id.as_bytes(), bytes);
         let is_kept = session.is_some() && !is_over;
         self.shared.sessions.put(client_id.as_bytes(), is_kept.then_some(0));
+        if !is_kept {
+            self.shared.subscribed.put(client_id.as_bytes(), Count::default());
+        }
         self.settle_claims(client_id)?;
         if let Some(will) = will {
             let by_broker = matches!(will.state, WillState::Waiting { by_broker: true, .. });

@@ -30,6 +30,7 @@ use crate::link::{Door, Peer};
 use crate::newcomers::Newcomer;
 use crate::pace::Pace;
 use crate::payer::{Payer, Payers};
+use crate::subscribed::Count;
 use crate::system_topics::desk::Edition;
 
 /// A connection of this core; its serial number guards against a key that was used again.
@@ -307,6 +308,11 @@ impl Open {
     /// Whether the session outlives its connection.
     pub(crate) fn is_durable(&self) -> bool {
         self.terms.expiry_s > 0
+    }
+
+    /// How many filters it has subscribed to.
+    pub(crate) fn subscription_count(&self) -> Count {
+        Count { all: self.subscriptions.len() as u64, shared: self.shares.len() as u64 }
     }
 
     /// Whether it went with its core, whose positions have moved so often, to where its row does

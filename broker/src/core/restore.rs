@@ -178,6 +178,7 @@ impl Core {
 
     fn let_in(&mut self, id: ConnId, mut open: Open) {
         self.counters.connections_accepted += 1;
+        self.shared.subscribed.put(open.client_id.as_bytes(), open.subscription_count());
         open._counted = (&*open.client_id != PUBLISHER).then(|| self.shared.clients.come());
         let Some(conn) = self.conn(id) else { return };
         conn.silence_ms_max = i64::from(open.terms.keep_alive_s) * 1500;

@@ -31,6 +31,7 @@ use crate::payer::Payers;
 use crate::registry::Registry;
 use crate::retained::{RetainedIndex, RetainedLimits};
 use crate::shares::Shares;
+use crate::subscribed::Subscribed;
 use crate::system_topics::desk::SystemDesk;
 use crate::teller::Teller;
 use crate::topic_rules::TopicRules;
@@ -73,6 +74,8 @@ pub(crate) struct Shared {
     /// Sessions that outlive their connections.
     pub(crate) sessions: Ledger,
     pub(crate) wills: Ledger,
+    /// How much all sessions subscribe to.
+    pub(crate) subscribed: Subscribed,
     pub(crate) rules: TopicRules,
     pub(crate) exclusives: Exclusives,
     pub(crate) bans: Arc<Bans>,
@@ -153,6 +156,7 @@ impl Shared {
                  mqtt.session_expiry_s_max",
             ),
             wills: Ledger::new(wills_max, "no more wills are taken; raise mqtt.wills_bytes_max"),
+            subscribed: Subscribed::default(),
             rules: TopicRules::of(&config.topics),
             exclusives: Exclusives::default(),
             bans: Arc::default(),

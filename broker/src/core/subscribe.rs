@@ -61,6 +61,7 @@ impl Core {
                 words.get_or_insert_with(|| format!("filter {}: {}", codes.len(), no.told.words));
             }
         }
+        self.count_subscriptions(id);
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
         let Phase::Open(open) = &mut conn.phase else { return };
         let Made { mut suback, joins, token, fresh, .. } = made;
@@ -228,6 +229,13 @@ impl Core {
         self.turn.put(Table::Subscriptions, key, row);
     }
 
+    /// Says how many the session has now.
+    fn count_subscriptions(&mut self, id: ConnId) {
+        let Some(open) = self.open(id) else { return };
+        let (client_id, count) = (Arc::clone(&open.client_id), open.subscription_count());
+        self.shared.subscribed.put(client_id.as_bytes(), count);
+    }
+
     /// Notes down a subscription; whether its filter is new to the session.
     fn put_subscription(&mut self, id: ConnId, filter: &str, new: Subscription) -> bool {
         let Some(open) = self.open(id) else { return false };
@@ -257,6 +265,7 @@ impl Core {
             };
             codes.push(code.0);
         }
+        self.count_subscriptions(id);
         let Some(open) = self.open(id) else { return };
         // Once for all of them: there may be thousands of either.
         let Open { feeds, subscriptions, .. } = open;
@@ -283,6 +292,7 @@ impl Core {
 
     pub(crate) fn unsubscribe(&mut self, id: ConnId, filter: &str) {
         self.take_off(id, filter);
+        self.count_subscriptions(id);
         let (filter, _) = without_exclusive(filter);
         if let Some(open) = self.open(id) {
             open.feeds.retain(|feed| &*feed.filter != filter);

@@ -4,6 +4,7 @@
 mod access;
 #[cfg(any(test, feature = "sim"))]
 mod at_rest;
+mod layered;
 mod real;
 mod sectors;
 #[cfg(any(test, feature = "sim"))]
@@ -13,5 +14,6 @@ pub(crate) use access::NO_FILE_TO_OPEN;
 pub use access::{Disk, File, OpenMode};
 #[cfg(any(test, feature = "sim"))]
 pub use at_rest::copy_at_rest;
+pub use layered::{Layer, LayeredDisk};
 pub use real::RealDisk;
 pub(crate) use sectors::{is_too_small_to_tell, read_around, read_parts, salvage};

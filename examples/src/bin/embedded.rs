@@ -16,11 +16,13 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 async fn main() -> Result<(), Box<dyn Error>> {
     let folder = env::args().nth(1).unwrap_or_else(|| "./embedded-data".to_owned());
     let wanted: Option<u64> = env::args().nth(2).map(|count| count.parse()).transpose()?;
+    // Without `listen_mqtt` no port is opened; tests take `temporary_data()` for `data_folder`.
     let broker =
         Broker::builder().data_folder(folder).listen_mqtt("127.0.0.1:0".parse()?).start().await?;
+    // The store is open, and the port bound, which the system chose.
+    let address = broker.mqtt_address().ok_or("the builder was told to listen")?;
     let mut reports =
         broker.subscribe("report/+").durable("counter", DAY).manual_acknowledgement().await?;
-    let address = broker.mqtt_address().ok_or("the builder was told to listen")?;
     println!("mqtt {address}");
 
     let mut count = 0;

@@ -15,6 +15,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
     ("python3", "python3"),
+    ("curl", "curl"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("javac", "default-jdk-headless"),

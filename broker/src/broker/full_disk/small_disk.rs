@@ -10,7 +10,7 @@ use crate::broker::door::Door;
 use crate::broker::publisher::Publishing;
 use crate::broker::{Broker, Builder, Message};
 use crate::error::PublishError;
-use crate::tight_disk::{Faults, TightDisk};
+use crate::tight_disk::{Faults, tight_disk};
 use crate::{Qos, ReasonCode};
 
 /// How long sessions wait for their clients.
@@ -30,7 +30,7 @@ pub(super) fn builder(folder: &TempDir) -> Builder {
 pub(super) async fn start(builder: Builder, is_full: &Arc<AtomicBool>) -> Broker {
     let mut plan = builder.plan().expect("a plan");
     let faults = Arc::new(Faults::full_when(is_full));
-    plan.disk = Arc::new(TightDisk::new(&plan.config.data.dir, faults));
+    plan.disk = tight_disk(&plan.config.data.dir, faults);
     let door = Door::open(plan).await.expect("it starts");
     let publishing = Publishing::new(&door.shared, &door.runtime);
     Broker { door, publishing }

@@ -16,15 +16,26 @@ variables
 (`TIDEWIRE_MQTT__RECEIVE_MAX=500` is `mqtt.receive_max = 500`), flags. Sizes \
 also take a unit (`\"64 MiB\"`), and so do times (`\"10 s\"`).
 
-    tidewire check --config FILE            # every mistake at once, with line, column and \
+A file says what is to be different, and nothing else:
+
+```toml tidewire.toml
+[mqtt]
+receive_max = 500
+```
+
+```sh test
+tidewire check tidewire.toml                    # every mistake at once, with line, column and \
 what was meant
-    tidewire config show --config FILE      # what holds, in full; \
+tidewire config show tidewire.toml              # what holds, in full; \
 --changed leaves the defaults out
-    tidewire config show --origin           # and who said so: file and line, variable, flag
-    tidewire config show --defaults         # the reference file
-    tidewire config schema                  # a JSON Schema, \
+tidewire config show tidewire.toml --origin     # and who said so: file and line, variable, flag
+tidewire config show --defaults                 # the reference file
+tidewire config schema > tidewire.schema.json   # a JSON Schema, \
 for editors: \"#:schema tidewire.schema.json\"
-    tidewire config import-mosquitto FILE   # a mosquitto.conf as ours (migration-mosquitto.md)
+```
+
+The broker takes it by `tidewire --config tidewire.toml`. A mosquitto.conf becomes such a file by \
+[`tidewire config import-mosquitto`](migration-mosquitto.md).
 
 ";
 

@@ -1,5 +1,5 @@
-//! Where messages go: lines on standard output, or a picture that is drawn again and again on a
-//! terminal and once at the end elsewhere. Takes no message from anybody.
+//! Where messages go: lines on standard output, or a picture that is drawn again and again: in its
+//! place on a terminal, elsewhere one below the other. Takes no message from anybody.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -10,8 +10,10 @@ use super::series::Board;
 use super::shown::{Shape, show};
 use crate::wall_clock::wall_clock_ms;
 
-/// Pictures are no oftener drawn.
+/// On a terminal a picture is no oftener drawn.
 const EVERY: Duration = Duration::from_millis(100);
+/// Elsewhere each stays: whoever reads them is to see that something comes, not all that comes.
+const EVERY_KEPT: Duration = Duration::from_secs(5);
 /// Where the terminal does not say how wide it is.
 const WIDTH: usize = 80;
 
@@ -24,6 +26,8 @@ pub(crate) struct Screen {
 struct Picture {
     board: Board,
     is_terminal: bool,
+    /// Drawn before the end, too.
+    moves: bool,
     drawn: Option<Instant>,
     /// Something came that is not drawn.
     is_stale: bool,
@@ -32,11 +36,15 @@ struct Picture {
 }
 
 impl Screen {
-    pub(crate) fn new(shape: Shape, field: Option<&str>) -> Self {
+    /// `has_end`: it ends with what there is, and a picture of less is no use to who keeps it.
+    pub(crate) fn new(shape: Shape, field: Option<&str>, has_end: bool) -> Self {
+        let is_terminal = io::stdout().is_terminal();
         let picture = field.map(|field| Picture {
             board: Board::of(field),
-            is_terminal: io::stdout().is_terminal(),
-            drawn: None,
+            is_terminal,
+            moves: is_terminal || !has_end,
+            // The first that stays is to have something in it.
+            drawn: (!is_terminal).then(Instant::now),
             is_stale: true,
             lines: 0,
         });
@@ -59,11 +67,12 @@ impl Screen {
         }
     }
 
-    /// Draws what is not drawn, on a terminal, if it is time. `false`: nobody reads any more.
+    /// Draws what is not drawn, if it is time. `false`: nobody reads any more.
     pub(crate) fn refresh(&mut self) -> bool {
         let Some(picture) = &mut self.picture else { return true };
-        let is_soon = picture.drawn.is_some_and(|drawn| drawn.elapsed() < EVERY);
-        if !picture.is_terminal || !picture.is_stale || is_soon {
+        let every = if picture.is_terminal { EVERY } else { EVERY_KEPT };
+        let is_soon = picture.drawn.is_some_and(|drawn| drawn.elapsed() < every);
+        if !picture.moves || !picture.is_stale || is_soon {
             return true;
         }
         picture.draw()
@@ -71,7 +80,7 @@ impl Screen {
 
     /// Whether there is something to refresh now and then.
     pub(crate) fn moves(&self) -> bool {
-        self.picture.as_ref().is_some_and(|picture| picture.is_terminal)
+        self.picture.as_ref().is_some_and(|picture| picture.moves)
     }
 
     /// The last picture.
@@ -85,15 +94,15 @@ impl Screen {
 impl Picture {
     fn draw(&mut self) -> bool {
         let text = self.board.draw(width());
-        let up = match self.lines {
-            0 => String::new(),
-            lines => format!("\u{1b}[{lines}A\r\u{1b}[J"),
+        let before = match (self.lines, self.is_terminal) {
+            (0, _) => String::new(),
+            (lines, true) => format!("\u{1b}[{lines}A\r\u{1b}[J"),
+            (_, false) => "\n".into(),
         };
         (self.lines, self.is_stale) = (text.lines().count(), false);
         self.drawn = Some(Instant::now());
         let mut out = io::stdout().lock();
-        let up = if self.is_terminal { up } else { String::new() };
-        write!(out, "{up}{text}").and_then(|()| out.flush()).is_ok()
+        write!(out, "{before}{text}").and_then(|()| out.flush()).is_ok()
     }
 }
 

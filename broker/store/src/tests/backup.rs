@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::harness::{options, put, rows, texts};
-use crate::disk::{Disk, File, OpenMode};
+use crate::disk::{File, Layer, LayeredDisk};
 use crate::inspect::verify;
 use crate::{BackupError, RealDisk, Store, StoreOptions};
 
@@ -34,13 +34,7 @@ fn write(store: &Store, bytes: usize) {
     }
 }
 
-/// A disk whose tables take their first bytes only when they are let through.
-#[derive(Debug)]
-struct SlowDisk {
-    real: RealDisk,
-    gate: Arc<Gate>,
-}
-
+/// Tables take their first bytes only when they are let through.
 #[derive(Debug, Default)]
 struct Gate {
     state: Mutex<(bool, bool)>,
@@ -68,74 +62,19 @@ impl Gate {
     }
 }
 
-impl Disk for SlowDisk {
-    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        let real = self.real.open(name, mode)?;
-        match name.starts_with("tables.") {
-            true => Ok(Arc::new(SlowFile { real, gate: Arc::clone(&self.gate) })),
-            false => Ok(real),
-        }
+impl Layer for Gate {
+    fn covers(&self, name: &str) -> bool {
+        name.starts_with("tables.")
     }
 
-    fn create_dir(&self, name: &str) -> io::Result<()> {
-        self.real.create_dir(name)
-    }
-
-    fn list(&self, name: &str) -> io::Result<Vec<String>> {
-        self.real.list(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.real.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.real.remove(name)
-    }
-
-    fn sync_dir(&self, name: &str) -> io::Result<()> {
-        self.real.sync_dir(name)
-    }
-
-    fn lock(&self, name: &str) -> io::Result<()> {
-        self.real.lock(name)
-    }
-
-    fn random(&self) -> u64 {
-        self.real.random()
-    }
-}
-
-#[derive(Debug)]
-struct SlowFile {
-    real: Arc<dyn File>,
-    gate: Arc<Gate>,
-}
-
-impl File for SlowFile {
-    fn len(&self) -> io::Result<u64> {
-        self.real.len()
-    }
-
-    fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
-        self.real.read_exact_at(out, offset)
-    }
-
-    fn write_all_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
-        self.gate.pass();
-        self.real.write_all_at(parts, offset)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.real.sync_data()
-    }
-
-    fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.real.set_len(bytes)
-    }
-
-    fn allocate(&self, bytes: u64) -> io::Result<()> {
-        self.real.allocate(bytes)
+    fn write_all_at(
+        &self,
+        file: &dyn File,
+        parts: &mut [IoSlice<'_>],
+        offset: u64,
+    ) -> io::Result<()> {
+        self.pass();
+        file.write_all_at(parts, offset)
     }
 }
 
@@ -146,8 +85,8 @@ fn commits_and_checkpoints_go_on_while_a_slow_target_takes_the_tables() {
     write(&store, 2 * WAL_BYTES_MAX);
     let before = texts(&store, 0).expect("readable");
     let gate = Arc::<Gate>::default();
-    let real = RealDisk::new(copy.path());
-    let target = Arc::new(SlowDisk { real, gate: Arc::clone(&gate) });
+    let real = Arc::new(RealDisk::new(copy.path()));
+    let target = Arc::new(LayeredDisk::new(real, Arc::clone(&gate)));
     let (went_on, report) = thread::scope(|scope| {
         let backup = scope.spawn(|| store.backup_to(target, 7, &mut |_| ControlFlow::Continue(())));
         gate.await_reached();

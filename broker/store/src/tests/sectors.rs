@@ -12,7 +12,7 @@ use tidewire_proto::id::PartitionId;
 use super::crash::KEEP;
 use super::harness::{options, put};
 use crate::disk::sim::SimDisk;
-use crate::disk::{Disk, File, OpenMode};
+use crate::disk::{Disk, File, Layer, LayeredDisk};
 use crate::inspect::Repair;
 use crate::partition::Segment;
 use crate::segment::check_index;
@@ -25,11 +25,7 @@ const FIRST_SEGMENT: &str = "streams/mqtt/0/00000000000000000000.seg";
 const BATCH_BYTES: u64 = 61 + 7 + 3 + 10;
 
 /// A disk with a sector in one file that cannot be read until it is written again.
-#[derive(Debug)]
-struct Scratched {
-    disk: Arc<SimDisk>,
-    scratch: Arc<Scratch>,
-}
+type Scratched = LayeredDisk<Scratch>;
 
 #[derive(Debug, Default)]
 struct Scratch {
@@ -40,84 +36,42 @@ struct Scratch {
     good_reads: AtomicU64,
 }
 
-#[derive(Debug)]
-struct ScratchedFile {
-    file: Arc<dyn File>,
-    scratch: Option<Arc<Scratch>>,
+fn scratched(disk: Arc<SimDisk>, name: &str, bytes: Range<u64>) -> Arc<Scratched> {
+    let scratch = Scratch { name: name.into(), bytes: Mutex::new(bytes), ..Scratch::default() };
+    Arc::new(LayeredDisk::new(disk, Arc::new(scratch)))
 }
 
-impl Scratched {
-    fn new(disk: Arc<SimDisk>, name: &str, bytes: Range<u64>) -> Arc<Self> {
-        let scratch = Scratch { name: name.into(), bytes: Mutex::new(bytes), ..Scratch::default() };
-        Arc::new(Self { disk, scratch: Arc::new(scratch) })
+impl Layer for Scratch {
+    fn covers(&self, name: &str) -> bool {
+        name == self.name
     }
-}
 
-impl Disk for Scratched {
-    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        let file = self.disk.open(name, mode)?;
-        let scratch = (name == self.scratch.name).then(|| Arc::clone(&self.scratch));
-        Ok(Arc::new(ScratchedFile { file, scratch }))
-    }
-    fn create_dir(&self, name: &str) -> io::Result<()> {
-        self.disk.create_dir(name)
-    }
-    fn list(&self, name: &str) -> io::Result<Vec<String>> {
-        self.disk.list(name)
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-    fn sync_dir(&self, name: &str) -> io::Result<()> {
-        self.disk.sync_dir(name)
-    }
-    fn lock(&self, name: &str) -> io::Result<()> {
-        self.disk.lock(name)
-    }
-    fn random(&self) -> u64 {
-        self.disk.random()
-    }
-}
-
-impl File for ScratchedFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-    fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
-        if let Some(scratch) = &self.scratch {
-            scratch.reads.fetch_add(1, Ordering::Relaxed);
-            let bad = scratch.bytes.lock();
-            if offset < bad.end && bad.start < offset + out.len() as u64 {
-                let order = Ordering::Relaxed;
-                let fewer = |left: u64| left.checked_sub(1);
-                if scratch.good_reads.fetch_update(order, order, fewer).is_err() {
-                    return Err(Errno::IO.into());
-                }
+    fn read_exact_at(&self, file: &dyn File, out: &mut [u8], offset: u64) -> io::Result<()> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let bad = self.bytes.lock();
+        if offset < bad.end && bad.start < offset + out.len() as u64 {
+            let order = Ordering::Relaxed;
+            let fewer = |left: u64| left.checked_sub(1);
+            if self.good_reads.fetch_update(order, order, fewer).is_err() {
+                return Err(Errno::IO.into());
             }
         }
-        self.file.read_exact_at(out, offset)
+        file.read_exact_at(out, offset)
     }
-    fn write_all_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
-        if let Some(scratch) = &self.scratch {
-            let end = offset + parts.iter().map(|part| part.len() as u64).sum::<u64>();
-            let mut bad = scratch.bytes.lock();
-            if offset <= bad.start && bad.end <= end {
-                *bad = 0..0;
-            }
+
+    fn write_all_at(
+        &self,
+        file: &dyn File,
+        parts: &mut [IoSlice<'_>],
+        offset: u64,
+    ) -> io::Result<()> {
+        let end = offset + parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        let mut bad = self.bytes.lock();
+        if offset <= bad.start && bad.end <= end {
+            *bad = 0..0;
         }
-        self.file.write_all_at(parts, offset)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-    fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.file.set_len(bytes)
-    }
-    fn allocate(&self, bytes: u64) -> io::Result<()> {
-        self.file.allocate(bytes)
+        drop(bad);
+        file.write_all_at(parts, offset)
     }
 }
 
@@ -214,7 +168,7 @@ fn a_store_whose_open_segment_is_missing_begins_another_and_writes_on() {
 #[test]
 fn a_sector_that_cannot_be_read_costs_the_batches_in_it_and_no_more() {
     for bad in [0..4096, 4096..8192, 8192..12_288, 12_288..16_384] {
-        let disk = Scratched::new(filled(300, wide()), FIRST_SEGMENT, bad.clone());
+        let disk = scratched(filled(300, wide()), FIRST_SEGMENT, bad.clone());
         let (store, _) = Store::open(disk, wide()).expect("opens");
         let last = (bad.end - 1) / BATCH_BYTES;
         check(&store, 300, &(bad.start / BATCH_BYTES..last + 1));
@@ -227,8 +181,8 @@ fn a_sector_that_cannot_be_read_costs_the_batches_in_it_and_no_more() {
 fn a_sector_that_cannot_be_read_is_repaired_and_the_dry_run_says_so() {
     let bad = 4096..8192;
     let disk = filled(300, wide());
-    let scratched = Scratched::new(disk.clone(), FIRST_SEGMENT, bad);
-    let repair = Repair::begin(scratched).expect("a folder of ours");
+    let repair =
+        Repair::begin(scratched(disk.clone(), FIRST_SEGMENT, bad)).expect("a folder of ours");
     let plan = repair.plan().expect("the dry run knows what can be done");
     assert!(plan.left.is_empty(), "{plan:?}");
     assert!(plan.steps[0].action.contains("cannot read 4096 bytes"), "{plan:?}");
@@ -243,8 +197,8 @@ fn a_sector_that_cannot_be_read_is_repaired_and_the_dry_run_says_so() {
 fn damage_is_passed_in_few_reads_also_where_nothing_is_read_ahead() {
     let disk = filled(300, wide());
     (0..40).for_each(|n| disk.flip(FIRST_SEGMENT, n * BATCH_BYTES + 16, 8));
-    let disk = Scratched::new(disk, FIRST_SEGMENT, 0..0);
-    let scratch = Arc::clone(&disk.scratch);
+    let disk = scratched(disk, FIRST_SEGMENT, 0..0);
+    let scratch = Arc::clone(disk.layer());
     let (store, _) = Store::open(disk, wide()).expect("opens");
     let retention = Retention { age_ms: Some(1_000_000), ..Retention::default() };
     let config = StreamConfig { retention, ..StreamConfig::default() };
@@ -258,8 +212,8 @@ fn damage_is_passed_in_few_reads_also_where_nothing_is_read_ahead() {
 
 #[test]
 fn a_disk_that_reads_nothing_for_a_while_costs_no_record() {
-    let disk = Scratched::new(filled(300, wide()), FIRST_SEGMENT, 0..u64::MAX);
-    let scratch = Arc::clone(&disk.scratch);
+    let disk = scratched(filled(300, wide()), FIRST_SEGMENT, 0..u64::MAX);
+    let scratch = Arc::clone(disk.layer());
     let (store, _) = Store::open(disk, wide()).expect("opens");
     for from in [0, 1, 150, 260, 299] {
         let read = store.read(ID, from, 300);
@@ -272,8 +226,8 @@ fn a_disk_that_reads_nothing_for_a_while_costs_no_record() {
 
 #[test]
 fn a_disk_that_reads_nothing_of_a_small_segment_for_a_while_costs_no_record() {
-    let disk = Scratched::new(filled(20, wide()), FIRST_SEGMENT, 0..u64::MAX);
-    let scratch = Arc::clone(&disk.scratch);
+    let disk = scratched(filled(20, wide()), FIRST_SEGMENT, 0..u64::MAX);
+    let scratch = Arc::clone(disk.layer());
     let (store, _) = Store::open(disk, wide()).expect("opens");
     for from in [0, 1, 19, 0] {
         let read = store.read(ID, from, 300);
@@ -293,7 +247,7 @@ fn a_disk_that_reads_nothing_of_a_small_segment_for_a_while_costs_no_record() {
 /// Seal a segment while the file of that name cannot be read from `bytes` on.
 fn sealed_beside(name: &str, bytes: Range<u64>) -> (Arc<SimDisk>, Segment) {
     let sim = filled(700, wide());
-    let disk = Scratched::new(sim.clone(), name, bytes);
+    let disk = scratched(sim.clone(), name, bytes);
     let (store, _) = Store::open(disk, wide()).expect("opens");
     for n in 700..1_300 {
         put(&store, 0, &text(n % 1_000)).expect("the store writes on");
@@ -342,7 +296,7 @@ fn logged(records: u64, name: &str, bad: Range<u64>) -> (Arc<SimDisk>, Arc<Scrat
     let disk = disk.restart(KEEP, 1);
     // The threads of a broker have the next file ready.
     WalFile::create(&*disk, 2, options().wal_file_bytes).expect("made");
-    (disk.clone(), Scratched::new(disk, name, bad))
+    (disk.clone(), scratched(disk, name, bad))
 }
 
 #[test]
@@ -365,13 +319,13 @@ fn a_sector_behind_the_end_of_the_log_does_not_stop_the_start() {
 /// The start is refused because of this place in the log, and a repair saves what lies before it.
 #[track_caller]
 fn check_log(records: u64, (name, bad): (&str, Range<u64>), at: Range<u64>, saved: Range<u64>) {
-    let (disk, scratched) = logged(records, name, bad);
-    let error = Store::open(scratched.clone(), options()).map(|_| ()).expect_err("refused");
+    let (disk, bad_disk) = logged(records, name, bad);
+    let error = Store::open(bad_disk.clone(), options()).map(|_| ()).expect_err("refused");
     let OpenError::Damaged { file, position, what } = error else { panic!("{error}") };
     assert!(file == name && at.contains(&position), "{file}, {position}");
     assert!(what.contains("the disk cannot read"), "{what}");
     let disk_after = disk.restart(KEEP, 1);
-    let again = Scratched::new(disk_after.clone(), name, scratched.scratch.bytes.lock().clone());
+    let again = scratched(disk_after.clone(), name, bad_disk.layer().bytes.lock().clone());
     let repair = Repair::begin(again).expect("a folder of ours");
     let plan = repair.plan().expect("the dry run knows what can be done");
     assert!(plan.left.is_empty() && plan.steps[0].file == name, "{plan:?}");
@@ -411,7 +365,7 @@ fn a_disk_that_fails_for_a_moment_during_a_start_costs_nothing_of_the_log() {
     let mut refused = 0;
     for ((name, bad), good) in places.iter().flat_map(|place| (0..4).map(move |n| (place, n))) {
         let (disk, scratched) = logged(60, name, bad.clone());
-        scratched.scratch.good_reads.store(good, Ordering::Relaxed);
+        scratched.layer().good_reads.store(good, Ordering::Relaxed);
         let opened = Store::open(scratched, options());
         refused += u32::from(matches!(opened, Err(OpenError::Io(_))));
         drop(opened);
