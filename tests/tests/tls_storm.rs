@@ -1,7 +1,7 @@
 //! Do handshakes, many at once or without an end, leave those alone who are connected?
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tidewire_tests::authority::{Authority, Pair, Use};
 use tidewire_tests::broker::Broker;
 use tidewire_tests::configured::Configured;
+use tidewire_tests::doors::{await_end, connect_from};
 use tidewire_tests::over::Over;
 use tidewire_tests::program::PATIENCE;
 use tidewire_tests::secure::{Secure, Trust};
@@ -122,10 +123,10 @@ fn handshakes_that_never_end_keep_nobody_out_and_end() {
 #[test]
 fn more_handshakes_than_may_be_under_way_are_closed() {
     let authority = Authority::new("Test CA");
-    let broker = start(&authority, "handshakes_max = 3\n");
+    let broker = start(&authority, "handshakes_max = 4\n");
     let (address, trust) = (broker.address_of("mqtts"), Trust::new(&authority.path(), None));
-    let waiting: Vec<TcpStream> =
-        (0..3).map(|_| TcpStream::connect(address).expect("it listens")).collect();
+    // Each address has half of them.
+    let waiting = [2, 2, 3, 3].map(|last| arrive(address, last));
     let began = Instant::now();
     while Secure::open(address, &trust).is_ok() {
         assert!(began.elapsed() < PATIENCE, "there is always one place more");
@@ -135,6 +136,23 @@ fn more_handshakes_than_may_be_under_way_are_closed() {
     while Secure::open(address, &trust).is_err() {
         assert!(began.elapsed() < PATIENCE, "places are never free again");
     }
+}
+
+/// Somebody connects from an address of this machine, and says nothing.
+fn arrive(address: SocketAddr, last: u8) -> TcpStream {
+    connect_from(Ipv4Addr::new(127, 0, 0, last).into(), address)
+}
+
+#[test]
+fn one_address_has_half_of_the_handshakes_that_may_be_under_way() {
+    let authority = Authority::new("Test CA");
+    // One thread does them in the order in which they came.
+    let tls = "handshakes_max = 4\nhandshake_timeout_ms = 600000\n[threads]\nhandshakes = 1\n";
+    let broker = start(&authority, tls);
+    let (address, trust) = (broker.address_of("mqtts"), Trust::new(&authority.path(), None));
+    let _waiting = [2, 2].map(|last| arrive(address, last));
+    await_end(arrive(address, 2));
+    drop(open(address, &trust, "from elsewhere"));
 }
 
 #[test]
