@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::core::shared::{Shared, wall_clock_ms};
+use crate::file_watch::Reading;
 use crate::metrics::{ReloadResult, TlsFile};
 use crate::tls::{Expiry, Slot};
 
@@ -79,7 +80,11 @@ impl Watch {
         let mut reminded = Instant::now();
         loop {
             match orders.recv_timeout(LOOK) {
-                Ok(Order::Reload) => self.slots.iter().for_each(|slot| self.reload(slot)),
+                Ok(Order::Reload) => {
+                    for slot in &self.slots {
+                        slot.watch().reload(|is_told| self.reload(slot, is_told));
+                    }
+                }
                 Ok(Order::Watch(slots)) => {
                     let is_new = |slot: &&Arc<Slot>| {
                         !self.slots.iter().any(|known| Arc::ptr_eq(known, slot))
@@ -99,30 +104,34 @@ impl Watch {
 
     fn look(&self) {
         for slot in &self.slots {
-            if slot.is_settled() {
-                self.reload(slot);
-            }
+            slot.watch().look(|is_told| self.reload(slot, is_told));
         }
     }
 
-    fn reload(&self, slot: &Slot) {
+    fn reload(&self, slot: &Slot, is_told: bool) -> Reading {
         let listener = slot.listener().word();
-        let result = match slot.reload(wall_clock_ms() / 1_000) {
+        let (result, reading) = match slot.reload(wall_clock_ms() / 1_000) {
             Ok(()) => {
                 tracing::info!(listener, "certificates read anew: new handshakes use them");
                 self.remind_of(slot);
-                ReloadResult::Done
+                (ReloadResult::Done, Reading::Taken)
             }
             Err(error) => {
-                let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-                tracing::error!(
-                    listener,
-                    "changed certificates cannot be used, those before stay: {error}{cause}"
-                );
-                ReloadResult::Kept
+                let reading = error.reading();
+                if is_told {
+                    let (cause, next) = (error.source(), reading.what_next());
+                    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+                    tracing::error!(
+                        listener,
+                        "changed certificates cannot be used, those before stay: \
+                         {error}{cause}{next}"
+                    );
+                }
+                (ReloadResult::Kept, reading)
             }
         };
         self.shared.metrics.tls_reloads.add(result, 1);
+        reading
     }
 
     fn remind(&self) {
@@ -147,7 +156,7 @@ impl Watch {
 
 /// What a start or a new file has to say about its end.
 fn tell(expiry: &Expiry, listener: &str, now_s: i64) {
-    let Expiry { file, path, subject, at_s } = expiry;
+    let Expiry { file, path, subject, at_s, .. } = expiry;
     let (path, left_s) = (path.display(), at_s - now_s);
     let days = left_s.div_euclid(DAY_S);
     let what = match file {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 
 /// What tells one state of a file from another; `None`: it is not there.
-type Mark = Option<[i128; 4]>;
+type Mark = Option<[i128; 5]>;
 
 /// What came of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +140,7 @@ fn mark(path: &Path) -> Mark {
     let data = std::fs::metadata(path).ok()?;
     let written = i128::from(data.mtime()) * 1_000_000_000 + i128::from(data.mtime_nsec());
     let changed = i128::from(data.ctime()) * 1_000_000_000 + i128::from(data.ctime_nsec());
-    Some([data.ino().into(), data.size().into(), written, changed])
+    Some([data.dev().into(), data.ino().into(), data.size().into(), written, changed])
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::{SocketAddr, TcpStream as StdTcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream as StdTcpStream};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use tokio::task::LocalSet;
 use crate::core::shared::Shared;
 use crate::metrics::TlsResult;
 use crate::newcomers::Kept;
+use crate::seat::{Addresses, Seat};
 use crate::teller::Teller;
 use crate::tls::{Failure, Shaken, Slot, shake};
 
@@ -42,11 +43,22 @@ pub(crate) struct Entrance {
     pub(crate) slot: Arc<Slot>,
     /// How many are under way.
     waiting: Arc<AtomicUsize>,
+    /// How many of one address.
+    addresses: Addresses,
 }
 
 impl Entrance {
     pub(crate) fn new(slot: Arc<Slot>) -> Self {
-        Self { slot, waiting: Arc::default() }
+        Self { slot, waiting: Arc::default(), addresses: Addresses::default() }
+    }
+
+    /// A place among the handshakes that are under way, as long as it is held; `None` when all are
+    /// taken, or as many as one address may have: half of them.
+    fn enter(&self, address: IpAddr) -> Option<Seat> {
+        let max = self.slot.handshakes_max();
+        let mut place = Seat::take(&self.waiting, max)?;
+        let half = u32::try_from(max.div_ceil(2)).unwrap_or(u32::MAX);
+        place.count_address(&self.addresses, address, half).then_some(place)
     }
 }
 
@@ -123,7 +135,7 @@ async fn until(stop: Arc<Stop>, running: impl Future<Output = ()>) {
 async fn run(shared: Arc<Shared>, mut arrivals: Receiver<Box<Arrival>>) {
     let teller = Rc::new(RefCell::new(Teller::default()));
     while let Some(arrival) = arrivals.recv().await {
-        let Some(place) = Turnstile::enter(&arrival.tls) else {
+        let Some(place) = arrival.tls.enter(arrival.peer.ip()) else {
             shared.metrics.tls_handshakes.add(TlsResult::Limit, 1);
             continue;
         };
@@ -148,24 +160,6 @@ async fn greet(shared: &Shared, teller: &RefCell<Teller>, arrival: Arrival) {
             let now_s = shared.clock.elapsed_ms() / 1_000;
             tell(teller, peer, tls.slot.listener().word(), &failure, now_s);
         }
-    }
-}
-
-/// A place among the handshakes that are under way.
-struct Turnstile(Arc<AtomicUsize>);
-
-impl Turnstile {
-    /// `None` when all places are taken.
-    fn enter(tls: &Entrance) -> Option<Self> {
-        let place = Self(Arc::clone(&tls.waiting));
-        let before = tls.waiting.fetch_add(1, Ordering::Relaxed);
-        (before < tls.slot.handshakes_max()).then_some(place)
-    }
-}
-
-impl Drop for Turnstile {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -155,6 +155,15 @@ impl Link {
         }
     }
 
+    /// How many do.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        match self {
+            Self::Wire(wire) => wire.pending_bytes(),
+            Self::Web(web) => web.pending_bytes(),
+            Self::Unix(_) => 0,
+        }
+    }
+
     /// Hands on what was taken and waits.
     pub(crate) fn try_flush(&self) -> io::Result<()> {
         match self {

@@ -24,18 +24,27 @@ pub(crate) struct WebLink {
     state: RefCell<State>,
 }
 
-#[derive(Default)]
 struct State {
-    /// What came of the request; `None` once it was granted.
-    request: Option<Vec<u8>>,
+    stage: Stage,
     decoder: Decoder,
     /// Framed bytes that the socket has not taken.
     out: Vec<u8>,
 }
 
+/// How far it is.
+enum Stage {
+    /// This came of the request.
+    Asked(Vec<u8>),
+    /// It was granted: frames come and go.
+    Granted,
+    /// The client was told why it ends: what else it says is not looked at.
+    Refused,
+}
+
 impl WebLink {
     pub(crate) fn new(wire: Wire, origins: Arc<Origins>) -> Self {
-        let state = State { request: Some(Vec::new()), ..State::default() };
+        let (stage, decoder) = (Stage::Asked(Vec::new()), Decoder::default());
+        let state = State { stage, decoder, out: Vec::new() };
         Self { wire, origins, state: RefCell::new(state) }
     }
 
@@ -50,13 +59,14 @@ impl WebLink {
             if count == 0 {
                 return Ok(0);
             }
-            if state.request.is_some() {
+            if matches!(state.stage, Stage::Asked(_)) {
                 count = self.take_request(&mut state, buffer, count)?;
             }
-            let State { decoder, out, .. } = &mut *state;
+            let State { decoder, out, stage } = &mut *state;
             let taken = decoder.take(&mut buffer[..count], out);
             if let Err(error) = &taken {
                 put_close(error.code(), out);
+                *stage = Stage::Refused;
             }
             self.flush(&mut state)?;
             if state.out.len() > FRAME_HEAD_BYTES_MAX + FRAME_BYTES_MAX + ANSWERS_BYTES_MAX {
@@ -70,7 +80,7 @@ impl WebLink {
             if state.decoder.is_closed() {
                 return Ok(0);
             }
-            if state.request.is_none() {
+            if matches!(state.stage, Stage::Granted) {
                 // Frames without MQTT, without an end: others get their turn.
                 return Err(ErrorKind::Interrupted.into());
             }
@@ -84,18 +94,22 @@ impl WebLink {
         buffer: &mut [u8],
         count: usize,
     ) -> io::Result<usize> {
-        let mut request = state.request.take().unwrap_or_default();
+        let mut request = match std::mem::replace(&mut state.stage, Stage::Refused) {
+            Stage::Asked(request) => request,
+            Stage::Granted | Stage::Refused => Vec::new(),
+        };
         let known = request.len();
         request.extend_from_slice(&buffer[..count]);
         match read_upgrade(&request, &self.origins) {
             Ok(Some(upgrade)) => {
+                state.stage = Stage::Granted;
                 state.out.extend_from_slice(&upgrade.answer);
                 let start = upgrade.used.saturating_sub(known);
                 buffer.copy_within(start..count, 0);
                 Ok(count - start)
             }
             Ok(None) => {
-                state.request = Some(request);
+                state.stage = Stage::Asked(request);
                 Ok(0)
             }
             Err(refusal) => {
@@ -106,11 +120,13 @@ impl WebLink {
         }
     }
 
-    /// Reads what nobody wants to know any more. Over TLS records are not opened for it.
+    /// Reads what nobody wants to know any more, up to CLOSE. Over TLS records are not opened for
+    /// it.
     pub(crate) fn try_waste(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let is_refused = matches!(self.state.borrow().stage, Stage::Refused);
         match self.wire {
-            Wire::Tcp(_) => self.try_read(buffer),
-            Wire::Tls(_) => self.wire.try_waste(buffer),
+            Wire::Tcp(_) if !is_refused => self.try_read(buffer),
+            Wire::Tcp(_) | Wire::Tls(_) => self.wire.try_waste(buffer),
         }
     }
 
@@ -131,12 +147,21 @@ impl WebLink {
 
     /// Bytes of a request or a record that is not whole yet.
     pub(crate) fn unread_bytes(&self) -> usize {
-        self.state.borrow().request.as_ref().map_or(0, Vec::len) + self.wire.unread_bytes()
+        let kept = match &self.state.borrow().stage {
+            Stage::Asked(request) => request.len(),
+            Stage::Granted | Stage::Refused => 0,
+        };
+        kept + self.wire.unread_bytes()
     }
 
     /// Whether something that was taken waits for the socket.
     pub(crate) fn has_pending(&self) -> bool {
         !self.state.borrow().out.is_empty() || self.wire.has_pending()
+    }
+
+    /// How many bytes that does.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.state.borrow().out.len() + self.wire.pending_bytes()
     }
 
     /// Hands on what waits.
@@ -147,7 +172,7 @@ impl WebLink {
     /// The last word.
     pub(crate) fn say_goodbye(&self) {
         let mut state = self.state.borrow_mut();
-        if state.request.is_none() && !state.decoder.is_closed() {
+        if matches!(state.stage, Stage::Granted) && !state.decoder.is_closed() {
             put_close(NORMAL, &mut state.out);
         }
         // The connection ends whether it is heard or not.

@@ -71,6 +71,14 @@ impl Wire {
         }
     }
 
+    /// How many do.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        match self {
+            Self::Tcp(_) => 0,
+            Self::Tls(stream) => stream.pending_bytes(),
+        }
+    }
+
     /// Hands on what was taken and waits.
     pub(crate) fn try_flush(&self) -> io::Result<()> {
         match self {

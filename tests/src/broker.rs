@@ -170,6 +170,14 @@ impl Broker {
         self.program.limit_files(more);
     }
 
+    /// From now on it can open no file and take no connection, until `limit_files` grants it more.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn forbid_files(&self) {
+        self.program.forbid_files();
+    }
+
     /// Its process.
     #[must_use]
     pub fn id(&self) -> u32 {

@@ -164,11 +164,25 @@ impl Program {
     pub fn limit_files(&self, more: u64) {
         let folder = format!("/proc/{}/fd", self.child.id());
         let open = std::fs::read_dir(folder).expect("our child").count() as u64;
+        self.grant_files(open + more);
+    }
+
+    /// From now on it can open nothing, also when it closes something, until `limit_files` grants
+    /// it more.
+    ///
+    /// # Panics
+    /// When the child cannot be reached.
+    pub fn forbid_files(&self) {
+        // The numbers below are those of its input and outputs.
+        self.grant_files(3);
+    }
+
+    fn grant_files(&self, count: u64) {
         let id = rustix::process::Pid::from_child(&self.child);
         let resource = rustix::process::Resource::Nofile;
         // The hard limit is ours, which it has from us: only the soft one changes.
         let maximum = rustix::process::getrlimit(resource).maximum;
-        let most = rustix::process::Rlimit { current: Some(open + more), maximum };
+        let most = rustix::process::Rlimit { current: Some(count), maximum };
         rustix::process::prlimit(Some(id), resource, most).expect("our child");
     }
 

@@ -143,6 +143,16 @@ impl Secure {
         Ok(bytes)
     }
 
+    /// All that the broker still says, until it says by TLS that this was all.
+    ///
+    /// # Errors
+    /// When the connection just ends.
+    pub fn rest(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// From now on other keys are used, and the broker is to use others too.
     ///
     /// # Panics

@@ -321,3 +321,34 @@ fn a_stranger_sends_no_more_than_a_connect_may_have() {
     assert_eq!(reason(&mut known), PACKET_TOO_LARGE);
     is_served(other);
 }
+
+/// What a PUBLISH of a thousand bytes is answered.
+fn answer_to(wire: &mut Wire, topic: &str, is_retained: bool) -> u8 {
+    let payload = "x".repeat(1_000);
+    let message = Publish { retain: is_retained, ..Publish::new(topic, &payload, 1, 7) };
+    wire.publish(&message);
+    wire.packet_of(kind::PUBACK).body().get(2).copied().filter(|code| *code >= 0x80).unwrap_or(0)
+}
+
+#[test]
+fn messages_that_wait_for_their_time_have_no_more_bytes_than_they_may() {
+    let (broker, other) = broker("delayed_bytes_max = 2500");
+    let mut wire = Wire::clean(broker.address(), Version::V5, "c");
+    for (topic, code) in [("a", 0), ("b", 0), ("c", QUOTA_EXCEEDED)] {
+        assert_eq!(answer_to(&mut wire, &format!("$delayed/3600/{topic}"), false), code, "{topic}");
+    }
+    is_served(other);
+}
+
+#[test]
+fn the_retained_messages_of_one_have_no_more_bytes_than_they_may_and_others_have_room() {
+    let (broker, other) = broker("retained_bytes_per_user_max = 2500");
+    // They show nothing: each address is one.
+    let mut first = come_in(arrive(&broker, 2), &Hello::new("first"));
+    for (topic, code) in [("a", 0), ("b", 0), ("c", QUOTA_EXCEEDED), ("a", 0)] {
+        assert_eq!(answer_to(&mut first, topic, true), code, "{topic}");
+    }
+    let mut second = come_in(arrive(&broker, 3), &Hello::new("second"));
+    assert_eq!(answer_to(&mut second, "c", true), 0, "others have their own");
+    is_served(other);
+}

@@ -15,6 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use tidewire_tests::authority::{Authority, Pair, Use};
 use tidewire_tests::broker::Broker;
 use tidewire_tests::configured::Configured;
+use tidewire_tests::http::Http;
 use tidewire_tests::over::Over;
 use tidewire_tests::program::PATIENCE;
 use tidewire_tests::secure::{Secure, Trust};
@@ -48,7 +49,8 @@ impl Setup {
         let broker = Configured::new(&format!(
             "[listener.mqtts]\nbind = \"127.0.0.1:0\"\n[listener.mqtts.tls]\n\
              cert_file = {cert:?}\nkey_file = {key:?}\nclient_auth = \"required\"\n\
-             client_ca_file = {bundle:?}\ncrl_files = [{crl:?}]\n"
+             client_ca_file = {bundle:?}\ncrl_files = [{crl:?}]\n\
+             [listener.http]\nbind = \"127.0.0.1:0\"\n"
         ));
         Self { broker: broker.start(), authority, server }
     }
@@ -196,6 +198,62 @@ fn a_bad_file_changes_nothing_and_is_told_of() {
     // And back.
     let server = setup.authority.sign("server", Use::Server, &["localhost"]);
     await_shown(&setup, &server.cert);
+}
+
+/// The list is replaced while the broker can open no file; nothing changes in the folder when it
+/// can again.
+#[test]
+fn a_list_that_could_not_be_read_comes_into_force_by_itself_when_it_can_be() {
+    let setup = Setup::new();
+    let client = |name: &str| setup.trust(&setup.authority.sign(name, Use::Client, &[name]));
+    let late = setup.authority.sign("late", Use::Client, &["late"]);
+    let (address, trust, late_trust) = (setup.address(), client("device"), setup.trust(&late));
+    let http = Http::new(setup.broker.http_address());
+    let kept = "tidewire_tls_reloads_total{result=\"kept\"}";
+    let mut open = session(address, &trust, "device").expect("let in");
+    drop(session(address, &late_trust, "late").expect("not revoked yet"));
+    http.await_series(kept, 0.0);
+    setup.broker.forbid_files();
+    setup.authority.revoke(&late);
+    setup.broker.await_output(KEPT);
+    open.say(&[0xc0, 0]).expect("it reads");
+    assert_eq!(open.hear(2).expect("it answers"), [0xd0, 0]);
+    setup.broker.limit_files(1_000);
+    setup.broker.await_output(READ_ANEW);
+    setup.broker.await_output("; it is tried again");
+    assert!(session(address, &late_trust, "late").is_err(), "it is revoked now");
+    drop(session(address, &trust, "another").expect("let in"));
+    http.await_series("tidewire_tls_reloads_total{result=\"done\"}", 1.0);
+    assert!(http.series(kept).is_some_and(|count| count > 0.5), "each try in vain is counted");
+    assert_eq!(setup.broker.output().matches(READ_ANEW).count(), 1);
+}
+
+#[test]
+fn a_list_that_is_away_or_half_written_changes_nothing_until_it_is_whole() {
+    let setup = Setup::new();
+    let Setup { authority, broker, .. } = &setup;
+    let late = ["late", "later"].map(|name| authority.sign(name, Use::Client, &[name]));
+    let good = setup.trust(&authority.sign("client", Use::Client, &["device"]));
+    let is_let = |trust: &Trust| session(setup.address(), trust, "device").is_ok();
+    let await_refused = |pair: &Pair| {
+        let began = Instant::now();
+        while is_let(&setup.trust(pair)) {
+            assert!(began.elapsed() < PATIENCE, "its list is never read");
+        }
+        assert!(is_let(&good));
+    };
+    fs::remove_file(authority.file("crl.pem")).expect("it was there");
+    broker.await_output("; it is tried again");
+    assert!(is_let(&good) && is_let(&setup.trust(&late[0])), "the one before counts");
+    authority.revoke(&late[0]);
+    await_refused(&late[0]);
+    authority.revoke(&late[1]);
+    let whole = fs::read_to_string(authority.file("crl.pem")).expect("a file");
+    fs::write(authority.file("crl.pem"), &whole[..whole.len() / 2]).expect("written");
+    broker.await_output("crl.pem is no PEM file");
+    assert!(is_let(&good) && !is_let(&setup.trust(&late[0])), "the one before counts");
+    fs::write(authority.file("crl.pem"), whole).expect("written");
+    await_refused(&late[1]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Do handshakes, many at once or without an end, leave those alone who are connected?
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use tidewire_tests::authority::{Authority, Pair, Use};
 use tidewire_tests::broker::Broker;
 use tidewire_tests::configured::Configured;
+use tidewire_tests::doors::{await_end, connect_from};
 use tidewire_tests::over::Over;
 use tidewire_tests::program::PATIENCE;
 use tidewire_tests::secure::{Secure, Trust};
 use tidewire_tests::siege::{MIB, bear, sized};
-use tidewire_tests::wire::{Version, connect};
+use tidewire_tests::wire::{Publish, Version, Will, Wire, connect, subscribe};
 
 const PINGS: usize = 400;
 
@@ -122,10 +123,10 @@ fn handshakes_that_never_end_keep_nobody_out_and_end() {
 #[test]
 fn more_handshakes_than_may_be_under_way_are_closed() {
     let authority = Authority::new("Test CA");
-    let broker = start(&authority, "handshakes_max = 3\n");
+    let broker = start(&authority, "handshakes_max = 4\n");
     let (address, trust) = (broker.address_of("mqtts"), Trust::new(&authority.path(), None));
-    let waiting: Vec<TcpStream> =
-        (0..3).map(|_| TcpStream::connect(address).expect("it listens")).collect();
+    // Each address has half of them.
+    let waiting = [2, 2, 3, 3].map(|last| arrive(address, last));
     let began = Instant::now();
     while Secure::open(address, &trust).is_ok() {
         assert!(began.elapsed() < PATIENCE, "there is always one place more");
@@ -135,6 +136,23 @@ fn more_handshakes_than_may_be_under_way_are_closed() {
     while Secure::open(address, &trust).is_err() {
         assert!(began.elapsed() < PATIENCE, "places are never free again");
     }
+}
+
+/// Somebody connects from an address of this machine, and says nothing.
+fn arrive(address: SocketAddr, last: u8) -> TcpStream {
+    connect_from(Ipv4Addr::new(127, 0, 0, last).into(), address)
+}
+
+#[test]
+fn one_address_has_half_of_the_handshakes_that_may_be_under_way() {
+    let authority = Authority::new("Test CA");
+    // One thread does them in the order in which they came.
+    let tls = "handshakes_max = 4\nhandshake_timeout_ms = 600000\n[threads]\nhandshakes = 1\n";
+    let broker = start(&authority, tls);
+    let (address, trust) = (broker.address_of("mqtts"), Trust::new(&authority.path(), None));
+    let _waiting = [2, 2].map(|last| arrive(address, last));
+    await_end(arrive(address, 2));
+    drop(open(address, &trust, "from elsewhere"));
 }
 
 #[test]
@@ -190,4 +208,78 @@ fn a_handshake_within_the_handshake_is_refused_and_holds_nobody_up() {
             assert!(said.contains("renegotiation"), "{said}");
         }
     });
+}
+
+/// A broker with TLS, and WebSocket within it, that lets one client in at each.
+fn start_narrow(authority: &Authority) -> Broker {
+    let Pair { cert, key, .. } = authority.sign("server", Use::Server, &["localhost"]);
+    let sections = ["mqtts", "wss"].map(|name| {
+        format!(
+            "[listener.{name}]\nbind = \"127.0.0.1:0\"\nconnections_per_address_max = 1\n\
+             [listener.{name}.tls]\ncert_file = {cert:?}\nkey_file = {key:?}\n"
+        )
+    });
+    Configured::new(&sections.concat()).start()
+}
+
+/// A client with a will that has more to read than the system keeps for it, and reads nothing.
+fn stuck(broker: &Broker, trust: &Trust, scheme: &str, keep_alive_s: u16) -> Secure {
+    let mut client = Secure::open(broker.address_of(scheme), trust).expect("let in");
+    let is_web = scheme == "wss";
+    if is_web {
+        let request = "GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\n\
+            Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+            Sec-WebSocket-Protocol: mqtt\r\n\r\n";
+        client.say(request.as_bytes()).expect("it reads");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(client.hear(1).expect("an answer"));
+        }
+    }
+    let will = Will { topic: "stuck/will", payload: scheme, qos: 1, retain: false };
+    let hello = connect(Version::V4, scheme, true, keep_alive_s, Some(&will));
+    let asking = subscribe(Version::V4, 1, &[("stuck/flood", 1)]);
+    for (packet, answer) in [(hello, 4), (asking, 5)] {
+        let length = u8::try_from(packet.len()).expect("short");
+        // In a frame behind a mask that changes nothing.
+        let head = if is_web { vec![0x82, 0x80 | length, 0, 0, 0, 0] } else { Vec::new() };
+        client.say(&[head, packet].concat()).expect("it reads");
+        let _ = client.hear(if is_web { 2 } else { 0 } + answer).expect("it answers");
+    }
+    let mut writer = Wire::clean(broker.address(), Version::V4, "writer");
+    let payload = "x".repeat(800_000);
+    for id in 1..=20 {
+        writer.publish_acknowledged(&Publish::new("stuck/flood", &payload, 1, id));
+    }
+    writer.disconnect();
+    client
+}
+
+/// What waits in the connection's keys cannot be sent any more.
+#[test]
+fn who_is_reset_while_records_wait_for_it_is_lost() {
+    let authority = Authority::new("Test CA");
+    let (broker, trust) = (start_narrow(&authority), Trust::new(&authority.path(), None));
+    let mut witness = Wire::clean(broker.address(), Version::V4, "witness");
+    witness.subscribe(1, &[("stuck/will", 1)]);
+    for scheme in ["mqtts", "wss"] {
+        // What lies unread in our socket makes the kernel say RST and not FIN.
+        drop(stuck(&broker, &trust, scheme, 0));
+        witness.receive(scheme);
+    }
+}
+
+#[test]
+fn who_reads_nothing_leaves_his_place_when_he_is_closed() {
+    let authority = Authority::new("Test CA");
+    let (broker, trust) = (start_narrow(&authority), Trust::new(&authority.path(), None));
+    let stuck = ["mqtts", "wss"].map(|scheme| (scheme, stuck(&broker, &trust, scheme, 5)));
+    let began = Instant::now();
+    for (scheme, client) in stuck {
+        while Secure::open(broker.address_of(scheme), &trust).is_err() {
+            assert!(began.elapsed() < PATIENCE, "{scheme}: its place is never free again");
+        }
+        drop(client);
+    }
 }

@@ -2,12 +2,15 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use tidewire_tests::authority::{Authority, Pair, Use};
 use tidewire_tests::broker::Broker;
 use tidewire_tests::clients::{mqtt_js, paho};
 use tidewire_tests::configured::Configured;
 use tidewire_tests::program::PATIENCE;
+use tidewire_tests::secure::{Secure, Trust};
 use tidewire_tests::wire::{Publish, Version, Wire, connect, publish, subscribe};
 
 const REQUEST: &str = "GET /any/path HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\n\
@@ -166,6 +169,61 @@ fn other_protocols_and_other_origins_are_refused() {
     assert!(foreign.starts_with("HTTP/1.1 403 "), "{foreign}");
     strict.await_output("connection refused: pages of this origin may not connect");
     broker.await_output("connection refused: Sec-WebSocket-Protocol must name mqtt");
+}
+
+/// A broker that speaks WebSocket within TLS, and its authority.
+fn secret() -> (Broker, Authority) {
+    let authority = Authority::new("Test CA");
+    let Pair { cert, key, .. } = authority.sign("server", Use::Server, &["localhost"]);
+    let section = "[listener.wss]\nbind = \"127.0.0.1:0\"\n\
+        origins = [\"https://good.example\"]\n[listener.wss.tls]\n";
+    let config = Configured::new(&format!("{section}cert_file = {cert:?}\nkey_file = {key:?}\n"));
+    (config.start(), authority)
+}
+
+/// What comes with the end of the handshake is answered before anybody has asked whether the
+/// socket takes bytes.
+#[test]
+fn who_is_refused_within_tls_hears_why_and_then_the_end() {
+    let (broker, authority) = secret();
+    let (address, trust) = (broker.address_of("wss"), Trust::new(&authority.path(), None));
+    let good = format!("{REQUEST}{MQTT}");
+    for (request, status, why) in [
+        (good.replace("good", "evil"), "403 Forbidden", "pages of this origin may not connect"),
+        (good.replace(": mqtt\r\n", ": chat\r\n"), "400 Bad Request", "must name mqtt"),
+        (good.replace("GET", "POST"), "400 Bad Request", "this port speaks MQTT over WebSocket"),
+        (format!("GET /{}", "long".repeat(8_000)), "431 Request", "the request is too long"),
+    ] {
+        for is_early in [true, false] {
+            let (early, late) = if is_early { (&*request, "") } else { ("", &*request) };
+            let client = Secure::open_with(address, &trust, early.as_bytes());
+            let mut client = client.expect("a good certificate");
+            client.say(late.as_bytes()).expect("it reads");
+            let answer = client.rest().expect("an answer, and then the end");
+            let answer = String::from_utf8(answer).expect("text");
+            let told = format!("{why}, early: {is_early}: {answer:?}");
+            let (head, body) = answer.split_once("\r\n\r\n").expect(&told);
+            assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{told}");
+            assert!(head.contains(&format!("Content-Length: {}", body.len())), "{told}");
+            assert!(body.contains(why), "{told}");
+        }
+        broker.await_output(why);
+    }
+}
+
+#[test]
+fn who_asks_by_another_program_hears_why_too() {
+    let (broker, authority) = secret();
+    let url = format!("https://localhost:{}/", broker.address_of("wss").port());
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "-i", "--max-time", "120", "--cacert"]).arg(authority.path());
+    // An address alone: the name may mean another one, too.
+    let resolve = url["https://".len()..].trim_end_matches('/').to_owned() + ":127.0.0.1";
+    let output = curl.args(["--resolve", &resolve, &url]).output().expect("curl is installed");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{said}");
+    assert!(said.ends_with("this port speaks MQTT over WebSocket"), "{said}");
 }
 
 #[test]

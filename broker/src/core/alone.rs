@@ -1,6 +1,8 @@
 //! A core without a thread on a store without threads, for tests of what belongs to one turn:
 //! nothing happens before the test says so. Never reads or writes a socket.
 
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::rc::Rc;
@@ -11,6 +13,7 @@ use tempfile::TempDir;
 use tidewire_proto::record::KeyRule;
 use tidewire_proto::routing::placement::{Placement, Shelf};
 use tidewire_proto::session::cursor::Positions;
+use tidewire_proto::websocket::Origins;
 use tidewire_store::{Commit, CommitError, Outcome, Store, StoreOptions, Table, TableChange};
 use tokio::runtime::{Builder, Runtime};
 
@@ -28,6 +31,7 @@ use crate::seat::Seat;
 use crate::shares::Shares;
 use crate::store_options::from_config;
 use crate::tight_disk::{Faults, tight_disk};
+use crate::wire::UnboundWire;
 
 /// The core, and what it stands on.
 pub(crate) struct Alone {
@@ -36,7 +40,7 @@ pub(crate) struct Alone {
     /// Sockets belong to it. It never runs: none ever takes a byte, and what is said to a client
     /// stays in its `out`.
     runtime: Runtime,
-    ends: Vec<UnixStream>,
+    ends: Vec<OwnedFd>,
     faults: Arc<Faults>,
     _folder: TempDir,
 }
@@ -90,9 +94,23 @@ impl Alone {
     pub(crate) fn accept(&mut self) -> ConnId {
         let (ours, theirs) = UnixStream::pair().expect("two sockets");
         ours.set_nonblocking(true).expect("a socket");
-        self.ends.push(theirs);
+        self.ends.push(theirs.into());
+        self.take_in(Unbound::Unix(ours))
+    }
+
+    /// The same by WebSocket. What its link takes to frame it is no longer in its `out`.
+    pub(crate) fn accept_web(&mut self) -> ConnId {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        self.ends.push(TcpStream::connect(address).expect("it listens").into());
+        let (ours, _) = listener.accept().expect("it has connected");
+        ours.set_nonblocking(true).expect("a socket");
+        self.take_in(Unbound::Web(UnboundWire::Tcp(ours), Arc::new(Origins::Any)))
+    }
+
+    fn take_in(&mut self, link: Unbound) -> ConnId {
         let _within = self.runtime.enter();
-        let link = Unbound::Unix(ours).bind().expect("a socket");
+        let link = link.bind().expect("a socket");
         let seat = Seat::take(&self.core.shared.connections, usize::MAX).expect("a place");
         let serial = self.core.shared.next_serial();
         let key = self.core.conns.insert(Conn {

@@ -10,6 +10,7 @@ use tidewire_store::{Reply, Table};
 
 use crate::core::inbox::Event;
 use crate::core::open::{ConnId, Open, Phase};
+use crate::core::overflow::waiting;
 use crate::core::state::{Core, Deferred, Handed};
 use crate::core::turn::Waiting;
 use crate::metrics::Direction;
@@ -179,6 +180,7 @@ impl Core {
         let room = self.shared.limits.outbound_buffer_bytes_max as usize;
         let conn = self.conns.get_mut(id.key as usize).filter(|conn| conn.serial == id.serial);
         let Some(conn) = conn else { return };
+        let before = waiting(conn);
         let written = match conn.out.is_empty() && !conn.socket.link.has_pending() {
             true => Ok(0),
             false => conn.socket.write(&mut conn.out, room),
@@ -191,13 +193,14 @@ impl Core {
         match written {
             Ok(count) => {
                 self.counters.bytes.add(Direction::Out, count as u64);
-                self.count_waiting(id, count > 0);
+                // What a link seals or frames is not with the client yet.
+                let has_taken = self.conn(id).is_some_and(|conn| waiting(conn) < before);
+                self.count_waiting(id, has_taken);
             }
             Err(_) => {
                 conn.out = Vec::new();
                 conn.waits.set(0);
-                conn.socket.wants_write.set(false);
-                conn.socket.close();
+                conn.socket.give_up();
                 return;
             }
         }

@@ -23,6 +23,8 @@ impl Core {
             return;
         }
         let Some(conn) = self.conn(id) else { return };
+        // What it was told why is on its way yet.
+        conn.socket.close();
         let (peer, listener) = (conn.peer, conn.door.listener);
         let is_new = matches!(conn.phase, Phase::Fresh | Phase::Authenticating(_));
         let refusal = error.get_ref().and_then(|why| why.downcast_ref::<Refusal>());

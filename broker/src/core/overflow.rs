@@ -44,6 +44,11 @@ pub(crate) fn put_by(conn: &Conn) -> usize {
     conn.out.len() + held
 }
 
+/// What waits for a client's socket, also sealed and in frames already.
+pub(crate) fn waiting(conn: &Conn) -> usize {
+    conn.out.len() + conn.socket.link.pending_bytes()
+}
+
 impl Core {
     /// In the middle of a turn that makes very much for clients, lets those who read have it: what
     /// then is left is that of those who do not.
@@ -58,8 +63,9 @@ impl Core {
     pub(crate) fn count_waiting(&mut self, id: ConnId, has_taken: bool) {
         let now_ms = self.uptime_ms;
         let Some(conn) = self.conn(id) else { return };
-        conn.waits.set(conn.out.len());
-        if has_taken || conn.out.is_empty() {
+        let waiting = waiting(conn);
+        conn.waits.set(waiting);
+        if has_taken || waiting == 0 {
             conn.taken_ms = now_ms;
         }
     }
@@ -109,12 +115,17 @@ impl Core {
                 conn.comes.set(0);
             }
             self.close(id, CloseReason::Slow, None);
+            if let Some(conn) = self.conn(id) {
+                conn.socket.give_up();
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::{LITTLE_BYTES, PART_BYTES, STUCK_MS};
     use crate::core::alone::Alone;
     use crate::core::open::ConnId;
@@ -196,6 +207,27 @@ mod tests {
         alone.core.uptime_ms += 2 * STUCK_MS;
         alone.core.close_stuck();
         assert_eq!(is_open(&mut alone), [false, true, true], "there is room");
+    }
+
+    #[test]
+    fn what_waits_in_frames_is_counted_and_goes_with_who_takes_nothing() {
+        let mut alone = alone();
+        let id = alone.accept_web();
+        alone.hello(id, "deaf");
+        alone.settle();
+        alone.core.conn(id).expect("it is connected").out = vec![0; ALL / 2];
+        alone.core.uptime_ms += STUCK_MS;
+        alone.core.write_out(id);
+        let conn = alone.core.conn(id).expect("it is connected");
+        assert!(conn.out.is_empty(), "its link took all of it");
+        assert!(conn.waits.bytes() >= ALL / 2, "{}", conn.waits.bytes());
+        assert!(conn.taken_ms < STUCK_MS, "it has taken nothing");
+        let socket = Rc::clone(&conn.socket);
+        conn.out = vec![0; ALL];
+        alone.core.write_out(id);
+        alone.core.close_stuck();
+        assert!(alone.core.open(id).is_none(), "there is too much");
+        assert!(!socket.is_to_be_written(), "what it did not take is waited for");
     }
 
     #[test]

@@ -267,8 +267,7 @@ async fn serve(shell: Shell, id: ConnId, socket: Rc<Socket>) {
 /// Waits until the connection can do something and does it. False when it is over.
 async fn step(shell: &Shell, id: ConnId, socket: &Socket) -> bool {
     let is_reading = socket.may_be_read();
-    // Also what the link has to say by itself: the answer to an upgrade, a pong, an alert.
-    let is_writing = socket.wants_write.get() || socket.link.has_pending();
+    let is_writing = socket.is_to_be_written();
     let interest = match (is_reading, is_writing) {
         (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
         (true, false) => Some(Interest::READABLE),
@@ -316,10 +315,10 @@ async fn read(shell: &Shell, id: ConnId, socket: &Socket) -> bool {
 
 /// Closing a socket that holds unread bytes would take our last packet from the client.
 async fn linger(shell: &Shell, socket: &Socket) {
-    if socket.link.end_writing().is_err() {
-        return;
-    }
-    let drain = async {
+    let parting = async {
+        if !say_last(socket).await || socket.link.end_writing().is_err() {
+            return;
+        }
         loop {
             // What many are waited for must not take a buffer each.
             let wasted = socket.link.try_waste(&mut shell.borrow_mut().scratch.read);
@@ -332,7 +331,19 @@ async fn linger(shell: &Shell, socket: &Socket) {
             }
         }
     };
-    let _ = tokio::time::timeout(Duration::from_millis(LINGER_MS), drain).await;
+    let _ = tokio::time::timeout(Duration::from_millis(LINGER_MS), parting).await;
+}
+
+/// Hands on what waits. What is answered to bytes that came with a handshake does: nobody has
+/// asked yet whether the socket takes any. False when the client is gone.
+async fn say_last(socket: &Socket) -> bool {
+    while socket.link.has_pending() {
+        let is_ready = socket.link.ready(Interest::WRITABLE).await.is_ok();
+        if !is_ready || socket.link.try_flush().is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 impl Core {

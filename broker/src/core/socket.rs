@@ -25,6 +25,8 @@ pub(crate) struct Socket {
     pub(crate) is_congested: Cell<bool>,
     /// Nothing waits to be written any more: close.
     pub(crate) is_closing: Cell<bool>,
+    /// What still waits will not be taken: the client is gone, or had its time.
+    is_given_up: Cell<bool>,
 }
 
 impl Socket {
@@ -38,6 +40,7 @@ impl Socket {
             is_resting: Cell::new(false),
             is_congested: Cell::new(false),
             is_closing: Cell::new(false),
+            is_given_up: Cell::new(false),
         }
     }
 
@@ -69,6 +72,19 @@ impl Socket {
             && !self.is_resting.get()
             && !self.is_congested.get()
             && !self.is_closing.get()
+    }
+
+    /// Whether something is to be written: also what the link has to say by itself (the answer to
+    /// an upgrade, a pong, an alert), and what it took and the network has not.
+    pub(crate) fn is_to_be_written(&self) -> bool {
+        !self.is_given_up.get() && (self.wants_write.get() || self.link.has_pending())
+    }
+
+    /// Closes it, whatever still waits: what a link took cannot be taken back from it.
+    pub(crate) fn give_up(&self) {
+        self.wants_write.set(false);
+        self.is_given_up.set(true);
+        self.close();
     }
 
     pub(crate) fn close(&self) {

@@ -115,8 +115,7 @@ impl Core {
             Phase::Closing => {
                 // It had its time: what it has not read is lost to it.
                 conn.out = Vec::new();
-                conn.socket.wants_write.set(false);
-                conn.socket.close();
+                conn.socket.give_up();
             }
             Phase::Fresh | Phase::Authenticating(_) => {
                 conn.heard_ms = now_ms;

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::file_watch::Reading;
+
 /// Why certificates, keys and lists cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -29,10 +31,31 @@ pub enum TlsError {
     /// Its time is over, while that of the one in use is not.
     #[error("the certificate in {} has expired", .0.display())]
     Expired(PathBuf),
+    /// Its time has not come, while that of the one in use has.
+    #[error("the certificate in {} is not valid yet (see `tidewire certs show`)", .0.display())]
+    Early(PathBuf),
     /// No file is named.
     #[error("no `{0}` is named")]
     Missing(&'static str),
     /// The library refuses the settings.
     #[error("these settings of TLS cannot be used: {0}")]
     Settings(String),
+}
+
+impl TlsError {
+    /// Whether it helps to read the same files again.
+    pub(crate) fn reading(&self) -> Reading {
+        match self {
+            Self::Read(_, error) => Reading::of_error(error),
+            // Its day comes without a change of the file.
+            Self::Early(_) => Reading::Unread,
+            Self::Form(..)
+            | Self::Empty(..)
+            | Self::Content(..)
+            | Self::Mismatch { .. }
+            | Self::Expired(_)
+            | Self::Missing(_)
+            | Self::Settings(_) => Reading::Wrong,
+        }
+    }
 }

@@ -41,8 +41,18 @@ pub(crate) struct Expiry {
     pub(crate) path: PathBuf,
     /// Whose it is.
     pub(crate) subject: String,
+    /// From when on it is, in seconds of the Unix epoch; of a list of the revoked nobody asks.
+    pub(crate) from_s: i64,
     /// In seconds of the Unix epoch.
     pub(crate) at_s: i64,
+}
+
+impl Expiry {
+    /// Of a certificate that says this.
+    fn of(facts: Facts, file: TlsFile, path: &Path) -> Self {
+        let Facts { subject, not_before_s: from_s, not_after_s: at_s, .. } = facts;
+        Self { file, path: path.into(), subject, from_s, at_s }
+    }
 }
 
 /// The cryptography.
@@ -109,11 +119,10 @@ fn shown(
     let mut names = Vec::new();
     for (at, cert) in chain.iter().enumerate() {
         let facts = Facts::of(cert).map_err(content)?;
-        let (subject, at_s) = (facts.subject, facts.not_after_s);
-        expiries.push(Expiry { file: TlsFile::Certificate, path: cert_file.into(), subject, at_s });
         if at == 0 {
             names = facts.names.iter().map(|name| name.to_ascii_lowercase()).collect();
         }
+        expiries.push(Expiry::of(facts, TlsFile::Certificate, cert_file));
     }
     let key = Arc::new(pair(provider, chain, (cert_file, key_file))?);
     Ok(Shown { names, key })
@@ -154,8 +163,7 @@ fn verifier(
     for cert in certificates(path)? {
         let content = |text: String| TlsError::Content(path.into(), text);
         let facts = Facts::of(&cert).map_err(content)?;
-        let (subject, at_s) = (facts.subject, facts.not_after_s);
-        expiries.push(Expiry { file: TlsFile::ClientCa, path: path.into(), subject, at_s });
+        expiries.push(Expiry::of(facts, TlsFile::ClientCa, path));
         roots.add(cert).map_err(|error| content(error.to_string()))?;
     }
     let mut crls = Vec::new();
@@ -165,7 +173,7 @@ fn verifier(
             let facts = facts.map_err(|text| TlsError::Content(path.into(), text))?;
             if let Some(at_s) = facts.next_update_s {
                 let (path, subject) = (path.clone(), facts.issuer);
-                expiries.push(Expiry { file: TlsFile::Crl, path, subject, at_s });
+                expiries.push(Expiry { file: TlsFile::Crl, path, subject, from_s: 0, at_s });
             }
             crls.push(crl);
         }
