@@ -103,8 +103,14 @@ impl Watch {
     }
 
     fn look(&self) {
+        let now_s = wall_clock_ms() / 1_000;
         for slot in &self.slots {
-            slot.watch().look(|is_told| self.reload(slot, is_told));
+            let read = |is_told| self.reload(slot, is_told);
+            if slot.is_due(now_s) {
+                slot.watch().reload(read);
+            } else {
+                slot.watch().look(read);
+            }
         }
     }
 

@@ -182,7 +182,11 @@ impl Core {
         let Some(conn) = conn else { return };
         let before = waiting(conn);
         let written = match conn.out.is_empty() && !conn.socket.link.has_pending() {
-            true => Ok(0),
+            true => {
+                // Reading may have handed on what waited.
+                conn.socket.wants_write.set(false);
+                Ok(0)
+            }
             false => conn.socket.write(&mut conn.out, room),
         };
         self.scratch.outputs.take_back(&mut conn.out);

@@ -324,7 +324,10 @@ async fn linger(shell: &Shell, socket: &Socket) {
             let wasted = socket.link.try_waste(&mut shell.borrow_mut().scratch.read);
             let is_over = match wasted {
                 Ok(count) => count == 0,
-                Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+                // A packet of the link itself, or a part of one, is nothing to who drains.
+                Err(error) => {
+                    !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+                }
             };
             if is_over || socket.link.ready(Interest::READABLE).await.is_err() {
                 return;

@@ -47,15 +47,16 @@ impl TlsError {
     pub(crate) fn reading(&self) -> Reading {
         match self {
             Self::Read(_, error) => Reading::of_error(error),
-            // Its day comes without a change of the file.
-            Self::Early(_) => Reading::Unread,
+            // Random bytes for tickets may be lacking, and come.
+            Self::Settings(_) => Reading::Unread,
             Self::Form(..)
             | Self::Empty(..)
             | Self::Content(..)
             | Self::Mismatch { .. }
             | Self::Expired(_)
-            | Self::Missing(_)
-            | Self::Settings(_) => Reading::Wrong,
+            // Its day comes without a change of the file: the slot knows when.
+            | Self::Early(_)
+            | Self::Missing(_) => Reading::Wrong,
         }
     }
 }

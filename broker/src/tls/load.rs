@@ -31,6 +31,22 @@ const NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];
 /// What handshakes of a listener need, as its files were when they were read.
 pub(super) struct Loaded {
     pub(super) server: Arc<ServerConfig>,
+    pub(super) own: Own,
+    /// Of authorities and lists of clients.
+    theirs: Vec<Expiry>,
+}
+
+impl Loaded {
+    /// Of all that is in use.
+    pub(super) fn expiries(&self) -> Vec<Expiry> {
+        [self.own.expiries.as_slice(), &self.theirs].concat()
+    }
+}
+
+/// The certificates that a listener shows.
+#[derive(Clone, Debug)]
+pub(super) struct Own {
+    chest: Arc<Chest>,
     pub(super) expiries: Vec<Expiry>,
 }
 
@@ -60,18 +76,25 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(default_provider())
 }
 
-/// Reads all files and puts them together. Keys of tickets are new each time: who was let in by
-/// what the files said before is looked at again.
-pub(super) fn load(config: &TlsConfig, alpn: Option<&[u8]>) -> Result<Loaded, TlsError> {
+/// Reads the certificates that a listener shows, and their keys.
+pub(super) fn load_own(config: &TlsConfig) -> Result<Own, TlsError> {
     let provider = provider();
     let mut expiries = Vec::new();
     let mut chest = Vec::new();
     for (cert_file, key_file) in pairs(config)? {
         chest.push(shown(&provider, cert_file, key_file, &mut expiries)?);
     }
+    Ok(Own { chest: Arc::new(Chest(chest)), expiries })
+}
+
+/// Reads who may come, and puts it together with what is shown. Keys of tickets are new each time:
+/// who was let in by what the files said before is looked at again.
+pub(super) fn load(config: &TlsConfig, alpn: Option<&[u8]>, own: Own) -> Result<Loaded, TlsError> {
+    let provider = provider();
+    let mut theirs = Vec::new();
     let verifier = match config.client_auth {
         ClientAuth::None => WebPkiClientVerifier::no_client_auth(),
-        ClientAuth::Optional | ClientAuth::Required => verifier(config, &provider, &mut expiries)?,
+        ClientAuth::Optional | ClientAuth::Required => verifier(config, &provider, &mut theirs)?,
     };
     let versions = match config.version_min {
         TlsVersion::Tls12 => BOTH,
@@ -82,7 +105,7 @@ pub(super) fn load(config: &TlsConfig, alpn: Option<&[u8]>) -> Result<Loaded, Tl
         .with_protocol_versions(versions)
         .map_err(refused)?
         .with_client_cert_verifier(verifier)
-        .with_cert_resolver(Arc::new(Chest(chest)));
+        .with_cert_resolver(Arc::clone(&own.chest) as _);
     server.alpn_protocols = alpn.map(<[u8]>::to_vec).into_iter().collect();
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.send_tls13_tickets = 0;
@@ -90,7 +113,7 @@ pub(super) fn load(config: &TlsConfig, alpn: Option<&[u8]>) -> Result<Loaded, Tl
         server.ticketer = Ticketer::new().map_err(refused)?;
         server.send_tls13_tickets = TICKETS;
     }
-    Ok(Loaded { server: Arc::new(server), expiries })
+    Ok(Loaded { server: Arc::new(server), own, theirs })
 }
 
 /// Every file that is read.

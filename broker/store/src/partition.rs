@@ -41,7 +41,8 @@ pub(crate) struct Segment {
     pub(crate) refined: Option<Refined>,
 }
 
-/// What became of a sealed segment: its files were written anew, with a topic index beside them.
+/// What became of a sealed segment: it was given a topic index, most often with its batches written
+/// anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refined {
     /// Counts how often; part of the files' names.
@@ -233,7 +234,7 @@ impl Partition {
         (state.segments.iter().map(file).collect(), frontier)
     }
 
-    /// Other files hold a segment now.
+    /// Other files hold a segment now, or the same with more beside them.
     pub(crate) fn replace(&self, segment: Segment) {
         let mut state = self.state.write();
         if let Ok(index) = state.segments.binary_search_by_key(&segment.base, |known| known.base) {

@@ -73,17 +73,21 @@ fn has_good_batches(
     let wanted = engine.options.sealed_batch_bytes;
     let good = wanted / ENOUGH_SHARE..wanted * TOO_LARGE;
     stream.config.compression == Compression::None
-        && segment::usual_batch_bytes(engine.located(partition, segment))
-            .is_ok_and(|bytes| good.contains(&bytes))
+        && matches!(
+            segment::usual_batch_bytes(engine.located(partition, segment)),
+            Ok(Some(lengths)) if lengths.iter().all(|bytes| good.contains(bytes))
+        )
 }
 
 /// Give one segment its topic index and leave its batches where they are.
 fn enrich(engine: &Engine, partition: &Arc<Partition>, segment: &Segment) {
     let made = segment::enrich(engine.located(partition, segment), engine.sealer.stop());
-    if let Some(with_index) = outcome(engine, partition, segment, made)
-        && mark(engine, partition, &with_index)
-    {
+    let Some(with_index) = outcome(engine, partition, segment, made) else { return };
+    if mark(engine, partition, &with_index) {
         segment::remove_sieves(&*engine.disk, partition, segment);
+    } else if !partition.has(segment) {
+        // Retention was faster, and did not know of the index.
+        segment::remove(&*engine.disk, partition, segment);
     }
 }
 

@@ -117,7 +117,9 @@ impl Placement {
 
     fn find(&self, topic: &str) -> Kept {
         let takes = |shelf: &Shelf| shelf.filters.iter().any(|filter| filter.matches(topic));
-        let index = self.shelves.iter().position(takes).unwrap_or(self.shelves.len() - 1);
+        let last = self.shelves.len() - 1;
+        // The last takes what no other takes.
+        let index = self.shelves[..last].iter().position(takes).unwrap_or(last);
         let shelf = &self.shelves[index];
         let partition = match shelf.key {
             KeyRule::Topic | KeyRule::Level(_) => {

@@ -9,6 +9,7 @@ use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch};
 use super::archive::Located;
 use super::name::{TOPICS, file_name};
 use super::read::indexed;
+use super::remove::remove_file;
 use super::rewrite::{Rewritten, save};
 use super::topics::TopicsBuilder;
 use super::window::{AHEAD_BYTES, Window, open};
@@ -18,21 +19,21 @@ use crate::partition::{Refined, Segment};
 /// Headers that are looked at to learn how long a segment's batches are.
 const SAMPLES_MAX: usize = 64;
 
-/// How long its batches are, by the headers of some of them at places all over it.
-pub(crate) fn usual_batch_bytes(located: Located<'_>) -> io::Result<usize> {
+/// Between which lengths three quarters of its bytes are batches, by the headers at places all over
+/// it. `None` if no header can be read.
+pub(crate) fn usual_batch_bytes(located: Located<'_>) -> io::Result<Option<[usize; 2]>> {
     let (file, index) = indexed(located)?;
     let places = index.places();
     let step = places.len().div_ceil(SAMPLES_MAX).max(1);
-    let (mut bytes, mut count) = (0, 0);
+    let mut lengths = Vec::new();
     for place in places.iter().step_by(step) {
         let mut header = [0; BATCH_HEADER_BYTES];
         let lost = salvage(&*file, &mut header, place.position)?;
-        if let Some(batch) = Batch::outline(&header).filter(|_| lost == 0) {
-            bytes += batch.bytes;
-            count += 1;
-        }
+        lengths.extend(Batch::outline(&header).filter(|_| lost == 0).map(|batch| batch.bytes));
     }
-    Ok(bytes.checked_div(count).unwrap_or_default())
+    lengths.sort_unstable();
+    let at = |eighths: usize| lengths.get(lengths.len() * eighths / 8).copied();
+    Ok(at(1).zip(at(7)).map(|(short, long)| [short, long]))
 }
 
 /// Write a topic index beside it. The segment is the same, with what became of it.
@@ -60,9 +61,12 @@ pub(crate) fn enrich(located: Located<'_>, stop: &AtomicBool) -> io::Result<Rewr
         return Ok(Rewritten::Damaged);
     }
     let refined = Some(Refined { generation: segment.generation(), compacted: false });
-    if let Some(bytes) = topics.finish() {
-        save(located.disk, &file_name(folder, segment, TOPICS), &bytes)?;
-        located.disk.sync_dir(folder)?;
+    let name = file_name(folder, segment, TOPICS);
+    match topics.finish() {
+        Some(bytes) => save(located.disk, &name, &bytes)?,
+        // What an attempt before this one left must not be believed.
+        None => remove_file(located.disk, &name),
     }
+    located.disk.sync_dir(folder)?;
     Ok(Rewritten::Done(Segment { refined, ..*segment }))
 }

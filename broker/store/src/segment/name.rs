@@ -32,7 +32,7 @@ pub(crate) fn index_name(folder: &str, segment: &Segment) -> String {
     file_name(folder, segment, INDEX)
 }
 
-/// Where the topic index of a segment that was written anew is.
+/// Where the topic index of a segment is that has one.
 pub(crate) fn topics_name(folder: &str, segment: &Segment) -> String {
     file_name(folder, segment, TOPICS)
 }

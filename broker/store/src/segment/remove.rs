@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 
-use super::name::{BATCHES, INDEX, SIEVES, TOPICS, file_name, parse};
+use super::name::{BATCHES, INDEX, SIEVES, TOPICS, file_name, is_sieves, parse};
 use crate::disk::Disk;
 use crate::partition::{Partition, Segment};
 
@@ -19,7 +19,8 @@ pub(crate) fn remove_sieves(disk: &dyn Disk, partition: &Partition, segment: &Se
     remove_file(disk, &file_name(&partition.folder, segment, SIEVES));
 }
 
-fn remove_file(disk: &dyn Disk, name: &str) {
+/// One that stays behind is only space.
+pub(super) fn remove_file(disk: &dyn Disk, name: &str) {
     match disk.remove(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::warn!(name, %error, "a file of a segment stays behind");
@@ -32,6 +33,8 @@ fn remove_file(disk: &dyn Disk, name: &str) {
 /// behind the last segment: those are not looked at.
 pub(crate) fn sweep(disk: &dyn Disk, partition: &Partition) -> io::Result<()> {
     let (known, frontier) = partition.segment_files();
+    let sifted: HashSet<u64> =
+        partition.unrefined_segments().iter().map(|segment| segment.base).collect();
     let known: HashSet<(u64, u32)> = known.into_iter().collect();
     let names = match disk.list(&partition.folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -39,7 +42,8 @@ pub(crate) fn sweep(disk: &dyn Disk, partition: &Partition) -> io::Result<()> {
     };
     for name in names {
         let Some(found) = parse(&name).filter(|(base, _)| *base < frontier) else { continue };
-        if known.contains(&found) && !name.ends_with(".tmp") {
+        let is_needed = !is_sieves(&name) || sifted.contains(&found.0);
+        if known.contains(&found) && is_needed && !name.ends_with(".tmp") {
             continue;
         }
         let name = format!("{}/{name}", partition.folder);

@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use super::harness::{options, put, rows, texts};
 use crate::disk::{File, Layer, LayeredDisk};
 use crate::inspect::verify;
-use crate::{BackupError, RealDisk, Store, StoreOptions};
+use crate::{BackupError, Disk, RealDisk, Store, StoreOptions};
 
 /// Longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -198,6 +198,38 @@ fn a_segment_with_large_batches_keeps_its_file_and_gets_a_topic_index() {
 }
 
 #[test]
+fn a_segment_in_which_some_batches_are_small_is_written_anew() {
+    let disk = SimDisk::new(1);
+    // Segments of several pieces of the index, of which each tells of one batch.
+    let wide = StoreOptions {
+        wal_file_bytes: 1 << 20,
+        wal_bytes_max: 4 << 20,
+        segment_bytes_max: 512 << 10,
+        sealed_batch_bytes: 16 << 10,
+        ..options()
+    };
+    let (store, _) = Store::open(disk.clone(), wide).expect("opens");
+    let large = |records: u32| {
+        let mut builder = BatchBuilder::new();
+        (0..records).for_each(|_| {
+            builder.push(1, Some(b"a/b"), Some(&[b'x'; 1_000]), &[]);
+        });
+        let append = Append::new(ID, builder.finish());
+        store.commit(Commit { appends: vec![append], changes: vec![] }).expect("committed");
+    };
+    (0..400).for_each(|_| large(8));
+    store.turn();
+    assert!(ending(&disk, ".top").len() > 2 && sealed_files(&disk).is_empty());
+    // A third of each segment is small batches now.
+    for _ in 0..20 {
+        (0..20).for_each(|_| large(8));
+        (0..80).for_each(|_| large(1));
+    }
+    store.turn();
+    assert!(!sealed_files(&disk).is_empty(), "{:?}", disk.files());
+}
+
+#[test]
 fn a_power_cut_at_any_point_of_indexing_a_segment_leaves_what_is_served() {
     let run = |cut: Option<u64>| {
         let disk = SimDisk::new(1);
@@ -267,7 +299,7 @@ fn files_that_an_earlier_run_left_are_removed() {
     (0..200).for_each(|n| assert!(publish(&store, n)));
     store.turn();
     let (before, expected) = (disk.files(), served(&store));
-    for left in ["0.seg", "0.2.seg.tmp", "0.2.top"] {
+    for left in ["0.seg", "0.2.seg.tmp", "0.2.top", "0.siv"] {
         let name = format!("streams/mqtt/0/0000000000000000000{left}");
         assert!(!before.contains(&name));
         disk.open(&name, crate::disk::OpenMode::Create).expect("made");
