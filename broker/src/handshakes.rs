@@ -54,7 +54,7 @@ impl Entrance {
 
     /// A place among the handshakes that are under way, as long as it is held; `None` when all are
     /// taken, or as many as one address may have: half of them.
-    fn enter(&self, address: IpAddr) -> Option<Seat> {
+    pub(crate) fn enter(&self, address: IpAddr) -> Option<Seat> {
         let max = self.slot.handshakes_max();
         let mut place = Seat::take(&self.waiting, max)?;
         let half = u32::try_from(max.div_ceil(2)).unwrap_or(u32::MAX);

@@ -42,8 +42,8 @@ pub struct TlsConfig {
     #[serde(rename = "handshake_timeout_ms", serialize_with = "millis_out")]
     #[serde(deserialize_with = "millis::<_, 100, 600_000>")]
     pub handshake_timeout: Duration,
-    /// Handshakes that may be under way at once, half of them of one address (at the HTTP port all);
-    /// who comes beyond is closed.
+    /// Handshakes that may be under way at once, half of them of one address; who comes beyond is
+    /// closed.
     #[serde(deserialize_with = "count::<_, _, 1, 10_000_000>")]
     pub handshakes_max: u32,
 }

@@ -1,7 +1,7 @@
 //! The port: bound before the data folder is opened, so that it can say how far that is; its
 //! thread, its connections and their bounds. Answers nothing itself.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ use super::wire::{SCRATCH_BYTES, Wire};
 use crate::banner::{BoundListener, Protocol, Who};
 use crate::config::{Config, HttpListener};
 use crate::error::StartError;
-use crate::handshakes::tell;
+use crate::handshakes::{Entrance, tell};
 use crate::metrics::exposition::Exposition;
 use crate::metrics::{CounterFamily, TlsListener, TlsResult};
 use crate::newcomers::{Kept, Newcomers};
@@ -87,13 +87,12 @@ impl HttpPort {
         let entry = Entry {
             site: Arc::clone(&site),
             router: router(&site, table::routes()),
-            slot: slot.clone(),
+            entrance: slot.clone().map(Entrance::new),
             newcomers: Arc::clone(&newcomers),
             http: http.clone(),
             handshakes: Arc::clone(handshakes),
             teller: RefCell::default(),
             began: Instant::now(),
-            shaking: Cell::default(),
         };
         let thread = start(socket, entry, stopped);
         let thread = thread.map_err(|error| StartError::System("a thread", error))?;
@@ -154,7 +153,7 @@ impl HttpPort {
 struct Entry {
     site: Arc<Site>,
     router: Router,
-    slot: Option<Arc<Slot>>,
+    entrance: Option<Entrance>,
     newcomers: Arc<Newcomers>,
     http: HttpListener,
     /// What came of handshakes, at all ports.
@@ -162,8 +161,6 @@ struct Entry {
     /// How often is told of those that failed.
     teller: RefCell<Teller>,
     began: Instant,
-    /// Handshakes that are under way.
-    shaking: Cell<usize>,
 }
 
 fn start(
@@ -216,7 +213,7 @@ async fn accept(
         };
         let Some(place) = places.take(peer.ip()) else {
             entry.site.numbers.refuse(Refused::Connections);
-            if entry.slot.is_none() {
+            if entry.entrance.is_none() {
                 // What fits into its buffer it gets; nobody waits for it.
                 let _ = stream.try_write(FULL);
             }
@@ -245,14 +242,14 @@ impl Entry {
         // Without it answers are late, and right.
         let _ = stream.set_nodelay(true);
         let patience = self.http.send_timeout;
-        let Some(slot) = &self.slot else { return Some(Wire::plain(stream, patience)) };
-        if self.shaking.get() >= slot.handshakes_max() {
+        let Some(entrance) = &self.entrance else { return Some(Wire::plain(stream, patience)) };
+        let Some(place) = entrance.enter(peer.ip()) else {
             self.handshakes.add(TlsResult::Limit, 1);
             return None;
-        }
-        self.shaking.update(|count| count + 1);
+        };
+        let slot = &entrance.slot;
         let shaken = shake(stream, peer, slot, Kept::of(&self.newcomers, Some(peer.ip()))).await;
-        self.shaking.update(|count| count - 1);
+        drop(place);
         match shaken {
             Ok(shaken) => {
                 self.handshakes.add(TlsResult::Done, 1);
@@ -291,7 +288,7 @@ impl Entry {
         };
         let Err(error) = served else { return };
         tracing::debug!(%error, "a connection of the HTTP port broke");
-        let is_told = error.is_parse() && self.slot.is_none() && !error.is_parse_too_large();
+        let is_told = error.is_parse() && self.entrance.is_none() && !error.is_parse_too_large();
         if is_told && self.teller.borrow_mut().may_tell(self.now_s(), "connections") {
             tracing::info!(
                 %peer,
