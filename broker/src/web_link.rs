@@ -14,6 +14,8 @@ use tidewire_proto::websocket::{
 const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// What may wait for the socket besides MQTT: answers to pings.
 const ANSWERS_BYTES_MAX: usize = 4 * 1024;
+/// What is read of a client that was refused, so that it comes to read why.
+const REFUSED_BYTES_MAX: usize = 64 * 1024;
 /// The server goes, or is done.
 const NORMAL: u16 = 1000;
 
@@ -37,8 +39,8 @@ enum Stage {
     Asked(Vec<u8>),
     /// It was granted: frames come and go.
     Granted,
-    /// The client was told why it ends: what else it says is not looked at.
-    Refused,
+    /// The client was told why it ends: what else it says is not looked at, and so much of it read.
+    Refused(usize),
 }
 
 impl WebLink {
@@ -66,7 +68,7 @@ impl WebLink {
             let taken = decoder.take(&mut buffer[..count], out);
             if let Err(error) = &taken {
                 put_close(error.code(), out);
-                *stage = Stage::Refused;
+                *stage = Stage::Refused(REFUSED_BYTES_MAX);
             }
             self.flush(&mut state)?;
             if state.out.len() > FRAME_HEAD_BYTES_MAX + FRAME_BYTES_MAX + ANSWERS_BYTES_MAX {
@@ -94,9 +96,10 @@ impl WebLink {
         buffer: &mut [u8],
         count: usize,
     ) -> io::Result<usize> {
-        let mut request = match std::mem::replace(&mut state.stage, Stage::Refused) {
+        let refused = Stage::Refused(REFUSED_BYTES_MAX);
+        let mut request = match std::mem::replace(&mut state.stage, refused) {
             Stage::Asked(request) => request,
-            Stage::Granted | Stage::Refused => Vec::new(),
+            Stage::Granted | Stage::Refused(_) => Vec::new(),
         };
         let known = request.len();
         request.extend_from_slice(&buffer[..count]);
@@ -123,10 +126,15 @@ impl WebLink {
     /// Reads what nobody wants to know any more, up to CLOSE. Over TLS records are not opened for
     /// it.
     pub(crate) fn try_waste(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let is_refused = matches!(self.state.borrow().stage, Stage::Refused);
+        if let Stage::Refused(left) = &mut self.state.borrow_mut().stage {
+            let most = buffer.len().min(*left);
+            let count = self.wire.try_waste(&mut buffer[..most])?;
+            *left -= count;
+            return Ok(count);
+        }
         match self.wire {
-            Wire::Tcp(_) if !is_refused => self.try_read(buffer),
-            Wire::Tcp(_) | Wire::Tls(_) => self.wire.try_waste(buffer),
+            Wire::Tcp(_) => self.try_read(buffer),
+            Wire::Tls(_) => self.wire.try_waste(buffer),
         }
     }
 
@@ -149,7 +157,7 @@ impl WebLink {
     pub(crate) fn unread_bytes(&self) -> usize {
         let kept = match &self.state.borrow().stage {
             Stage::Asked(request) => request.len(),
-            Stage::Granted | Stage::Refused => 0,
+            Stage::Granted | Stage::Refused(_) => 0,
         };
         kept + self.wire.unread_bytes()
     }
