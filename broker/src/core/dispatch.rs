@@ -9,6 +9,7 @@ use tidewire_proto::mqtt::Properties;
 use tidewire_proto::qos::Qos;
 use tidewire_proto::record::{Batch, Record};
 use tidewire_proto::routing::grant::Target;
+use tidewire_proto::routing::routes::LastRoute;
 use tidewire_proto::session::window::{Exchange, Place, Step};
 use tidewire_store::Appended;
 
@@ -52,14 +53,15 @@ impl Core {
                 self.positions.advance(*partition, end);
                 continue;
             }
-            let mut handed_out = 0;
+            let (mut handed_out, mut last) = (0, LastRoute::default());
             for record in batch.records() {
                 let offset = base_offset + u64::from(record.offset_delta);
                 self.positions.advance(*partition, offset);
                 let Some(message) = Message::of(&record) else { continue };
                 let place = Some(Place { partition: *partition, offset });
                 let origin = Origin { batch, record: &record, place };
-                handed_out += usize::from(self.hand_out(&origin, &message));
+                let route = last.find(&mut self.routes, &self.trie, message.topic);
+                handed_out += usize::from(self.hand_out(&origin, &message, &route));
                 // Who is behind this one reads it from the log.
                 self.positions.advance(*partition, offset + 1);
                 self.write_if_much();
@@ -87,9 +89,12 @@ impl Core {
             return;
         }
         for batch in batches {
+            let mut last = LastRoute::default();
             for record in batch.records() {
                 if let Some(message) = Message::of(&record) {
-                    self.hand_out(&Origin { batch, record: &record, place: None }, &message);
+                    let origin = Origin { batch, record: &record, place: None };
+                    let route = last.find(&mut self.routes, &self.trie, message.topic);
+                    self.hand_out(&origin, &message, &route);
                     self.write_if_much();
                 }
             }
@@ -97,11 +102,10 @@ impl Core {
     }
 
     /// Whether somebody has it now.
-    fn hand_out(&mut self, origin: &Origin<'_>, message: &Message<'_>) -> bool {
+    fn hand_out(&mut self, origin: &Origin<'_>, message: &Message<'_>, route: &[Target]) -> bool {
         let (place, mut is_out) = (origin.place, false);
-        let route = self.routes.find(&self.trie, message.topic);
         self.scratch.templates.used = 0;
-        for target in route.iter() {
+        for target in route {
             if let Some(group) = GroupKey::from_trie(target.session) {
                 let record = origin.batch.share(origin.record);
                 is_out |= self.offer_to_group(group, &Offer { message, record, place });

@@ -45,9 +45,6 @@ pub struct Placement {
     levels_max: usize,
     kept: AHashMap<Box<str>, Kept>,
     bytes: usize,
-    /// What was asked last: messages that are read together are often of one topic.
-    last: Option<Kept>,
-    last_topic: String,
 }
 
 impl Placement {
@@ -56,14 +53,7 @@ impl Placement {
     pub fn new(shelves: Vec<Shelf>, levels_max: u16) -> Option<Self> {
         let whole = !shelves.is_empty() && shelves.iter().all(|s| !s.partitions.is_empty());
         let levels_max = usize::from(levels_max);
-        whole.then(|| Self {
-            shelves,
-            levels_max,
-            kept: AHashMap::new(),
-            bytes: 0,
-            last: None,
-            last_topic: String::new(),
-        })
+        whole.then(|| Self { shelves, levels_max, kept: AHashMap::new(), bytes: 0 })
     }
 
     /// Where a message is stored. `None` when its topic has too many levels; asked here because a
@@ -74,9 +64,9 @@ impl Placement {
         client_id: &str,
         properties: Properties<'_>,
     ) -> Option<Placed> {
-        let kept = match self.last.filter(|_| self.last_topic == topic) {
-            Some(kept) => kept,
-            None => self.look_up(topic)?,
+        let kept = match self.kept.get(topic) {
+            Some(kept) => *kept,
+            None => self.keep(topic)?,
         };
         let shelf = &self.shelves[kept.shelf];
         let partition = kept.partition.unwrap_or_else(|| {
@@ -90,36 +80,16 @@ impl Placement {
         Some(Placed { partition, log_qos0, names_publisher })
     }
 
-    fn look_up(&mut self, topic: &str) -> Option<Kept> {
-        let kept = match self.kept.get(topic) {
-            Some(kept) => *kept,
-            None if levels(topic) > self.levels_max => return None,
-            // Where there is no filter to be matched, a topic is placed as quickly as it is found.
-            None if self.shelves.len() == 1 => self.find(topic),
-            None => self.keep(topic),
-        };
-        self.last = Some(kept);
-        self.last_topic.clear();
-        self.last_topic.push_str(topic);
-        Some(kept)
-    }
-
-    fn keep(&mut self, topic: &str) -> Kept {
+    fn keep(&mut self, topic: &str) -> Option<Kept> {
+        if levels(topic) > self.levels_max {
+            return None;
+        }
         if self.bytes >= PLACES_KEPT_BYTES_MAX {
             self.kept.clear();
             self.bytes = 0;
         }
-        let kept = self.find(topic);
-        self.bytes += ENTRY_BYTES + topic.len();
-        self.kept.insert(topic.into(), kept);
-        kept
-    }
-
-    fn find(&self, topic: &str) -> Kept {
         let takes = |shelf: &Shelf| shelf.filters.iter().any(|filter| filter.matches(topic));
-        let last = self.shelves.len() - 1;
-        // The last takes what no other takes.
-        let index = self.shelves[..last].iter().position(takes).unwrap_or(last);
+        let index = self.shelves.iter().position(takes).unwrap_or(self.shelves.len() - 1);
         let shelf = &self.shelves[index];
         let partition = match shelf.key {
             KeyRule::Topic | KeyRule::Level(_) => {
@@ -128,7 +98,10 @@ impl Placement {
             // Another message of this topic may go elsewhere.
             KeyRule::ClientId | KeyRule::UserProperty(_) => None,
         };
-        Kept { shelf: index, partition }
+        let kept = Kept { shelf: index, partition };
+        self.bytes += ENTRY_BYTES + topic.len();
+        self.kept.insert(topic.into(), kept);
+        Some(kept)
     }
 }
 

@@ -15,13 +15,33 @@ const ENTRY_BYTES: usize = 64;
 /// Who gets a topic: one target per session, in the order of the keys.
 pub type Route = Rc<[Target]>;
 
+/// The route of the topic before: messages of one topic often lie together.
+#[derive(Debug, Default)]
+pub struct LastRoute<'a> {
+    known: Option<(&'a str, Route)>,
+    generation: u64,
+}
+
+impl<'a> LastRoute<'a> {
+    /// As [`Routes::find`], for one topic after the other.
+    pub fn find(&mut self, routes: &mut Routes, trie: &Trie, topic: &'a str) -> Route {
+        if let Some((known, route)) = &self.known
+            && *known == topic
+            && self.generation == trie.generation()
+        {
+            return Rc::clone(route);
+        }
+        let route = routes.find(trie, topic);
+        self.generation = trie.generation();
+        self.known = Some((topic, Rc::clone(&route)));
+        route
+    }
+}
+
 /// Routes by topic.
 #[derive(Debug, Default)]
 pub struct Routes {
     by_topic: AHashMap<Box<str>, Route>,
-    /// What was asked last: messages that are read together are often of one topic.
-    last: Option<Route>,
-    last_topic: String,
     bytes: usize,
     generation: u64,
     slots: AHashMap<SessionKey, usize>,
@@ -32,24 +52,12 @@ impl Routes {
     pub fn find(&mut self, trie: &Trie, topic: &str) -> Route {
         if self.generation != trie.generation() || self.bytes >= ROUTES_KEPT_BYTES_MAX {
             self.by_topic.clear();
-            self.last = None;
             self.bytes = 0;
             self.generation = trie.generation();
         }
-        if let Some(route) = self.last.as_ref().filter(|_| self.last_topic == topic) {
+        if let Some(route) = self.by_topic.get(topic) {
             return Rc::clone(route);
         }
-        let route = match self.by_topic.get(topic) {
-            Some(route) => Rc::clone(route),
-            None => self.keep(trie, topic),
-        };
-        self.last = Some(Rc::clone(&route));
-        self.last_topic.clear();
-        self.last_topic.push_str(topic);
-        route
-    }
-
-    fn keep(&mut self, trie: &Trie, topic: &str) -> Route {
         let route = self.matched(trie, topic);
         let target_bytes = size_of::<Target>() + size_of::<Grant>();
         self.bytes += ENTRY_BYTES + topic.len() + route.len() * target_bytes;
@@ -81,7 +89,7 @@ impl Routes {
 
 #[cfg(test)]
 mod tests {
-    use super::Routes;
+    use super::{LastRoute, Routes};
     use crate::qos::Qos;
     use crate::routing::grant::{Grant, SessionKey};
     use crate::routing::trie::Trie;
@@ -98,6 +106,19 @@ mod tests {
         let route = Routes::default().find(&trie, "a/b");
         assert_eq!(route.len(), 1);
         assert_eq!(route[0].qos, Qos::ExactlyOnce);
+    }
+
+    #[test]
+    fn the_route_of_the_topic_before_ends_with_the_next_change_of_subscriptions() {
+        let (mut trie, mut routes) = (Trie::default(), Routes::default());
+        let mut last = LastRoute::default();
+        trie.insert("a", SessionKey(1), grant(Qos::AtMostOnce));
+        let mut found = |trie: &Trie, topic| last.find(&mut routes, trie, topic).len();
+        assert_eq!([found(&trie, "a"), found(&trie, "a"), found(&trie, "b")], [1, 1, 0]);
+        trie.insert("b", SessionKey(2), grant(Qos::AtMostOnce));
+        assert_eq!([found(&trie, "b"), found(&trie, "a")], [1, 1]);
+        trie.remove("a", SessionKey(1));
+        assert_eq!([found(&trie, "a"), found(&trie, "b")], [0, 1]);
     }
 
     #[test]
