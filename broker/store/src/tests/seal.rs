@@ -130,18 +130,22 @@ fn a_sealed_segment_says_the_same_in_fewer_bytes() {
     assert!(used[1] < used[0] && used[2] < used[1], "{used:?}");
 }
 
+/// Publishes until the power is cut after so many changes of the disk; how many messages were
+/// acknowledged, and how many changes there were.
+fn life(open: impl Fn(Arc<SimDisk>) -> Store, cut: Option<u64>) -> (Arc<SimDisk>, usize, u64) {
+    let disk = SimDisk::new(1);
+    let store = open(disk.clone());
+    if let Some(after) = cut {
+        disk.cut_power_after(after);
+    }
+    let before = disk.changes();
+    let acked = (0..220).take_while(|n| publish(&store, *n)).count();
+    (disk.clone(), acked, disk.changes() - before)
+}
+
 #[test]
 fn a_power_cut_at_any_point_of_sealing_leaves_the_old_segment_or_the_new() {
-    let run = |cut: Option<u64>| {
-        let disk = SimDisk::new(1);
-        let store = configured(disk.clone(), Compression::Zstd);
-        if let Some(after) = cut {
-            disk.cut_power_after(after);
-        }
-        let before = disk.changes();
-        let acked = (0..220).take_while(|n| publish(&store, *n)).count();
-        (disk.clone(), acked, disk.changes() - before)
-    };
+    let run = |cut| life(|disk| configured(disk, Compression::Zstd), cut);
     let (whole, acked, length) = run(None);
     assert_eq!((acked, sealed_files(&whole).len() > 1), (220, true));
     let expected = served(&open(whole.restart(KEEP, 1)));
@@ -231,16 +235,7 @@ fn a_segment_in_which_some_batches_are_small_is_written_anew() {
 
 #[test]
 fn a_power_cut_at_any_point_of_indexing_a_segment_leaves_what_is_served() {
-    let run = |cut: Option<u64>| {
-        let disk = SimDisk::new(1);
-        let store = content(disk.clone());
-        if let Some(after) = cut {
-            disk.cut_power_after(after);
-        }
-        let before = disk.changes();
-        let acked = (0..220).take_while(|n| publish(&store, *n)).count();
-        (disk.clone(), acked, disk.changes() - before)
-    };
+    let run = |cut| life(|disk| content(disk), cut);
     let (whole, acked, length) = run(None);
     assert_eq!((acked, ending(&whole, ".top").len() > 1), (220, true));
     let expected = served(&content(whole.restart(KEEP, 1)));
