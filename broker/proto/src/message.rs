@@ -3,7 +3,7 @@
 
 use crate::mqtt::{Properties, Publish};
 use crate::qos::Qos;
-use crate::record::{BatchBuilder, Header, Headers, Record};
+use crate::record::{BatchBuilder, Header, Headers, Record, SharedRecord};
 use crate::topic::check_topic_name;
 
 const QOS: &[u8] = b"q";
@@ -46,6 +46,8 @@ pub struct Message<'a> {
     /// Correlation data.
     pub correlation: Option<&'a [u8]>,
     user: Headers<'a>,
+    /// Holds the user's of a message that was in no record yet.
+    given: Properties<'a>,
 }
 
 impl<'a> Message<'a> {
@@ -66,6 +68,7 @@ impl<'a> Message<'a> {
             response_topic: None,
             correlation: None,
             user: record.headers(),
+            given: Properties::EMPTY,
         };
         let mut headers = record.headers();
         let first = headers.next().filter(|header| header.key == QOS);
@@ -107,9 +110,10 @@ impl<'a> Message<'a> {
     /// User properties in their order. Kafka headers that are no text as MQTT has it are left out:
     /// it could not carry them.
     pub fn user_properties(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        self.user.clone().filter_map(|header| {
+        let kept = self.user.clone().filter_map(|header| {
             Some((carried(header.key)?, carried(header.value.unwrap_or_default())?))
-        })
+        });
+        kept.chain(self.given.user_properties())
     }
 
     /// Whether a subscriber of MQTT 5 gets any property besides its own.
@@ -121,6 +125,7 @@ impl<'a> Message<'a> {
             || self.response_topic.is_some()
             || self.correlation.is_some()
             || self.user.clone().next().is_some()
+            || self.given.user_properties().next().is_some()
     }
 
     /// The message to be published anew: one that was kept until its time came.
@@ -200,6 +205,44 @@ impl<'a> Published<'a> {
             properties: publish.properties,
             origin,
         }
+    }
+
+    /// The message as it would be read back from a batch, without one.
+    #[must_use]
+    pub fn received(&self, now_ms: i64) -> Message<'a> {
+        let mut message = Message {
+            topic: self.topic,
+            payload: self.payload,
+            qos: self.qos,
+            retain: self.retain,
+            received_ms: now_ms,
+            origin: self.origin,
+            expiry_s: None,
+            is_text: false,
+            content_type: None,
+            response_topic: None,
+            correlation: None,
+            user: Headers::default(),
+            given: self.properties,
+        };
+        if self.properties.has_ours() {
+            message.expiry_s = self.properties.message_expiry();
+            message.is_text = self.properties.payload_format() == Some(1);
+            message.content_type = self.properties.content_type();
+            message.response_topic = self.properties.response_topic();
+            message.correlation = self.properties.correlation_data();
+        }
+        message
+    }
+
+    /// The message in a record of its own.
+    #[must_use]
+    pub fn alone(&self, now_ms: i64) -> SharedRecord {
+        let mut batch = BatchBuilder::new();
+        self.push_to(&mut batch, now_ms);
+        let batch = batch.finish();
+        let record = batch.records().next().expect("it was just pushed");
+        batch.share(&record)
     }
 
     /// Adds the message to a batch. Answers its index there.
@@ -290,6 +333,45 @@ mod tests {
             let user: Vec<_> = message.user_properties().collect();
             assert_eq!(user, [("q", "mine"), ("a", "1"), ("a", "2"), ("u", "")]);
         });
+    }
+
+    /// All that a subscriber may see of a message.
+    fn seen(message: &Message<'_>) -> String {
+        let user: Vec<_> = message.user_properties().collect();
+        let Message { topic, payload, qos, retain, received_ms, origin, .. } = message;
+        let Message { expiry_s, is_text, content_type, response_topic, correlation, .. } = message;
+        let first = format!("{topic} {payload:?} {qos:?} {retain} {received_ms} {origin:?}");
+        let then = format!("{expiry_s:?} {is_text} {content_type:?} {response_topic:?}");
+        format!("{first} {then} {correlation:?} {user:?} {}", message.has_properties())
+    }
+
+    #[test]
+    fn a_message_says_the_same_before_it_is_in_a_record_as_after() {
+        let mut all = PropertiesBuilder::default();
+        all.push(PropertyId::PayloadFormat, PropertyValue::Byte(1)).expect("fits");
+        all.push(PropertyId::MessageExpiry, PropertyValue::FourByte(60)).expect("fits");
+        all.push(PropertyId::ContentType, PropertyValue::Text("t")).expect("fits");
+        all.push(PropertyId::ResponseTopic, PropertyValue::Text("r")).expect("fits");
+        all.push(PropertyId::CorrelationData, PropertyValue::Binary(&[0])).expect("fits");
+        let mut user = PropertiesBuilder::default();
+        for (name, value) in [("q", "mine"), ("a", "1"), ("a", "2"), ("u", "")] {
+            all.user(name, value).expect("fits");
+            user.user(name, value).expect("fits");
+        }
+        let mut format = PropertiesBuilder::default();
+        format.push(PropertyId::PayloadFormat, PropertyValue::Byte(0)).expect("fits");
+        for properties in [&all, &user, &format, &PropertiesBuilder::default()] {
+            for origin in [None, Some("me")] {
+                let message = published(properties.as_properties(), origin);
+                let received = seen(&message.received(1_000));
+                check(&stored(&message), |read| {
+                    assert_eq!(received, seen(&read.expect("a message")));
+                });
+                let alone = message.alone(1_000);
+                let record = alone.record().expect("whole");
+                assert_eq!(received, seen(&Message::of(&record).expect("a message")));
+            }
+        }
     }
 
     #[test]

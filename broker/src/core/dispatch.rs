@@ -4,10 +4,10 @@ use std::io;
 
 use tidewire_proto::delivery::Shape;
 use tidewire_proto::id::GroupId;
-use tidewire_proto::message::Message;
+use tidewire_proto::message::{Message, Published};
 use tidewire_proto::mqtt::Properties;
 use tidewire_proto::qos::Qos;
-use tidewire_proto::record::{Batch, Record};
+use tidewire_proto::record::Batch;
 use tidewire_proto::routing::grant::Target;
 use tidewire_proto::routing::routes::LastRoute;
 use tidewire_proto::session::window::{Exchange, Place, Step};
@@ -59,9 +59,10 @@ impl Core {
                 self.positions.advance(*partition, offset);
                 let Some(message) = Message::of(&record) else { continue };
                 let place = Some(Place { partition: *partition, offset });
-                let origin = Origin { batch, record: &record, place };
+                let share = || batch.share(&record);
+                let offer = Offer { message: &message, record: &share, place };
                 let route = last.find(&mut self.routes, &self.trie, message.topic);
-                handed_out += usize::from(self.hand_out(&origin, &message, &route));
+                handed_out += usize::from(self.hand_out(&offer, &route));
                 // Who is behind this one reads it from the log.
                 self.positions.advance(*partition, offset + 1);
                 self.write_if_much();
@@ -83,7 +84,19 @@ impl Core {
         self.shared.metrics.delivery_seconds.record_many(took_ms as f64 / 1000.0, messages);
     }
 
-    /// Hands out QoS 0 messages as they come.
+    /// Hands out a message at QoS 0 as it comes, before it is in a batch.
+    pub(crate) fn on_received(&mut self, received: &Published<'_>) {
+        if self.trie.is_empty() {
+            return;
+        }
+        let now_ms = self.now_ms;
+        let (message, record) = (received.received(now_ms), || received.alone(now_ms));
+        let route = self.routes.find(&self.trie, message.topic);
+        self.hand_out(&Offer { message: &message, record: &record, place: None }, &route);
+        self.write_if_much();
+    }
+
+    /// Hands out QoS 0 messages that came to another core.
     pub(crate) fn on_live(&mut self, batches: &[Batch]) {
         if self.trie.is_empty() {
             return;
@@ -91,24 +104,24 @@ impl Core {
         for batch in batches {
             let mut last = LastRoute::default();
             for record in batch.records() {
-                if let Some(message) = Message::of(&record) {
-                    let origin = Origin { batch, record: &record, place: None };
-                    let route = last.find(&mut self.routes, &self.trie, message.topic);
-                    self.hand_out(&origin, &message, &route);
-                    self.write_if_much();
-                }
+                let Some(message) = Message::of(&record) else { continue };
+                let share = || batch.share(&record);
+                let offer = Offer { message: &message, record: &share, place: None };
+                let route = last.find(&mut self.routes, &self.trie, message.topic);
+                self.hand_out(&offer, &route);
+                self.write_if_much();
             }
         }
     }
 
     /// Whether somebody has it now.
-    fn hand_out(&mut self, origin: &Origin<'_>, message: &Message<'_>, route: &[Target]) -> bool {
-        let (place, mut is_out) = (origin.place, false);
+    fn hand_out(&mut self, offer: &Offer<'_>, route: &[Target]) -> bool {
+        let Offer { message, place, .. } = *offer;
+        let mut is_out = false;
         self.scratch.templates.used = 0;
         for target in route {
             if let Some(group) = GroupKey::from_trie(target.session) {
-                let record = origin.batch.share(origin.record);
-                is_out |= self.offer_to_group(group, &Offer { message, record, place });
+                is_out |= self.offer_to_group(group, offer);
                 continue;
             }
             let Some(id) = self.id_at(target.session) else { continue };
@@ -227,14 +240,6 @@ impl Core {
             }
         }
     }
-}
-
-/// Where a live message was found.
-struct Origin<'a> {
-    batch: &'a Batch,
-    record: &'a Record<'a>,
-    /// `None` while it is not in the log.
-    place: Option<Place>,
 }
 
 /// The target without No Local grants when the message is the session's own.

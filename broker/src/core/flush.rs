@@ -40,7 +40,7 @@ impl Core {
         }
     }
 
-    /// Hands the commit to the store; QoS 0 goes out now. Rows of very many sessions are more than
+    /// Hands the commit to the store, and QoS 0 to other cores. Rows of very many sessions are more than
     /// one commit may hold: each goes with who waits for it, in as many commits as it takes.
     pub(crate) fn submit(&mut self) {
         self.write_groups();
@@ -86,7 +86,7 @@ impl Core {
         } else if has_late && !std::mem::replace(&mut self.is_late_waiting, true) {
             self.deferred.push(Deferred::Late);
         }
-        self.hand_out_live(&live);
+        self.send_live(&live);
     }
 
     /// Messages that were handed out have waited for a commit to go with.
@@ -106,19 +106,17 @@ impl Core {
         store.submit(commit, Some((ticket, reply)));
     }
 
-    fn hand_out_live(&mut self, live: &[Batch]) {
-        if live.is_empty() {
+    /// Other cores hand out what was handed out here when it came.
+    fn send_live(&self, live: &[Batch]) {
+        if live.is_empty() || self.shared.inboxes.len() == 1 {
             return;
         }
-        if self.shared.inboxes.len() > 1 {
-            let batches: Arc<[_]> = live.into();
-            for (index, inbox) in self.shared.inboxes.iter().enumerate() {
-                if index != self.index {
-                    inbox.push(Event::Live(Arc::clone(&batches)));
-                }
+        let batches: Arc<[_]> = live.into();
+        for (index, inbox) in self.shared.inboxes.iter().enumerate() {
+            if index != self.index {
+                inbox.push(Event::Live(Arc::clone(&batches)));
             }
         }
-        self.on_live(live);
     }
 
     pub(crate) fn write_rows_of(&mut self, id: ConnId) {

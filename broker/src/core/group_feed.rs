@@ -15,7 +15,7 @@ use tidewire_proto::topic::{self, TopicFilter};
 use tidewire_store::{ReadError, Slice};
 
 use crate::core::groups::{GroupKey, Offer};
-use crate::core::letters::{Deal, ToMember};
+use crate::core::letters::{Deal, Hand, ToMember};
 use crate::core::looks::{LOOKS_AT_A_TIME, LOOKS_OF_A_SEARCH};
 use crate::core::state::{Core, Deferred};
 use crate::core::stored::{READ_LOG_BYTES, is_final, stored_at, walk};
@@ -85,15 +85,14 @@ impl Core {
         } else if offer.place.is_some() {
             self.groups.mark_changed(id, false);
         }
-        let deal = Deal {
-            conn: address.conn,
-            group: id,
-            grant: address.grant,
-            place,
-            record: offer.record.clone(),
-        };
-        self.post.for_member(address.core, ToMember::Deal(deal));
-        self.end_turn_soon();
+        let hand = Hand { conn: address.conn, group: id, grant: address.grant, place };
+        if offer.place.is_none() && address.core == self.index {
+            self.on_hand(&hand, offer.message);
+        } else {
+            let deal = Deal { hand, record: (offer.record)() };
+            self.post.for_member(address.core, ToMember::Deal(deal));
+            self.end_turn_soon();
+        }
         Dealt::Yes
     }
 
@@ -214,8 +213,9 @@ impl Core {
             if message.qos == Qos::AtMostOnce || !self.is_for_group(id, message.topic) {
                 return ControlFlow::Continue(());
             }
-            let record = batch.share(record);
-            match self.deal(id, &Offer { message: &message, record, place: Some(place) }, 0) {
+            let share = || batch.share(record);
+            let offer = Offer { message: &message, record: &share, place: Some(place) };
+            match self.deal(id, &offer, 0) {
                 Dealt::Yes => ControlFlow::Continue(()),
                 Dealt::Waits(_) => ControlFlow::Break(()),
             }
@@ -280,7 +280,8 @@ impl Core {
                 self.lose_again(id, place);
                 continue;
             };
-            let offer = Offer { message: &message, record: record.clone(), place: Some(place) };
+            let share = || record.clone();
+            let offer = Offer { message: &message, record: &share, place: Some(place) };
             if self.deal(id, &offer, attempts) != Dealt::Yes {
                 return false;
             }

@@ -84,7 +84,8 @@ pub(crate) struct Unread {
 /// A message that a group may hand out.
 pub(crate) struct Offer<'a> {
     pub(crate) message: &'a Message<'a>,
-    pub(crate) record: SharedRecord,
+    /// Its record, for who gets it later or elsewhere.
+    pub(crate) record: &'a dyn Fn() -> SharedRecord,
     /// `None` while it is only live.
     pub(crate) place: Option<Place>,
 }

@@ -95,12 +95,18 @@ impl ToMember {
 
 /// A message for a member.
 pub(crate) struct Deal {
+    pub(crate) hand: Hand,
+    pub(crate) record: SharedRecord,
+}
+
+/// To whom a message of a group goes, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hand {
     pub(crate) conn: ConnId,
     pub(crate) group: GroupId,
     pub(crate) grant: Grant,
     /// `None` at QoS 0: nobody asks what becomes of it.
     pub(crate) place: Option<Place>,
-    pub(crate) record: SharedRecord,
 }
 
 /// Letters of this turn, per core.

@@ -14,7 +14,7 @@ use tidewire_store::{CommitError, ReadError, Table};
 
 use crate::core::denial::FilterDenial;
 use crate::core::dispatch::{Sent, Way};
-use crate::core::letters::{Address, Confirm, Deal, Fate, Join, Notice, ToMember};
+use crate::core::letters::{Address, Confirm, Deal, Fate, Hand, Join, Notice, ToMember};
 use crate::core::open::{ConnId, Joining, Made, Open, Phase};
 use crate::core::state::Core;
 use crate::core::turn::{Left, Waiting};
@@ -162,42 +162,48 @@ impl Core {
 
     fn on_deal(&mut self, deal: &Deal) {
         let record = deal.record.record();
-        let Some(message) = record.as_ref().and_then(Message::of) else { return };
-        let Some(open) = self.open(deal.conn) else { return };
+        if let Some(message) = record.as_ref().and_then(Message::of) {
+            self.on_hand(&deal.hand, &message);
+        }
+    }
+
+    /// A message of a group for a member of this core.
+    pub(crate) fn on_hand(&mut self, hand: &Hand, message: &Message<'_>) {
+        let Some(open) = self.open(hand.conn) else { return };
         if open.is_no_member_for(message.topic) {
-            return self.withhold(deal);
+            return self.withhold(hand);
         }
         let is_ready = open.is_announced && open.resends.is_empty();
         let sent = if is_ready {
             self.scratch.templates.used = 0;
-            let target = Target::new(SessionKey(deal.conn.key), deal.grant);
-            self.deliver(deal.conn, &target, &message, deal.place, Way::Group(deal.group))
+            let target = Target::new(SessionKey(hand.conn.key), hand.grant);
+            self.deliver(hand.conn, &target, message, hand.place, Way::Group(hand.group))
         } else {
             Sent::NoRoom
         };
-        match (sent, deal.place) {
+        match (sent, hand.place) {
             (Sent::Yes, _) | (Sent::Skipped, None) => (),
             (Sent::NoRoom, None) => {
                 let slow = (DropReason::Slow, Quality::AtMostOnce);
                 self.counters.messages_dropped.add(slow, 1);
             }
             (Sent::Skipped, Some(place)) => {
-                self.tell_ended(deal.conn, deal.group, place, (Fate::Done, None));
+                self.tell_ended(hand.conn, hand.group, place, (Fate::Done, None));
             }
-            (Sent::NoRoom, Some(place)) => self.give_back(deal.conn, deal.group, place),
+            (Sent::NoRoom, Some(place)) => self.give_back(hand.conn, hand.group, place),
         }
     }
 
     /// The session lost its right, and the group has not heard yet that it leaves.
-    fn withhold(&mut self, deal: &Deal) {
-        let Some(place) = deal.place else {
+    fn withhold(&mut self, hand: &Hand) {
+        let Some(place) = hand.place else {
             let denied = (DropReason::NotAuthorized, Quality::AtMostOnce);
             return self.counters.messages_dropped.add(denied, 1);
         };
-        let Some(open) = self.open(deal.conn) else { return };
+        let Some(open) = self.open(hand.conn) else { return };
         let member = Arc::clone(&open.client_id);
         // Like one without room it is handed nothing else; it leaves before it has any.
-        self.post.for_group(deal.group, &member, Notice::Returned(place, true));
+        self.post.for_group(hand.group, &member, Notice::Returned(place, true));
         self.end_turn_soon();
     }
 
@@ -390,7 +396,7 @@ mod tests {
 
     use crate::core::alone::Alone;
     use crate::core::granted::Granted;
-    use crate::core::letters::{Deal, Notice};
+    use crate::core::letters::{Deal, Hand, Notice};
 
     /// What comes of a message of a group under these rules: whether it is sent, and whether it
     /// goes back.
@@ -410,13 +416,13 @@ mod tests {
         let batch = batch.finish();
         let record = batch.records().next().map(|record| batch.share(&record));
         let place = Place { partition: PartitionId(0), offset: 0 };
-        alone.core.on_deal(&Deal {
+        let hand = Hand {
             conn: member,
             group: GroupId(7),
             grant: Grant { qos, no_local: false, retain_as_published: false, id: 0 },
             place: (qos != Qos::AtMostOnce).then_some(place),
-            record: record.expect("just written"),
-        });
+        };
+        alone.core.on_deal(&Deal { hand, record: record.expect("just written") });
         let is_back = {
             let mut letters = alone.core.post.take().flat_map(|(_, to_groups, _)| to_groups);
             letters.any(|letter| matches!(letter.what, Notice::Returned(..)))

@@ -1,5 +1,8 @@
 //! PUBLISH and PUBREL from a client: into the turn, and answered when durable.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use tidewire_bridge::links;
 use tidewire_proto::delayed;
 use tidewire_proto::message::Published;
@@ -79,6 +82,13 @@ impl Core {
         match publish.qos {
             Qos::AtMostOnce if !publish.retain && !self.unsettled.has(topic) => {
                 self.turn.append_live(&message, placed, self.now_ms);
+                // What the session holds of it cannot be lent to whoever hands it out.
+                let origin = origin.map(|_| Arc::clone(&open.client_id));
+                let topic = match topic == publish.topic {
+                    true => Cow::Borrowed(publish.topic),
+                    false => Cow::Owned(topic.to_owned()),
+                };
+                self.on_received(&Published::new(publish, &topic, origin.as_deref()));
             }
             qos => {
                 self.turn.append(&message, placed, self.now_ms);

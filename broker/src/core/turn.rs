@@ -222,7 +222,7 @@ impl Turn {
         }
     }
 
-    /// Takes a message at QoS 0 that is not retained: handed out at the end of the turn.
+    /// Takes a message at QoS 0 that is not retained: it is handed out without waiting for this.
     pub(crate) fn append_live(&mut self, message: &Published<'_>, placed: Placed, now_ms: i64) {
         let builder = builder_of(&mut self.live, placed.partition, &mut |partition| {
             self.live_touched.push((partition, placed.log_qos0));
@@ -306,7 +306,7 @@ impl Turn {
         self.late_bytes > LATE_BYTES_MAX
     }
 
-    /// The QoS 0 messages of this turn, to be handed out. They go into the log with what somebody
+    /// The QoS 0 messages of this turn, which were handed out here. They go into the log with what somebody
     /// waits for, or when they have waited themselves: nobody is told that they are there.
     pub(crate) fn take_live(&mut self) -> Vec<Batch> {
         let mut live = Vec::with_capacity(self.live_touched.len());

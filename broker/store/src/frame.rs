@@ -5,15 +5,16 @@
 //! docs/format.md.
 
 use std::io::IoSlice;
+use std::mem;
 use std::ops::RangeInclusive;
 
-use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use tidewire_proto::id::PartitionId;
-use tidewire_proto::record::{BATCH_PREFIX_BYTES, Batch};
+use tidewire_proto::record::Batch;
 
 use crate::commit::{Append, Commit, TableChange};
 use crate::mutation;
+use crate::parts::Parts;
 use crate::table::Table;
 
 /// Bytes of a frame before its first entry.
@@ -29,8 +30,6 @@ const KIND_CHANGE: u8 = 2;
 const APPEND_HEADER_BYTES: usize = 5;
 /// Kind, table, whether there is a value, and two lengths.
 const CHANGE_HEADER_BYTES: usize = 11;
-/// Batches up to this are copied into the frame's own buffer: cheaper than a part of their own.
-const COPIED_BYTES_MAX: usize = 4096;
 
 /// Which frame: sign and salt are the file's, the number is the frame's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,41 +56,29 @@ pub(crate) fn commit_bytes(commit: &Commit) -> u64 {
 /// Gathers entries for one write. Large batches are referred to, not copied.
 #[derive(Debug, Default)]
 pub(crate) struct FrameBuilder {
-    own: Vec<u8>,
-    /// After this many bytes of `own` comes that.
-    shared: Vec<(usize, Bytes)>,
-    shared_bytes: usize,
+    parts: Parts,
     entries: u32,
 }
 
 impl FrameBuilder {
     pub(crate) fn clear(&mut self) {
-        self.own.clear();
-        self.own.resize(FRAME_HEADER_BYTES, 0);
-        self.shared.clear();
-        self.shared_bytes = 0;
+        self.parts.clear();
+        self.parts.own.resize(FRAME_HEADER_BYTES, 0);
         self.entries = 0;
     }
 
     /// Length of the frame as it stands.
     pub(crate) fn bytes(&self) -> u64 {
-        (self.own.len() + self.shared_bytes) as u64
+        self.parts.len() as u64
     }
 
     /// Add a batch; returns where in the frame it begins.
     pub(crate) fn append(&mut self, partition: PartitionId, base: u64, batch: &Batch) -> u64 {
         self.entries += 1;
-        self.own.push(KIND_APPEND);
-        self.own.extend_from_slice(&partition.0.to_le_bytes());
+        self.parts.own.push(KIND_APPEND);
+        self.parts.own.extend_from_slice(&partition.0.to_le_bytes());
         let position = self.bytes();
-        self.own.extend_from_slice(&batch.prefix(base));
-        if batch.bytes().len() <= COPIED_BYTES_MAX {
-            self.own.extend_from_slice(&batch.bytes()[BATCH_PREFIX_BYTES..]);
-        } else {
-            let tail = batch.tail();
-            self.shared_bytes += tail.len();
-            self.shared.push((self.own.len(), tail));
-        }
+        self.parts.put_batch(base, batch);
         position
     }
 
@@ -99,11 +86,12 @@ impl FrameBuilder {
     pub(crate) fn change(&mut self, change: &TableChange) {
         self.entries += 1;
         let value = change.value.as_deref();
-        self.own.extend_from_slice(&[KIND_CHANGE, change.table.id(), value.is_some().into()]);
-        self.own.extend_from_slice(&field_bytes(&change.key));
-        self.own.extend_from_slice(&field_bytes(value.unwrap_or_default()));
-        self.own.extend_from_slice(&change.key);
-        self.own.extend_from_slice(value.unwrap_or_default());
+        let own = &mut self.parts.own;
+        own.extend_from_slice(&[KIND_CHANGE, change.table.id(), value.is_some().into()]);
+        own.extend_from_slice(&field_bytes(&change.key));
+        own.extend_from_slice(&field_bytes(value.unwrap_or_default()));
+        own.extend_from_slice(&change.key);
+        own.extend_from_slice(value.unwrap_or_default());
     }
 
     /// Fill the header in. `durable` is the last frame known to be synced.
@@ -117,31 +105,21 @@ impl FrameBuilder {
         self.put(32, &durable.to_le_bytes());
         let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
         digest.update(&id.salt.to_le_bytes());
-        let mut at = CRC_COVERS_FROM;
-        for (end, shared) in &self.shared {
-            digest.update(&self.own[at..*end]);
-            digest.update(shared);
-            at = *end;
+        let mut skipped = CRC_COVERS_FROM;
+        for piece in self.parts.pieces() {
+            // The header lies in the first piece.
+            digest.update(&piece[mem::take(&mut skipped)..]);
         }
-        digest.update(&self.own[at..]);
         self.put(4, &low_half(digest.finalize()).to_le_bytes());
     }
 
     /// The frame as the parts of one write.
     pub(crate) fn parts(&self) -> Vec<IoSlice<'_>> {
-        let mut parts = Vec::with_capacity(self.shared.len() * 2 + 1);
-        let mut at = 0;
-        for (end, shared) in &self.shared {
-            parts.push(IoSlice::new(&self.own[at..*end]));
-            parts.push(IoSlice::new(shared));
-            at = *end;
-        }
-        parts.push(IoSlice::new(&self.own[at..]));
-        parts
+        self.parts.slices()
     }
 
     fn put(&mut self, at: usize, field: &[u8]) {
-        self.own[at..at + field.len()].copy_from_slice(field);
+        self.parts.own[at..at + field.len()].copy_from_slice(field);
     }
 }
 

@@ -26,6 +26,7 @@ pub mod inspect;
 mod mutation;
 mod options;
 mod partition;
+mod parts;
 mod progress;
 mod queue;
 mod read;

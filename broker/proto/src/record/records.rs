@@ -38,7 +38,7 @@ pub struct Keys<'a> {
 }
 
 /// The headers of one record, in order. Stops at the first that does not parse.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Headers<'a> {
     cursor: Cursor<'a>,
     left: usize,

@@ -27,7 +27,7 @@ pub(super) fn put_varint(out: &mut [u8], mut at: usize, value: i64) -> usize {
 }
 
 /// A reader over bytes that a peer or a disk may have made up: every answer is checked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cursor<'a> {
     rest: &'a [u8],
 }

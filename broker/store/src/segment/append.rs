@@ -1,8 +1,9 @@
 //! Moves batches from the write-ahead log to the end of a partition's segments, synced. Whether
 //! they count is decided by the checkpoint after.
 
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::vec;
 
 use bytes::Bytes;
 use tidewire_proto::record::Batch;
@@ -12,6 +13,8 @@ use super::name::{BATCHES, file_name};
 use super::sieves::save_run;
 use crate::disk::{Disk, File, OpenMode};
 use crate::partition::{Partition, Placed, Segment};
+use crate::parts::Parts;
+use crate::read::StoredBatch;
 use crate::sieve::{Run, RunBuilder, Sieves};
 use crate::wal::WalFile;
 
@@ -60,8 +63,9 @@ pub(crate) fn append(
 ) -> Result<Vec<Grown>, AppendError> {
     let mut touched: Vec<Grown> = Vec::new();
     let mut open: Option<OpenSegment> = None;
+    let mut incoming = Incoming { wal: sources.wal, partition, recent: Vec::new().into_iter() };
     for one in placed {
-        let batch = fetch(sources.wal, one)?;
+        let batch = incoming.next(one)?;
         if let Some(full) = open.take_if(|open| !sources.has_room(&open.segment, one)) {
             touched.push(full.finish(sources.disk, &partition.folder, true)?);
         }
@@ -107,6 +111,40 @@ pub(crate) fn close(disk: &dyn Disk, folder: &str, segment: Segment) -> io::Resu
     Ok(OpenSegment::open(disk, folder, segment)?.finish(disk, folder, true)?.segment)
 }
 
+/// The batches that move, from memory as long as they are there.
+struct Incoming<'a> {
+    wal: &'a WalFile,
+    partition: &'a Partition,
+    recent: vec::IntoIter<StoredBatch>,
+}
+
+impl Incoming<'_> {
+    fn next(&mut self, placed: &Placed) -> Result<Batch, AppendError> {
+        match self.recent.next().or_else(|| self.look(placed)) {
+            Some(found) if is_sound(&found, placed) => Ok(found.batch),
+            _ => {
+                self.recent = Vec::new().into_iter();
+                fetch(self.wal, placed)
+            }
+        }
+    }
+
+    /// Takes no more at a time than is written at a time: what is taken stays in memory.
+    fn look(&mut self, placed: &Placed) -> Option<StoredBatch> {
+        let slice = self.partition.read_recent(placed.base, CHUNK_BYTES)?;
+        self.recent = slice.batches.into_iter();
+        self.recent.next()
+    }
+}
+
+/// Is it that batch, and as it was acknowledged? Memory may fail too, and the log has it still.
+fn is_sound(found: &StoredBatch, placed: &Placed) -> bool {
+    let bytes = found.batch.bytes();
+    found.base_offset == placed.base
+        && bytes.len() == placed.bytes as usize
+        && Batch::parse(bytes.clone()).is_ok()
+}
+
 /// The batch as it lies in the write-ahead log, checked: damage must not move on.
 fn fetch(wal: &WalFile, placed: &Placed) -> Result<Batch, AppendError> {
     let mut bytes = vec![0; placed.bytes as usize];
@@ -125,7 +163,7 @@ struct OpenSegment {
     file: Arc<dyn File>,
     /// A new file has this name until it is synced.
     temporary: Option<String>,
-    chunk: Vec<u8>,
+    chunk: Parts,
     written: u64,
     /// Of what is added, and how long the file of the earlier ones is.
     sieves: Option<(RunBuilder, Option<u64>)>,
@@ -134,7 +172,7 @@ struct OpenSegment {
 impl OpenSegment {
     fn open(disk: &dyn Disk, folder: &str, segment: Segment) -> io::Result<Self> {
         let file = disk.open(&file_name(folder, &segment, BATCHES), OpenMode::Write)?;
-        let (temporary, chunk, written) = (None, Vec::new(), segment.bytes);
+        let (temporary, chunk, written) = (None, Parts::default(), segment.bytes);
         Ok(Self { segment, file, temporary, chunk, written, sieves: None })
     }
 
@@ -150,7 +188,7 @@ impl OpenSegment {
             sealed: false,
             refined: None,
         };
-        let (temporary, chunk) = (Some(temporary), Vec::new());
+        let (temporary, chunk) = (Some(temporary), Parts::default());
         Ok(Self { segment, file, temporary, chunk, written: 0, sieves: None })
     }
 
@@ -166,12 +204,11 @@ impl OpenSegment {
     }
 
     fn push(&mut self, placed: &Placed, batch: &Batch) -> Result<(), AppendError> {
-        let bytes = batch.bytes();
         if let Some((sieves, _)) = &mut self.sieves {
             sieves.add(batch, placed.next);
         }
-        self.chunk.extend_from_slice(bytes);
-        self.segment.bytes += bytes.len() as u64;
+        self.chunk.put_batch(placed.base, batch);
+        self.segment.bytes += u64::from(placed.bytes);
         self.segment.next = placed.next;
         self.segment.max_timestamp = self.segment.max_timestamp.max(placed.max_timestamp);
         if self.chunk.len() >= CHUNK_BYTES {
@@ -182,7 +219,7 @@ impl OpenSegment {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.write_all_at(&mut [IoSlice::new(&self.chunk)], self.written)?;
+        self.file.write_all_at(&mut self.chunk.slices(), self.written)?;
         self.written += self.chunk.len() as u64;
         self.chunk.clear();
         Ok(())
