@@ -3,8 +3,8 @@
 use crate::id::PacketId;
 use crate::message::Message;
 use crate::mqtt::{
-    ALIAS_BYTES_MAX, EncodeError, PropertiesBuilder, PropertyId, PropertyValue, Publish,
-    VARINT_MAX, Version, encode_publish_head, put_aliased,
+    ALIAS_BYTES_MAX, EncodeError, PacketKind, PropertiesBuilder, PropertyId, PropertyValue,
+    Publish, VARINT_MAX, Version, encode_publish_head, put_aliased,
 };
 use crate::qos::Qos;
 use crate::session::outbound_alias::OutboundAliases;
@@ -20,6 +20,32 @@ pub struct Shape {
     pub retain: bool,
     /// DUP.
     pub dup: bool,
+}
+
+/// A whole PUBLISH at QoS 0 of which a subscriber's may be the very same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AsItCame<'a> {
+    packet: &'a [u8],
+    version: Version,
+}
+
+impl<'a> AsItCame<'a> {
+    /// `packet` is what the PUBLISH was read from, and its topic is not another since. `None` if it
+    /// has more than topic and payload, or more bytes than it needs.
+    #[must_use]
+    pub fn of(packet: &'a [u8], publish: &Publish<'_>, version: Version) -> Option<Self> {
+        let is_plain = packet.first() == Some(&PacketKind::Publish.first_byte());
+        let fits = publish.has_only_payload() && publish.least_bytes(version) == Some(packet.len());
+        (is_plain && fits).then_some(Self { packet, version })
+    }
+
+    /// The bytes for a subscriber of this shape without Subscription Identifiers.
+    #[must_use]
+    pub fn packet(&self, shape: Shape) -> Option<&'a [u8]> {
+        let Shape { version, qos, retain, dup } = shape;
+        let is_same = version == self.version && qos == Qos::AtMostOnce && !retain && !dup;
+        is_same.then_some(self.packet)
+    }
 }
 
 /// An encoded PUBLISH with a hole for the packet id. Reused from message to message.
@@ -152,4 +178,70 @@ pub fn copy_properties(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AsItCame, Shape, Template};
+    use crate::message::Published;
+    use crate::mqtt::{Framing, Packet, Properties, Publish, Version, decode, frame};
+    use crate::qos::Qos;
+
+    /// The packet of a subscriber, as it is encoded from the message.
+    fn encoded(publish: &Publish<'_>, shape: Shape) -> Vec<u8> {
+        let message = Published::new(publish, publish.topic, None).received(0);
+        let (mut template, mut out) = (Template::default(), Vec::new());
+        template.write(&message, shape, std::iter::empty(), 0).expect("fits");
+        template.append_to(&mut out, None);
+        out
+    }
+
+    fn read(packet: &[u8], version: Version) -> Publish<'_> {
+        let Ok(Framing::Packet(found)) = frame(packet, u32::MAX) else { panic!("no packet") };
+        match decode(&found, version) {
+            Ok(Packet::Publish(publish)) => publish,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const LIVE: Shape =
+        Shape { version: Version::V5, qos: Qos::AtMostOnce, retain: false, dup: false };
+
+    #[test]
+    fn what_goes_on_as_it_came_is_what_would_be_encoded() {
+        for version in [Version::V5, Version::V311] {
+            for bytes in [0, 1, 100, 127, 128, 20_000] {
+                let payload = vec![b'x'; bytes];
+                let (topic, properties) = ("plant/7", Properties::EMPTY);
+                let (dup, retain, packet_id, payload) = (false, false, None, &payload[..]);
+                let qos = Qos::AtMostOnce;
+                let publish = Publish { dup, qos, retain, topic, packet_id, properties, payload };
+                let shape = Shape { version, ..LIVE };
+                let packet = encoded(&publish, shape);
+                let came = AsItCame::of(&packet, &read(&packet, version), version).expect("plain");
+                assert_eq!(came.packet(shape), Some(&packet[..]));
+                let other = if version == Version::V5 { Version::V311 } else { Version::V5 };
+                assert_eq!(came.packet(Shape { version: other, ..shape }), None);
+                assert_eq!(came.packet(Shape { retain: true, ..shape }), None);
+                assert_eq!(came.packet(Shape { qos: Qos::AtLeastOnce, ..shape }), None);
+            }
+        }
+    }
+
+    #[test]
+    fn what_says_more_or_takes_more_than_it_must_does_not_go_on_as_it_came() {
+        let goes_on = |packet: &[u8], version| {
+            AsItCame::of(packet, &read(packet, version), version).is_some()
+        };
+        assert!(goes_on(b"\x30\x05\x00\x01a\x00b", Version::V5));
+        assert!(goes_on(b"\x30\x04\x00\x01ab", Version::V311));
+        for (packet, why) in [
+            (&b"\x31\x05\x00\x01a\x00b"[..], "it is to be kept"),
+            (b"\x30\x07\x00\x01a\x02\x01\x01b", "it has a property"),
+            (b"\x30\x08\x00\x01a\x03\x23\x00\x01b", "it gives an alias"),
+            (b"\x32\x07\x00\x01a\x00\x07\x00b", "it is acknowledged"),
+        ] {
+            assert!(!goes_on(packet, Version::V5), "{why}");
+        }
+    }
 }

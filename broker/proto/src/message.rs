@@ -1,6 +1,7 @@
 //! An MQTT message in a record: which header means what. The table is in
 //! docs/decisions/0004-message-in-a-record.md.
 
+use crate::delivery::AsItCame;
 use crate::mqtt::{Properties, Publish};
 use crate::qos::Qos;
 use crate::record::{BatchBuilder, Header, Headers, Record, SharedRecord};
@@ -45,6 +46,8 @@ pub struct Message<'a> {
     pub response_topic: Option<&'a str>,
     /// Correlation data.
     pub correlation: Option<&'a [u8]>,
+    /// Its packet, for subscribers whose own would be the same.
+    pub as_it_came: Option<AsItCame<'a>>,
     user: Headers<'a>,
     /// Holds the user's of a message that was in no record yet.
     given: Properties<'a>,
@@ -67,6 +70,7 @@ impl<'a> Message<'a> {
             content_type: None,
             response_topic: None,
             correlation: None,
+            as_it_came: None,
             user: record.headers(),
             given: Properties::EMPTY,
         };
@@ -222,6 +226,7 @@ impl<'a> Published<'a> {
             content_type: None,
             response_topic: None,
             correlation: None,
+            as_it_came: None,
             user: Headers::default(),
             given: self.properties,
         };

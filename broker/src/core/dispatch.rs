@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tidewire_proto::delivery::Shape;
+use tidewire_proto::delivery::{AsItCame, Shape};
 use tidewire_proto::id::GroupId;
 use tidewire_proto::message::{Message, Published};
 use tidewire_proto::mqtt::Properties;
@@ -85,12 +85,18 @@ impl Core {
     }
 
     /// Hands out a message at QoS 0 as it comes, before it is in a batch.
-    pub(crate) fn on_received(&mut self, received: &Published<'_>) {
+    pub(crate) fn on_received(
+        &mut self,
+        received: &Published<'_>,
+        as_it_came: Option<AsItCame<'_>>,
+    ) {
         if self.trie.is_empty() {
             return;
         }
         let now_ms = self.now_ms;
-        let (message, record) = (received.received(now_ms), || received.alone(now_ms));
+        let mut message = received.received(now_ms);
+        message.as_it_came = as_it_came;
+        let record = || received.alone(now_ms);
         let route = self.routes.find(&self.trie, message.topic);
         self.hand_out(&Offer { message: &message, record: &record, place: None }, &route);
         self.write_if_much();
@@ -277,6 +283,14 @@ impl Delivery<'_> {
                 || (self.message.retain && target.retain_as_published),
             dup: false,
         };
+        if let Some(packet) = self.as_it_came(open, shape, target) {
+            if packet.len() > open.terms.packet_bytes_max as usize {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            means.outputs.lend(&mut conn.out);
+            conn.out.extend_from_slice(packet);
+            return Ok(Sent::Yes);
+        }
         let template = means.templates.of(self.message, shape, target, self.now_ms)?;
         if template.len() > open.terms.packet_bytes_max as usize {
             return Err(io::ErrorKind::FileTooLarge.into());
@@ -305,6 +319,12 @@ impl Delivery<'_> {
             }
         }
         Ok(Sent::Yes)
+    }
+
+    /// The packet that the message came in, where encoding it anew would make the same.
+    fn as_it_came(&self, open: &Open, shape: Shape, target: &Target) -> Option<&[u8]> {
+        let is_plain = open.aliases.is_none() && !target.has_ids();
+        self.message.as_it_came.filter(|_| is_plain)?.packet(shape)
     }
 }
 

@@ -151,6 +151,7 @@ impl Core {
                 Phase::Claiming(_) => return used,
                 Phase::Closing => return bytes.len(),
             };
+            let begun = used;
             let packet = match frame(&bytes[used..], bytes_max) {
                 Ok(Framing::NeedMore { .. }) => return used,
                 Ok(Framing::Packet(found)) => {
@@ -165,7 +166,7 @@ impl Core {
                 Err(error) => Err(error),
             };
             match packet {
-                Ok(packet) => self.on_packet(id, packet),
+                Ok(packet) => self.on_packet(id, packet, &bytes[begun..used]),
                 Err(error) => {
                     self.on_malformed(id, error, bytes.first().copied());
                     return bytes.len();
@@ -175,7 +176,8 @@ impl Core {
         used
     }
 
-    fn on_packet(&mut self, id: ConnId, packet: Packet<'_>) {
+    /// `bytes` are those of the packet.
+    fn on_packet(&mut self, id: ConnId, packet: Packet<'_>, bytes: &[u8]) {
         self.counters.packets.add((packet_type(packet.kind()), Direction::In), 1);
         let is_fresh = self.conn(id).is_some_and(|conn| matches!(conn.phase, Phase::Fresh));
         if self.conn(id).is_some_and(|conn| matches!(conn.phase, Phase::Authenticating(_))) {
@@ -192,7 +194,7 @@ impl Core {
                 let words = Some("its first packet is not CONNECT");
                 self.turn_away_saying(id, RefuseReason::Malformed, words);
             }
-            Packet::Publish(publish) => self.on_publish(id, &publish),
+            Packet::Publish(publish) => self.on_publish(id, &publish, bytes),
             Packet::PubAck(ack) => self.on_puback(id, &ack),
             Packet::PubRec(ack) => self.on_pubrec(id, &ack),
             Packet::PubRel(ack) => self.on_pubrel(id, &ack),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tidewire_bridge::links;
 use tidewire_proto::delayed;
+use tidewire_proto::delivery::AsItCame;
 use tidewire_proto::message::Published;
 use tidewire_proto::mqtt::{Ack, Publish, ReasonCode};
 use tidewire_proto::qos::Qos;
@@ -35,7 +36,8 @@ const TOO_MANY: Why = (ReasonCode::QUOTA_EXCEEDED, DropReason::RetainedLimit);
 const TOO_MUCH_BESIDE: Why = (ReasonCode::QUOTA_EXCEEDED, DropReason::UserProperties);
 
 impl Core {
-    pub(crate) fn on_publish(&mut self, id: ConnId, publish: &Publish<'_>) {
+    /// `packet` is what the PUBLISH was read from.
+    pub(crate) fn on_publish(&mut self, id: ConnId, publish: &Publish<'_>, packet: &[u8]) {
         self.counters.messages_received.add(quality(publish.qos), 1);
         self.counters.payload_bytes.add(Direction::In, publish.payload.len() as u64);
         let Some(conn) = self.conns.get_mut(id.key as usize) else { return };
@@ -84,11 +86,14 @@ impl Core {
                 self.turn.append_live(&message, placed, self.now_ms);
                 // What the session holds of it cannot be lent to whoever hands it out.
                 let origin = origin.map(|_| Arc::clone(&open.client_id));
-                let topic = match topic == publish.topic {
-                    true => Cow::Borrowed(publish.topic),
-                    false => Cow::Owned(topic.to_owned()),
+                let (topic, as_it_came) = match topic == publish.topic {
+                    true => {
+                        (Cow::Borrowed(publish.topic), AsItCame::of(packet, publish, open.version))
+                    }
+                    false => (Cow::Owned(topic.to_owned()), None),
                 };
-                self.on_received(&Published::new(publish, &topic, origin.as_deref()));
+                let received = Published::new(publish, &topic, origin.as_deref());
+                self.on_received(&received, as_it_came);
             }
             qos => {
                 self.turn.append(&message, placed, self.now_ms);

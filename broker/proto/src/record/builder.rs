@@ -12,10 +12,10 @@ use super::layout::{
     BATCH_HEADER_BYTES, CRC, LAST_OFFSET_DELTA, LENGTH, LENGTH_COUNTS_FROM, MAGIC, MAGIC_V2,
     MAX_TIMESTAMP, PRODUCER_EPOCH, PRODUCER_ID, RECORD_COUNT,
 };
-use super::varint::{VARINT_BYTES_MAX, put_varint, varint_bytes};
+use super::varint::{put_varint, varint_bytes};
 
-/// Room for what stands before the key: length, attributes, two deltas, the key's length.
-const FRONT_BYTES_MAX: usize = 4 * VARINT_BYTES_MAX + 1;
+/// Copying less costs less than a call that copies.
+const SHORT_BYTES: usize = 4;
 
 /// A buffer larger than this is let go when a batch uses little of it.
 const IDLE_BYTES_MAX: usize = 1 << 20;
@@ -55,23 +55,19 @@ impl BatchBuilder {
             + nullable_bytes(value)
             + varint_bytes(header_count)
             + headers.iter().map(header_bytes).sum::<usize>();
-        self.bytes.reserve(VARINT_BYTES_MAX + body);
-
-        let mut front = [0; FRONT_BYTES_MAX];
-        let at = put_varint(&mut front, 0, signed(body));
-        let at = put_varint(&mut front, at + 1, timestamp_delta);
-        let at = put_varint(&mut front, at, i64::from(index));
-        let at = put_varint(&mut front, at, nullable_length(key));
-        self.bytes.extend_from_slice(&front[..at]);
-        self.bytes.extend_from_slice(key.unwrap_or_default());
-        self.put_integer(nullable_length(value));
-        self.bytes.extend_from_slice(value.unwrap_or_default());
-        self.put_integer(header_count);
+        let begin = self.bytes.len();
+        // Made long enough at once: a record has many fields of a byte or two.
+        self.bytes.resize(begin + varint_bytes(signed(body)) + body, 0);
+        let out = &mut self.bytes[begin..];
+        let at = put_varint(out, 0, signed(body));
+        let at = put_varint(out, at + 1, timestamp_delta);
+        let at = put_varint(out, at, i64::from(index));
+        let at = put_nullable(out, at, key);
+        let at = put_nullable(out, at, value);
+        let mut at = put_varint(out, at, header_count);
         for header in headers {
-            self.put_integer(signed(header.key.len()));
-            self.bytes.extend_from_slice(header.key);
-            self.put_integer(nullable_length(header.value));
-            self.bytes.extend_from_slice(header.value.unwrap_or_default());
+            at = put_nullable(out, at, Some(header.key));
+            at = put_nullable(out, at, header.value);
         }
         index
     }
@@ -120,18 +116,6 @@ impl BatchBuilder {
         self.max_timestamp = self.max_timestamp.max(timestamp_ms);
         self.records += 1;
         self.records - 1
-    }
-
-    fn put_integer(&mut self, value: i64) {
-        if (-64..64).contains(&value) {
-            let mut one = [0; 1];
-            put_varint(&mut one, 0, value);
-            self.bytes.push(one[0]);
-            return;
-        }
-        let mut buffer = [0; VARINT_BYTES_MAX];
-        let end = put_varint(&mut buffer, 0, value);
-        self.bytes.extend_from_slice(&buffer[..end]);
     }
 
     fn finish_with(&mut self, attributes: u16) -> Batch {
@@ -193,6 +177,20 @@ fn signed(length: usize) -> i64 {
 
 fn nullable_length(field: Option<&[u8]>) -> i64 {
     field.map_or(-1, |bytes| signed(bytes.len()))
+}
+
+/// A field and its length; returns the position behind it.
+fn put_nullable(out: &mut [u8], at: usize, field: Option<&[u8]>) -> usize {
+    let at = put_varint(out, at, nullable_length(field));
+    let field = field.unwrap_or_default();
+    let end = at + field.len();
+    let place = &mut out[at..end];
+    if field.len() < SHORT_BYTES {
+        place.iter_mut().zip(field).for_each(|(to, from)| *to = *from);
+    } else {
+        place.copy_from_slice(field);
+    }
+    end
 }
 
 fn nullable_bytes(field: Option<&[u8]>) -> usize {

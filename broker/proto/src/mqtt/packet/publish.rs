@@ -65,6 +65,17 @@ impl<'a> Publish<'a> {
         })
     }
 
+    /// Whether it says nothing beside its payload.
+    pub(crate) fn has_only_payload(&self) -> bool {
+        self.packet_id.is_none() && self.properties.is_empty() && !self.topic.is_empty()
+    }
+
+    /// How long the packet is at least. `None` if it cannot be one.
+    pub(crate) fn least_bytes(&self, version: Version) -> Option<usize> {
+        let length = self.remaining_length(self.properties, version).ok()?;
+        Some(1 + varint_bytes(length) + length as usize)
+    }
+
     /// Type and flags.
     fn first_byte(&self) -> u8 {
         PacketKind::Publish.first_byte()
