@@ -3,17 +3,20 @@
 
 mod loaded;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use loaded::{loaded, pays};
 use tidewire_proto::id::PartitionId;
+use tidewire_proto::record::Compression;
 
 use crate::background;
 use crate::engine::{Engine, FullFile};
-use crate::partition::Segment;
+use crate::partition::{Partition, Segment};
 use crate::resieve;
-use crate::segment::{self, Sources};
+use crate::seal::good_batch_bytes;
+use crate::segment::{self, Grown, Sources};
 use crate::tables::{DatabaseFailure, Manifest, PartitionRow, SegmentRow};
 use crate::wal::passes;
 
@@ -84,6 +87,7 @@ fn checkpoint(engine: &Engine, full: &FullFile) -> Result<(), Stop> {
     let epoch = full.file.epoch;
     let ahead = loaded(&full.file);
     let sift = engine.has_room_for_sieves();
+    let (good_bytes, stay) = (good_batch_bytes(engine), uncompressed(engine));
     let mut manifest = Manifest::default();
     let mut moved = Vec::new();
     for partition in engine.catalog.partitions() {
@@ -94,6 +98,8 @@ fn checkpoint(engine: &Engine, full: &FullFile) -> Result<(), Stop> {
             wal: if pays(&placed) { &ahead } else { &full.file },
             segment_bytes_max: engine.options.segment_bytes_max,
             sift,
+            good_bytes: if stay.contains(&partition.id) { &good_bytes } else { &(0..0) },
+            drafts: &engine.drafts,
         };
         let grown = segment::append(sources, &partition, &placed)?;
         let (id, start) = (partition.id, partition.segments_start());
@@ -102,15 +108,35 @@ fn checkpoint(engine: &Engine, full: &FullFile) -> Result<(), Stop> {
         moved.push((partition, grown));
     }
     engine.tables.database().advance(&full.layer, &manifest, full.then)?;
-    for (partition, grown) in moved {
+    engine
+        .drafts
+        .retain(|id, base| engine.catalog.partition(id).is_some_and(|it| it.lacks_index(base)));
+    for (partition, mut grown) in moved {
         let segments: Vec<Segment> = grown.iter().map(|grown| grown.segment).collect();
         partition.checkpointed(epoch, &segments);
+        keep_drafts(engine, &partition, &mut grown);
         resieve::take_up(&partition, grown);
     }
     engine.sealer.wake();
     engine.tables.forget_oldest();
     engine.wal_files.write().remove(&epoch);
     Ok(())
+}
+
+/// The partitions whose batches are not compressed when a segment is full.
+fn uncompressed(engine: &Engine) -> HashSet<PartitionId> {
+    let streams = engine.catalog.streams();
+    let stay = streams.iter().filter(|stream| stream.config.compression == Compression::None);
+    stay.flat_map(|stream| stream.partitions.iter().copied()).collect()
+}
+
+/// Drafts of topic indexes go on from here, those of segments that are gone do not.
+fn keep_drafts(engine: &Engine, partition: &Partition, grown: &mut [Grown]) {
+    for Grown { segment, draft, .. } in grown {
+        if let Some(draft) = draft.take() {
+            engine.drafts.put((partition.id, segment.base), draft);
+        }
+    }
 }
 
 fn row(partition: PartitionId, segment: &Segment) -> SegmentRow {

@@ -15,7 +15,7 @@ use crate::options::StoreOptions;
 use crate::partition::{Partition, Segment};
 use crate::queue::Queue;
 use crate::sealer::Sealer;
-use crate::segment::{self, Archive, Located};
+use crate::segment::{self, Archive, Drafts, Located};
 use crate::sieve::SIEVE_BYTES_MAX;
 use crate::tables::{Checkpoint, Layer, Tables};
 use crate::wal::{Supply, WalFile};
@@ -31,6 +31,7 @@ pub(crate) struct Engine {
     pub(crate) full_files: FullFiles,
     pub(crate) archive: Archive,
     pub(crate) sealer: Sealer,
+    pub(crate) drafts: Drafts,
     pub(crate) holds: Holds,
     pub(crate) health: HealthCell,
     pub(crate) pins: Pins,

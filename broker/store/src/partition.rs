@@ -249,6 +249,13 @@ impl Partition {
         state.segments.iter().filter(|segment| segment.refined.is_none()).copied().collect()
     }
 
+    /// Is there a segment with this base, and without a topic index?
+    pub(crate) fn lacks_index(&self, base: u64) -> bool {
+        let state = self.state.read();
+        let found = state.segments.binary_search_by_key(&base, |segment| segment.base);
+        found.is_ok_and(|index| state.segments[index].refined.is_none())
+    }
+
     /// The sieves of the segment with this base.
     pub(crate) fn sieves(&self, base: u64) -> Option<Arc<Sieves>> {
         self.state.read().sieves.get(&base).cloned()

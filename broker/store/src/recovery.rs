@@ -170,6 +170,7 @@ pub(crate) fn new_engine(disk: Arc<dyn Disk>, options: StoreOptions, database: D
         full_files: FullFiles::default(),
         archive: crate::segment::Archive::default(),
         sealer: crate::sealer::Sealer::default(),
+        drafts: crate::segment::Drafts::default(),
         holds: crate::holds::Holds::default(),
         health: crate::health::HealthCell::default(),
         pins: Pins::default(),

@@ -3,6 +3,7 @@
 //! checkpoint.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use tidewire_proto::record::Compression;
@@ -63,6 +64,12 @@ fn refine(engine: &Engine, stream: &Stream, partition: &Arc<Partition>, segment:
     rewrite(engine, partition, segment, recipe);
 }
 
+/// How long batches are that stay as they are where nothing is to be compressed.
+pub(crate) fn good_batch_bytes(engine: &Engine) -> Range<usize> {
+    let wanted = engine.options.sealed_batch_bytes;
+    wanted / ENOUGH_SHARE..wanted * TOO_LARGE
+}
+
 /// Is there nothing to gain by writing it anew?
 fn has_good_batches(
     engine: &Engine,
@@ -70,8 +77,7 @@ fn has_good_batches(
     partition: &Partition,
     segment: &Segment,
 ) -> bool {
-    let wanted = engine.options.sealed_batch_bytes;
-    let good = wanted / ENOUGH_SHARE..wanted * TOO_LARGE;
+    let good = good_batch_bytes(engine);
     stream.config.compression == Compression::None
         && matches!(
             segment::usual_batch_bytes(engine.located(partition, segment)),
@@ -81,7 +87,8 @@ fn has_good_batches(
 
 /// Give one segment its topic index and leave its batches where they are.
 fn enrich(engine: &Engine, partition: &Arc<Partition>, segment: &Segment) {
-    let made = segment::enrich(engine.located(partition, segment), engine.sealer.stop());
+    let (located, stop) = (engine.located(partition, segment), engine.sealer.stop());
+    let made = segment::enrich(located, &engine.drafts, stop);
     let Some(with_index) = outcome(engine, partition, segment, made) else { return };
     if mark(engine, partition, &with_index) {
         segment::remove_sieves(&*engine.disk, partition, segment);

@@ -2,12 +2,14 @@
 //! they count is decided by the checkpoint after.
 
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::sync::Arc;
 use std::vec;
 
 use bytes::Bytes;
 use tidewire_proto::record::Batch;
 
+use super::draft::{Draft, Drafts};
 use super::index::SparseIndex;
 use super::name::{BATCHES, file_name};
 use super::sieves::save_run;
@@ -30,6 +32,10 @@ pub(crate) struct Sources<'a> {
     pub(crate) segment_bytes_max: u64,
     /// Make sieves of what moves.
     pub(crate) sift: bool,
+    /// Batches of which lengths stay as they are when a segment is full; none: it is written anew
+    /// in any case.
+    pub(crate) good_bytes: &'a Range<usize>,
+    pub(crate) drafts: &'a Drafts,
 }
 
 impl Sources<'_> {
@@ -44,6 +50,8 @@ pub(crate) struct Grown {
     pub(crate) segment: Segment,
     /// The sieves of what was added, and how long the file of them is.
     pub(crate) sieves: Option<(Run, Option<u64>)>,
+    /// Its topics so far.
+    pub(crate) draft: Option<Draft>,
 }
 
 /// Why batches did not move.
@@ -73,7 +81,7 @@ pub(crate) fn append(
             Some(target) => target,
             None => open.insert(target(sources, partition, one, &mut touched)?),
         };
-        target.push(one, &batch)?;
+        target.push(one, &batch, sources.good_bytes)?;
     }
     if let Some(open) = open {
         touched.push(open.finish(sources.disk, &partition.folder, false)?);
@@ -90,7 +98,10 @@ fn target(
     touched: &mut Vec<Grown>,
 ) -> Result<OpenSegment, AppendError> {
     let (disk, folder) = (sources.disk, partition.folder.as_str());
-    let sifting = |open: OpenSegment| if sources.sift { open.sifting(partition) } else { open };
+    let sifting = |open: OpenSegment| match sources.sift {
+        true => open.sifting(partition, sources),
+        false => open,
+    };
     let last = touched.last().map(|grown| grown.segment).or_else(|| partition.last_segment());
     if let Some(last) = last.filter(|segment| !segment.sealed) {
         match OpenSegment::open(disk, folder, last) {
@@ -98,7 +109,8 @@ fn target(
             Ok(full) => touched.push(full.finish(disk, folder, true)?),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 tracing::error!(folder, base = last.base, "a segment is lost; a new one begins");
-                touched.push(Grown { segment: Segment { sealed: true, ..last }, sieves: None });
+                let segment = Segment { sealed: true, ..last };
+                touched.push(Grown { segment, sieves: None, draft: None });
             }
             Err(error) => return Err(error.into()),
         }
@@ -167,13 +179,14 @@ struct OpenSegment {
     written: u64,
     /// Of what is added, and how long the file of the earlier ones is.
     sieves: Option<(RunBuilder, Option<u64>)>,
+    draft: Option<Draft>,
 }
 
 impl OpenSegment {
     fn open(disk: &dyn Disk, folder: &str, segment: Segment) -> io::Result<Self> {
         let file = disk.open(&file_name(folder, &segment, BATCHES), OpenMode::Write)?;
         let (temporary, chunk, written) = (None, Parts::default(), segment.bytes);
-        Ok(Self { segment, file, temporary, chunk, written, sieves: None })
+        Ok(Self { segment, file, temporary, chunk, written, sieves: None, draft: None })
     }
 
     fn create(disk: &dyn Disk, folder: &str, base: u64) -> io::Result<Self> {
@@ -189,23 +202,43 @@ impl OpenSegment {
             refined: None,
         };
         let (temporary, chunk) = (Some(temporary), Parts::default());
-        Ok(Self { segment, file, temporary, chunk, written: 0, sieves: None })
+        Ok(Self { segment, file, temporary, chunk, written: 0, sieves: None, draft: None })
     }
 
-    /// Make sieves of what is added, if there are some of all that is there.
-    fn sifting(mut self, partition: &Partition) -> Self {
+    /// Make sieves of what is added, if there are some of all that is there; and a draft of its
+    /// topic index.
+    fn sifting(mut self, partition: &Partition, sources: Sources<'_>) -> Self {
         let Segment { base, next, bytes, .. } = self.segment;
         let known = match partition.sieves(base) {
             Some(known) => Some(known.file_bytes()).filter(|_| known.reach(bytes)),
             None => (bytes == 0).then(|| Sieves::new().file_bytes()),
         };
         self.sieves = known.map(|file_bytes| (RunBuilder::new(next, bytes), file_bytes));
+        let is_first = bytes == 0 && !sources.good_bytes.is_empty();
+        let known = sources.drafts.take((partition.id, base), bytes);
+        self.draft = known.or_else(|| is_first.then(|| Draft::new(base)));
         self
     }
 
-    fn push(&mut self, placed: &Placed, batch: &Batch) -> Result<(), AppendError> {
-        if let Some((sieves, _)) = &mut self.sieves {
-            sieves.add(batch, placed.next);
+    fn push(
+        &mut self,
+        placed: &Placed,
+        batch: &Batch,
+        good_bytes: &Range<usize>,
+    ) -> Result<(), AppendError> {
+        let (sieves, draft) = (self.sieves.as_mut(), self.draft.as_mut());
+        match (sieves, draft.filter(|draft| !draft.is_void())) {
+            (Some((sieves, _)), Some(draft)) => {
+                let is_open = sieves.add_showing(batch, placed.next, |topic, offset_delta| {
+                    draft.add(topic, placed.base + u64::from(offset_delta));
+                });
+                draft.end_batch(placed.bytes, good_bytes);
+                if !is_open {
+                    draft.make_void();
+                }
+            }
+            (Some((sieves, _)), None) => sieves.add(batch, placed.next),
+            (None, _) => self.draft = None,
         }
         self.chunk.put_batch(placed.base, batch);
         self.segment.bytes += u64::from(placed.bytes);
@@ -244,7 +277,7 @@ impl OpenSegment {
             let file_bytes = save_run(disk, folder, &segment, (&run, file_bytes));
             Some((run, file_bytes))
         });
-        Ok(Grown { segment, sieves })
+        Ok(Grown { segment, sieves, draft: self.draft.filter(|draft| !draft.is_void()) })
     }
 }
 

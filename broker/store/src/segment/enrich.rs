@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tidewire_proto::record::{BATCH_HEADER_BYTES, Batch};
 
 use super::archive::Located;
+use super::draft::Drafts;
 use super::name::{TOPICS, file_name};
 use super::read::indexed;
 use super::remove::remove_file;
@@ -37,8 +38,37 @@ pub(crate) fn usual_batch_bytes(located: Located<'_>) -> io::Result<Option<[usiz
 }
 
 /// Write a topic index beside it. The segment is the same, with what became of it.
-pub(crate) fn enrich(located: Located<'_>, stop: &AtomicBool) -> io::Result<Rewritten> {
-    let (folder, segment) = (&located.partition.folder, located.segment);
+pub(crate) fn enrich(
+    located: Located<'_>,
+    drafts: &Drafts,
+    stop: &AtomicBool,
+) -> io::Result<Rewritten> {
+    let Located { partition, segment, .. } = located;
+    let folder = &partition.folder;
+    let topics = match drafts.take((partition.id, segment.base), segment.bytes) {
+        Some(draft) => draft.into_topics(),
+        None => match read_topics(located, stop)? {
+            Ok(topics) => topics,
+            Err(stays) => return Ok(stays),
+        },
+    };
+    let refined = Some(Refined { generation: segment.generation(), compacted: false });
+    let name = file_name(folder, segment, TOPICS);
+    match topics.finish() {
+        Some(bytes) => save(located.disk, &name, &bytes)?,
+        // What an attempt before this one left must not be believed.
+        None => remove_file(located.disk, &name),
+    }
+    located.disk.sync_dir(folder)?;
+    Ok(Rewritten::Done(Segment { refined, ..*segment }))
+}
+
+/// The topics of all its records, or why it stays as it is.
+fn read_topics(
+    located: Located<'_>,
+    stop: &AtomicBool,
+) -> io::Result<Result<TopicsBuilder, Rewritten>> {
+    let segment = located.segment;
     let mut topics = TopicsBuilder::new(segment.base);
     let mut window = Window::open(located, open(located)?, (segment.base, 0), AHEAD_BYTES * 16)?;
     while let Some(stored) = window.batch()? {
@@ -46,7 +76,7 @@ pub(crate) fn enrich(located: Located<'_>, stop: &AtomicBool) -> io::Result<Rewr
             break;
         }
         if stop.load(Ordering::Relaxed) {
-            return Ok(Rewritten::Stopped);
+            return Ok(Err(Rewritten::Stopped));
         }
         if stored.batch.is_control() {
             continue;
@@ -57,16 +87,5 @@ pub(crate) fn enrich(located: Located<'_>, stop: &AtomicBool) -> io::Result<Rewr
             }
         }
     }
-    if window.is_damaged() {
-        return Ok(Rewritten::Damaged);
-    }
-    let refined = Some(Refined { generation: segment.generation(), compacted: false });
-    let name = file_name(folder, segment, TOPICS);
-    match topics.finish() {
-        Some(bytes) => save(located.disk, &name, &bytes)?,
-        // What an attempt before this one left must not be believed.
-        None => remove_file(located.disk, &name),
-    }
-    located.disk.sync_dir(folder)?;
-    Ok(Rewritten::Done(Segment { refined, ..*segment }))
+    Ok(if window.is_damaged() { Err(Rewritten::Damaged) } else { Ok(topics) })
 }

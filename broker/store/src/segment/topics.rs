@@ -69,6 +69,11 @@ impl TopicsBuilder {
         }
     }
 
+    /// About what it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn place_of(&mut self, topic: &[u8]) -> usize {
         let at = match self.topics.get(topic) {
             Some(at) => *at,

@@ -165,9 +165,21 @@ impl RunBuilder {
 
     /// The next batch; the one behind it begins at `next`.
     pub(crate) fn add(&mut self, batch: &Batch, next: u64) {
-        match batch.clone().open() {
+        self.add_showing(batch, next, |_, _| ());
+    }
+
+    /// The same, and shows the topic of each record and how far behind the first it is. False if
+    /// the batch cannot be opened.
+    pub(crate) fn add_showing(
+        &mut self,
+        batch: &Batch,
+        next: u64,
+        show: impl FnMut(&[u8], u32),
+    ) -> bool {
+        let opened = batch.clone().open();
+        match &opened {
             Ok(batch) if batch.is_control() => (),
-            Ok(batch) => self.take_topics(&batch),
+            Ok(batch) => self.take_topics(batch, show),
             Err(_) => self.is_opaque = true,
         }
         self.next = next;
@@ -175,6 +187,7 @@ impl RunBuilder {
         if self.end - self.run.end() >= BLOCK_BYTES {
             self.close_block();
         }
+        opened.is_ok()
     }
 
     /// All of them, if there are any.
@@ -196,9 +209,11 @@ impl RunBuilder {
         self.end - self.run.position
     }
 
-    fn take_topics(&mut self, batch: &Batch) {
+    fn take_topics(&mut self, batch: &Batch, mut show: impl FnMut(&[u8], u32)) {
         let mut last = None;
-        for topic in batch.keys().filter_map(|(_, key)| key) {
+        for (offset_delta, key) in batch.keys() {
+            let Some(topic) = key else { continue };
+            show(topic, offset_delta);
             // Records of one topic often lie together.
             if last.replace(topic) == Some(topic) {
                 continue;

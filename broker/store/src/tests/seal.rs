@@ -8,8 +8,8 @@ use tidewire_proto::topic::TopicFilter;
 
 use super::crash::KEEP;
 use super::harness::options;
-use crate::disk::Disk;
 use crate::disk::sim::{Loss, SimDisk};
+use crate::disk::{Disk, OpenMode};
 use crate::{Append, Commit, Compression, Store, StoreOptions, StreamConfig};
 
 const ID: PartitionId = PartitionId(0);
@@ -199,6 +199,58 @@ fn a_segment_with_large_batches_keeps_its_file_and_gets_a_topic_index() {
     (600..700).for_each(|n| assert!(publish(&store, n)));
     store.turn();
     assert!(!sealed_files(&disk).is_empty(), "superseded records go: {:?}", disk.files());
+}
+
+/// The topic indexes and what is in each.
+fn topic_indexes(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
+    let read = |name: String| {
+        let file = disk.open(&name, OpenMode::Read).expect("opened");
+        let length = file.len().expect("a length");
+        let bytes = file.read_vec(usize::try_from(length).expect("small"), 0).expect("read");
+        (name, bytes)
+    };
+    ending(disk, ".top").into_iter().map(read).collect()
+}
+
+#[test]
+fn a_segment_that_was_seen_as_it_grew_gets_the_index_that_reading_it_makes() {
+    let disk = SimDisk::new(1);
+    let store = content(disk.clone());
+    (0..600).for_each(|n| assert!(publish(&store, n)));
+    store.turn();
+    let seen = topic_indexes(&disk);
+    // A start forgets what was seen.
+    let mut disk = SimDisk::new(1);
+    for from in (0..600).step_by(10) {
+        let store = content(disk.clone());
+        (from..from + 10).for_each(|n| assert!(publish(&store, n)));
+        store.turn();
+        drop(store);
+        disk = disk.restart(KEEP, 1);
+    }
+    let read = topic_indexes(&disk);
+    let both = seen.len().min(read.len());
+    assert!(both > 5);
+    assert_eq!(seen[..both], read[..both]);
+}
+
+#[test]
+fn a_segment_that_was_seen_as_it_grew_is_not_read_again_for_its_index() {
+    let disk = SimDisk::new(1);
+    let wide = StoreOptions { sealed_batch_bytes: 256, ..options() };
+    let wide = StoreOptions { segment_bytes_max: wide.wal_file_bytes * 2, ..wide };
+    let (store, _) = Store::open(disk.clone(), wide).expect("opens");
+    let first = "streams/mqtt/0/00000000000000000000.seg".to_owned();
+    let mut n = 0;
+    while !disk.files().contains(&first) {
+        assert!(publish(&store, n));
+        store.turn();
+        n += 1;
+    }
+    disk.flip(&first, 500, 4);
+    (n..n + 600).for_each(|n| assert!(publish(&store, n)));
+    store.turn();
+    assert!(disk.files().contains(&first.replace(".seg", ".top")), "{:?}", disk.files());
 }
 
 #[test]
