@@ -2,10 +2,10 @@
 
 use std::io;
 
-use tidewire_proto::delivery::{AsItCame, Shape};
+use tidewire_proto::delivery::Shape;
 use tidewire_proto::id::GroupId;
 use tidewire_proto::message::{Message, Published};
-use tidewire_proto::mqtt::Properties;
+use tidewire_proto::mqtt::{Properties, Publish};
 use tidewire_proto::qos::Qos;
 use tidewire_proto::record::Batch;
 use tidewire_proto::routing::grant::Target;
@@ -16,7 +16,7 @@ use tidewire_store::Appended;
 use crate::core::groups::{GroupKey, Offer};
 use crate::core::open::{Conn, ConnId, Open, Phase};
 use crate::core::overflow::{put_by, room_of};
-use crate::core::publish::is_ours;
+use crate::core::publish::{Received, is_ours};
 use crate::core::send::quality;
 use crate::core::state::{Core, Scratch, Templates};
 use crate::core::turn::HANDED_OUT;
@@ -85,18 +85,15 @@ impl Core {
     }
 
     /// Hands out a message at QoS 0 as it comes, before it is in a batch.
-    pub(crate) fn on_received(
-        &mut self,
-        received: &Published<'_>,
-        as_it_came: Option<AsItCame<'_>>,
-    ) {
+    pub(crate) fn on_received(&mut self, publish: &Publish<'_>, received: &Received<'_>) {
         if self.trie.is_empty() {
             return;
         }
         let now_ms = self.now_ms;
-        let mut message = received.received(now_ms);
-        message.as_it_came = as_it_came;
-        let record = || received.alone(now_ms);
+        let published = Published::new(publish, &received.topic, received.origin.as_deref());
+        let mut message = published.received(now_ms);
+        message.as_it_came = received.as_it_came;
+        let record = || published.alone(now_ms);
         let route = self.routes.find(&self.trie, message.topic);
         self.hand_out(&Offer { message: &message, record: &record, place: None }, &route);
         self.write_if_much();

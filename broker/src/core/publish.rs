@@ -7,7 +7,7 @@ use tidewire_bridge::links;
 use tidewire_proto::delayed;
 use tidewire_proto::delivery::AsItCame;
 use tidewire_proto::message::Published;
-use tidewire_proto::mqtt::{Ack, Publish, ReasonCode};
+use tidewire_proto::mqtt::{Ack, Publish, ReasonCode, Version};
 use tidewire_proto::qos::Qos;
 use tidewire_proto::session::inbound::Verdict;
 use tidewire_proto::session::receipts::Release;
@@ -84,16 +84,8 @@ impl Core {
         match publish.qos {
             Qos::AtMostOnce if !publish.retain && !self.unsettled.has(topic) => {
                 self.turn.append_live(&message, placed, self.now_ms);
-                // What the session holds of it cannot be lent to whoever hands it out.
-                let origin = origin.map(|_| Arc::clone(&open.client_id));
-                let (topic, as_it_came) = match topic == publish.topic {
-                    true => {
-                        (Cow::Borrowed(publish.topic), AsItCame::of(packet, publish, open.version))
-                    }
-                    false => (Cow::Owned(topic.to_owned()), None),
-                };
-                let received = Published::new(publish, &topic, origin.as_deref());
-                self.on_received(&received, as_it_came);
+                let it = Received::of(&message, (&open.client_id, open.version), publish, packet);
+                self.on_received(publish, &it);
             }
             qos => {
                 self.turn.append(&message, placed, self.now_ms);
@@ -152,6 +144,30 @@ impl Core {
             true => self.refuse_publish(id, publish, FORBIDDEN),
             false => self.on_delayed(id, publish, topic),
         }
+    }
+}
+
+/// What the session of a publisher holds of a message, for who hands it out: it cannot be lent
+/// meanwhile.
+pub(crate) struct Received<'a> {
+    pub(crate) topic: Cow<'a, str>,
+    pub(crate) origin: Option<Arc<str>>,
+    pub(crate) as_it_came: Option<AsItCame<'a>>,
+}
+
+impl<'a> Received<'a> {
+    fn of(
+        message: &Published<'_>,
+        (client_id, version): (&Arc<str>, Version),
+        publish: &Publish<'a>,
+        packet: &'a [u8],
+    ) -> Self {
+        let origin = message.origin.map(|_| Arc::clone(client_id));
+        if message.topic != publish.topic {
+            return Self { topic: Cow::Owned(message.topic.to_owned()), origin, as_it_came: None };
+        }
+        let as_it_came = AsItCame::of(packet, publish, version);
+        Self { topic: Cow::Borrowed(publish.topic), origin, as_it_came }
     }
 }
 
