@@ -40,8 +40,8 @@ impl Core {
         }
     }
 
-    /// Hands the commit to the store, and QoS 0 to other cores. Rows of very many sessions are more than
-    /// one commit may hold: each goes with who waits for it, in as many commits as it takes.
+    /// Hands the commit to the store, and QoS 0 to other cores. Rows of very many sessions are more
+    /// than one commit may hold: each goes with who waits for it, in as many commits as it takes.
     pub(crate) fn submit(&mut self) {
         self.write_groups();
         for id in std::mem::take(&mut self.urgent) {

@@ -86,7 +86,7 @@ impl Core {
             self.groups.mark_changed(id, false);
         }
         let hand = Hand { conn: address.conn, group: id, grant: address.grant, place };
-        if offer.place.is_none() && address.core == self.index {
+        if place.is_none() && address.core == self.index {
             self.on_hand(&hand, offer.message);
         } else {
             let deal = Deal { hand, record: (offer.record)() };

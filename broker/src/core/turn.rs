@@ -306,8 +306,8 @@ impl Turn {
         self.late_bytes > LATE_BYTES_MAX
     }
 
-    /// The QoS 0 messages of this turn, which were handed out here. They go into the log with what somebody
-    /// waits for, or when they have waited themselves: nobody is told that they are there.
+    /// The QoS 0 messages of this turn, which were handed out here. They go into the log with what
+    /// somebody waits for, or when they have waited themselves: nobody is told that they are there.
     pub(crate) fn take_live(&mut self) -> Vec<Batch> {
         let mut live = Vec::with_capacity(self.live_touched.len());
         for (partition, is_logged) in self.live_touched.drain(..) {

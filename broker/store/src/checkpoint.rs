@@ -13,10 +13,10 @@ use tidewire_proto::record::Compression;
 
 use crate::background;
 use crate::engine::{Engine, FullFile};
-use crate::partition::{Partition, Segment};
+use crate::partition::Segment;
 use crate::resieve;
 use crate::seal::good_batch_bytes;
-use crate::segment::{self, Grown, Sources};
+use crate::segment::{self, Sources};
 use crate::tables::{DatabaseFailure, Manifest, PartitionRow, SegmentRow};
 use crate::wal::passes;
 
@@ -86,6 +86,7 @@ fn checkpoint(engine: &Engine, full: &FullFile) -> Result<(), Stop> {
     let _arranging = engine.sealer.arranging();
     let epoch = full.file.epoch;
     let ahead = loaded(&full.file);
+    drop_drafts(engine);
     let sift = engine.has_room_for_sieves();
     let (good_bytes, stay) = (good_batch_bytes(engine), uncompressed(engine));
     let mut manifest = Manifest::default();
@@ -108,13 +109,9 @@ fn checkpoint(engine: &Engine, full: &FullFile) -> Result<(), Stop> {
         moved.push((partition, grown));
     }
     engine.tables.database().advance(&full.layer, &manifest, full.then)?;
-    engine
-        .drafts
-        .retain(|id, base| engine.catalog.partition(id).is_some_and(|it| it.lacks_index(base)));
-    for (partition, mut grown) in moved {
+    for (partition, grown) in moved {
         let segments: Vec<Segment> = grown.iter().map(|grown| grown.segment).collect();
         partition.checkpointed(epoch, &segments);
-        keep_drafts(engine, &partition, &mut grown);
         resieve::take_up(&partition, grown);
     }
     engine.sealer.wake();
@@ -130,13 +127,13 @@ fn uncompressed(engine: &Engine) -> HashSet<PartitionId> {
     stay.flat_map(|stream| stream.partitions.iter().copied()).collect()
 }
 
-/// Drafts of topic indexes go on from here, those of segments that are gone do not.
-fn keep_drafts(engine: &Engine, partition: &Partition, grown: &mut [Grown]) {
-    for Grown { segment, draft, .. } in grown {
-        if let Some(draft) = draft.take() {
-            engine.drafts.put((partition.id, segment.base), draft);
-        }
-    }
+/// Drafts of topic indexes that nobody will ask for.
+fn drop_drafts(engine: &Engine) {
+    engine.drafts.retain(|id, base| {
+        let partition = engine.catalog.partition(id);
+        let lacks_index = partition.is_some_and(|partition| partition.lacks_index(base));
+        lacks_index && !engine.sealer.leaves_alone(id, base)
+    });
 }
 
 fn row(partition: PartitionId, segment: &Segment) -> SegmentRow {

@@ -10,7 +10,7 @@ use crate::sieve::Sieves;
 
 /// The checkpoint made these segments new or longer.
 pub(crate) fn take_up(partition: &Partition, grown: Vec<Grown>) {
-    for Grown { segment, sieves, .. } in grown {
+    for Grown { segment, sieves } in grown {
         let Some((run, file_bytes)) = sieves else { continue };
         let known = partition.sieves(segment.base);
         let mut known = known.map_or_else(Sieves::new, |known| Sieves::clone(&known));

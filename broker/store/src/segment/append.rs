@@ -50,8 +50,6 @@ pub(crate) struct Grown {
     pub(crate) segment: Segment,
     /// The sieves of what was added, and how long the file of them is.
     pub(crate) sieves: Option<(Run, Option<u64>)>,
-    /// Its topics so far.
-    pub(crate) draft: Option<Draft>,
 }
 
 /// Why batches did not move.
@@ -75,7 +73,7 @@ pub(crate) fn append(
     for one in placed {
         let batch = incoming.next(one)?;
         if let Some(full) = open.take_if(|open| !sources.has_room(&open.segment, one)) {
-            touched.push(full.finish(sources.disk, &partition.folder, true)?);
+            touched.push(full.end(sources, partition, true)?);
         }
         let target = match &mut open {
             Some(target) => target,
@@ -84,7 +82,7 @@ pub(crate) fn append(
         target.push(one, &batch, sources.good_bytes)?;
     }
     if let Some(open) = open {
-        touched.push(open.finish(sources.disk, &partition.folder, false)?);
+        touched.push(open.end(sources, partition, false)?);
     }
     Ok(touched)
 }
@@ -98,19 +96,16 @@ fn target(
     touched: &mut Vec<Grown>,
 ) -> Result<OpenSegment, AppendError> {
     let (disk, folder) = (sources.disk, partition.folder.as_str());
-    let sifting = |open: OpenSegment| match sources.sift {
-        true => open.sifting(partition, sources),
-        false => open,
-    };
+    let sifting = |open: OpenSegment| open.sifting(partition, sources);
     let last = touched.last().map(|grown| grown.segment).or_else(|| partition.last_segment());
     if let Some(last) = last.filter(|segment| !segment.sealed) {
         match OpenSegment::open(disk, folder, last) {
             Ok(open) if sources.has_room(&last, one) => return Ok(sifting(open)),
-            Ok(full) => touched.push(full.finish(disk, folder, true)?),
+            Ok(full) => touched.push(full.end(sources, partition, true)?),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 tracing::error!(folder, base = last.base, "a segment is lost; a new one begins");
                 let segment = Segment { sealed: true, ..last };
-                touched.push(Grown { segment, sieves: None, draft: None });
+                touched.push(Grown { segment, sieves: None });
             }
             Err(error) => return Err(error.into()),
         }
@@ -209,14 +204,17 @@ impl OpenSegment {
     /// topic index.
     fn sifting(mut self, partition: &Partition, sources: Sources<'_>) -> Self {
         let Segment { base, next, bytes, .. } = self.segment;
+        let draft = sources.drafts.take((partition.id, base), bytes);
+        if !sources.sift {
+            return self;
+        }
         let known = match partition.sieves(base) {
             Some(known) => Some(known.file_bytes()).filter(|_| known.reach(bytes)),
             None => (bytes == 0).then(|| Sieves::new().file_bytes()),
         };
         self.sieves = known.map(|file_bytes| (RunBuilder::new(next, bytes), file_bytes));
         let is_first = bytes == 0 && !sources.good_bytes.is_empty();
-        let known = sources.drafts.take((partition.id, base), bytes);
-        self.draft = known.or_else(|| is_first.then(|| Draft::new(base)));
+        self.draft = draft.or_else(|| is_first.then(|| Draft::new(base)));
         self
     }
 
@@ -258,6 +256,17 @@ impl OpenSegment {
         Ok(())
     }
 
+    /// Its draft is kept before it is known whether what was added counts: it is one of a segment
+    /// of just its length, or of none.
+    fn end(mut self, sources: Sources<'_>, partition: &Partition, seal: bool) -> io::Result<Grown> {
+        let draft = self.draft.take();
+        let grown = self.finish(sources.disk, &partition.folder, seal)?;
+        if let Some(draft) = draft {
+            sources.drafts.put((partition.id, grown.segment.base), draft);
+        }
+        Ok(grown)
+    }
+
     fn finish(mut self, disk: &dyn Disk, folder: &str, seal: bool) -> io::Result<Grown> {
         self.flush()?;
         self.file.sync_data()?;
@@ -277,7 +286,7 @@ impl OpenSegment {
             let file_bytes = save_run(disk, folder, &segment, (&run, file_bytes));
             Some((run, file_bytes))
         });
-        Ok(Grown { segment, sieves, draft: self.draft.filter(|draft| !draft.is_void()) })
+        Ok(Grown { segment, sieves })
     }
 }
 

@@ -85,6 +85,9 @@ impl Draft {
         if !self.is_void {
             self.topics.add(topic, offset);
         }
+        if self.topics.bytes() > DRAFT_BYTES_MAX {
+            self.make_void();
+        }
     }
 
     /// All records of the next batch were added.
@@ -93,8 +96,7 @@ impl Draft {
         if !good.contains(&(bytes as usize)) {
             self.others += u64::from(bytes);
         }
-        let is_odd = self.end >= TRIAL_BYTES && self.others > self.end / OTHERS_SHARE;
-        if is_odd || self.topics.bytes() > DRAFT_BYTES_MAX {
+        if self.end >= TRIAL_BYTES && self.others > self.end / OTHERS_SHARE {
             self.make_void();
         }
     }

@@ -45,6 +45,7 @@ pub(crate) fn enrich(
 ) -> io::Result<Rewritten> {
     let Located { partition, segment, .. } = located;
     let folder = &partition.folder;
+    // If this attempt fails the next one reads.
     let topics = match drafts.take((partition.id, segment.base), segment.bytes) {
         Some(draft) => draft.into_topics(),
         None => match read_topics(located, stop)? {
