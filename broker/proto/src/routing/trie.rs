@@ -358,6 +358,11 @@ mod tests {
         assert_eq!((trie.len(), trie.nodes.len()), (0, 1));
     }
 
+    #[test]
+    fn a_node_is_small() {
+        assert!(size_of::<super::Node>() <= 80, "{}", size_of::<super::Node>());
+    }
+
     /// Every way to write a dozen levels with and without a wildcard, and a hundred more behind.
     #[test]
     fn many_levels_without_a_branch_cost_one_node() {
