@@ -6,9 +6,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use tidewire_proto::websocket::Origins;
-use tokio::io::{Interest, Ready};
 use tokio::net::UnixStream;
 
 use crate::newcomers::Newcomer;
@@ -129,11 +129,21 @@ impl Link {
         }
     }
 
-    pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+    /// Of several that wait for the same, the last is woken.
+    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Wire(wire) => wire.ready(interest).await,
-            Self::Web(web) => web.wire.ready(interest).await,
-            Self::Unix(stream) => stream.ready(interest).await,
+            Self::Wire(wire) => wire.poll_readable(context),
+            Self::Web(web) => web.wire.poll_readable(context),
+            Self::Unix(stream) => stream.poll_read_ready(context),
+        }
+    }
+
+    /// The same for writing.
+    pub(crate) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Wire(wire) => wire.poll_writable(context),
+            Self::Web(web) => web.wire.poll_writable(context),
+            Self::Unix(stream) => stream.poll_write_ready(context),
         }
     }
 

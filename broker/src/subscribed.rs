@@ -20,9 +20,16 @@ pub(crate) struct Subscribed {
     counts: Mutex<Counts>,
 }
 
+/// What one client has, in half the room: there is one for each.
+#[derive(Clone, Copy, Default)]
+struct Own {
+    all: u32,
+    shared: u32,
+}
+
 #[derive(Default)]
 struct Counts {
-    known: AHashMap<u64, Count>,
+    known: AHashMap<u64, Own>,
     now: Count,
     most: Count,
 }
@@ -30,15 +37,17 @@ struct Counts {
 impl Subscribed {
     /// The client has so many.
     pub(crate) fn put(&self, client_id: &[u8], count: Count) {
-        self.counts.lock().put(self.hasher.hash_one(client_id), count);
+        let short = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        let own = Own { all: short(count.all), shared: short(count.shared) };
+        self.counts.lock().put(self.hasher.hash_one(client_id), own);
     }
 
     /// One more was found of a client of which not all are known.
     pub(crate) fn found(&self, client_id: &[u8], is_shared: bool) {
         let hash = self.hasher.hash_one(client_id);
         let mut counts = self.counts.lock();
-        let Count { all, shared } = counts.known.get(&hash).copied().unwrap_or_default();
-        counts.put(hash, Count { all: all + 1, shared: shared + u64::from(is_shared) });
+        let Own { all, shared } = counts.known.get(&hash).copied().unwrap_or_default();
+        counts.put(hash, Own { all: all + 1, shared: shared + u32::from(is_shared) });
     }
 
     /// How many there were at most: of all, and of those that are shared.
@@ -48,14 +57,14 @@ impl Subscribed {
 }
 
 impl Counts {
-    fn put(&mut self, hash: u64, count: Count) {
-        let before = match count.all {
+    fn put(&mut self, hash: u64, own: Own) {
+        let before = match own.all {
             0 => self.known.remove(&hash),
-            _ => self.known.insert(hash, count),
+            _ => self.known.insert(hash, own),
         };
         let before = before.unwrap_or_default();
-        self.now.all = self.now.all + count.all - before.all;
-        self.now.shared = self.now.shared + count.shared - before.shared;
+        self.now.all = self.now.all + u64::from(own.all) - u64::from(before.all);
+        self.now.shared = self.now.shared + u64::from(own.shared) - u64::from(before.shared);
         self.most.all = self.most.all.max(self.now.all);
         self.most.shared = self.most.shared.max(self.now.shared);
     }

@@ -3,9 +3,9 @@
 
 use std::io;
 use std::net::{Shutdown, TcpStream as StdTcpStream};
+use std::task::{Context, Poll};
 
 use socket2::SockRef;
-use tokio::io::{Interest, Ready};
 use tokio::net::TcpStream;
 
 use crate::read_once::read_once;
@@ -48,10 +48,19 @@ impl Wire {
         }
     }
 
-    pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+    /// Of several that wait for the same, the last is woken.
+    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(stream) => stream.ready(interest).await,
-            Self::Tls(stream) => stream.ready(interest).await,
+            Self::Tcp(stream) => stream.poll_read_ready(context),
+            Self::Tls(stream) => stream.poll_readable(context),
+        }
+    }
+
+    /// The same for writing.
+    pub(crate) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_write_ready(context),
+            Self::Tls(stream) => stream.poll_writable(context),
         }
     }
 

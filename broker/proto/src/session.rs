@@ -5,6 +5,7 @@
 pub mod alias;
 pub mod by_number;
 pub mod cursor;
+pub mod few;
 pub mod inbound;
 pub mod outbound_alias;
 pub mod outbox;

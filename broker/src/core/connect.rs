@@ -71,7 +71,7 @@ impl Core {
             terms,
             // What a certificate says goes before what the client says.
             user: certified.clone().or_else(|| connect.user_name.map(Into::into)),
-            will: connect.will.as_ref().map(|will| Will::of(will, self.now_ms)),
+            will: connect.will.as_ref().map(|will| Box::new(Will::of(will, self.now_ms))),
             identity: certified.map(|user| Identity::plain(user, CERTIFICATE)),
             asker: None,
             releases: Vec::new(),

@@ -1,10 +1,9 @@
 //! A connection and the session it carries, as a core holds them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ahash::AHashMap;
 use ahash::AHashSet;
 use tidewire_proto::access::Vouched;
 use tidewire_proto::id::{GroupId, PacketId};
@@ -164,7 +163,7 @@ pub(crate) struct Claim {
     pub(crate) terms: Terms,
     /// Who it says it is.
     pub(crate) user: Option<Box<str>>,
-    pub(crate) will: Option<Will>,
+    pub(crate) will: Option<Box<Will>>,
     /// `None`: it did not say who it is.
     pub(crate) identity: Option<Identity>,
     /// Held while its password is being checked: without it nobody waits for the answer.
@@ -245,7 +244,7 @@ pub(crate) struct Open {
     /// When it was taken up, in milliseconds of the Unix epoch.
     pub(crate) since_ms: i64,
     pub(crate) terms: Terms,
-    pub(crate) will: Option<Will>,
+    pub(crate) will: Option<Box<Will>>,
     /// `None`: it did not say who it is.
     pub(crate) identity: Option<Identity>,
     /// What the rules let it do; `None`: everything.
@@ -263,9 +262,9 @@ pub(crate) struct Open {
     /// Retained messages still to be sent.
     pub(crate) feeds: VecDeque<RetainedFeed>,
     /// The share groups of its shared subscriptions, by filter.
-    pub(crate) shares: AHashMap<Box<str>, GroupId>,
+    pub(crate) shares: BTreeMap<Box<str>, GroupId>,
     /// Those that it unsubscribed from, while their rows may be there.
-    pub(crate) parting: AHashMap<Box<str>, GroupId>,
+    pub(crate) parting: BTreeMap<Box<str>, GroupId>,
     /// SUBSCRIBEs that wait for something outside this core.
     pub(crate) joining: Vec<Joining>,
     pub(crate) last_token: u32,
@@ -429,7 +428,15 @@ pub(crate) struct Seek {
 
 #[cfg(test)]
 mod tests {
-    use super::{NAMED_BYTES_MAX, Named};
+    use super::{Conn, NAMED_BYTES_MAX, Named, Open};
+
+    /// What takes a byte more has the next size of the allocator: for a session 896, for the slab
+    /// of connections any.
+    #[test]
+    fn a_client_that_does_nothing_is_small() {
+        assert!(size_of::<Open>() <= 768, "{}", size_of::<Open>());
+        assert!(size_of::<Conn>() <= 256, "{}", size_of::<Conn>());
+    }
 
     #[test]
     fn of_a_stranger_only_the_beginning_is_remembered() {

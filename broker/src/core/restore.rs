@@ -1,10 +1,9 @@
 //! The session of a claimed client id: taken up from its rows, or new.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use ahash::AHashMap;
 use tidewire_proto::mqtt::{ReasonCode, Version};
 use tidewire_proto::qos::Qos;
 use tidewire_proto::session::alias::Aliases;
@@ -115,7 +114,7 @@ impl Core {
 
     fn take_up(&mut self, id: ConnId, mut claim: Claim) -> Result<(), NotTaken> {
         let is_large = |will: &Will| !is_small(&will.message, will.left_by.as_ref());
-        let has_large_will = claim.will.as_ref().is_some_and(is_large);
+        let has_large_will = claim.will.as_deref().is_some_and(is_large);
         if has_large_will {
             // Refused or not: it goes by itself, not with what others publish.
             self.submit();
@@ -158,7 +157,7 @@ impl Core {
         }
         let shown = open.user();
         let returns = (shown.as_deref(), is_kept);
-        self.change_will(&client_id, (old_will, old), returns, open.will.as_ref());
+        self.change_will(&client_id, (old_will, old), returns, open.will.as_deref());
         let bytes = self.connack(version, &client_id, &open.terms, is_kept);
         let lost = self.hold_to_rules(&mut open);
         let may_be_halved = !open.is_durable() && self.next_ticket != from;
@@ -215,7 +214,7 @@ impl Core {
             false => None,
         };
         let of_will = |will: &Will| will_bytes(&claim.client_id, &will.message);
-        let will_bytes = claim.will.as_ref().map(of_will);
+        let will_bytes = claim.will.as_deref().map(of_will);
         if will_bytes.is_some_and(|bytes| wills.claim(client_id, bytes, payer).is_none()) {
             if let Some(room) = room {
                 sessions.give_back(client_id, &room);
@@ -251,8 +250,8 @@ impl Core {
             subscriptions: Subscriptions::default(),
             resends: VecDeque::new(),
             feeds: VecDeque::new(),
-            shares: AHashMap::new(),
-            parting: AHashMap::new(),
+            shares: BTreeMap::new(),
+            parting: BTreeMap::new(),
             joining: Vec::new(),
             last_token: 0,
             seeking: 0,

@@ -51,7 +51,11 @@ impl Core {
                 self.feed_soon(id);
                 return false;
             }
-            let Some(mut feed) = open.feeds.pop_front() else { return true };
+            let Some(mut feed) = open.feeds.pop_front() else {
+                // Most never have another: the room of some hundred bytes would be kept for it.
+                open.feeds.shrink_to_fit();
+                return true;
+            };
             let is_done = (feed.edition.is_some()
                 || self.feed_retained_page(id, &mut feed, &mut budget))
                 && self.feed_edition(id, &mut feed);
@@ -173,6 +177,18 @@ fn literal_start(filter: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::literal_start;
+    use crate::core::alone::Alone;
+
+    #[test]
+    fn who_got_the_retained_messages_of_its_subscription_keeps_no_room_for_more() {
+        let mut alone = Alone::new(|_| ());
+        let client = alone.connect("client");
+        alone.settle();
+        alone.say(client, 0x82, b"\x00\x01\x00\x00\x01a\x01");
+        assert!(alone.core.open(client).expect("it is here").subscriptions.contains("a"));
+        alone.rest();
+        assert_eq!(alone.core.open(client).expect("it is here").feeds.capacity(), 0);
+    }
 
     #[test]
     fn every_matching_topic_begins_with_the_literal_start() {

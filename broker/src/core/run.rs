@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -14,7 +15,6 @@ use tidewire_proto::routing::placement::Placement;
 use tidewire_proto::session::cursor::{Positions, Reading};
 use tidewire_proto::topic::TopicFilter;
 use tidewire_store::{ReadError, Slice};
-use tokio::io::Interest;
 use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 
 use crate::backlog::Held;
@@ -24,7 +24,7 @@ use crate::core::open::{Conn, ConnId, Phase};
 use crate::core::packets::ReadEnd;
 use crate::core::replay::find_start;
 use crate::core::shared::{Shared, wall_clock_ms};
-use crate::core::socket::Socket;
+use crate::core::socket::{Can, Socket};
 use crate::core::state::{Core, Deferred};
 use crate::core::stored::READ_LOG_BYTES;
 use crate::core::tick::TICK_MS;
@@ -82,6 +82,12 @@ struct Watched {
     core: usize,
 }
 
+impl Watched {
+    fn of(core: &Core) -> Self {
+        Self { shared: Arc::clone(&core.shared), core: core.index }
+    }
+}
+
 impl Drop for Watched {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -91,10 +97,7 @@ impl Drop for Watched {
 }
 
 fn spawn(shell: &Shell, task: impl Future<Output = ()> + 'static) {
-    let watched = {
-        let core = shell.borrow();
-        Watched { shared: Arc::clone(&core.shared), core: core.index }
-    };
+    let watched = Watched::of(&shell.borrow());
     spawn_local(async move {
         let _watched = watched;
         task.await;
@@ -252,65 +255,67 @@ fn accept(shell: &Shell, accepted: Accepted) {
         core.conns.remove(key);
         return;
     };
+    let _watched = Watched::of(&core);
     drop(core);
-    spawn(shell, serve(Rc::clone(shell), ConnId { key, serial }, socket));
+    let served = Served { shell: Rc::clone(shell), id: ConnId { key, serial }, socket, _watched };
+    spawn_local(async move { served.serve().await });
 }
 
-async fn serve(shell: Shell, id: ConnId, socket: Rc<Socket>) {
-    while step(&shell, id, &socket).await {}
-    shell.borrow_mut().on_lost(id);
-    if socket.is_closing.get() {
-        linger(&shell, &socket).await;
-    }
+/// A connection as its task holds it. There is one of these tasks for each client, also for those
+/// that do nothing for hours: what it keeps while it waits counts, and futures keep twice what is
+/// handed to them by value.
+struct Served {
+    shell: Shell,
+    id: ConnId,
+    socket: Rc<Socket>,
+    _watched: Watched,
 }
 
-/// Waits until the connection can do something and does it. False when it is over.
-async fn step(shell: &Shell, id: ConnId, socket: &Socket) -> bool {
-    let is_reading = socket.may_be_read();
-    let is_writing = socket.is_to_be_written();
-    let interest = match (is_reading, is_writing) {
-        (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
-        (true, false) => Some(Interest::READABLE),
-        (false, true) => Some(Interest::WRITABLE),
-        (false, false) if socket.is_closing.get() => return false,
-        (false, false) => None,
-    };
-    let Some(interest) = interest else {
-        socket.wake.notified().await;
-        return true;
-    };
-    let ready = tokio::select! {
-        ready = socket.link.ready(interest) => ready,
-        () = socket.wake.notified() => return true,
-    };
-    let Ok(ready) = ready else { return false };
-    if ready.is_writable() && is_writing {
-        shell.borrow_mut().write_out(id);
-    }
-    if !is_reading || !(ready.is_readable() || ready.is_read_closed()) {
-        return true;
-    }
-    read(shell, id, socket).await
-}
-
-async fn read(shell: &Shell, id: ConnId, socket: &Socket) -> bool {
-    // Asked before each read: what the last one brought may have changed it.
-    while socket.may_be_read() {
-        let end = {
-            let mut core = shell.borrow_mut();
-            core.refresh_clock();
-            if core.pause_if_busy(id) {
-                return true;
-            }
-            core.read(id)
-        };
-        match end {
-            ReadEnd::Drained => return true,
-            ReadEnd::Gone => return false,
-            ReadEnd::More => tokio::task::yield_now().await,
+impl Served {
+    async fn serve(&self) {
+        while self.step().await {}
+        self.shell.borrow_mut().on_lost(self.id);
+        if self.socket.is_closing.get() {
+            // Few do at a time, and this wait takes more than all the rest.
+            Box::pin(linger(&self.shell, &self.socket)).await;
         }
     }
-    true
+
+    /// Waits until the connection can do something and does it. False when it is over.
+    async fn step(&self) -> bool {
+        let socket = &*self.socket;
+        let (be_read, be_written) = (socket.may_be_read(), socket.is_to_be_written());
+        if !be_read && !be_written && socket.is_closing.get() {
+            return false;
+        }
+        let wanted = Can { be_read, be_written };
+        let can = poll_fn(|context| socket.poll_can(wanted, context)).await;
+        let Ok(can) = can else { return false };
+        if can.be_written {
+            self.shell.borrow_mut().write_out(self.id);
+        }
+        !can.be_read || self.read().await
+    }
+
+    async fn read(&self) -> bool {
+        // Asked before each read: what the last one brought may have changed it.
+        while self.socket.may_be_read() {
+            let end = {
+                let mut core = self.shell.borrow_mut();
+                core.refresh_clock();
+                if core.pause_if_busy(self.id) {
+                    return true;
+                }
+                core.read(self.id)
+            };
+            match end {
+                ReadEnd::Drained => return true,
+                ReadEnd::Gone => return false,
+                ReadEnd::More => tokio::task::yield_now().await,
+            }
+        }
+        true
+    }
 }
 
 /// Closing a socket that holds unread bytes would take our last packet from the client.
@@ -329,7 +334,7 @@ async fn linger(shell: &Shell, socket: &Socket) {
                     !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
                 }
             };
-            if is_over || socket.link.ready(Interest::READABLE).await.is_err() {
+            if is_over || poll_fn(|context| socket.link.poll_readable(context)).await.is_err() {
                 return;
             }
         }
@@ -341,7 +346,7 @@ async fn linger(shell: &Shell, socket: &Socket) {
 /// asked yet whether the socket takes any. False when the client is gone.
 async fn say_last(socket: &Socket) -> bool {
     while socket.link.has_pending() {
-        let is_ready = socket.link.ready(Interest::WRITABLE).await.is_ok();
+        let is_ready = poll_fn(|context| socket.link.poll_writable(context)).await.is_ok();
         if !is_ready || socket.link.try_flush().is_err() {
             return false;
         }

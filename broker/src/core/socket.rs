@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 use std::io;
+use std::task::{Context, Poll};
 
-use tokio::sync::Notify;
-
+use crate::core::bell::Bell;
 use crate::link::Link;
 use crate::seat::Seat;
 
@@ -14,7 +14,7 @@ pub(crate) struct Socket {
     /// Held as long as the socket is: also while nothing but its last bytes are waited for.
     _seat: Seat,
     /// Something below changed.
-    pub(crate) wake: Notify,
+    wake: Bell,
     /// Bytes wait for the socket to take them.
     pub(crate) wants_write: Cell<bool>,
     /// Nothing is read for now: the store is behind, or the session is being taken up.
@@ -29,12 +29,19 @@ pub(crate) struct Socket {
     is_given_up: Cell<bool>,
 }
 
+/// What is wanted of a socket, or can be done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Can {
+    pub(crate) be_read: bool,
+    pub(crate) be_written: bool,
+}
+
 impl Socket {
     pub(crate) fn new(link: Link, seat: Seat) -> Self {
         Self {
             link,
             _seat: seat,
-            wake: Notify::new(),
+            wake: Bell::default(),
             wants_write: Cell::new(false),
             is_paused: Cell::new(false),
             is_resting: Cell::new(false),
@@ -61,9 +68,21 @@ impl Socket {
         self.is_congested.set(out.len() > room);
         let waits = !out.is_empty() || self.link.has_pending();
         if self.wants_write.replace(waits) != waits && waits {
-            self.wake.notify_one();
+            self.wake.ring();
         }
         Ok(written)
+    }
+
+    /// Ready when something of what is wanted can be done, or something changed: then nothing can.
+    ///
+    /// Polled, because a future of each wait would be kept for every client that does nothing.
+    pub(crate) fn poll_can(&self, wanted: Can, context: &mut Context<'_>) -> Poll<io::Result<Can>> {
+        let be_read = wanted.be_read && self.link.poll_readable(context)?.is_ready();
+        let be_written = wanted.be_written && self.link.poll_writable(context)?.is_ready();
+        if be_read || be_written || self.wake.poll_heard(context).is_ready() {
+            return Poll::Ready(Ok(Can { be_read, be_written }));
+        }
+        Poll::Pending
     }
 
     /// Whether bytes of the client are welcome now.
@@ -89,7 +108,7 @@ impl Socket {
 
     pub(crate) fn close(&self) {
         self.is_closing.set(true);
-        self.wake.notify_one();
+        self.wake.ring();
     }
 
     /// Whether it is we who do not listen.
@@ -100,14 +119,14 @@ impl Socket {
     pub(crate) fn rest(&self, resting: bool) {
         self.is_resting.set(resting);
         if !resting {
-            self.wake.notify_one();
+            self.wake.ring();
         }
     }
 
     pub(crate) fn pause(&self, paused: bool) {
         self.is_paused.set(paused);
         if !paused {
-            self.wake.notify_one();
+            self.wake.ring();
         }
     }
 }

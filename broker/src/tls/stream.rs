@@ -104,8 +104,11 @@ impl TlsStream {
         self.stream.ready(interest).await
     }
 
-    /// The same for who is polled; to be asked after a read that found nothing.
+    /// The same for who is polled. Of several that wait for the same, the last is woken.
     pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.session.borrow().has_something_to_read() {
+            return Poll::Ready(Ok(()));
+        }
         self.stream.poll_read_ready(context)
     }
 
@@ -197,6 +200,7 @@ fn hand_over(early: &mut Vec<u8>, buffer: &mut [u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::io::{ErrorKind, Write as _};
     use std::net::{TcpListener, TcpStream};
     use std::sync::Arc;
@@ -234,8 +238,11 @@ mod tests {
     }
 
     async fn is_ready(stream: &TlsStream) -> bool {
-        let ready = stream.ready(Interest::READABLE);
-        tokio::time::timeout(Duration::from_millis(50), ready).await.is_ok()
+        let patience = Duration::from_millis(50);
+        let ready = tokio::time::timeout(patience, stream.ready(Interest::READABLE)).await.is_ok();
+        let polled = poll_fn(|context| stream.poll_readable(context));
+        assert_eq!(tokio::time::timeout(patience, polled).await.is_ok(), ready);
+        ready
     }
 
     #[tokio::test]

@@ -5,10 +5,11 @@
 
 use ahash::AHashMap;
 use slab::Slab;
+use smallvec::SmallVec;
 
 use crate::routing::grant::{Grant, SessionKey};
 
-const ROOT: usize = 0;
+const ROOT: u32 = 0;
 
 /// All subscriptions of the sessions connected to one core.
 #[derive(Debug)]
@@ -19,17 +20,50 @@ pub struct Trie {
 }
 
 /// Every node but the root has a subscription of its own, or branches.
+///
+/// Fleets have one for each device, so its size counts: what most of them lack takes a word.
 #[derive(Debug, Default)]
 struct Node {
-    parent: usize,
+    parent: u32,
     /// The levels from the parent to here: at least one.
     edge: Box<str>,
-    /// By the first levels of their edges.
-    children: AHashMap<Box<str>, usize>,
+    /// `None`: it never had any.
+    children: Option<Box<Children>>,
     /// Subscriptions that end here.
-    here: Vec<(SessionKey, Grant)>,
+    here: Entries,
     /// Subscriptions that end in `#` below here; they match this level too.
-    rest: Vec<(SessionKey, Grant)>,
+    rest: Entries,
+}
+
+/// By the first levels of their edges.
+type Children = AHashMap<Box<str>, u32>;
+
+/// Mostly one: then it stands in the node itself.
+type Entries = SmallVec<[(SessionKey, Grant); 1]>;
+
+impl Node {
+    fn has_children(&self) -> bool {
+        self.children.as_ref().is_some_and(|children| !children.is_empty())
+    }
+
+    fn child(&self, level: &str) -> Option<u32> {
+        self.children.as_ref()?.get(level).copied()
+    }
+
+    /// Another child, or one in the place of another.
+    fn put_child(&mut self, level: &str, child: u32) {
+        let children = self.children.get_or_insert_default();
+        match children.get_mut(level) {
+            Some(place) => *place = child,
+            None => {
+                children.insert(level.into(), child);
+            }
+        }
+    }
+
+    fn ends_nothing(&self) -> bool {
+        self.here.is_empty() && self.rest.is_empty()
+    }
 }
 
 impl Default for Trie {
@@ -56,7 +90,7 @@ impl Trie {
     /// Whether some filter begins with this level, which is no wildcard.
     #[must_use]
     pub fn begins_with(&self, level: &str) -> bool {
-        self.nodes[ROOT].children.contains_key(level)
+        self.node(ROOT).child(level).is_some()
     }
 
     /// Changes whenever an earlier answer of [`Trie::visit`] may no longer hold.
@@ -82,7 +116,7 @@ impl Trie {
     pub fn remove(&mut self, filter: &str, session: SessionKey) -> bool {
         let (levels, to_rest) = split_filter(filter);
         let Some(at) = self.find(levels) else { return false };
-        let node = &mut self.nodes[at];
+        let node = self.node_mut(at);
         let entries = if to_rest { &mut node.rest } else { &mut node.here };
         let Some(index) = entries.iter().position(|(key, _)| *key == session) else {
             return false;
@@ -101,7 +135,7 @@ impl Trie {
         let hidden = topic.starts_with('$');
         let mut waiting = vec![(ROOT, Some(topic))];
         while let Some((at, left)) = waiting.pop() {
-            let node = &self.nodes[at];
+            let node = self.node(at);
             let is_hidden = hidden && at == ROOT;
             if !is_hidden {
                 node.rest.iter().for_each(|(key, grant)| found(*key, grant));
@@ -110,59 +144,75 @@ impl Trie {
                 node.here.iter().for_each(|(key, grant)| found(*key, grant));
                 continue;
             };
+            let Some(children) = &node.children else { continue };
             let (level, after) = first_level(left);
-            let any = node.children.get("+").filter(|_| !is_hidden);
-            for child in [node.children.get(level), any].into_iter().flatten() {
-                if let Some(left) = pass(&self.nodes[*child].edge, after) {
+            let any = children.get("+").filter(|_| !is_hidden);
+            for child in [children.get(level), any].into_iter().flatten() {
+                if let Some(left) = pass(&self.node(*child).edge, after) {
                     waiting.push((*child, left));
                 }
             }
         }
     }
 
-    fn entries_made(&mut self, filter: &str) -> &mut Vec<(SessionKey, Grant)> {
+    fn node(&self, at: u32) -> &Node {
+        &self.nodes[at as usize]
+    }
+
+    fn node_mut(&mut self, at: u32) -> &mut Node {
+        &mut self.nodes[at as usize]
+    }
+
+    fn add(&mut self, node: Node) -> u32 {
+        u32::try_from(self.nodes.insert(node)).expect("four thousand million would fill any memory")
+    }
+
+    fn take(&mut self, at: u32) -> Node {
+        self.nodes.remove(at as usize)
+    }
+
+    fn entries_made(&mut self, filter: &str) -> &mut Entries {
         let (levels, to_rest) = split_filter(filter);
         let (mut at, mut left) = (ROOT, levels);
         while let Some(levels) = left {
             let (first, _) = first_level(levels);
-            let Some(&child) = self.nodes[at].children.get(first) else {
-                let leaf = Node { parent: at, edge: levels.into(), ..Node::default() };
-                let leaf = self.nodes.insert(leaf);
-                self.nodes[at].children.insert(first.into(), leaf);
+            let Some(child) = self.node(at).child(first) else {
+                let leaf = self.add(Node { parent: at, edge: levels.into(), ..Node::default() });
+                self.node_mut(at).put_child(first, leaf);
                 at = leaf;
                 break;
             };
-            let shared = shared_levels(&self.nodes[child].edge, levels);
+            let shared = shared_levels(&self.node(child).edge, levels);
             at = self.branch(child, shared);
             left = behind(levels, shared);
         }
-        let node = &mut self.nodes[at];
+        let node = self.node_mut(at);
         if to_rest { &mut node.rest } else { &mut node.here }
     }
 
     /// The node so many bytes down the edge to this one; made, if that is in the middle.
-    fn branch(&mut self, at: usize, bytes: usize) -> usize {
-        let edge = std::mem::take(&mut self.nodes[at].edge);
+    fn branch(&mut self, at: u32, bytes: usize) -> u32 {
+        let edge = std::mem::take(&mut self.node_mut(at).edge);
         let Some(lower) = behind(&edge, bytes) else {
-            self.nodes[at].edge = edge;
+            self.node_mut(at).edge = edge;
             return at;
         };
-        let parent = self.nodes[at].parent;
+        let parent = self.node(at).parent;
         let upper = edge.get(..bytes).unwrap_or_default();
         let mut middle = Node { parent, edge: upper.into(), ..Node::default() };
-        middle.children.insert(first_level(lower).0.into(), at);
-        let middle = self.nodes.insert(middle);
-        self.nodes[parent].children.insert(first_level(&edge).0.into(), middle);
-        self.nodes[at].parent = middle;
-        self.nodes[at].edge = lower.into();
+        middle.put_child(first_level(lower).0, at);
+        let middle = self.add(middle);
+        self.node_mut(parent).put_child(first_level(&edge).0, middle);
+        self.node_mut(at).parent = middle;
+        self.node_mut(at).edge = lower.into();
         middle
     }
 
-    fn find(&self, levels: Option<&str>) -> Option<usize> {
+    fn find(&self, levels: Option<&str>) -> Option<u32> {
         let (mut at, mut left) = (ROOT, levels);
         while let Some(levels) = left {
-            at = *self.nodes[at].children.get(first_level(levels).0)?;
-            let behind = levels.strip_prefix(&*self.nodes[at].edge)?;
+            at = self.node(at).child(first_level(levels).0)?;
+            let behind = levels.strip_prefix(&*self.node(at).edge)?;
             left = behind.strip_prefix('/');
             if left.is_none() && !behind.is_empty() {
                 return None;
@@ -172,32 +222,34 @@ impl Trie {
     }
 
     /// A subscription at this node is gone: so is the node if it has no other and does not branch.
-    fn prune(&mut self, at: usize) {
-        if !self.nodes[at].children.is_empty() {
+    fn prune(&mut self, at: u32) {
+        let node = self.node(at);
+        if node.has_children() {
             return self.join(at);
         }
-        let node = &self.nodes[at];
-        if at == ROOT || !(node.here.is_empty() && node.rest.is_empty()) {
+        if at == ROOT || !node.ends_nothing() {
             return;
         }
-        let node = self.nodes.remove(at);
-        self.nodes[node.parent].children.remove(first_level(&node.edge).0);
+        let node = self.take(at);
+        if let Some(children) = &mut self.node_mut(node.parent).children {
+            children.remove(first_level(&node.edge).0);
+        }
         self.join(node.parent);
     }
 
     /// A node that neither ends anything nor branches is a part of the edge to its child.
-    fn join(&mut self, at: usize) {
-        let node = &self.nodes[at];
-        let is_idle = node.here.is_empty() && node.rest.is_empty() && node.children.len() == 1;
-        if at == ROOT || !is_idle {
+    fn join(&mut self, at: u32) {
+        let node = self.node(at);
+        let children = node.children.as_ref().map_or(0, |children| children.len());
+        if at == ROOT || !node.ends_nothing() || children != 1 {
             return;
         }
-        let node = self.nodes.remove(at);
-        for child in node.children.into_values() {
-            let edge = format!("{}/{}", node.edge, self.nodes[child].edge);
-            self.nodes[child].edge = edge.into();
-            self.nodes[child].parent = node.parent;
-            self.nodes[node.parent].children.insert(first_level(&node.edge).0.into(), child);
+        let node = self.take(at);
+        for child in node.children.into_iter().flat_map(|children| children.into_values()) {
+            let edge = format!("{}/{}", node.edge, self.node(child).edge);
+            self.node_mut(child).edge = edge.into();
+            self.node_mut(child).parent = node.parent;
+            self.node_mut(node.parent).put_child(first_level(&node.edge).0, child);
         }
     }
 }
@@ -306,6 +358,11 @@ mod tests {
         assert_eq!((trie.len(), trie.nodes.len()), (0, 1));
     }
 
+    #[test]
+    fn a_node_is_small() {
+        assert!(size_of::<super::Node>() <= 80, "{}", size_of::<super::Node>());
+    }
+
     /// Every way to write a dozen levels with and without a wildcard, and a hundred more behind.
     #[test]
     fn many_levels_without_a_branch_cost_one_node() {
@@ -354,9 +411,9 @@ mod tests {
                     assert!(trie.remove(&filter, SessionKey(key)));
                 }
             }
-            let idle = |node: &super::Node| node.here.is_empty() && node.rest.is_empty();
-            let idle = trie.nodes.iter().filter(|(at, it)| *at != 0 && idle(it));
-            assert!(idle.fold(true, |all, (_, node)| all && node.children.len() > 1));
+            let mut idle = trie.nodes.iter().filter(|(at, it)| *at != 0 && it.ends_nothing());
+            let branches = |node: &super::Node| node.children.as_ref().is_some_and(|it| it.len() > 1);
+            assert!(idle.all(|(_, node)| branches(node)));
             let expected: Vec<u32> = model
                 .iter()
                 .filter(|(_, filter)| topic::matches(filter, &topic))

@@ -14,9 +14,12 @@ pub struct AliasUse {
     pub with_topic: bool,
 }
 
-/// Aliases by topic: first come, first served.
+/// Aliases by topic: first come, first served. Apart from the session, as many have none.
 #[derive(Debug)]
-pub struct OutboundAliases {
+pub struct OutboundAliases(Box<Given>);
+
+#[derive(Debug)]
+struct Given {
     topics: AHashMap<Box<str>, (u16, bool)>,
     maximum: u16,
 }
@@ -25,7 +28,7 @@ impl OutboundAliases {
     /// Sets aliases from 1 to `maximum`; `None` when that is 0.
     #[must_use]
     pub fn new(maximum: u16) -> Option<Self> {
-        (maximum > 0).then(|| Self { topics: AHashMap::new(), maximum })
+        (maximum > 0).then(|| Self(Box::new(Given { topics: AHashMap::new(), maximum })))
     }
 
     /// How the next message of this topic is written; `None`: without an alias. A message that
@@ -35,17 +38,18 @@ impl OutboundAliases {
         if topic.len() < TOPIC_BYTES_MIN {
             return None;
         }
-        if let Some((alias, is_out)) = self.topics.get_mut(topic) {
+        let Given { topics, maximum } = &mut *self.0;
+        if let Some((alias, is_out)) = topics.get_mut(topic) {
             let with_topic = !is_held && !*is_out;
             *is_out |= !is_held;
             return Some(AliasUse { alias: *alias, with_topic });
         }
-        let count = u16::try_from(self.topics.len()).unwrap_or(u16::MAX);
-        if count >= self.maximum {
+        let count = u16::try_from(topics.len()).unwrap_or(u16::MAX);
+        if count >= *maximum {
             return None;
         }
         let alias = count + 1;
-        self.topics.insert(topic.into(), (alias, !is_held));
+        topics.insert(topic.into(), (alias, !is_held));
         Some(AliasUse { alias, with_topic: true })
     }
 }

@@ -1,6 +1,9 @@
 //! QoS 1 and 2 messages on their way in: what was taken, what is being stored.
 
-use ahash::{AHashMap, AHashSet};
+use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasherDefault;
+
+use ahash::AHasher;
 
 use crate::id::PacketId;
 
@@ -39,12 +42,16 @@ pub enum Release {
     Unknown,
 }
 
+/// Without a seed of its own, as every session has two such maps: among 65,535 keys no client finds
+/// enough that collide to slow anybody down.
+type Unseeded = BuildHasherDefault<AHasher>;
+
 /// Exchanges from the client that are not complete.
 #[derive(Debug)]
 pub struct Receipts {
-    exchanges: AHashMap<PacketId, Receipt>,
+    exchanges: HashMap<PacketId, Receipt, Unseeded>,
     /// Those of an earlier connection: they take nothing from what this one may send.
-    restored: AHashSet<PacketId>,
+    restored: HashSet<PacketId, Unseeded>,
     qos1: u16,
     receive_maximum: u16,
 }
@@ -53,7 +60,8 @@ impl Receipts {
     /// Nothing on its way; at most `receive_maximum` at a time.
     #[must_use]
     pub fn new(receive_maximum: u16) -> Self {
-        Self { exchanges: AHashMap::new(), restored: AHashSet::new(), qos1: 0, receive_maximum }
+        let (exchanges, restored) = (HashMap::default(), HashSet::default());
+        Self { exchanges, restored, qos1: 0, receive_maximum }
     }
 
     /// Takes up an exchange that was stored before the connection was lost.

@@ -1,11 +1,11 @@
 //! What a session subscribes. The trie of its core holds the same while it is connected.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::id::PartitionId;
 use crate::routing::grant::{Grant, SessionKey, Target};
 use crate::session::cursor::Positions;
+use crate::session::few::Few;
 use crate::topic;
 
 /// One subscription.
@@ -27,10 +27,10 @@ pub struct Subscription {
 /// All subscriptions of one session, by filter.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
-    by_filter: BTreeMap<Box<str>, Subscription>,
-    with_beginning: usize,
-    replays: usize,
-    no_local: usize,
+    by_filter: Few<Subscription>,
+    with_beginning: u32,
+    replays: u32,
+    no_local: u32,
     filter_bytes: usize,
 }
 
@@ -56,7 +56,7 @@ impl Subscriptions {
     /// Whether there is one at this very filter.
     #[must_use]
     pub fn contains(&self, filter: &str) -> bool {
-        self.by_filter.contains_key(filter)
+        self.by_filter.contains(filter)
     }
 
     /// The subscription at this very filter.
@@ -84,18 +84,18 @@ impl Subscriptions {
 
     fn put(&mut self, filter: &str, subscription: Subscription) {
         self.count_out(filter);
-        self.with_beginning += usize::from(subscription.since.is_some());
-        self.replays += usize::from(subscription.is_replay);
-        self.no_local += usize::from(subscription.grant.no_local);
+        self.with_beginning += u32::from(subscription.since.is_some());
+        self.replays += u32::from(subscription.is_replay);
+        self.no_local += u32::from(subscription.grant.no_local);
         self.filter_bytes += filter.len();
-        self.by_filter.insert(filter.into(), subscription);
+        self.by_filter.insert(filter, subscription);
     }
 
     /// A subscription begins anew at `start`, in the past, and the session goes back for it from
     /// where it `stood`: the others must not see again what they have seen.
     pub fn replay(&mut self, filter: &str, start: Positions, stood: &Positions) {
-        let others = self.by_filter.iter().filter(|(other, _)| &***other != filter);
-        let filters: Vec<Box<str>> = others.map(|(other, _)| other.clone()).collect();
+        let others = self.by_filter.iter().filter(|(other, _)| *other != filter);
+        let filters: Vec<Box<str>> = others.map(|(other, _)| other.into()).collect();
         for other in filters {
             let Some(mut subscription) = self.by_filter.get(&other).cloned() else { continue };
             let mut since = subscription.since.take().unwrap_or_default();
@@ -122,10 +122,10 @@ impl Subscriptions {
     /// replayed until now.
     pub fn caught_up(&mut self) -> Vec<Box<str>> {
         let mut replayed = Vec::new();
-        for (filter, subscription) in &mut self.by_filter {
+        for (filter, subscription) in self.by_filter.iter_mut() {
             subscription.since = None;
             if std::mem::take(&mut subscription.is_replay) {
-                replayed.push(filter.clone());
+                replayed.push(filter.into());
             }
         }
         (self.with_beginning, self.replays) = (0, 0);
@@ -156,14 +156,14 @@ impl Subscriptions {
     #[must_use]
     pub fn only_one_at(&self, partition: PartitionId, offset: u64) -> Option<(&str, u64)> {
         let (mut only, mut until) = (None, u64::MAX);
-        for (filter, subscription) in &self.by_filter {
+        for (filter, subscription) in self.by_filter.iter() {
             let begins = subscription.since.as_ref().map_or(0, |since| since.get(partition));
             if topic::is_shared(filter) {
                 continue;
             }
             if begins > offset {
                 until = until.min(begins);
-            } else if only.replace(&**filter).is_some() {
+            } else if only.replace(filter).is_some() {
                 return None;
             }
         }
@@ -178,22 +178,21 @@ impl Subscriptions {
 
     fn count_out(&mut self, filter: &str) {
         if let Some(old) = self.by_filter.get(filter) {
-            self.with_beginning -= usize::from(old.since.is_some());
-            self.replays -= usize::from(old.is_replay);
-            self.no_local -= usize::from(old.grant.no_local);
+            self.with_beginning -= u32::from(old.since.is_some());
+            self.replays -= u32::from(old.is_replay);
+            self.no_local -= u32::from(old.grant.no_local);
             self.filter_bytes -= filter.len();
         }
     }
 
     /// Those from a filter on, in the order of their filters.
     pub fn range(&self, from: Bound<&str>) -> impl Iterator<Item = (&str, &Subscription)> {
-        let range = self.by_filter.range::<str, _>((from, Bound::Unbounded));
-        range.map(|(filter, subscription)| (&**filter, subscription))
+        self.by_filter.range(from)
     }
 
     /// Filters and what they grant.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Subscription)> {
-        self.by_filter.iter().map(|(filter, subscription)| (&**filter, subscription))
+        self.by_filter.iter()
     }
 
     /// Whether any subscription begins later than the session's cursor may stand.
