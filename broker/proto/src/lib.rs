@@ -1,6 +1,7 @@
 //! Pure protocol code: bytes or events and `now` in, effects out. Never a socket, file or clock.
 
 pub mod access;
+pub mod as_it_came;
 pub mod delayed;
 pub mod delivery;
 pub mod id;

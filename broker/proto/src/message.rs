@@ -1,7 +1,7 @@
 //! An MQTT message in a record: which header means what. The table is in
 //! docs/decisions/0004-message-in-a-record.md.
 
-use crate::delivery::AsItCame;
+use crate::as_it_came::AsItCame;
 use crate::mqtt::{Properties, Publish};
 use crate::qos::Qos;
 use crate::record::{BatchBuilder, Header, Headers, Record, SharedRecord};

@@ -320,8 +320,11 @@ impl Delivery<'_> {
 
     /// The packet that the message came in, where encoding it anew would make the same.
     fn as_it_came(&self, open: &Open, shape: Shape, target: &Target) -> Option<&[u8]> {
-        let is_plain = open.aliases.is_none() && !target.has_ids();
-        self.message.as_it_came.filter(|_| is_plain)?.packet(shape)
+        let came = self.message.as_it_came?;
+        let Shape { version, qos, retain, dup } = shape;
+        let is_plain = qos == Qos::AtMostOnce && !retain && !dup;
+        let is_same = is_plain && open.aliases.is_none() && !target.has_ids();
+        came.packet(version).filter(|_| is_same)
     }
 }
 

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use tidewire_bridge::links;
+use tidewire_proto::as_it_came::AsItCame;
 use tidewire_proto::delayed;
-use tidewire_proto::delivery::AsItCame;
+
 use tidewire_proto::message::Published;
 use tidewire_proto::mqtt::{Ack, Publish, ReasonCode, Version};
 use tidewire_proto::qos::Qos;
@@ -81,17 +82,14 @@ impl Core {
         if publish.retain && !self.turn.admit(&message, &self.shared.retained, by) {
             return self.refuse_publish(id, publish, TOO_MANY);
         }
-        match publish.qos {
-            Qos::AtMostOnce if !publish.retain && !self.unsettled.has(topic) => {
-                self.turn.append_live(&message, placed, self.now_ms);
-                let it = Received::of(&message, (&open.client_id, open.version), publish, packet);
-                self.on_received(publish, &it);
-            }
-            qos => {
-                self.turn.append(&message, placed, self.now_ms);
-                if qos == Qos::AtMostOnce {
-                    self.unsettled.add(topic, self.next_ticket);
-                }
+        if publish.qos == Qos::AtMostOnce && !publish.retain && !self.unsettled.has(topic) {
+            self.turn.append_live(&message, placed, self.now_ms);
+            let it = Received::of(&message, (&open.client_id, open.version), publish, packet);
+            self.on_received(publish, &it);
+        } else {
+            self.turn.append(&message, placed, self.now_ms);
+            if publish.qos == Qos::AtMostOnce {
+                self.unsettled.add(topic, self.next_ticket);
             }
         }
         self.await_publish(id, publish);
