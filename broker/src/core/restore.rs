@@ -74,7 +74,8 @@ impl Core {
             return match claim.is_abandoned {
                 true => {
                     if let Some(conn) = self.conn(id) {
-                        conn.socket.close();
+                        // Nobody is left who would write what its link has to say.
+                        conn.socket.give_up();
                     }
                     self.forget(id);
                 }

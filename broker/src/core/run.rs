@@ -24,7 +24,7 @@ use crate::core::open::{Conn, ConnId, Phase};
 use crate::core::packets::ReadEnd;
 use crate::core::replay::find_start;
 use crate::core::shared::{Shared, wall_clock_ms};
-use crate::core::socket::{Can, Socket};
+use crate::core::socket::Socket;
 use crate::core::state::{Core, Deferred};
 use crate::core::stored::READ_LOG_BYTES;
 use crate::core::tick::TICK_MS;
@@ -284,12 +284,10 @@ impl Served {
     /// Waits until the connection can do something and does it. False when it is over.
     async fn step(&self) -> bool {
         let socket = &*self.socket;
-        let (be_read, be_written) = (socket.may_be_read(), socket.is_to_be_written());
-        if !be_read && !be_written && socket.is_closing.get() {
+        if socket.is_closing.get() && !socket.is_to_be_written() {
             return false;
         }
-        let wanted = Can { be_read, be_written };
-        let can = poll_fn(|context| socket.poll_can(wanted, context)).await;
+        let can = poll_fn(|context| socket.poll_can(context)).await;
         let Ok(can) = can else { return false };
         if can.be_written {
             self.shell.borrow_mut().write_out(self.id);

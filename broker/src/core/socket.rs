@@ -29,7 +29,7 @@ pub(crate) struct Socket {
     is_given_up: Cell<bool>,
 }
 
-/// What is wanted of a socket, or can be done with it.
+/// What can be done with a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Can {
     pub(crate) be_read: bool,
@@ -74,11 +74,13 @@ impl Socket {
     }
 
     /// Ready when something of what is wanted can be done, or something changed: then nothing can.
+    /// What is wanted is asked each time: others write to the socket meanwhile, and who is waited
+    /// for may keep up again.
     ///
     /// Polled, because a future of each wait would be kept for every client that does nothing.
-    pub(crate) fn poll_can(&self, wanted: Can, context: &mut Context<'_>) -> Poll<io::Result<Can>> {
-        let be_read = wanted.be_read && self.link.poll_readable(context)?.is_ready();
-        let be_written = wanted.be_written && self.link.poll_writable(context)?.is_ready();
+    pub(crate) fn poll_can(&self, context: &mut Context<'_>) -> Poll<io::Result<Can>> {
+        let be_read = self.may_be_read() && self.link.poll_readable(context)?.is_ready();
+        let be_written = self.is_to_be_written() && self.link.poll_writable(context)?.is_ready();
         if be_read || be_written || self.wake.poll_heard(context).is_ready() {
             return Poll::Ready(Ok(Can { be_read, be_written }));
         }
@@ -133,11 +135,50 @@ impl Socket {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
     use std::rc::Rc;
     use std::sync::Arc;
-    use std::sync::atomic::Ordering;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Poll;
 
+    use super::Socket;
     use crate::core::alone::Alone;
+    use crate::link::Unbound;
+    use crate::seat::Seat;
+
+    const MORE_THAN_IT_TAKES: usize = 1 << 24;
+
+    #[tokio::test]
+    async fn a_client_that_keeps_up_again_is_read_also_while_its_socket_takes_nothing() {
+        let (ours, mut theirs) = UnixStream::pair().expect("two sockets");
+        ours.set_nonblocking(true).expect("a socket");
+        let link = Unbound::Unix(ours).bind().expect("a socket");
+        let seats = Arc::new(AtomicUsize::new(0));
+        let socket = Socket::new(link, Seat::take(&seats, 1).expect("a place"));
+        let mut out = vec![0; MORE_THAN_IT_TAKES];
+        loop {
+            let before = out.len();
+            socket.write(&mut out, 0).expect("written");
+            if before < MORE_THAN_IT_TAKES && before == out.len() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        theirs.write_all(b"x").expect("written");
+        assert!(socket.is_congested.get() && !socket.may_be_read());
+        let once = || poll_fn(|context| Poll::Ready(socket.poll_can(context)));
+        assert!(once().await.is_pending());
+        // Another task wrote a part, and nobody rings for that.
+        socket.is_congested.set(false);
+        let mut can = once().await;
+        while can.is_pending() {
+            tokio::task::yield_now().await;
+            can = once().await;
+        }
+        assert!(matches!(can, Poll::Ready(Ok(can)) if can.be_read && !can.be_written));
+    }
 
     #[test]
     fn a_connection_that_is_forgotten_has_its_seat_until_its_socket_is_gone() {

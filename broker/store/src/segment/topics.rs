@@ -6,10 +6,10 @@
 //! its postings, the root from the last topic of a page to the page's place. A place is
 //! `position << 24 | bytes`. docs/format.md draws the footer.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
+use ahash::AHashMap;
 use fst::{Map, MapBuilder};
 
 use super::meter::Meter;
@@ -36,7 +36,7 @@ const TOPIC_OVERHEAD_BYTES: usize = 96;
 pub(super) struct TopicsBuilder {
     base: u64,
     /// Where in `postings` those of a topic are.
-    topics: HashMap<Box<[u8]>, usize>,
+    topics: AHashMap<Box<[u8]>, usize>,
     postings: Vec<Postings>,
     /// The topic before: records of one topic often lie together.
     last: Option<usize>,
