@@ -169,6 +169,7 @@ mod tests {
         theirs.write_all(b"x").expect("written");
         assert!(socket.is_congested.get() && !socket.may_be_read());
         let once = || poll_fn(|context| Poll::Ready(socket.poll_can(context)));
+        assert!(once().await.is_ready(), "it was told that there is something to write");
         assert!(once().await.is_pending());
         // Another task wrote a part, and nobody rings for that.
         socket.is_congested.set(false);
