@@ -9,6 +9,7 @@ mod answer;
 pub(crate) mod asked;
 mod auth;
 mod automatic;
+mod awake;
 mod bell;
 mod beside;
 mod bury;

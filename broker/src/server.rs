@@ -3,7 +3,6 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidewire_bridge::bridges::{Bridges, BridgesThread};
@@ -304,14 +303,13 @@ fn core_count(config: &Config) -> usize {
 
 fn start_cores(shared: &Arc<Shared>, config: &Config) -> Result<Vec<JoinHandle<()>>, StartError> {
     let mut cores = Vec::new();
-    let gather_max = Duration::from_micros(config.threads.gather_us_max.into());
     for index in 0..shared.inboxes.len() {
         let mut positions = Positions::default();
         for (partition, end) in shared.store.follow(Arc::clone(&shared.inboxes[index]) as Arc<_>) {
             positions.advance(partition, end);
         }
         let placement = placement(&shared.store, config);
-        let core = core::start(index, Arc::clone(shared), placement, positions, gather_max)
+        let core = core::start(index, Arc::clone(shared), placement, positions, &config.threads)
             .map_err(|error| StartError::System("a thread", error))?;
         cores.push(core);
     }

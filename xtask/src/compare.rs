@@ -20,7 +20,6 @@ use figures::{Figures, Table};
 use workloads::Load;
 
 pub(crate) use brokers::{GENERATOR_CPU, Running};
-pub(crate) use peers::Peer;
 pub(crate) use workloads::chosen;
 
 /// Medians are of so many rounds, unless the command line says otherwise.
@@ -73,12 +72,12 @@ fn rounds_of(
     for _ in 0..rounds {
         table.add_sync(bare_sync::median(places)?);
         for (column, contender) in contenders.iter().enumerate() {
-            let broker = Running::start(places, contender.peer, contender.certificates)?;
-            if load.is_counted {
+            let broker = Running::start_contender(places, contender)?;
+            if load.is_warmed {
                 let _not_counted = measure(places, &broker, contender, workloads::WARM_UP)?;
                 thread::sleep(REST);
             }
-            let figures = measure(places, &broker, contender, load.words)?;
+            let figures = measure(places, &broker, contender, contender.words)?;
             broker.stop()?;
             table.add(column, figures);
         }

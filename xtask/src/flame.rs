@@ -7,7 +7,7 @@ mod fold;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
-use crate::compare::{GENERATOR_CPU, Peer, Running, chosen};
+use crate::compare::{GENERATOR_CPU, Running, chosen};
 use crate::output::{announce, note, run};
 use crate::places::Places;
 
@@ -34,7 +34,7 @@ pub(crate) fn all(places: &Places, words: &[&str]) -> Result<(), String> {
     let mut build = Command::new(places.cargo());
     run(build.args(["build", "--release", "--package", "tidewire"]).current_dir(places.root()))?;
     announce(&format!("samples of {name}"));
-    let broker = Running::start(places, &Peer::Tidewire, None)?;
+    let broker = Running::start_ours(places)?;
     let data = places.tools().join("flame.data");
     let mut bench = Command::new("taskset");
     bench.args(["-c", GENERATOR_CPU]).arg(places.released_broker()).arg("bench").args(load.words);

@@ -458,6 +458,10 @@ pub struct ThreadsConfig {
     /// microseconds: then it has several to serve at once. 0: it never pauses.
     #[serde(deserialize_with = "count::<_, _, 0, 10_000>")]
     pub gather_us_max: u16,
+    /// A core stays awake so long after it did something, in microseconds, and asks for more again
+    /// and again. 0: it sleeps at once.
+    #[serde(deserialize_with = "count::<_, _, 0, 10_000>")]
+    pub awake_us: u16,
     /// Threads that read the log for those that are behind, for each thread that serves
     /// connections.
     #[serde(deserialize_with = "count::<_, _, 1, 512>")]
@@ -471,6 +475,7 @@ impl Default for ThreadsConfig {
             handshakes: 0,
             passwords: 0,
             gather_us_max: defaults::GATHER_US_MAX,
+            awake_us: 0,
             log_readers: defaults::LOG_READERS,
         }
     }

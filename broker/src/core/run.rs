@@ -18,6 +18,8 @@ use tidewire_store::{ReadError, Slice};
 use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 
 use crate::backlog::Held;
+use crate::config::ThreadsConfig;
+use crate::core::awake::Awake;
 use crate::core::gather::Gather;
 use crate::core::inbox::{Event, Inbox};
 use crate::core::open::{Conn, ConnId, Phase};
@@ -48,9 +50,11 @@ pub(crate) fn start(
     shared: Arc<Shared>,
     placement: Placement,
     positions: Positions,
-    gather_max: Duration,
+    threads: &ThreadsConfig,
 ) -> io::Result<JoinHandle<()>> {
-    let gather = Arc::new(Gather::new(gather_max));
+    let microseconds = |us: u16| Duration::from_micros(us.into());
+    let gather = Arc::new(Gather::new(microseconds(threads.gather_us_max)));
+    let stay_awake = microseconds(threads.awake_us);
     let pausing = Arc::clone(&gather);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().on_thread_park(move || pausing.pause());
@@ -61,6 +65,7 @@ pub(crate) fn start(
         let told = Arc::clone(&shared);
         let mut core = Core::new(index, shared, Arc::clone(&inbox), placement, positions);
         core.gather = gather;
+        core.awake = Rc::new(Awake::new(stay_awake));
         core.restore_groups();
         let shell = Rc::new(RefCell::new(core));
         let running = || LocalSet::new().block_on(&runtime, run(shell, inbox));
@@ -107,6 +112,9 @@ fn spawn(shell: &Shell, task: impl Future<Output = ()> + 'static) {
 async fn run(shell: Shell, inbox: Arc<Inbox>) {
     spawn(&shell, end_turns(Rc::clone(&shell)));
     spawn(&shell, tick(Rc::clone(&shell)));
+    let awake = Rc::clone(&shell.borrow().awake);
+    let waiting = Rc::clone(&shell);
+    spawn(&shell, awake.run(move || waiting.borrow().commits.front().map(|it| it.at)));
     let mut events = VecDeque::new();
     let mut taken = Vec::new();
     loop {
@@ -357,6 +365,7 @@ impl Core {
         if std::mem::take(&mut self.is_clock_stale) {
             self.now_ms = wall_clock_ms();
         }
+        self.awake.on_work();
     }
 
     pub(crate) fn is_behind(&self) -> bool {

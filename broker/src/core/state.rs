@@ -1,6 +1,7 @@
 //! What a core holds. Its doings are in the files beside this one, one kind each.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use tidewire_proto::topic::TopicFilter;
 use tidewire_store::Store;
 use tokio::sync::{Notify, oneshot};
 
+use crate::core::awake::Awake;
 use crate::core::gather::Gather;
 use crate::core::greeting::Greeting;
 use crate::core::groups::Groups;
@@ -91,6 +93,7 @@ pub(crate) struct Core {
     pub(crate) turn_end: Arc<Notify>,
     /// Whether its thread pauses before it looks for more.
     pub(crate) gather: Arc<Gather>,
+    pub(crate) awake: Rc<Awake>,
     pub(crate) is_turn_due: bool,
     /// What has something to say is about to be written anyway.
     pub(crate) writes_follow: bool,
@@ -210,6 +213,7 @@ impl Core {
             unwritten: 0,
             turn_end: Arc::new(Notify::new()),
             gather: Arc::default(),
+            awake: Rc::default(),
             is_turn_due: false,
             writes_follow: false,
             are_groups_first: false,

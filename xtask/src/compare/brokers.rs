@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::places::Places;
 
-use super::contenders::Certificates;
+use super::contenders::{Certificates, Contender};
 use super::peers::Peer;
 
 /// The broker's processor.
@@ -27,18 +27,33 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts it, for TLS alone where there are certificates, and waits until it listens.
-    pub(crate) fn start(
+    /// Starts this broker as it comes, and waits until it listens.
+    pub(crate) fn start_ours(places: &Places) -> Result<Self, String> {
+        Self::start(places, &Peer::Tidewire, None, &[])
+    }
+
+    /// Starts it, and waits until it listens.
+    pub(super) fn start_contender(
+        places: &Places,
+        contender: &Contender<'_>,
+    ) -> Result<Self, String> {
+        let Contender { peer, certificates, environment, .. } = *contender;
+        Self::start(places, peer, certificates, environment)
+    }
+
+    /// For TLS alone where there are certificates.
+    fn start(
         places: &Places,
         peer: &Peer,
         certificates: Option<&Certificates>,
+        environment: &[(&str, &str)],
     ) -> Result<Self, String> {
         let folder = places.tools().join("compare");
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         let address = free_address()?;
         let mut command = Command::new("taskset");
-        command.args(["-c", BROKER_CPU]);
+        command.args(["-c", BROKER_CPU]).envs(environment.iter().copied());
         match certificates {
             None => tell(&mut command, places, peer, address, &folder)?,
             Some(certificates) => {

@@ -7,7 +7,7 @@ use crate::output::run;
 use crate::places::Places;
 
 use super::peers::Peer;
-use super::workloads::Load;
+use super::workloads::{Load, Way};
 
 /// The host that the certificate is for, and what its files are named after.
 const HOST: &str = "127.0.0.1";
@@ -19,7 +19,14 @@ pub(super) struct Contender<'a> {
     pub(super) peer: &'a Peer,
     /// Only what is shown these is listened to.
     pub(super) certificates: Option<&'a Certificates>,
+    /// What is otherwise in its settings than as it comes.
+    pub(super) environment: &'static [(&'static str, &'static str)],
+    /// What `tidewire bench` is told.
+    pub(super) words: &'static [&'static str],
 }
+
+/// The cores of this broker stay awake for longer than it is from one message to the next.
+const AWAKE: &[(&str, &str)] = &[("TIDEWIRE_THREADS__AWAKE_US", "250")];
 
 /// This broker is the first.
 pub(super) fn of<'a>(
@@ -27,20 +34,38 @@ pub(super) fn of<'a>(
     peers: &'a [Peer],
     certificates: &'a Certificates,
 ) -> Vec<Contender<'a>> {
-    let plain = |peer: &'a Peer| {
-        let name = peer.name().to_owned();
-        Contender { name, peer, certificates: None }
+    let plain = |peer: &'a Peer| Contender {
+        name: peer.name().to_owned(),
+        peer,
+        certificates: None,
+        environment: &[],
+        words: load.words,
     };
-    if !load.is_secure {
-        return peers.iter().map(plain).collect();
-    }
     let secure = |peer: &'a Peer| Contender { certificates: Some(certificates), ..plain(peer) };
     let (ours, theirs): (Vec<_>, Vec<_>) =
         peers.iter().partition(|peer| matches!(peer, Peer::Tidewire));
-    let theirs = theirs.into_iter().filter(|peer| matches!(peer, Peer::Mosquitto { .. }));
-    let without =
-        ours.iter().map(|peer| Contender { name: "without TLS".to_owned(), ..plain(peer) });
-    ours.iter().map(|peer| secure(peer)).chain(without).chain(theirs.map(secure)).collect()
+    let ours = || ours.iter().copied();
+    let theirs = theirs.into_iter();
+    match load.way {
+        Way::Plain => ours().chain(theirs).map(plain).collect(),
+        Way::Awake => {
+            let awake = ours().map(|peer| Contender { environment: AWAKE, ..plain(peer) });
+            awake.chain(theirs.map(plain)).collect()
+        }
+        Way::Secure => {
+            let theirs = theirs.filter(|peer| matches!(peer, Peer::Mosquitto { .. }));
+            let without = ours().map(|peer| named("without TLS", plain(peer)));
+            ours().map(secure).chain(without).chain(theirs.map(secure)).collect()
+        }
+        Way::BesideItself(name, words) => {
+            let beside = ours().map(|peer| named(name, Contender { words, ..plain(peer) }));
+            ours().map(plain).chain(beside).collect()
+        }
+    }
+}
+
+fn named<'a>(name: &str, contender: Contender<'a>) -> Contender<'a> {
+    Contender { name: name.to_owned(), ..contender }
 }
 
 /// A server's, its key and the authority, as `tidewire certs` makes them.

@@ -8,6 +8,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Figures(Vec<(String, f64)>);
 
+const MEDIAN_LATENCY: &str = "latency p50 us";
 /// What comes from the report as it is.
 const PLAIN: [&str; 4] = ["lost", "repeated", "reordered", "refused"];
 
@@ -21,7 +22,7 @@ impl Figures {
             put(&mut figures, &format!("{name} per second"), &phase["per_second"]);
             put(&mut figures, &format!("{name}, CPU us each"), &phase["broker_cpu_us_each"]);
         }
-        put(&mut figures, "latency p50 us", &report["latency"]["p50_us"]);
+        put(&mut figures, MEDIAN_LATENCY, &report["latency"]["p50_us"]);
         put(&mut figures, "latency p99 us", &report["latency"]["p99_us"]);
         put(&mut figures, "bytes per connection", &report["broker_bytes_per_connection"]);
         PLAIN.iter().for_each(|name| put(&mut figures, name, &report[*name]));
@@ -94,7 +95,13 @@ impl fmt::Display for Table {
                 write!(out, " {theirs:>14.3} {:>7.3}x", self.ratio(column, name))?;
             }
         }
-        write!(out, "\n{:<26} {:>14.3}", "a bare sync, us", median(self.syncs_us.clone()))
+        write!(out, "\n{:<26} {:>14.3}", "a bare sync, us", median(self.syncs_us.clone()))?;
+        let times = self.values(0, MEDIAN_LATENCY).into_iter().zip(&self.syncs_us);
+        let times = median(times.map(|(ours, sync)| ours / sync).collect());
+        match times.is_nan() {
+            true => Ok(()),
+            false => write!(out, "\n{MEDIAN_LATENCY}, of that {times:>9.3}x"),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::setup;
 
 /// A broker that can be started.
 #[derive(Clone, Debug)]
-pub(crate) enum Peer {
+pub(super) enum Peer {
     /// This one.
     Tidewire,
     /// Debian's, unpacked into a folder of ours and never installed: nothing is started by it.
@@ -21,7 +21,7 @@ pub(crate) enum Peer {
 const RUMQTTD: &str = "rumqttd@0.20.0";
 
 impl Peer {
-    pub(crate) fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         match self {
             Self::Tidewire => "tidewire",
             Self::Mosquitto { .. } => "mosquitto",

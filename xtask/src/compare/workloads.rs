@@ -6,27 +6,50 @@ pub(crate) struct Load {
     pub(super) name: &'static str,
     /// What `tidewire bench` is told.
     pub(crate) words: &'static [&'static str],
-    /// Over TLS, and beside this broker without it.
-    pub(super) is_secure: bool,
+    pub(super) way: Way,
     /// It is a number of messages that are counted from the first, so that the broker has to be
     /// warm before.
-    pub(super) is_counted: bool,
+    pub(super) is_warmed: bool,
+}
+
+/// How brokers are put under a load, and which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// All, as they come.
+    Plain,
+    /// Over TLS, and beside this broker without it.
+    Secure,
+    /// All, and this one with its cores awake.
+    Awake,
+    /// This one alone, and again under the load of this name and these words.
+    BesideItself(&'static str, &'static [&'static str]),
 }
 
 const fn load(name: &'static str, words: &'static [&'static str]) -> Load {
-    Load { name, words, is_secure: false, is_counted: false }
+    Load { name, words, way: Way::Plain, is_warmed: false }
 }
 
 const fn secure(name: &'static str, words: &'static [&'static str]) -> Load {
-    Load { is_secure: true, ..load(name, words) }
+    Load { way: Way::Secure, ..load(name, words) }
 }
 
-const fn counted(name: &'static str, words: &'static [&'static str]) -> Load {
-    Load { is_counted: true, ..load(name, words) }
+const fn warmed(name: &'static str, words: &'static [&'static str]) -> Load {
+    Load { is_warmed: true, ..load(name, words) }
 }
 
-/// What makes a broker warm for a load that is counted from its first message.
+const fn awake(name: &'static str, words: &'static [&'static str]) -> Load {
+    Load { way: Way::Awake, ..load(name, words) }
+}
+
+/// What makes a broker warm.
 pub(super) const WARM_UP: &[&str] = &["fan-in", "--qos", "1", "--seconds", "1"];
+
+/// Counted when what a broker does in its first seconds is over.
+const LATENCY_0: &[&str] = &["fan-in", "--rate", "5000", "--qos", "0", "--warm-up", "4"];
+const LATENCY_1: &[&str] = &["fan-in", "--rate", "5000", "--qos", "1", "--warm-up", "4"];
+
+/// For one session that is away.
+const OFFLINE: &[&str] = &["offline", "--qos", "1"];
 
 /// Each with 100 unacknowledged messages per publisher, if nothing else is said.
 const LOADS: &[Load] = &[
@@ -42,10 +65,16 @@ const LOADS: &[Load] = &[
     load("telemetry-0", &["fan-in", "--publishers", "1000", "--rate", "20000", "--qos", "0"]),
     load("telemetry-1", &["fan-in", "--publishers", "1000", "--rate", "20000", "--qos", "1"]),
     load("sync", &["fan-in", "--publishers", "200", "--inflight", "1", "--qos", "1"]),
-    load("latency-0", &["fan-in", "--rate", "5000", "--qos", "0"]),
-    load("latency-1", &["fan-in", "--rate", "5000", "--qos", "1"]),
-    counted("retained", &["retained", "--qos", "1"]),
-    counted("offline", &["offline", "--qos", "1"]),
+    load("latency-0", LATENCY_0),
+    load("latency-1", LATENCY_1),
+    awake("latency-0-awake", LATENCY_0),
+    awake("latency-1-awake", LATENCY_1),
+    warmed("retained", &["retained", "--qos", "1"]),
+    warmed("offline", OFFLINE),
+    Load {
+        way: Way::BesideItself("one session", OFFLINE),
+        ..warmed("offline-many", &["offline", "--qos", "1", "--sessions", "1000"])
+    },
     load("connect", &["connect", "--subscribe"]),
     secure("tls-0", &["fan-in", "--qos", "0"]),
     secure("tls-1", &["fan-in", "--qos", "1"]),
