@@ -303,6 +303,15 @@ fn core_count(config: &Config) -> usize {
 
 fn start_cores(shared: &Arc<Shared>, config: &Config) -> Result<Vec<JoinHandle<()>>, StartError> {
     let mut cores = Vec::new();
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    if config.threads.awake_us > 0 && shared.inboxes.len() >= processors {
+        tracing::warn!(
+            cores = shared.inboxes.len(),
+            processors,
+            "threads.awake_us: cores that stay awake leave no processor to the disk and to other \
+             programs: make threads.cores smaller"
+        );
+    }
     for index in 0..shared.inboxes.len() {
         let mut positions = Positions::default();
         for (partition, end) in shared.store.follow(Arc::clone(&shared.inboxes[index]) as Arc<_>) {

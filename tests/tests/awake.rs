@@ -1,6 +1,7 @@
 //! Do cores that are to stay awake stay so while messages come, and sleep when none do?
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tidewire_tests::broker::Broker;
@@ -8,41 +9,62 @@ use tidewire_tests::clients::Mosquitto;
 use tidewire_tests::wire::{Publish, Version, Wire};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Who only serves a message is not found running so often in a row.
-const LOOKS: usize = 50;
+/// What a core that sleeps behind a message does not use of a processor in that time, and one that
+/// stays awake for half of it does.
+const SHORT: Duration = Duration::from_millis(20);
+const MUCH_NS: u64 = 3_000_000;
 
 /// With one core, that stays awake for so long.
 fn broker(awake_us: u16) -> Broker {
     Broker::start_configured(&format!("[threads]\ncores = 1\nawake_us = {awake_us}\n"))
 }
 
-/// Whether the thread of the core runs or could: what it waits for has come.
-fn is_awake(broker: &Broker) -> bool {
+/// Where the system tells how long the thread of the core ran.
+fn times_of_core(broker: &Broker) -> PathBuf {
     let threads = fs::read_dir(format!("/proc/{}/task", broker.id())).expect("it runs");
-    let stat = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("stat")).ok();
-    let core = threads.filter_map(|thread| stat(thread.ok()?));
-    let core = core.into_iter().find(|stat| stat.contains("(core-0)")).expect("its core");
-    core.rsplit(") ").next().expect("a state").starts_with('R')
+    let mut threads = threads.filter_map(|thread| Some(thread.ok()?.path()));
+    let is_core = |thread: &PathBuf| {
+        fs::read_to_string(thread.join("comm")).is_ok_and(|name| name.trim() == "core-0")
+    };
+    threads.find(is_core).expect("its core").join("schedstat")
 }
 
-/// Whether it is found awake again and again behind one message, of many.
-fn stays_awake(broker: &Broker) -> bool {
+/// What the core uses of a processor from now on, for a short while.
+fn used_ns(times: &Path) -> u64 {
+    let read = || {
+        let line = fs::read_to_string(times).expect("it runs");
+        line.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).expect("a number")
+    };
+    let (since, before) = (Instant::now(), read());
+    while since.elapsed() < SHORT {
+        std::thread::yield_now();
+    }
+    read() - before
+}
+
+/// Whether it used much behind one message, of so many.
+fn stays_awake(broker: &Broker, messages: u16) -> bool {
+    let times = times_of_core(broker);
     let mut wire = Wire::clean(broker.address(), Version::V5, "device");
-    (1..=200).any(|number| {
+    (1..=messages).any(|number| {
         wire.publish_acknowledged(&Publish::new("a", "x", 1, number));
-        (0..LOOKS).all(|_| is_awake(broker))
+        used_ns(&times) > MUCH_NS
     })
 }
 
 #[test]
 fn a_core_stays_awake_behind_a_message_and_sleeps_when_no_more_come() {
     let broker = broker(10_000);
-    assert!(stays_awake(&broker));
-    let since = Instant::now();
-    while is_awake(&broker) {
+    assert!(stays_awake(&broker, 500));
+    let (times, since) = (times_of_core(&broker), Instant::now());
+    while used_ns(&times) > MUCH_NS / 10 {
         assert!(since.elapsed() < PATIENCE, "it never sleeps");
-        std::thread::yield_now();
     }
+}
+
+#[test]
+fn a_core_that_is_not_told_to_stay_awake_sleeps_behind_a_message() {
+    assert!(!stays_awake(&broker(0), 20));
 }
 
 #[test]

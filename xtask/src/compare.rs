@@ -68,7 +68,8 @@ fn rounds_of(
     load: &Load,
     rounds: usize,
 ) -> Result<Table, String> {
-    let mut table = Table::new(contenders.iter().map(|contender| contender.name.as_str()));
+    let names = contenders.iter().map(|contender| contender.name.as_str());
+    let mut table = Table::new(names, load.is_of_single_syncs());
     for _ in 0..rounds {
         table.add_sync(bare_sync::median(places)?);
         for (column, contender) in contenders.iter().enumerate() {

@@ -458,8 +458,8 @@ pub struct ThreadsConfig {
     /// microseconds: then it has several to serve at once. 0: it never pauses.
     #[serde(deserialize_with = "count::<_, _, 0, 10_000>")]
     pub gather_us_max: u16,
-    /// A core stays awake so long after it did something, in microseconds, and asks for more again
-    /// and again. 0: it sleeps at once.
+    /// A core stays awake so long after it was read from or told something, in microseconds, and
+    /// asks for more again and again. 0: it sleeps at once.
     #[serde(deserialize_with = "count::<_, _, 0, 10_000>")]
     pub awake_us: u16,
     /// Threads that read the log for those that are behind, for each thread that serves

@@ -1,9 +1,9 @@
 //! To wake a thread that sleeps takes longer than to serve a message, on virtual machines many
 //! times as long. Who wants short times more than a free processor lets a core stay awake for a
-//! while after it did something: it asks for more again and again, and lets every other thread go
-//! first. It waits for the disk no longer than that, whatever else comes: what makes the disk of a
-//! virtual machine may need this very processor, and gets it only when it sleeps. Nothing here
-//! knows what there is to do.
+//! while after it was read from or told something: it asks for more again and again, and gives way
+//! to other threads of its processor. It waits for the disk no longer than that, whatever else
+//! comes: what makes the disk of a virtual machine may need this very processor, and gets it only
+//! when it sleeps. Nothing here knows what there is to do.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 /// Keeps the thread of a core awake.
 #[derive(Debug, Default)]
 pub(crate) struct Awake {
-    /// So long after it did something.
+    /// So long after it was last read from or told something.
     stay: Duration,
     /// When it was last seen to have done something; `None` while it may sleep.
     since: Cell<Option<Instant>>,
@@ -29,7 +29,7 @@ impl Awake {
         Self { stay, ..Self::default() }
     }
 
-    /// The core does something. Asks no clock: this is called for every read.
+    /// It is read from or told something. Asks no clock: this is called for every read.
     pub(crate) fn on_work(&self) {
         if self.stay.is_zero() {
             return;
@@ -46,10 +46,12 @@ impl Awake {
         loop {
             self.woken.notified().await;
             while self.is_to_stay(Instant::now(), commit_at()) {
-                // The writer of the store may wait for this processor.
-                std::thread::yield_now();
-                // Tasks that are ready come first; then the runtime asks the system for more.
+                // All tasks that are ready, then the runtime asks the system for more.
                 tokio::task::yield_now().await;
+                if !self.has_worked.get() {
+                    // The turn is over, and the writer may wait for this processor.
+                    std::thread::yield_now();
+                }
             }
         }
     }
@@ -125,7 +127,9 @@ mod tests {
                 }
             }
         };
-        LocalSet::new().run_until(test).await;
+        let tasks = LocalSet::new();
+        let test = tokio::time::timeout(Duration::from_secs(60), tasks.run_until(test));
+        test.await.expect("it stays awake, and sleeps");
     }
 
     #[tokio::test]

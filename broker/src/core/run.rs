@@ -53,8 +53,10 @@ pub(crate) fn start(
     threads: &ThreadsConfig,
 ) -> io::Result<JoinHandle<()>> {
     let microseconds = |us: u16| Duration::from_micros(us.into());
-    let gather = Arc::new(Gather::new(microseconds(threads.gather_us_max)));
     let stay_awake = microseconds(threads.awake_us);
+    // Who is to be quick does not pause.
+    let pause = if stay_awake.is_zero() { threads.gather_us_max } else { 0 };
+    let gather = Arc::new(Gather::new(microseconds(pause)));
     let pausing = Arc::clone(&gather);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().on_thread_park(move || pausing.pause());
@@ -123,6 +125,7 @@ async fn run(shell: Shell, inbox: Arc<Inbox>) {
         {
             let mut core = shell.borrow_mut();
             core.refresh_clock();
+            core.awake.on_work();
             core.writes_follow = true;
         }
         while let Some(event) = events.pop_front() {
@@ -309,6 +312,7 @@ impl Served {
             let end = {
                 let mut core = self.shell.borrow_mut();
                 core.refresh_clock();
+                core.awake.on_work();
                 if core.pause_if_busy(self.id) {
                     return true;
                 }
@@ -365,7 +369,6 @@ impl Core {
         if std::mem::take(&mut self.is_clock_stale) {
             self.now_ms = wall_clock_ms();
         }
-        self.awake.on_work();
     }
 
     pub(crate) fn is_behind(&self) -> bool {

@@ -49,8 +49,10 @@ pub(super) fn of<'a>(
     match load.way {
         Way::Plain => ours().chain(theirs).map(plain).collect(),
         Way::Awake => {
-            let awake = ours().map(|peer| Contender { environment: AWAKE, ..plain(peer) });
-            awake.chain(theirs.map(plain)).collect()
+            let awake = |peer| Contender { environment: AWAKE, ..named("awake", plain(peer)) };
+            let as_it_comes = ours().map(|peer| named("as it comes", plain(peer)));
+            let mosquitto = theirs.filter(|peer| matches!(peer, Peer::Mosquitto { .. }));
+            ours().map(awake).chain(as_it_comes).chain(mosquitto.map(plain)).collect()
         }
         Way::Secure => {
             let theirs = theirs.filter(|peer| matches!(peer, Peer::Mosquitto { .. }));

@@ -45,12 +45,14 @@ pub(super) struct Table {
     columns: Vec<(String, Vec<Figures>)>,
     /// What a bare sync took in each round.
     syncs_us: Vec<f64>,
+    is_of_single_syncs: bool,
 }
 
 impl Table {
-    pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+    /// `is_of_single_syncs`: times are told in bare syncs too.
+    pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>, is_of_single_syncs: bool) -> Self {
         let columns = names.map(|name| (name.to_owned(), Vec::new())).collect();
-        Self { columns, syncs_us: Vec::new() }
+        Self { columns, syncs_us: Vec::new(), is_of_single_syncs }
     }
 
     pub(super) fn add_sync(&mut self, median_us: f64) {
@@ -96,12 +98,17 @@ impl fmt::Display for Table {
             }
         }
         write!(out, "\n{:<26} {:>14.3}", "a bare sync, us", median(self.syncs_us.clone()))?;
-        let times = self.values(0, MEDIAN_LATENCY).into_iter().zip(&self.syncs_us);
-        let times = median(times.map(|(ours, sync)| ours / sync).collect());
-        match times.is_nan() {
-            true => Ok(()),
-            false => write!(out, "\n{MEDIAN_LATENCY}, of that {times:>9.3}x"),
+        if !self.is_of_single_syncs {
+            return Ok(());
         }
+        write!(out, "\n{:<26}", "latency p50, bare syncs")?;
+        for column in 0..self.columns.len() {
+            let times = self.values(column, MEDIAN_LATENCY).into_iter().zip(&self.syncs_us);
+            let times = median(times.map(|(time, sync)| time / sync).collect());
+            let ratio = if column == 0 { "" } else { "         " };
+            write!(out, " {times:>14.3}{ratio}")?;
+        }
+        Ok(())
     }
 }
 
@@ -115,7 +122,7 @@ mod tests {
             let phase = format!(r#"{{"name":"delivered","per_second":{rate}}}"#);
             Figures::read(&format!(r#"{{"phases":[{phase}],"lost":0}}"#)).expect("figures")
         };
-        let mut table = Table::new(["ours", "theirs"].into_iter());
+        let mut table = Table::new(["ours", "theirs"].into_iter(), false);
         // The ratio is the middle one of three, and not that of the two medians.
         for (ours, theirs) in [(1.0, 10.0), (600.0, 200.0), (500.0, 100.0)] {
             table.add(0, report(ours));
@@ -124,6 +131,21 @@ mod tests {
         let shown = table.to_string();
         let words: Vec<&str> = shown.lines().nth(1).expect("a line").split_whitespace().collect();
         assert_eq!(words, ["delivered", "per", "second", "500.000", "100.000", "3.000x"]);
+    }
+
+    #[test]
+    fn a_latency_is_told_in_the_syncs_of_its_own_round() {
+        let report = |us: f64| {
+            Figures::read(&format!(r#"{{"latency":{{"p50_us":{us}}}}}"#)).expect("figures")
+        };
+        let mut table = Table::new(["ours"].into_iter(), true);
+        for (ours, sync) in [(150.0, 100.0), (600.0, 200.0), (120.0, 120.0)] {
+            table.add_sync(sync);
+            table.add(0, report(ours));
+        }
+        let shown = table.to_string();
+        let words: Vec<&str> = shown.lines().last().expect("a line").split_whitespace().collect();
+        assert_eq!(words, ["latency", "p50,", "bare", "syncs", "1.500"]);
     }
 
     #[test]

@@ -12,6 +12,13 @@ pub(crate) struct Load {
     pub(super) is_warmed: bool,
 }
 
+impl Load {
+    /// Whether a message takes what a sync takes and little more: none waits for another.
+    pub(super) fn is_of_single_syncs(&self) -> bool {
+        self.words.contains(&"--rate") && !self.words.windows(2).any(|two| two == ["--qos", "0"])
+    }
+}
+
 /// How brokers are put under a load, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
@@ -19,7 +26,7 @@ pub(super) enum Way {
     Plain,
     /// Over TLS, and beside this broker without it.
     Secure,
-    /// All, and this one with its cores awake.
+    /// This one with its cores awake, as it comes, and Mosquitto.
     Awake,
     /// This one alone, and again under the load of this name and these words.
     BesideItself(&'static str, &'static [&'static str]),
