@@ -15,7 +15,7 @@ pub(crate) struct Load {
 impl Load {
     /// Whether a message takes what a sync takes and little more: none waits for another.
     pub(super) fn is_of_single_syncs(&self) -> bool {
-        self.words.contains(&"--rate") && !self.words.windows(2).any(|two| two == ["--qos", "0"])
+        self.words == LATENCY_1
     }
 }
 
@@ -57,6 +57,10 @@ const LATENCY_1: &[&str] = &["fan-in", "--rate", "5000", "--qos", "1", "--warm-u
 
 /// For one session that is away.
 const OFFLINE: &[&str] = &["offline", "--qos", "1"];
+/// So many that it lasts long enough to compare with.
+const OFFLINE_ONE: &[&str] = &["offline", "--qos", "1", "--messages", "1000000"];
+const OFFLINE_MANY: &[&str] =
+    &["offline", "--qos", "1", "--messages", "1000000", "--sessions", "1000"];
 
 /// Each with 100 unacknowledged messages per publisher, if nothing else is said.
 const LOADS: &[Load] = &[
@@ -79,8 +83,8 @@ const LOADS: &[Load] = &[
     warmed("retained", &["retained", "--qos", "1"]),
     warmed("offline", OFFLINE),
     Load {
-        way: Way::BesideItself("one session", OFFLINE),
-        ..warmed("offline-many", &["offline", "--qos", "1", "--sessions", "1000"])
+        way: Way::BesideItself("one session", OFFLINE_ONE),
+        ..warmed("offline-many", OFFLINE_MANY)
     },
     load("connect", &["connect", "--subscribe"]),
     secure("tls-0", &["fan-in", "--qos", "0"]),
