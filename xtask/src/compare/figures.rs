@@ -105,8 +105,8 @@ impl fmt::Display for Table {
         for column in 0..self.columns.len() {
             let times = self.values(column, MEDIAN_LATENCY).into_iter().zip(&self.syncs_us);
             let times = median(times.map(|(time, sync)| time / sync).collect());
-            let ratio = if column == 0 { "" } else { "         " };
-            write!(out, " {times:>14.3}{ratio}")?;
+            let under_ratio = if column == 0 { "" } else { "         " };
+            write!(out, " {times:>14.3}{under_ratio}")?;
         }
         Ok(())
     }
