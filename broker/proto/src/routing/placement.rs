@@ -64,9 +64,12 @@ impl Placement {
         client_id: &str,
         properties: Properties<'_>,
     ) -> Option<Placed> {
-        let kept = match self.kept.get(topic) {
-            Some(kept) => *kept,
-            None => self.keep(topic)?,
+        let kept = if self.shelves.len() == 1 {
+            self.only_shelf(topic)?
+        } else if let Some(kept) = self.kept.get(topic) {
+            *kept
+        } else {
+            self.keep(topic)?
         };
         let shelf = &self.shelves[kept.shelf];
         let partition = kept.partition.unwrap_or_else(|| {
@@ -78,6 +81,11 @@ impl Placement {
         });
         let Shelf { log_qos0, names_publisher, .. } = *shelf;
         Some(Placed { partition, log_qos0, names_publisher })
+    }
+
+    /// Where there is no choice, a key is hashed sooner than a topic is found in a memory of many.
+    fn only_shelf(&self, topic: &str) -> Option<Kept> {
+        (levels(topic) <= self.levels_max).then_some(Kept { shelf: 0, partition: None })
     }
 
     fn keep(&mut self, topic: &str) -> Option<Kept> {

@@ -1,12 +1,15 @@
 //! Rising offsets as differences in variable-length integers. Owns their bytes; checks what it
 //! reads.
 
+use smallvec::SmallVec;
+
 /// Offsets of one topic, being gathered.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Postings {
     /// Behind the last offset; relative to the segment's base.
     next: u64,
-    bytes: Vec<u8>,
+    /// Those of a topic that is rare need no memory of their own.
+    bytes: SmallVec<[u8; 16]>,
 }
 
 impl Postings {

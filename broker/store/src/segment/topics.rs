@@ -7,10 +7,12 @@
 //! `position << 24 | bytes`. docs/format.md draws the footer.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
-use ahash::AHashMap;
+use ahash::RandomState;
 use fst::{Map, MapBuilder};
+use hashbrown::HashTable;
 
 use super::meter::Meter;
 use super::name::{TOPICS, file_name};
@@ -35,14 +37,24 @@ const TOPIC_OVERHEAD_BYTES: usize = 96;
 #[derive(Debug, Default)]
 pub(super) struct TopicsBuilder {
     base: u64,
-    /// Where in `postings` those of a topic are.
-    topics: AHashMap<Box<[u8]>, usize>,
-    postings: Vec<Postings>,
+    hasher: RandomState,
+    /// Which of `topics` one is.
+    places: HashTable<usize>,
+    topics: Vec<Gathered>,
+    /// Their names, one behind the other: a segment may have a topic for each record.
+    names: Vec<u8>,
     /// The topic before: records of one topic often lie together.
     last: Option<usize>,
-    last_topic: Vec<u8>,
     bytes: usize,
     overflows: bool,
+}
+
+/// A topic and the offsets of its records.
+#[derive(Debug)]
+struct Gathered {
+    hash: u64,
+    name: Range<usize>,
+    postings: Postings,
 }
 
 impl TopicsBuilder {
@@ -56,11 +68,12 @@ impl TopicsBuilder {
             return;
         }
         let relative = offset - self.base;
-        let at = match self.last.filter(|_| self.last_topic == topic) {
+        let at = match self.last.filter(|last| self.name(*last) == topic) {
             Some(at) => at,
             None => self.place_of(topic),
         };
-        let postings = &mut self.postings[at];
+        self.last = Some(at);
+        let postings = &mut self.topics[at].postings;
         let before = postings.bytes().len();
         postings.push(relative);
         self.bytes += postings.bytes().len() - before;
@@ -74,19 +87,22 @@ impl TopicsBuilder {
         self.bytes
     }
 
+    fn name(&self, at: usize) -> &[u8] {
+        &self.names[self.topics[at].name.clone()]
+    }
+
     fn place_of(&mut self, topic: &[u8]) -> usize {
-        let at = match self.topics.get(topic) {
-            Some(at) => *at,
-            None => {
-                self.bytes += topic.len() + TOPIC_OVERHEAD_BYTES;
-                self.topics.insert(topic.into(), self.postings.len());
-                self.postings.push(Postings::default());
-                self.postings.len() - 1
-            }
-        };
-        self.last = Some(at);
-        self.last_topic.clear();
-        self.last_topic.extend_from_slice(topic);
+        let hash = self.hasher.hash_one(topic);
+        let is_it = |at: &usize| self.topics[*at].hash == hash && self.name(*at) == topic;
+        if let Some(at) = self.places.find(hash, is_it) {
+            return *at;
+        }
+        let (at, start) = (self.topics.len(), self.names.len());
+        self.names.extend_from_slice(topic);
+        let name = start..self.names.len();
+        self.topics.push(Gathered { hash, name, postings: Postings::default() });
+        self.places.insert_unique(hash, at, |at| self.topics[*at].hash);
+        self.bytes += topic.len() + TOPIC_OVERHEAD_BYTES;
         at
     }
 
@@ -95,12 +111,13 @@ impl TopicsBuilder {
         if self.overflows {
             return None;
         }
-        let mut topics: Vec<_> = self.topics.into_iter().collect();
-        topics.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let mut topics: Vec<_> = self.topics.iter().collect();
+        topics.sort_unstable_by_key(|topic| &self.names[topic.name.clone()]);
         let mut out = MAGIC.to_vec();
         let mut places = Vec::with_capacity(topics.len());
-        for (topic, at) in &topics {
-            places.push((topic, put(&mut out, self.postings[*at].bytes())?));
+        for topic in &topics {
+            let place = put(&mut out, topic.postings.bytes())?;
+            places.push((&self.names[topic.name.clone()], place));
         }
         let mut root = MapBuilder::memory();
         for page in places.chunks(PAGE_TOPICS) {

@@ -2,6 +2,7 @@
 //! it. One transaction changes all three, so that they never contradict each other.
 
 mod copied;
+mod filling;
 
 use std::io::{self, ErrorKind};
 use std::ops::{Bound, ControlFlow};
@@ -11,6 +12,8 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use tidewire_proto::id::PartitionId;
+
+use filling::{definition, fill_rows};
 
 use super::backend::{FileBackend, Held};
 use super::manifest::{Checkpoint, Manifest, PartitionRow, Rearrangement, SealedRow, SegmentRow};
@@ -440,24 +443,6 @@ fn begin(database: &redb::Database) -> Result<WriteTransaction, DatabaseError> {
     Ok(transaction)
 }
 
-fn fill_rows<'a>(
-    transaction: &WriteTransaction,
-    rows: &mut dyn Iterator<Item = (Table, &'a [u8], Option<&'a [u8]>)>,
-) -> Result<(), redb::Error> {
-    let mut tables = Vec::with_capacity(Table::ALL.len());
-    for table in Table::ALL {
-        tables.push(transaction.open_table(definition(table))?);
-    }
-    for (table, key, row) in rows {
-        let table = &mut tables[usize::from(table.id())];
-        match row {
-            Some(value) => drop(table.insert(key, value)?),
-            None => drop(table.remove(key)?),
-        }
-    }
-    Ok(())
-}
-
 fn fill_place(
     transaction: &WriteTransaction,
     manifest: &Manifest,
@@ -512,10 +497,6 @@ fn rearrange(
         partitions.insert(partition.0, (known.0.max(*start), known.1))?;
     }
     Ok(())
-}
-
-fn definition(table: Table) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
-    TableDefinition::new(table.name())
 }
 
 #[cfg(test)]
