@@ -9,6 +9,9 @@ use crate::topic::{TopicFilter, levels};
 
 /// About how many bytes of places are kept at a time. Beyond it the memory starts anew.
 pub const PLACES_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The same where there is one stream. Beyond it no more are kept: a key is hashed as soon as a
+/// topic is found in a memory of very many.
+const ONE_SHELF_KEPT_BYTES_MAX: usize = 512 * 1024;
 /// What an entry takes besides its topic.
 const ENTRY_BYTES: usize = 64;
 
@@ -64,12 +67,9 @@ impl Placement {
         client_id: &str,
         properties: Properties<'_>,
     ) -> Option<Placed> {
-        let kept = if self.shelves.len() == 1 {
-            self.only_shelf(topic)?
-        } else if let Some(kept) = self.kept.get(topic) {
-            *kept
-        } else {
-            self.keep(topic)?
+        let kept = match self.kept.get(topic) {
+            Some(kept) => *kept,
+            None => self.keep(topic)?,
         };
         let shelf = &self.shelves[kept.shelf];
         let partition = kept.partition.unwrap_or_else(|| {
@@ -83,19 +83,28 @@ impl Placement {
         Some(Placed { partition, log_qos0, names_publisher })
     }
 
-    /// Where there is no choice, a key is hashed sooner than a topic is found in a memory of many.
-    fn only_shelf(&self, topic: &str) -> Option<Kept> {
-        (levels(topic) <= self.levels_max).then_some(Kept { shelf: 0, partition: None })
-    }
-
     fn keep(&mut self, topic: &str) -> Option<Kept> {
         if levels(topic) > self.levels_max {
             return None;
         }
-        if self.bytes >= PLACES_KEPT_BYTES_MAX {
+        if self.bytes >= self.bytes_max() {
+            if self.shelves.len() == 1 {
+                return Some(self.look(topic));
+            }
             self.kept.clear();
             self.bytes = 0;
         }
+        let kept = self.look(topic);
+        self.bytes += ENTRY_BYTES + topic.len();
+        self.kept.insert(topic.into(), kept);
+        Some(kept)
+    }
+
+    fn bytes_max(&self) -> usize {
+        if self.shelves.len() == 1 { ONE_SHELF_KEPT_BYTES_MAX } else { PLACES_KEPT_BYTES_MAX }
+    }
+
+    fn look(&self, topic: &str) -> Kept {
         let takes = |shelf: &Shelf| shelf.filters.iter().any(|filter| filter.matches(topic));
         let index = self.shelves.iter().position(takes).unwrap_or(self.shelves.len() - 1);
         let shelf = &self.shelves[index];
@@ -106,10 +115,7 @@ impl Placement {
             // Another message of this topic may go elsewhere.
             KeyRule::ClientId | KeyRule::UserProperty(_) => None,
         };
-        let kept = Kept { shelf: index, partition };
-        self.bytes += ENTRY_BYTES + topic.len();
-        self.kept.insert(topic.into(), kept);
-        Some(kept)
+        Kept { shelf: index, partition }
     }
 }
 
@@ -166,6 +172,24 @@ mod tests {
         for topic in ["a", "a/b", "plant/7/temp", "é/x"] {
             assert_eq!(placed(&mut one, topic), placed(&mut fresh(), topic));
             assert_eq!(placed(&mut one, topic), placed(&mut one, topic));
+        }
+    }
+
+    #[test]
+    fn a_topic_has_the_same_place_whether_it_is_kept_or_there_are_too_many() {
+        for shelves in [vec![shelf(&[], 0..16)], vec![shelf(&["0/#"], 0..4), shelf(&[], 4..16)]] {
+            let mut many = Placement::new(shelves.clone(), 3).expect("whole");
+            let topic = |number: u32| format!("{}/{number:0200}", number % 3);
+            for number in 0..100_000 {
+                placed(&mut many, &topic(number));
+            }
+            assert!(many.bytes <= super::PLACES_KEPT_BYTES_MAX + 300);
+            assert!(shelves.len() > 1 || many.bytes <= super::ONE_SHELF_KEPT_BYTES_MAX + 300);
+            for number in (0..100_000).step_by(1000) {
+                let mut fresh = Placement::new(shelves.clone(), 3).expect("whole");
+                assert_eq!(placed(&mut many, &topic(number)), placed(&mut fresh, &topic(number)));
+            }
+            assert!(many.place("too/many/levels/here", "", Properties::EMPTY).is_none());
         }
     }
 

@@ -13,15 +13,19 @@ pub(super) struct Postings {
 }
 
 impl Postings {
-    /// Add an offset, relative to the segment's base and behind all before it.
-    pub(super) fn push(&mut self, offset: u64) {
+    /// Add an offset, relative to the segment's base and behind all before it; says how many bytes
+    /// that took.
+    pub(super) fn push(&mut self, offset: u64) -> usize {
         let mut rest = offset.saturating_sub(self.next);
         self.next = offset + 1;
+        let mut taken = 1;
         while rest >= 0x80 {
             self.bytes.push(low_byte(rest) | 0x80);
             rest >>= 7;
+            taken += 1;
         }
         self.bytes.push(low_byte(rest));
+        taken
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -75,7 +79,8 @@ mod tests {
     fn offsets_come_back_in_few_bytes() {
         let offsets = [0, 1, 2, 130, 131, 20_000, u64::from(u32::MAX), u64::MAX / 2];
         let mut postings = Postings::default();
-        offsets.iter().for_each(|offset| postings.push(*offset));
+        let taken: usize = offsets.iter().map(|offset| postings.push(*offset)).sum();
+        assert_eq!(taken, postings.bytes().len());
         assert_eq!(Offsets::new(postings.bytes()).collect::<Vec<_>>(), offsets);
         assert!(postings.bytes().len() < 25);
     }

@@ -73,10 +73,7 @@ impl TopicsBuilder {
             None => self.place_of(topic),
         };
         self.last = Some(at);
-        let postings = &mut self.topics[at].postings;
-        let before = postings.bytes().len();
-        postings.push(relative);
-        self.bytes += postings.bytes().len() - before;
+        self.bytes += self.topics[at].postings.push(relative);
         if self.bytes > BUILDER_BYTES_MAX {
             *self = Self { base: self.base, overflows: true, ..Self::default() };
         }
