@@ -9,8 +9,8 @@ use crate::topic::{TopicFilter, levels};
 
 /// About how many bytes of places are kept at a time. Beyond it the memory starts anew.
 pub const PLACES_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The same where there is one stream. Beyond it no more are kept: a key is hashed as soon as a
-/// topic is found in a memory of very many.
+/// How many where there is one stream. When they are full they stay as they are: of others the key
+/// is hashed each time, which takes no longer than to find a topic among very many.
 const ONE_SHELF_KEPT_BYTES_MAX: usize = 512 * 1024;
 /// What an entry takes besides its topic.
 const ENTRY_BYTES: usize = 64;

@@ -8,9 +8,10 @@ use redb::{CursorError, TableDefinition, WriteTransaction};
 
 use crate::table::Table;
 
-/// So many new rows one behind the other, and the next are tried at once. Doubled, up to the
-/// second, while that does not pay: rows that only change are looked for one by one anyway.
+/// After so many new rows in line those behind them are tried at once. To try costs a search in the
+/// tree and a copy of a leaf.
 const TRY_AFTER: usize = 8;
+/// The number above is doubled, up to this, each time it does not pay.
 const TRY_AFTER_MAX: usize = 1024;
 
 /// A row of a table, set or removed.
@@ -47,14 +48,15 @@ pub(super) fn fill_rows<'a>(
             continue;
         }
         let filled = fill_gap(table, (id, key), &mut rows)?;
-        let pays = filled >= try_after;
+        let pays = filled >= TRY_AFTER;
         try_after = if pays { TRY_AFTER } else { TRY_AFTER_MAX.min(2 * try_after) };
         new_in_line = 0;
     }
     Ok(())
 }
 
-/// The rows that come before the one that is next in the table; says how many there were.
+/// Puts rows between the one before and the one that is next in the table, up to a row that does
+/// not lie there, one that is removed, or another table's; says how many there were.
 fn fill_gap<'a>(
     table: &mut OpenTable<'_>,
     (id, behind): (Table, &[u8]),
@@ -80,11 +82,13 @@ fn fill_gap<'a>(
 mod tests {
     use std::collections::BTreeMap;
     use std::ops::{Bound, ControlFlow};
+    use std::sync::Arc;
 
     use proptest::prelude::{Strategy, any, proptest};
     use proptest::{collection, prop_assert, prop_assert_eq};
 
-    use super::super::{Checkpoint, Database, Layer, Manifest};
+    use super::super::{Checkpoint, Database, DatabaseFailure, Layer, Manifest, ROWS_MAX, begin};
+    use super::{Row, TRY_AFTER, definition, fill_gap, fill_rows};
     use crate::commit::TableChange;
     use crate::disk::sim::SimDisk;
     use crate::table::Table;
@@ -135,6 +139,93 @@ mod tests {
         rows
     }
 
+    fn made(disk: &Arc<SimDisk>) -> (Database, Checkpoint) {
+        let then = Checkpoint { epoch: 1, next_lsn: 1 };
+        Database::create(&**disk, then).expect("made");
+        let database = Database::open(disk.clone(), 1 << 20).expect("opens");
+        database.release().expect("released");
+        (database, then)
+    }
+
+    fn row(key: &str, bytes: usize) -> TableChange {
+        TableChange::new(Table::Retained, key.as_bytes().into(), Some(vec![7; bytes].into()))
+    }
+
+    /// Two rows that lie far from each other, and between them so many that they take several
+    /// transactions, and a cursor has to put them down before its end.
+    fn neighbours_and_crowd() -> (Layer, Layer) {
+        let (mut neighbours, mut crowd) = (Layer::default(), Layer::default());
+        for key in ["a", "c"] {
+            neighbours.apply(row(key, 10));
+        }
+        (0..2 * ROWS_MAX + 5).for_each(|number| crowd.apply(row(&format!("b{number:08}"), 100)));
+        (neighbours, crowd)
+    }
+
+    #[test]
+    fn rows_beyond_one_transaction_and_one_buffer_of_the_database_are_all_there() {
+        let disk = SimDisk::new(1);
+        let (database, mut then) = made(&disk);
+        let (neighbours, crowd) = neighbours_and_crowd();
+        for layer in [&neighbours, &crowd] {
+            then.epoch += 1;
+            database.advance(layer, &Manifest::default(), then).expect("there is room");
+        }
+        assert_eq!(rows_in(&database).len(), 2 + 2 * ROWS_MAX + 5);
+        drop(database);
+        assert!(Database::is_sound(&*disk, 1 << 20).expect("readable"));
+    }
+
+    #[test]
+    fn a_full_disk_amid_rows_that_go_in_at_once_leaves_the_checkpoint_where_it_was() {
+        let (neighbours, crowd) = neighbours_and_crowd();
+        let mut refused = 0;
+        for room in (0..6 << 20).step_by(700 << 10) {
+            let disk = SimDisk::new(1);
+            let (database, start) = made(&disk);
+            let before = Checkpoint { epoch: start.epoch + 1, ..start };
+            let after = Checkpoint { epoch: start.epoch + 2, ..start };
+            database.advance(&neighbours, &Manifest::default(), before).expect("there is room");
+            disk.set_quota(Some(disk.used_bytes() + room));
+            match database.advance(&crowd, &Manifest::default(), after) {
+                Ok(()) => assert_eq!(database.load().expect("readable").0, after),
+                Err((failure, _)) => {
+                    refused += 1;
+                    assert_eq!(failure, DatabaseFailure::Full);
+                    assert_eq!(database.load().expect("readable").0, before);
+                }
+            }
+            disk.set_quota(None);
+            database.advance(&crowd, &Manifest::default(), after).expect("there is room");
+            assert_eq!(rows_in(&database).len(), 2 + 2 * ROWS_MAX + 5);
+            drop(database);
+            assert!(Database::is_sound(&*disk, 1 << 20).expect("readable"));
+        }
+        assert!(refused > 3, "{refused}");
+    }
+
+    #[test]
+    fn rows_go_in_at_once_up_to_one_that_is_there() {
+        let disk = SimDisk::new(1);
+        let (database, _) = made(&disk);
+        let handle = Arc::clone(&database.open.read());
+        let transaction = begin(handle.get()).expect("begins");
+        let keys: Vec<String> = (0..100).map(|number| format!("{number:03}")).collect();
+        let set = |key: &'static str| (Table::Retained, key.as_bytes(), Some(&b"x"[..]));
+        fill_rows(&transaction, &mut [set("000"), set("050")].into_iter()).expect("filled");
+        let mut table = transaction.open_table(definition(Table::Retained)).expect("there");
+        let mut rows = keys.iter().map(|key| (Table::Retained, key.as_bytes(), Some(&b"y"[..])));
+        let rows: &mut dyn Iterator<Item = Row<'_>> = &mut rows;
+        let mut rows = rows.peekable();
+        rows.next();
+        let filled = fill_gap(&mut table, (Table::Retained, b"000"), &mut rows);
+        assert_eq!(filled.expect("filled"), 49);
+        assert_eq!(rows.next().map(|(_, key, _)| key), Some(&b"050"[..]));
+        let filled = fill_gap(&mut table, (Table::Retained, b"050"), &mut rows);
+        assert_eq!(filled.expect("filled"), 49);
+        assert!(49 > TRY_AFTER && rows.next().is_none());
+    }
+
     proptest! {
         /// Between rows that are there, over them, before and behind them; in one part and more.
         #[test]
@@ -143,10 +234,7 @@ mod tests {
                 collection::vec(collection::vec(stretch(), 1..4), 1..3), 1..5)
         ) {
             let disk = SimDisk::new(1);
-            let mut then = Checkpoint { epoch: 1, next_lsn: 1 };
-            Database::create(&*disk, then).expect("made");
-            let database = Database::open(disk.clone(), 1 << 20).expect("opens");
-            database.release().expect("released");
+            let (database, mut then) = made(&disk);
             let (mut expected, mut mark) = (Rows::new(), 0);
             for parts in layers {
                 let mut layer = Layer::default();
