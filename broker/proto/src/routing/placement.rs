@@ -83,6 +83,7 @@ impl Placement {
         Some(Placed { partition, log_qos0, names_publisher })
     }
 
+    #[cold]
     fn keep(&mut self, topic: &str) -> Option<Kept> {
         if levels(topic) > self.levels_max {
             return None;
