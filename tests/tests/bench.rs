@@ -47,13 +47,17 @@ fn every_workload_runs_and_finds_nothing_lost_repeated_or_out_of_order() {
         let output = bench(&broker.address().to_string(), &[words, &["--pid", &pid]].concat());
         let report = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{words:?}: {report} {output:?}");
-        assert!(figure(&report, "per_second") > 1.0, "{words:?}: {report}");
+        assert!(figure(&report, what_came(words)) > 0.0, "{words:?}: {report}");
         assert!(figure(&report, "broker_cpu_us_each") > 0.0, "{words:?}: {report}");
         if words[0] != "connect" {
-            assert!(figure(&report, "delivered") > 0.0, "{words:?}: {report}");
             assert_eq!(figure(&report, "foreign"), 0.0, "{words:?}: {report}");
         }
     }
+}
+
+/// A count of the whole run: in the time that is measured a disk may stand still.
+fn what_came(words: &[&str]) -> &'static str {
+    if words[0] == "connect" { "count" } else { "delivered" }
 }
 
 #[test]
@@ -80,7 +84,7 @@ fn every_workload_goes_over_tls_and_websocket() {
             let output = bench(&to, &[words, more].concat());
             let report = String::from_utf8_lossy(&output.stdout);
             assert!(output.status.success(), "{scheme} {words:?}: {report} {output:?}");
-            assert!(figure(&report, "per_second") > 1.0, "{scheme} {words:?}: {report}");
+            assert!(figure(&report, what_came(words)) > 0.0, "{scheme} {words:?}: {report}");
         }
     }
 }
