@@ -21,7 +21,7 @@ use crate::kafka_socket::greeted;
 use crate::metrics::{TlsListener, TlsResult};
 use crate::ports;
 use crate::reserved::Reserved;
-use crate::retained::{Claimed, Footprint};
+use crate::retained::{Claims, Footprint};
 use crate::tls::{Shaken, Slot};
 
 /// The ports that are bound; nobody is accepted yet.
@@ -162,7 +162,7 @@ struct Retained(Arc<Shared>);
 impl RetainedLimit for Retained {
     fn claim(&self, topic: &str, kept: Option<&Batch>) -> Option<Settle> {
         let footprint = kept.map(|kept| Footprint::of(topic, kept));
-        self.0.retained.claim(topic, footprint, NO_CORE).map(|claimed| self.settles(claimed))
+        self.0.retained.claim_one(topic, footprint, NO_CORE).map(|claimed| self.settles(claimed))
     }
 
     fn claim_ahead(&self, topic: &str, kept: Option<&Batch>) -> Option<Settle> {
@@ -172,7 +172,7 @@ impl RetainedLimit for Retained {
 }
 
 impl Retained {
-    fn settles(&self, claimed: Claimed) -> Settle {
+    fn settles(&self, claimed: Claims) -> Settle {
         let shared = Arc::clone(&self.0);
         Box::new(move |is_durable| shared.retained.settle(&claimed, &shared.store, is_durable))
     }

@@ -33,6 +33,13 @@ pub(crate) struct Part {
     pub(crate) bytes: u64,
 }
 
+/// The same, and how many may add to it before that is counted.
+#[derive(Debug, Default)]
+struct Entry {
+    part: Part,
+    lent: u64,
+}
+
 /// Who they are, in numbers of this run of the broker.
 #[derive(Debug, Default)]
 pub(crate) struct Payers {
@@ -64,38 +71,71 @@ impl Payers {
 /// How much each has of something.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
-    shards: [Mutex<AHashMap<Payer, Part>>; SHARDS],
+    shards: [Mutex<AHashMap<Payer, Entry>>; SHARDS],
 }
 
 impl Parts {
     /// Somebody has one more.
     pub(crate) fn add(&self, payer: Payer, bytes: u64) {
-        if payer == Payer::NOBODY {
-            return;
-        }
-        let mut parts = self.shard(payer).lock();
-        let part = parts.entry(payer).or_default();
-        part.count += 1;
-        part.bytes += bytes;
+        self.change(payer, Part { count: 1, bytes }, Part::default());
     }
 
     /// Somebody has one less.
     pub(crate) fn remove(&self, payer: Payer, bytes: u64) {
+        self.change(payer, Part::default(), Part { count: 1, bytes });
+    }
+
+    /// So much came to somebody, and so much went.
+    pub(crate) fn change(&self, payer: Payer, came: Part, went: Part) {
+        if payer == Payer::NOBODY || came == went {
+            return;
+        }
+        self.with(payer, |Entry { part, .. }| {
+            part.count = (part.count + came.count).saturating_sub(went.count);
+            part.bytes = (part.bytes + came.bytes).saturating_sub(went.bytes);
+        });
+    }
+
+    /// One more may add to what somebody has before that is counted, if there is room: it is asked
+    /// about what somebody has, and how many may do so then.
+    pub(crate) fn lend(&self, payer: Payer, has_room: impl FnOnce(Part, u64) -> bool) -> bool {
+        self.with(payer, |entry| {
+            let is_lent = has_room(entry.part, entry.lent + 1);
+            entry.lent += u64::from(is_lent);
+            is_lent
+        })
+    }
+
+    /// All that one of them added is counted.
+    pub(crate) fn take_back(&self, payer: Payer) {
+        self.with(payer, |entry| entry.lent = entry.lent.saturating_sub(1));
+    }
+
+    fn with<T>(&self, payer: Payer, change: impl FnOnce(&mut Entry) -> T) -> T {
         let mut parts = self.shard(payer).lock();
-        let Some(part) = parts.get_mut(&payer) else { return };
-        part.count = part.count.saturating_sub(1);
-        part.bytes = part.bytes.saturating_sub(bytes);
-        if part.count == 0 {
+        let entry = parts.entry(payer).or_default();
+        let answer = change(entry);
+        if entry.part.count == 0 && entry.lent == 0 {
             parts.remove(&payer);
         }
+        answer
     }
 
     /// What somebody has; of nobody, nothing is known.
     pub(crate) fn of(&self, payer: Payer) -> Part {
-        self.shard(payer).lock().get(&payer).copied().unwrap_or_default()
+        self.with_lent(payer).0
     }
 
-    fn shard(&self, payer: Payer) -> &Mutex<AHashMap<Payer, Part>> {
+    /// The same, and how many may add to it before that is counted.
+    pub(crate) fn with_lent(&self, payer: Payer) -> (Part, u64) {
+        if payer == Payer::NOBODY {
+            return Default::default();
+        }
+        let parts = self.shard(payer).lock();
+        parts.get(&payer).map_or_else(Default::default, |entry| (entry.part, entry.lent))
+    }
+
+    fn shard(&self, payer: Payer) -> &Mutex<AHashMap<Payer, Entry>> {
         let place = usize::try_from(payer.0).unwrap_or(0) % SHARDS;
         &self.shards[place]
     }
@@ -144,6 +184,21 @@ mod tests {
         parts.remove(bob, 10);
         parts.remove(ann, 5);
         assert_eq!(parts.of(ann), Part::default());
+        assert!(parts.shards.iter().all(|shard| shard.lock().is_empty()));
+    }
+
+    #[test]
+    fn what_is_lent_is_known_until_it_is_taken_back() {
+        let (parts, payers) = (Parts::default(), Payers::default());
+        let (ann, bob) = (payers.of_user("ann"), payers.of_user("bob"));
+        parts.add(ann, 10);
+        assert!(parts.lend(ann, |has, lent| has.count + lent <= 3));
+        assert!(parts.lend(ann, |has, lent| has.count + lent <= 3));
+        assert!(!parts.lend(ann, |has, lent| has.count + lent <= 3));
+        assert!(parts.lend(bob, |has, lent| has.count + lent == 1));
+        assert_eq!(parts.with_lent(ann), (Part { count: 1, bytes: 10 }, 2));
+        parts.remove(ann, 10);
+        [ann, ann, bob].iter().for_each(|payer| parts.take_back(*payer));
         assert!(parts.shards.iter().all(|shard| shard.lock().is_empty()));
     }
 }

@@ -1,24 +1,31 @@
 //! How many retained messages there are and how much they take: counted at the start, kept up
-//! with every claim. Never holds a topic or a payload; the messages are in the store's table.
+//! by what each commit claims. Never holds a topic or a payload; the messages are in the store's
+//! table.
 
+mod claims;
 mod footprint;
+mod shard;
+#[cfg(test)]
+mod tests;
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ahash::{AHashMap, AHashSet, RandomState};
+use ahash::{AHashSet, RandomState};
 use parking_lot::Mutex;
 use tidewire_store::rows::retained;
 use tidewire_store::{Commit, ReadError, Store, Table, TableChange};
 
+use claims::{Claim, LOAN_BYTES, LOAN_CLAIMS, Loan};
+use shard::{Moved, SHARDS, Shard, shard_of};
+
+pub(crate) use claims::Claims;
 pub(crate) use footprint::Footprint;
 
 use crate::high_water::HighWater;
 use crate::live::Live;
-use crate::payer::{Parts, Payer};
+use crate::payer::{Part, Parts, Payer};
 
-/// Parts of the count that cores can change at the same time.
-const SHARDS: usize = 64;
 /// A stale message is deleted only this long after: no commit that renews it is still on its way.
 const GRACE_MS: i64 = 60_000;
 
@@ -32,30 +39,6 @@ pub(crate) struct RetainedLimits {
     pub(crate) bytes_per_payer_max: u64,
 }
 
-/// A claim that was granted. Its outcome is told with it.
-#[derive(Debug)]
-pub(crate) struct Claimed {
-    topic: Box<str>,
-    hash: u64,
-}
-
-/// Claims of one topic whose outcome is awaited.
-#[derive(Debug)]
-struct Pending {
-    count: u32,
-    /// Who made them; `None`: somebody whose commits come in no order.
-    core: Option<usize>,
-    /// Cores commit in no order among each other, and a commit may fail: what the store has in the
-    /// end is looked up then.
-    is_unsure: bool,
-}
-
-#[derive(Debug, Default)]
-struct Shard {
-    kept: AHashMap<u64, Footprint>,
-    pending: AHashMap<u64, Pending>,
-}
-
 /// The retained messages by the hash of their topic. Two topics of one hash would be counted as
 /// one: with a million topics that happens once in millions of brokers.
 pub(crate) struct RetainedIndex {
@@ -64,6 +47,8 @@ pub(crate) struct RetainedIndex {
     messages: AtomicU64,
     most: HighWater,
     bytes: AtomicU64,
+    /// Commits that are being gathered and may grant claims before these are counted.
+    lent: AtomicU64,
     limits: Live<RetainedLimits>,
     parts: Parts,
     /// Some may become stale.
@@ -80,6 +65,7 @@ impl RetainedIndex {
             messages: AtomicU64::new(0),
             most: HighWater::default(),
             bytes: AtomicU64::new(0),
+            lent: AtomicU64::new(0),
             limits: Live::new(limits),
             parts: Parts::default(),
             may_expire: AtomicBool::new(false),
@@ -87,7 +73,7 @@ impl RetainedIndex {
         }
     }
 
-    /// Other limits hold from now on; what is there stays.
+    /// Other limits hold from now on; what is there stays, and what is lent may still be added.
     pub(crate) fn set_limits(&self, limits: RetainedLimits) {
         if *self.limits != limits {
             self.limits.set(limits);
@@ -100,8 +86,8 @@ impl RetainedIndex {
         let (from, to) = (Bound::Unbounded, Bound::Unbounded);
         store.scan(Table::Retained, from, to, &mut |topic, row| {
             if let Ok(topic) = std::str::from_utf8(topic) {
-                let hash = self.hasher.hash_one(topic);
-                self.replace(&mut self.shard(hash).lock(), hash, footprint_of(topic, row));
+                let hash = self.hash(topic);
+                self.keep(&mut self.shard(hash).lock(), hash, |_| footprint_of(topic, row));
             }
             ControlFlow::Continue(())
         })?;
@@ -111,75 +97,214 @@ impl RetainedIndex {
 
     /// How many there are, and how many bytes they take.
     pub(crate) fn totals(&self) -> (u64, u64) {
-        (self.messages.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+        (self.messages.load(Ordering::SeqCst), self.bytes.load(Ordering::SeqCst))
     }
 
-    /// How many there were at most.
+    /// How many there were at most, between commits.
     pub(crate) fn most(&self) -> u64 {
         self.most.most()
     }
 
-    /// A message is to be kept for this topic by a commit of this core, or (`None`) the one that is
-    /// kept is to go. The answer is `None` when that would be too much. What takes nothing more is
-    /// always granted.
+    /// A message is to be kept for this topic by the next commit of this core, whose claims these
+    /// are, or (`None`) the one that is kept is to go. False when that would be too much. What
+    /// takes nothing more is always granted.
+    ///
+    /// Far from the limits a claim costs no lock and no shared sum: it is granted out of what is
+    /// lent, and all are counted together.
     pub(crate) fn claim(
+        &self,
+        claims: &mut Claims,
+        topic: &str,
+        kept: Option<Footprint>,
+        core: usize,
+    ) -> bool {
+        let hash = self.hash(topic);
+        if self.is_lent(claims, kept, core) {
+            claims.push(hash, topic, kept);
+            return true;
+        }
+        self.count(claims, core);
+        let is_granted = self.claim_hash(hash, kept, Some(core));
+        if is_granted {
+            claims.push(hash, topic, kept);
+            claims.are_counted();
+        }
+        is_granted
+    }
+
+    /// The same by a commit of this one claim. The answer is `None` when it would be too much.
+    pub(crate) fn claim_one(
         &self,
         topic: &str,
         kept: Option<Footprint>,
         core: usize,
-    ) -> Option<Claimed> {
-        self.claim_for(topic, kept, Some(core))
+    ) -> Option<Claims> {
+        self.claim_alone(topic, kept, Some(core))
     }
 
     /// The same by a commit that is not in the order of anybody's claims.
-    pub(crate) fn claim_ahead(&self, topic: &str, kept: Option<Footprint>) -> Option<Claimed> {
-        self.claim_for(topic, kept, None)
+    pub(crate) fn claim_ahead(&self, topic: &str, kept: Option<Footprint>) -> Option<Claims> {
+        self.claim_alone(topic, kept, None)
     }
 
-    fn claim_for(
+    fn claim_alone(
         &self,
         topic: &str,
         kept: Option<Footprint>,
         core: Option<usize>,
-    ) -> Option<Claimed> {
-        let hash = self.hasher.hash_one(topic);
+    ) -> Option<Claims> {
+        let hash = self.hash(topic);
+        if !self.claim_hash(hash, kept, core) {
+            return None;
+        }
+        let mut claims = Claims::default();
+        claims.push(hash, topic, kept);
+        claims.are_counted();
+        Some(claims)
+    }
+
+    fn claim_hash(&self, hash: u64, kept: Option<Footprint>, core: Option<usize>) -> bool {
         let shard = &mut *self.shard(hash).lock();
-        let kept = kept.map(|kept| kept.in_place_of(shard.kept.get(&hash).copied()));
-        let before = self.replace(shard, hash, kept);
-        let (messages, bytes) = self.totals();
-        let grows = kept.is_some_and(|kept| before.is_none_or(|before| kept.bytes > before.bytes));
-        let is_over = messages > self.limits.messages_max && before.is_none();
-        if grows && (is_over || bytes > self.limits.bytes_max) {
-            self.replace(shard, hash, before);
-            self.tell_of_limit(messages, bytes);
-            return None;
+        let moved = self.keep(shard, hash, |before| kept.map(|kept| kept.in_place_of(before)));
+        if let Err(refused) = self.check(moved) {
+            self.keep(shard, hash, |_| moved.before);
+            if let Refused::OfAll { messages, bytes } = refused {
+                self.tell_of_limit(messages, bytes);
+            }
+            return false;
         }
-        if grows && kept.is_some_and(|kept| self.is_beyond_part(kept.payer, before)) {
-            self.replace(shard, hash, before);
-            return None;
+        self.note_granted(kept.is_none());
+        shard.await_outcome(hash, core);
+        true
+    }
+
+    /// Counts what is not counted yet of a core's claims; it must be, before their commit is
+    /// handed over.
+    pub(crate) fn count(&self, claims: &mut Claims, core: usize) {
+        let mut is_less = false;
+        for of_shard in claims.uncounted().chunk_by(Claim::is_in_shard_of) {
+            let Some(first) = of_shard.first() else { continue };
+            let shard = &mut *self.shard(first.hash).lock();
+            let mut tally = Tally::default();
+            for claim in of_shard {
+                let kept = |before| claim.kept.map(|kept| kept.in_place_of(before));
+                tally.note(self, shard.change(claim.hash, kept));
+                shard.await_outcome(claim.hash, Some(core));
+                is_less |= claim.kept.is_none();
+            }
+            tally.tell(self);
         }
+        claims.are_counted();
+        self.note_granted(is_less);
+        if let Some(loan) = claims.loan.take() {
+            loan.payers().iter().for_each(|payer| self.parts.take_back(*payer));
+            self.lent.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn note_granted(&self, is_less: bool) {
         // Others may claim at this moment what they will not get.
-        self.most.note(messages.min(self.limits.messages_max));
-        if kept.is_none() {
+        self.most.note(self.totals().0.min(self.limits.messages_max));
+        if is_less {
             self.is_full.store(false, Ordering::Relaxed);
         }
-        let new = Pending { count: 0, core, is_unsure: false };
-        let pending = shard.pending.entry(hash).or_insert(new);
-        pending.count += 1;
-        pending.is_unsure |= core.is_none() || pending.core != core;
-        Some(Claimed { topic: topic.into(), hash })
+    }
+
+    /// Whether a claim needs not be counted now: it takes nothing, or there is room for it in what
+    /// is lent.
+    fn is_lent(&self, claims: &mut Claims, kept: Option<Footprint>, core: usize) -> bool {
+        let Some(kept) = kept else { return true };
+        if !claims.loan.as_ref().is_some_and(|loan| loan.has_room_for(kept)) {
+            if u64::from(kept.bytes) > LOAN_BYTES || !self.has_room(self.loans() + 1) {
+                return false;
+            }
+            self.count(claims, core);
+            claims.loan = self.lend_to(kept.payer);
+        }
+        let Some(loan) = &mut claims.loan else { return false };
+        if !loan.is_of(kept.payer) && !self.lend_part(kept.payer) {
+            return false;
+        }
+        loan.take(kept);
+        true
+    }
+
+    /// Lets a commit that is being gathered grant claims before they are counted.
+    fn lend_to(&self, payer: Payer) -> Option<Loan> {
+        let mut loan = Loan::new();
+        if !loan.is_of(payer) && !self.lend_part(payer) {
+            return None;
+        }
+        loan.is_also_of(payer);
+        if self.lend() {
+            return Some(loan);
+        }
+        loan.payers().iter().for_each(|payer| self.parts.take_back(*payer));
+        None
+    }
+
+    fn lend(&self) -> bool {
+        let more = |loans| self.has_room(loans + 1).then_some(loans + 1);
+        if self.lent.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_err() {
+            return false;
+        }
+        // Others may have claimed in between, who did not see it.
+        let has_room = self.has_room(self.loans());
+        if !has_room {
+            self.lent.fetch_sub(1, Ordering::SeqCst);
+        }
+        has_room
+    }
+
+    fn loans(&self) -> u64 {
+        self.lent.load(Ordering::SeqCst)
+    }
+
+    /// Out of somebody's part as out of the whole.
+    fn lend_part(&self, payer: Payer) -> bool {
+        let RetainedLimits { messages_per_payer_max, bytes_per_payer_max, .. } = *self.limits;
+        self.parts.lend(payer, |has, loans| {
+            let lent = lent_in(loans);
+            (messages_per_payer_max == 0 || is_far(messages_per_payer_max, has.count, lent.count))
+                && (bytes_per_payer_max == 0 || is_far(bytes_per_payer_max, has.bytes, lent.bytes))
+        })
+    }
+
+    fn has_room(&self, loans: u64) -> bool {
+        let (lent, (messages, bytes)) = (lent_in(loans), self.totals());
+        is_far(self.limits.messages_max, messages, lent.count)
+            && is_far(self.limits.bytes_max, bytes, lent.bytes)
+    }
+
+    /// Whether what was just counted is within the limits.
+    fn check(&self, Moved { before, after }: Moved) -> Result<(), Refused> {
+        let grows = |kept: &Footprint| before.is_none_or(|before| kept.bytes > before.bytes);
+        let Some(kept) = after.filter(grows) else { return Ok(()) };
+        // In this order: what was counted, and so is lent no longer, is in the sums.
+        let lent = lent_in(self.loans());
+        let (messages, bytes) = self.totals();
+        let is_over = before.is_none() && messages + lent.count > self.limits.messages_max;
+        if is_over || bytes + lent.bytes > self.limits.bytes_max {
+            return Err(Refused::OfAll { messages, bytes });
+        }
+        match self.is_beyond_part(kept.payer, before) {
+            true => Err(Refused::OfOne),
+            false => Ok(()),
+        }
     }
 
     /// Whether somebody has more than one may, with what was just counted in place of `before`.
     fn is_beyond_part(&self, payer: Payer, before: Option<Footprint>) -> bool {
         let RetainedLimits { messages_per_payer_max, bytes_per_payer_max, .. } = *self.limits;
-        if messages_per_payer_max == 0 && bytes_per_payer_max == 0 {
+        if payer == Payer::NOBODY || (messages_per_payer_max == 0 && bytes_per_payer_max == 0) {
             return false;
         }
-        let has = self.parts.of(payer);
+        let (has, loans) = self.parts.with_lent(payer);
+        let lent = lent_in(loans);
         let is_more = before.is_none_or(|before| before.payer != payer);
-        (is_more && messages_per_payer_max > 0 && has.count > messages_per_payer_max)
-            || (bytes_per_payer_max > 0 && has.bytes > bytes_per_payer_max)
+        let (messages, bytes) = (has.count + lent.count, has.bytes + lent.bytes);
+        (is_more && messages_per_payer_max > 0 && messages > messages_per_payer_max)
+            || (bytes_per_payer_max > 0 && bytes > bytes_per_payer_max)
     }
 
     fn tell_of_limit(&self, messages: u64, bytes: u64) {
@@ -197,64 +322,50 @@ impl RetainedIndex {
         );
     }
 
-    /// The outcome of the claim's commit is known.
-    pub(crate) fn settle(&self, claimed: &Claimed, store: &Store, is_durable: bool) {
-        let hash = claimed.hash;
-        let shard = &mut *self.shard(hash).lock();
-        let Some(pending) = shard.pending.get_mut(&hash) else { return };
-        pending.count -= 1;
-        pending.is_unsure |= !is_durable;
-        if pending.count > 0 {
-            return;
+    /// The outcome of the claims' commit is known.
+    pub(crate) fn settle(&self, claims: &Claims, store: &Store, is_durable: bool) {
+        for of_shard in claims.each().chunk_by(Claim::is_in_shard_of) {
+            let Some(first) = of_shard.first() else { continue };
+            let shard = &mut *self.shard(first.hash).lock();
+            for claim in of_shard {
+                if shard.settle(claim.hash, is_durable) {
+                    self.look_up(shard, claim.hash, claims.topic(claim), store);
+                }
+            }
         }
-        let is_unsure = pending.is_unsure;
-        shard.pending.remove(&hash);
-        if !is_unsure {
-            return;
-        }
-        // No commit is on its way, and while we hold the lock none will be.
-        match store.get(Table::Retained, claimed.topic.as_bytes()) {
+    }
+
+    /// No commit is on its way, and while the shard is locked none will be.
+    fn look_up(&self, shard: &mut Shard, hash: u64, topic: &str, store: &Store) {
+        match store.get(Table::Retained, topic.as_bytes()) {
             Ok(row) => {
-                let kept = row.and_then(|row| footprint_of(&claimed.topic, &row));
-                let payer = shard.kept.get(&hash).map_or(Payer::NOBODY, |known| known.payer);
-                self.replace(shard, hash, kept.map(|kept| kept.paid_by(payer)));
+                let kept = row.and_then(|row| footprint_of(topic, &row));
+                let payer = |known: Option<Footprint>| known.map_or(Payer::NOBODY, |it| it.payer);
+                self.keep(shard, hash, |known| kept.map(|kept| kept.paid_by(payer(known))));
             }
             Err(error) => tracing::error!(%error, "a retained message cannot be read"),
         }
     }
 
-    fn replace(&self, shard: &mut Shard, topic: u64, kept: Option<Footprint>) -> Option<Footprint> {
-        let before = match kept {
-            Some(kept) => shard.kept.insert(topic, kept),
-            None => shard.kept.remove(&topic),
-        };
-        if kept.is_some_and(|kept| kept.stale_ms != i64::MAX) {
-            self.may_expire.store(true, Ordering::Relaxed);
-        }
-        change(&self.messages, before.is_some().into(), kept.is_some().into());
-        let bytes = |footprint: Option<Footprint>| footprint.map_or(0, |it| u64::from(it.bytes));
-        change(&self.bytes, bytes(before), bytes(kept));
-        self.move_part(before, kept);
-        before
+    fn keep(
+        &self,
+        shard: &mut Shard,
+        topic: u64,
+        to: impl FnOnce(Option<Footprint>) -> Option<Footprint>,
+    ) -> Moved {
+        let moved = shard.change(topic, to);
+        let mut tally = Tally::default();
+        tally.note(self, moved);
+        tally.tell(self);
+        moved
     }
 
-    fn move_part(&self, before: Option<Footprint>, kept: Option<Footprint>) {
-        let part = |it: Option<Footprint>| it.map(|it| (it.payer, u64::from(it.bytes)));
-        // Most often it is the same publisher's, of the same size.
-        if part(before) == part(kept) {
-            return;
-        }
-        if let Some((payer, bytes)) = part(kept) {
-            self.parts.add(payer, bytes);
-        }
-        if let Some((payer, bytes)) = part(before) {
-            self.parts.remove(payer, bytes);
-        }
+    fn hash(&self, topic: &str) -> u64 {
+        self.hasher.hash_one(topic)
     }
 
     fn shard(&self, topic: u64) -> &Mutex<Shard> {
-        let part = usize::try_from(topic % SHARDS as u64).unwrap_or(0);
-        &self.shards[part]
+        &self.shards[shard_of(topic)]
     }
 
     /// Deletes what is stale from the store; says how many there were.
@@ -266,7 +377,7 @@ impl RetainedIndex {
         let mut topics: Vec<Box<[u8]>> = Vec::new();
         let (from, to) = (Bound::Unbounded, Bound::Unbounded);
         store.scan(Table::Retained, from, to, &mut |topic, _| {
-            let hash = std::str::from_utf8(topic).map(|topic| self.hasher.hash_one(topic));
+            let hash = std::str::from_utf8(topic).map(|topic| self.hash(topic));
             if hash.is_ok_and(|hash| stale.contains(&hash)) {
                 topics.push(topic.into());
             }
@@ -285,9 +396,9 @@ impl RetainedIndex {
         }
         let mut others = false;
         for shard in &self.shards {
-            for (topic, footprint) in &shard.lock().kept {
+            for (topic, footprint) in shard.lock().each() {
                 if footprint.stale_ms < before_ms {
-                    stale.insert(*topic);
+                    stale.insert(topic);
                 } else {
                     others |= footprint.stale_ms != i64::MAX;
                 }
@@ -303,272 +414,112 @@ impl RetainedIndex {
     /// published from now on is committed after it, and stays.
     fn delete_stale(&self, store: &Store, topic: &[u8], before_ms: i64) {
         let Ok(text) = std::str::from_utf8(topic) else { return };
-        let hash = self.hasher.hash_one(text);
+        let hash = self.hash(text);
         let shard = &mut *self.shard(hash).lock();
-        let is_stale = |kept: &Footprint| kept.stale_ms < before_ms;
-        if shard.pending.contains_key(&hash) || !shard.kept.get(&hash).is_some_and(is_stale) {
+        let is_stale = |kept: Footprint| kept.stale_ms < before_ms;
+        if shard.is_awaited(hash) || !shard.get(hash).is_some_and(is_stale) {
             return;
         }
         let change = TableChange::new(Table::Retained, topic.into(), None).that_stays();
         store.submit(Commit { appends: Vec::new(), changes: vec![change] }, None);
-        self.replace(shard, hash, None);
+        self.keep(shard, hash, |_| None);
     }
 }
 
-/// In one step: a sum that others see in between is never below zero.
+/// Why a claim is not granted.
+enum Refused {
+    /// With all that there is.
+    OfAll { messages: u64, bytes: u64 },
+    /// With what its payer has.
+    OfOne,
+}
+
+/// What came and what went, of somebody or of all.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flow {
+    came: Part,
+    went: Part,
+}
+
+/// What changes of one shard come to. They are told to the sums while it is locked: so no sum that
+/// others see is ever below zero.
+#[derive(Default)]
+struct Tally {
+    all: Flow,
+    /// Of this one, and not told yet.
+    payer: Payer,
+    part: Flow,
+    may_expire: bool,
+}
+
+impl Tally {
+    fn note(&mut self, index: &RetainedIndex, Moved { before, after }: Moved) {
+        let part = |it: Option<Footprint>| it.map(|it| (it.payer, u64::from(it.bytes)));
+        let (before, kept) = (part(before), part(after));
+        self.may_expire |= after.is_some_and(|kept| kept.stale_ms != i64::MAX);
+        // Most often it is the same publisher's, of the same size.
+        if before == kept {
+            return;
+        }
+        if let Some((payer, bytes)) = kept {
+            add(&mut self.all.came, bytes);
+            add(&mut self.of(index, payer).came, bytes);
+        }
+        if let Some((payer, bytes)) = before {
+            add(&mut self.all.went, bytes);
+            add(&mut self.of(index, payer).went, bytes);
+        }
+    }
+
+    fn of(&mut self, index: &RetainedIndex, payer: Payer) -> &mut Flow {
+        if payer != self.payer {
+            self.tell_part(index);
+            self.payer = payer;
+        }
+        &mut self.part
+    }
+
+    fn tell_part(&mut self, index: &RetainedIndex) {
+        let Flow { came, went } = std::mem::take(&mut self.part);
+        index.parts.change(self.payer, came, went);
+    }
+
+    fn tell(mut self, index: &RetainedIndex) {
+        self.tell_part(index);
+        let Flow { came, went } = self.all;
+        change(&index.messages, went.count, came.count);
+        change(&index.bytes, went.bytes, came.bytes);
+        if self.may_expire {
+            index.may_expire.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn add(part: &mut Part, bytes: u64) {
+    part.count += 1;
+    part.bytes += bytes;
+}
+
+/// What may have been granted out of so many loans and is not counted, at most.
+const fn lent_in(loans: u64) -> Part {
+    Part { count: loans * LOAN_CLAIMS, bytes: loans * LOAN_BYTES }
+}
+
+/// Whether so much can be lent: half of the limit is enough for it and what is there, and it is
+/// small beside the limit. So who claims is refused for what was lent only where nearly all is
+/// taken, and half of it came since.
+const fn is_far(limit: u64, has: u64, lent: u64) -> bool {
+    lent <= limit / 16 && has.saturating_add(lent) <= limit / 2
+}
+
+/// In one step.
 fn change(sum: &AtomicU64, before: u64, after: u64) {
     if before != after {
-        sum.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
+        sum.fetch_add(after.wrapping_sub(before), Ordering::SeqCst);
     }
 }
 
 fn footprint_of(topic: &str, row: &[u8]) -> Option<Footprint> {
     let (_, kept) = retained::decode(row).ok()?;
     Some(Footprint::of(topic, &kept))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use tempfile::TempDir;
-    use tidewire_proto::id::PartitionId;
-    use tidewire_proto::message::Published;
-    use tidewire_proto::mqtt::{Properties, PropertiesBuilder, PropertyId, PropertyValue};
-    use tidewire_proto::qos::Qos;
-    use tidewire_proto::record::BatchBuilder;
-    use tidewire_store::rows::retained;
-    use tidewire_store::{Commit, RealDisk, Store, StoreOptions, Table, TableChange};
-
-    use super::{Footprint, GRACE_MS, RetainedIndex, RetainedLimits};
-    use crate::payer::{Payer, Payers};
-
-    const fn footprint(bytes: u32) -> Option<Footprint> {
-        Some(Footprint { bytes, payer: Payer::NOBODY, stale_ms: i64::MAX })
-    }
-
-    fn index(messages_max: u64, bytes_max: u64) -> RetainedIndex {
-        let (messages_per_payer_max, bytes_per_payer_max) = (0, 0);
-        RetainedIndex::new(RetainedLimits {
-            messages_max,
-            bytes_max,
-            messages_per_payer_max,
-            bytes_per_payer_max,
-        })
-    }
-
-    #[test]
-    fn one_user_has_a_part_of_what_is_there_for_all_and_pays_for_what_it_makes_larger() {
-        let payers = Payers::default();
-        let (ann, bob) = (payers.of_user("ann"), payers.of_user("bob"));
-        let index = RetainedIndex::new(RetainedLimits {
-            messages_max: 100,
-            bytes_max: 1000,
-            messages_per_payer_max: 2,
-            bytes_per_payer_max: 100,
-        });
-        let claim = |topic: &str, bytes: u32, payer: Payer| {
-            let kept = footprint(bytes).map(|kept| kept.paid_by(payer));
-            index.claim(topic, kept, 0).is_some()
-        };
-        assert!(claim("a", 10, ann) && claim("b", 10, ann));
-        assert!(!claim("c", 1, ann), "as many as one may have");
-        assert!(claim("c", 10, bob));
-        assert!(claim("c", 10, ann), "no larger: it stays his");
-        assert!(!claim("c", 11, ann), "larger: it would be hers");
-        assert!(claim("a", 90, ann));
-        assert!(!claim("a", 91, ann), "as many bytes");
-        assert!(claim("b", 90, bob), "larger: it is his now");
-        assert!(claim("d", 10, ann), "she has one less");
-        assert!(!claim("e", 1, bob) && claim("e", 1, Payer::NOBODY));
-        assert!(index.claim("b", None, 0).is_some());
-        assert!(claim("f", 1, bob));
-        assert_eq!(index.totals(), (5, 90 + 10 + 10 + 1 + 1));
-    }
-
-    #[test]
-    fn the_count_is_exact_through_overwrites_and_clears() {
-        let index = index(10, 1000);
-        for (topic, kept, expected) in [
-            ("a", footprint(10), (1, 10)),
-            ("a", footprint(30), (1, 30)),
-            ("b", footprint(5), (2, 35)),
-            ("a", None, (1, 5)),
-            ("a", None, (1, 5)),
-            ("b", None, (0, 0)),
-        ] {
-            assert!(index.claim(topic, kept, 0).is_some());
-            assert_eq!(index.totals(), expected, "{topic} {kept:?}");
-        }
-    }
-
-    #[test]
-    fn at_the_limit_only_what_takes_no_more_is_granted() {
-        let index = index(2, 100);
-        assert!(index.claim("a", footprint(60), 0).is_some());
-        assert!(index.claim("b", footprint(50), 0).is_none(), "bytes");
-        assert!(index.claim("b", footprint(40), 0).is_some());
-        assert!(index.claim("c", footprint(0), 0).is_none(), "messages");
-        assert!(index.claim("a", footprint(61), 0).is_none(), "an overwrite that grows");
-        assert_eq!(index.totals(), (2, 100));
-        assert!(index.claim("a", footprint(60), 0).is_some());
-        assert!(index.claim("a", footprint(10), 0).is_some());
-        assert!(index.claim("a", None, 0).is_some());
-        assert!(index.claim("c", footprint(60), 0).is_some());
-    }
-
-    #[test]
-    fn a_lowered_limit_still_lets_messages_be_renewed() {
-        let index = index(1, 10);
-        for topic in ["a", "b"] {
-            // As they are found at the start.
-            let hash = index.hasher.hash_one(topic);
-            index.replace(&mut index.shard(hash).lock(), hash, footprint(20));
-        }
-        assert!(index.claim("a", footprint(20), 0).is_some());
-        assert!(index.claim("a", footprint(21), 0).is_none());
-        assert!(index.claim("c", footprint(1), 0).is_none());
-    }
-
-    fn store() -> (TempDir, Store) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let disk = Arc::new(RealDisk::new(folder.path().join("data")));
-        let (store, _) = Store::open(disk, StoreOptions::default()).expect("a store");
-        (folder, store)
-    }
-
-    /// The row of a topic, and what it counts for.
-    fn row(topic: &str, payload: &[u8]) -> (Option<Box<[u8]>>, Option<Footprint>) {
-        let message = Published {
-            topic,
-            payload,
-            qos: Qos::AtLeastOnce,
-            retain: true,
-            properties: Properties::EMPTY,
-            origin: None,
-        };
-        let mut builder = BatchBuilder::new();
-        message.push_to(&mut builder, 0);
-        let kept = builder.finish();
-        let footprint = Footprint::of(topic, &kept);
-        (Some(retained::encode(PartitionId(0), 0, &kept)), Some(footprint))
-    }
-
-    fn commit(store: &Store, topic: &str, row: Option<Box<[u8]>>) {
-        let change = TableChange::new(Table::Retained, topic.as_bytes().into(), row);
-        let commit = Commit { appends: Vec::new(), changes: vec![change] };
-        store.commit(commit).expect("the disk takes it");
-    }
-
-    #[test]
-    fn the_count_is_exact_when_two_cores_set_and_clear_one_topic_at_once() {
-        let (_folder, store) = store();
-        let (row, kept) = row("a", b"x");
-        let bytes = u64::from(kept.expect("a message").bytes);
-        for (claims, commits, expected) in [
-            ([kept, None], [None, row.clone()], (1, bytes)),
-            ([None, kept], [row.clone(), None], (0, 0)),
-            ([kept, None], [row.clone(), None], (0, 0)),
-        ] {
-            let index = index(10, 1000);
-            let claimed = [0, 1].map(|core| index.claim("a", claims[core], core).expect("room"));
-            // Cores commit in no order.
-            commits.into_iter().for_each(|row| commit(&store, "a", row));
-            claimed.iter().for_each(|claimed| index.settle(claimed, &store, true));
-            assert_eq!(index.totals(), expected, "{claims:?}");
-            commit(&store, "a", None);
-        }
-    }
-
-    #[test]
-    fn the_count_is_exact_when_a_transaction_commits_what_it_claimed_before_others() {
-        let (_folder, store) = store();
-        let (row, kept) = row("a", b"x");
-        let bytes = u64::from(kept.expect("a message").bytes);
-        for (held, plain, of_held, expected) in
-            [(kept, None, row.clone(), (1, bytes)), (None, kept, None, (0, 0))]
-        {
-            let index = index(10, 1000);
-            let held = index.claim_ahead("a", held).expect("room");
-            let plain = index.claim("a", plain, 0).expect("room");
-            index.settle(&plain, &store, true);
-            commit(&store, "a", of_held);
-            index.settle(&held, &store, true);
-            assert_eq!(index.totals(), expected);
-        }
-    }
-
-    #[test]
-    fn a_claim_whose_commit_failed_leaves_what_the_store_has() {
-        let (_folder, store) = store();
-        let (large, of_large) = row("a", &[b'x'; 100]);
-        let (_, of_small) = row("a", b"x");
-        let bytes = u64::from(of_large.expect("a message").bytes);
-        let index = index(10, 1000);
-        let first = index.claim("a", of_small, 0).expect("room");
-        let second = index.claim("a", of_large, 1).expect("room");
-        commit(&store, "a", large);
-        index.settle(&second, &store, true);
-        index.settle(&first, &store, false);
-        assert_eq!(index.totals(), (1, bytes));
-        let third = index.claim("a", None, 0).expect("room");
-        assert_eq!(index.totals(), (0, 0));
-        index.settle(&third, &store, false);
-        assert_eq!(index.totals(), (1, bytes));
-        assert!(index.shards.iter().all(|shard| shard.lock().pending.is_empty()));
-    }
-
-    /// Keeps a message that was received at 0 and is stale after a second.
-    fn keep_for_a_second(store: &Store, topic: &str) {
-        let mut properties = PropertiesBuilder::new();
-        properties.push(PropertyId::MessageExpiry, PropertyValue::FourByte(1)).expect("valid");
-        let message = Published {
-            topic,
-            payload: b"x",
-            qos: Qos::AtLeastOnce,
-            retain: true,
-            properties: properties.as_properties(),
-            origin: None,
-        };
-        let mut builder = BatchBuilder::new();
-        message.push_to(&mut builder, 0);
-        commit(store, topic, Some(retained::encode(PartitionId(0), 0, &builder.finish())));
-    }
-
-    #[test]
-    fn what_is_stale_is_deleted_unless_it_was_renewed_meanwhile() {
-        let (_folder, store) = store();
-        for topic in ["stale", "renewed"] {
-            keep_for_a_second(&store, topic);
-        }
-        let index = index(10, 1000);
-        index.load(&store).unwrap();
-        assert_eq!(index.totals().0, 2);
-        assert_eq!(index.sweep(&store, GRACE_MS).unwrap(), 0, "too early");
-        assert!(index.claim("renewed", footprint(10), 0).is_some());
-        assert_eq!(index.sweep(&store, GRACE_MS + 1001).unwrap(), 1);
-        assert_eq!(index.totals(), (1, 10));
-        // Commits are in order: behind this one the deletion is done.
-        store.commit(Commit::default()).unwrap();
-        assert!(store.get(Table::Retained, b"stale").unwrap().is_none());
-        assert!(store.get(Table::Retained, b"renewed").unwrap().is_some());
-        store.shutdown().unwrap();
-    }
-
-    #[test]
-    fn cores_that_claim_at_a_time_never_get_more_than_there_is() {
-        let index = Arc::new(index(100, u64::MAX));
-        let claims = (0..4).map(|core| {
-            let index = Arc::clone(&index);
-            std::thread::spawn(move || {
-                let claim =
-                    |n: &u32| index.claim(&format!("{core}/{n}"), footprint(1), core).is_some();
-                (0..100_u32).filter(claim).count()
-            })
-        });
-        let threads: Vec<_> = claims.collect();
-        let granted: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
-        assert!(granted <= 100 && granted > 90, "{granted}");
-        assert_eq!(index.totals().0, granted as u64);
-    }
 }

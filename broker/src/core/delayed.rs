@@ -72,7 +72,7 @@ impl Core {
         let core = keeper_of(client_id, self.shared.inboxes.len());
         let is_unasked = publish.qos == Qos::AtMostOnce;
         let taken = DelayedTaken { key, bytes, core, is_unasked };
-        self.turn.waiting.push(Waiting::DelayedTaken(taken));
+        self.turn.waiting.push(Waiting::DelayedTaken(Box::new(taken)));
         Ok(())
     }
 }

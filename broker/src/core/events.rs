@@ -116,13 +116,14 @@ impl Core {
                 }
             }
             Waiting::Pubcomp(id, packet_id) => self.on_released(id, packet_id, result),
-            Waiting::Refused(id, refusal) => self.answer_refused(id, refusal),
+            Waiting::Refused(id, refusal) => self.answer_refused(id, *refusal),
             Waiting::Send(id, bytes) => self.send_held(id, &bytes, result),
-            Waiting::Suback(id, suback) => self.on_subscribed(id, suback, result),
+            Waiting::Suback(id, suback) => self.on_subscribed(id, *suback, result),
             Waiting::Joining(id, token, from) => {
                 self.on_joined(id, token, self.all_since(from, result).is_ok());
             }
-            Waiting::Member(_, Member { core, conn, token }) => {
+            Waiting::Member(_, member) => {
+                let Member { core, conn, token } = *member;
                 let joined = ToMember::Joined(conn, token, result.is_ok());
                 self.post.for_member(core, joined);
                 self.end_turn_soon();
@@ -132,8 +133,7 @@ impl Core {
                 self.on_taken_up(id, &connack, &result);
             }
             Waiting::Retained(claims) => {
-                let (index, store) = (&self.shared.retained, &self.shared.store);
-                claims.iter().for_each(|claimed| index.settle(claimed, store, result.is_ok()));
+                self.shared.retained.settle(&claims, &self.shared.store, result.is_ok());
             }
             // What is not durable is not free.
             Waiting::Freed(all) if result.is_ok() => self.free_all(&all),

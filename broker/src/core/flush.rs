@@ -98,7 +98,9 @@ impl Core {
 
     fn hand_to_store(&mut self) {
         let store = &self.shared.store;
-        let (commit, waiting) = self.turn.finish(|partition| store.is_full(partition));
+        let (retained, core) = (&self.shared.retained, self.index);
+        let is_full = |partition| store.is_full(partition);
+        let (commit, waiting) = self.turn.finish(is_full, retained, core);
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.commits.push_back(Handed { ticket, waiting, at: Instant::now() });

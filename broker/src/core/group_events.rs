@@ -80,7 +80,8 @@ impl Core {
         if let Some(token) = join.token {
             // A crash forgets a group that has no row, and who is in it.
             let Address { core, conn, .. } = join.address;
-            self.turn.waiting.push(Waiting::Member(id, Member { core, conn, token }));
+            let member = Box::new(Member { core, conn, token });
+            self.turn.waiting.push(Waiting::Member(id, member));
         }
     }
 

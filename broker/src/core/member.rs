@@ -306,7 +306,7 @@ impl Core {
     /// The rows of these are to go with this turn's commit, or are gone.
     pub(crate) fn leave_when_gone(&mut self, client_id: Arc<str>, left: Left) {
         if !left.filters.is_empty() || !left.held.is_empty() {
-            self.turn.waiting.push(Waiting::Left(client_id, left));
+            self.turn.waiting.push(Waiting::Left(client_id, Box::new(left)));
         }
     }
 

@@ -35,7 +35,7 @@ impl Core {
                     _ => Denial::new(ReasonCode::SUCCESS, ""),
                 };
                 let refusal = Refusal { packet_id, qos: publish.qos, no };
-                self.turn.waiting.push(Waiting::Refused(id, refusal));
+                self.turn.waiting.push(Waiting::Refused(id, Box::new(refusal)));
                 self.end_turn_soon();
             }
             // Nothing was promised, and the next one may be taken. A program publishes all that it

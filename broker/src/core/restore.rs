@@ -195,7 +195,7 @@ impl Core {
             self.write_rows_of(id);
             self.turn.tie_rows();
         }
-        self.turn.waiting.push(Waiting::Connack(id, connack));
+        self.turn.waiting.push(Waiting::Connack(id, Box::new(connack)));
         match has_large_will {
             true => self.submit(),
             false => self.end_turn_soon(),

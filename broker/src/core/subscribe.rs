@@ -88,7 +88,7 @@ impl Core {
         // Also a session without rows waits for a commit: whatever was accepted before is then
         // in the log and in the retained table, and what comes later comes from the log.
         self.turn.waiting.push(match answer {
-            Some(suback) => Waiting::Suback(id, suback),
+            Some(suback) => Waiting::Suback(id, Box::new(suback)),
             None => Waiting::Joining(id, token, self.next_ticket),
         });
         self.end_turn_soon();

@@ -17,7 +17,7 @@ use crate::core::open::{ConnId, Suback};
 use crate::core::waiting_room::DelayedTaken;
 use crate::exclusive::GivenUp;
 use crate::payer::Payer;
-use crate::retained::{Claimed, Footprint, RetainedIndex};
+use crate::retained::{Claims, Footprint, RetainedIndex};
 
 /// Marks a batch whose messages were handed out when they came: all of them are QoS 0.
 pub(crate) const HANDED_OUT: u8 = 1;
@@ -81,17 +81,17 @@ pub(crate) enum Waiting {
     Pubrec(ConnId, PacketId),
     Pubcomp(ConnId, PacketId),
     /// PUBACK or PUBREC that says no, in its turn.
-    Refused(ConnId, Refusal),
+    Refused(ConnId, Box<Refusal>),
     /// Bytes that were held back until now.
     Send(ConnId, Vec<u8>),
     /// SUBACK, then the retained messages.
-    Suback(ConnId, Suback),
+    Suback(ConnId, Box<Suback>),
     /// The rows of a SUBSCRIBE that others have a part in, from this commit on.
     Joining(ConnId, u32, Ticket),
     /// The row of a group that a SUBSCRIBE on some core waits for.
-    Member(GroupId, Member),
+    Member(GroupId, Box<Member>),
     /// CONNACK; the session is open.
-    Connack(ConnId, Connack),
+    Connack(ConnId, Box<Connack>),
     /// A session's last rows are written: it can be taken up elsewhere.
     /// With it the session may be over. They are in the commits from that one on.
     Ended(Arc<str>, ConnId, bool, Ticket),
@@ -100,15 +100,15 @@ pub(crate) enum Waiting {
     /// The same when its client is back: it waits for room, if it is not published.
     LateWill(DelayedKey),
     /// Retained messages that were counted.
-    Retained(Vec<Claimed>),
+    Retained(Box<Claims>),
     /// The dead letter of a message of a share group.
     Letter(GroupId, Place),
     /// Filters that one session had for itself.
     Freed(Vec<GivenUp>),
     /// What a client has of share groups, and no longer where its rows are gone.
-    Left(Arc<str>, Left),
+    Left(Arc<str>, Box<Left>),
     /// A message that is to be published later.
-    DelayedTaken(DelayedTaken),
+    DelayedTaken(Box<DelayedTaken>),
     /// It was published there, and takes so many bytes no longer.
     DelayedSent(DelayedKey, u64, Option<PartitionId>),
 }
@@ -139,6 +139,11 @@ impl Waiting {
     }
 }
 
+/// Most wait for a PUBACK: what others wait for is in a box, so that these stay small.
+const _: () = assert!(std::mem::size_of::<Waiting>() <= 48, "a PUBACK takes as much");
+
+/// The next commit gets room for so many who wait at once, at most.
+const WAITING_AT_ONCE: usize = 1024;
 /// So many bytes of messages that were handed out wait for a commit, at most.
 const LATE_BYTES_MAX: usize = 256 << 10;
 
@@ -177,7 +182,7 @@ pub(crate) struct Turn {
     single: BatchBuilder,
     /// The row of the message that was admitted last.
     row: Option<Box<[u8]>>,
-    claims: Vec<Claimed>,
+    claims: Claims,
     changes: Vec<TableChange>,
     pub(crate) waiting: Vec<Waiting>,
     bytes: usize,
@@ -197,9 +202,7 @@ impl Turn {
         let row = (!message.payload.is_empty()).then(|| self.row_of(message, by.now_ms));
         let footprint = row.as_ref().map(|row| Footprint::of_row(message, row, by.now_ms));
         let footprint = footprint.map(|footprint| footprint.paid_by(by.payer));
-        let claimed = retained.claim(message.topic, footprint, by.core);
-        let is_granted = claimed.is_some();
-        self.claims.extend(claimed);
+        let is_granted = retained.claim(&mut self.claims, message.topic, footprint, by.core);
         self.row = row.filter(|_| is_granted);
         is_granted
     }
@@ -330,6 +333,8 @@ impl Turn {
     pub(crate) fn finish(
         &mut self,
         is_full: impl Fn(PartitionId) -> bool,
+        retained: &RetainedIndex,
+        core: usize,
     ) -> (Commit, Vec<Waiting>) {
         self.bytes = 0;
         self.changes_counted = 0;
@@ -342,13 +347,18 @@ impl Turn {
             appends.push(Append::new(partition, batch));
         }
         let mut changes = std::mem::take(&mut self.changes);
+        changes.reserve_exact(self.retained.len());
         for row in self.retained.drain(..) {
             changes.push(retained_change(row, &appends, first));
         }
         if !self.claims.is_empty() {
-            self.waiting.push(Waiting::Retained(std::mem::take(&mut self.claims)));
+            // Before it is handed over: whose commit overlaps with it must be seen.
+            retained.count(&mut self.claims, core);
+            self.waiting.push(Waiting::Retained(Box::new(self.claims.take())));
         }
-        (Commit { appends, changes }, std::mem::take(&mut self.waiting))
+        // The next commit mostly has about as many who wait.
+        let next = Vec::with_capacity(self.waiting.len().min(WAITING_AT_ONCE));
+        (Commit { appends, changes }, std::mem::replace(&mut self.waiting, next))
     }
 }
 
