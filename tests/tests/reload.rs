@@ -2,7 +2,7 @@
 //! and does it say what it did?
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -428,10 +428,16 @@ fn a_listener_is_opened_again_when_another_cannot_have_its_address() {
     };
     let any = "127.0.0.1:0";
     let setup = Configured::new(&text(any, any, ""));
-    let broker = setup.start();
+    // Somebody else has a part of what is wanted. A connection from there that ended a moment ago
+    // may still have the port: then another is tried.
+    let (broker, foreign) = loop {
+        let broker = setup.start();
+        match TcpListener::bind(("127.0.0.2", broker.web_address().port())) {
+            Ok(foreign) => break (broker, foreign),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::AddrInUse),
+        }
+    };
     let (web, secret) = (broker.web_address(), broker.address_of("mqtts"));
-    // Somebody else has a part of what is wanted.
-    let foreign = TcpListener::bind(("127.0.0.2", web.port())).expect("nobody is there");
     let everywhere = format!("0.0.0.0:{}", web.port());
     let more = "[mqtt]\nreceive_max = 7\n[[stream]]\nname = \"mqtt\"\nretention_age_s = 5\n";
     setup.write(&text("off", &everywhere, more));

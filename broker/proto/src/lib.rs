@@ -4,6 +4,7 @@ pub mod access;
 pub mod as_it_came;
 pub mod delayed;
 pub mod delivery;
+mod hash;
 pub mod id;
 pub mod message;
 pub mod mqtt;

@@ -122,10 +122,11 @@ impl Core {
     }
 
     fn on_handed_ended(&mut self, id: GroupId, place: Place, member: &str, fate: Fate) {
-        let Some(group) = self.groups.of_id(id) else { return };
+        let Some(key) = self.groups.key_of(id) else { return };
+        let Some(group) = self.groups.get(key) else { return };
         let Some(handed) = group.group.ended(place, member) else { return };
         // At QoS 2 the session may forget the exchange when this is durable.
-        self.groups.mark_changed(id, handed.qos == Qos::ExactlyOnce);
+        self.groups.mark(key, handed.qos == Qos::ExactlyOnce);
         if let Fate::Refused(reason) = fate {
             self.bury(id, place, handed.attempts, Some(reason));
         }

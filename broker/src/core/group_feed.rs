@@ -38,9 +38,8 @@ impl Core {
     /// A live message for a group of this core: whether a member has it now.
     pub(crate) fn offer_to_group(&mut self, key: GroupKey, offer: &Offer<'_>) -> bool {
         let Some(group) = self.groups.get(key) else { return false };
-        let id = group.id;
         if offer.message.qos == Qos::AtMostOnce {
-            let dealt = self.deal(id, offer, 0);
+            let dealt = self.deal(key, offer, 0);
             if dealt == Dealt::Waits(Choice::Wait) {
                 let slow = (DropReason::Slow, Quality::AtMostOnce);
                 self.counters.messages_dropped.add(slow, 1);
@@ -51,22 +50,23 @@ impl Core {
             // What it catches up with includes this message.
             return false;
         }
-        let is_dealt = group.group.next_again().is_none() && self.deal(id, offer, 0) == Dealt::Yes;
+        let is_dealt = group.group.next_again().is_none() && self.deal(key, offer, 0) == Dealt::Yes;
         if !is_dealt {
             if let Some(group) = self.groups.get(key) {
                 group.cursor.fall_behind(&self.positions);
             }
-            self.groups.mark_changed(id, true);
+            self.groups.mark(key, true);
             self.end_turn_soon();
         }
         is_dealt
     }
 
     /// Hands the message to the member whose turn it is.
-    fn deal(&mut self, id: GroupId, offer: &Offer<'_>, attempts: u32) -> Dealt {
-        let Some(group) = self.groups.of_id(id) else { return Dealt::Yes };
+    fn deal(&mut self, key: GroupKey, offer: &Offer<'_>, attempts: u32) -> Dealt {
+        let Some(group) = self.groups.get(key) else { return Dealt::Yes };
+        let id = group.id;
         if offer.message.seconds_left(self.now_ms) == Some(0) {
-            self.groups.mark_changed(id, false);
+            self.groups.mark(key, false);
             return Dealt::Yes;
         }
         let mark = mark(group.group.strategy(), offer.message);
@@ -81,9 +81,9 @@ impl Core {
         let place = offer.place.filter(|_| qos != Qos::AtMostOnce);
         if let Some(place) = place {
             group.group.hand(place, link, qos, attempts + 1);
-            self.groups.mark_changed(id, true);
+            self.groups.mark(key, true);
         } else if offer.place.is_some() {
-            self.groups.mark_changed(id, false);
+            self.groups.mark(key, false);
         }
         let hand = Hand { conn: address.conn, group: id, grant: address.grant, place };
         if place.is_none() && address.core == self.index {
@@ -202,6 +202,7 @@ impl Core {
         slice: &Slice,
         end: usize,
     ) -> bool {
+        let Some(key) = self.groups.key_of(id) else { return false };
         let mut is_tired = false;
         let walked = walk(reading, slice, |batch, record, place| {
             is_tired = self.scratch.looks.are_beyond(end);
@@ -210,12 +211,12 @@ impl Core {
             }
             self.scratch.looks.spend(1);
             let Some(message) = Message::of(record) else { return ControlFlow::Continue(()) };
-            if message.qos == Qos::AtMostOnce || !self.is_for_group(id, message.topic) {
+            if message.qos == Qos::AtMostOnce || !self.is_for_group(key, message.topic) {
                 return ControlFlow::Continue(());
             }
             let share = || batch.share(record);
             let offer = Offer { message: &message, record: &share, place: Some(place) };
-            match self.deal(id, &offer, 0) {
+            match self.deal(key, &offer, 0) {
                 Dealt::Yes => ControlFlow::Continue(()),
                 Dealt::Waits(_) => ControlFlow::Break(()),
             }
@@ -233,8 +234,8 @@ impl Core {
         self.end_turn_soon();
     }
 
-    fn is_for_group(&mut self, id: GroupId, topic: &str) -> bool {
-        self.groups.of_id(id).is_some_and(|group| topic::matches(&group.plain, topic))
+    fn is_for_group(&mut self, key: GroupKey, topic: &str) -> bool {
+        self.groups.get(key).is_some_and(|group| topic::matches(&group.plain, topic))
     }
 
     fn advance_group(&mut self, id: GroupId, partition: PartitionId, next: u64) {
@@ -249,7 +250,8 @@ impl Core {
     fn feed_again(&mut self, id: GroupId) -> bool {
         let attempts_max = self.shared.share.delivery_attempts_max;
         loop {
-            let Some(group) = self.groups.of_id(id) else { return false };
+            let Some(key) = self.groups.key_of(id) else { return false };
+            let Some(group) = self.groups.get(key) else { return false };
             let Some((place, attempts)) = group.group.next_again() else { return true };
             if self.scratch.looks.are_spent() {
                 self.feed_group_soon(id);
@@ -282,11 +284,11 @@ impl Core {
             };
             let share = || record.clone();
             let offer = Offer { message: &message, record: &share, place: Some(place) };
-            if self.deal(id, &offer, attempts) != Dealt::Yes {
+            if self.deal(key, &offer, attempts) != Dealt::Yes {
                 return false;
             }
             // Handed out, or stale.
-            if let Some(group) = self.groups.of_id(id) {
+            if let Some(group) = self.groups.get(key) {
                 group.group.give_up(place);
             }
             if attempts > 0 {

@@ -148,7 +148,15 @@ impl Groups {
 
     /// Its row goes into the commit of this turn, or of the next tick.
     pub(crate) fn mark_changed(&mut self, id: GroupId, is_urgent: bool) {
-        let Some(group) = self.of_id(id) else { return };
+        if let Some(key) = self.key_of(id) {
+            self.mark(key, is_urgent);
+        }
+    }
+
+    /// Likewise, where it is known which it is.
+    pub(crate) fn mark(&mut self, key: GroupKey, is_urgent: bool) {
+        let Some(group) = self.slots.get_mut(key.0 as usize) else { return };
+        let id = group.id;
         group.is_changed = true;
         let mark = if is_urgent { &mut group.is_urgent } else { &mut group.is_listed };
         if std::mem::replace(mark, true) {

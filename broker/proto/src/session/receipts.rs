@@ -1,10 +1,8 @@
 //! QoS 1 and 2 messages on their way in: what was taken, what is being stored.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::BuildHasher;
 
-use ahash::{AHasher, RandomState};
-
+use crate::hash::Unseeded;
 use crate::id::PacketId;
 
 /// How far a QoS 2 exchange from the client is.
@@ -40,21 +38,6 @@ pub enum Release {
     Wait,
     /// No such exchange: PUBCOMP with "packet identifier not found".
     Unknown,
-}
-
-/// Without a seed of its own, as every session has two such maps, and the same in every process, so
-/// that what a message costs can be counted: among 65,535 keys no client finds enough that collide
-/// to slow anybody down.
-#[derive(Clone, Copy, Debug, Default)]
-struct Unseeded;
-
-impl BuildHasher for Unseeded {
-    type Hasher = AHasher;
-
-    fn build_hasher(&self) -> AHasher {
-        const SEEDS: RandomState = RandomState::with_seeds(1, 2, 3, 4);
-        SEEDS.build_hasher()
-    }
 }
 
 /// Exchanges from the client that are not complete.

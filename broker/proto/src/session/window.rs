@@ -11,7 +11,7 @@ use crate::qos::Qos;
 const IDS: u64 = 65_535;
 
 /// Where a message lies in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// Its partition.
     pub partition: PartitionId,

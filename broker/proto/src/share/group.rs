@@ -4,9 +4,11 @@
 //! it is over; at QoS 1 it goes to another when the member's connection is lost, at QoS 2 it stays
 //! with the member's session, which alone may complete it.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::hash::Unseeded;
 use crate::qos::Qos;
 use crate::session::window::Place;
 use crate::share::strategy::{Candidate, Strategy, mark_of};
@@ -77,9 +79,9 @@ pub enum Choice {
 pub struct Group {
     strategy: Strategy,
     members: Vec<Member>,
-    candidates: Vec<Candidate>,
     turn: usize,
-    handed: BTreeMap<Place, Handed>,
+    /// Without an order: each message comes in and goes.
+    handed: HashMap<Place, Handed, Unseeded>,
     /// To be handed out again, with how often they were.
     again: BTreeMap<Place, u32>,
     /// To be put aside.
@@ -213,6 +215,7 @@ impl Group {
                 self.again.insert(place, handed.attempts);
             }
         }
+        self.handed.shrink_to_fit();
     }
 
     fn forget(&mut self, client_id: &str) {
@@ -226,22 +229,16 @@ impl Group {
         if self.doomed.len() >= DOOMED_MAX {
             return Choice::Wait;
         }
-        self.candidates.clear();
-        let connected = self.members.iter().filter_map(|member| {
+        let look = |member: &Member| {
             let link = member.link?;
             let has_room = !member.is_full && member.in_flight < link.limit;
             Some(Candidate { mark: member.mark, in_flight: member.in_flight, has_room })
-        });
-        self.candidates.extend(connected);
-        if self.candidates.is_empty() {
-            return Choice::Nobody;
-        }
-        let Some(at) = self.strategy.choose(&self.candidates, mark, self.turn) else {
-            return Choice::Wait;
         };
-        self.turn = (at + 1) % self.candidates.len();
-        let link = self.members.iter().filter_map(|member| member.link).nth(at);
-        link.map_or(Choice::Nobody, Choice::Member)
+        let Some(at) = self.strategy.choose(&self.members, look, mark, self.turn) else {
+            return if self.is_served() { Choice::Wait } else { Choice::Nobody };
+        };
+        self.turn = at + 1;
+        self.members[at].link.map_or(Choice::Nobody, Choice::Member)
     }
 
     /// The chosen member has the message, for the `attempts`th time that anyone does.
@@ -256,10 +253,11 @@ impl Group {
     /// A message is over. The answer is what was known of it; `None` when it was not with this
     /// client.
     pub fn ended(&mut self, place: Place, client_id: &str) -> Option<Handed> {
-        if &*self.handed.get(&place)?.client_id != client_id {
+        let Entry::Occupied(entry) = self.handed.entry(place) else { return None };
+        if &*entry.get().client_id != client_id {
             return None;
         }
-        let handed = self.handed.remove(&place)?;
+        let handed = entry.remove();
         if let Some(member) = self.member(handed.serial) {
             member.in_flight = member.in_flight.saturating_sub(1);
         }
@@ -293,7 +291,7 @@ impl Group {
         self.again.remove(&place);
     }
 
-    /// All that is with members.
+    /// All that is with members, in no order.
     pub fn handed(&self) -> impl ExactSizeIterator<Item = (&Place, &Handed)> {
         self.handed.iter()
     }

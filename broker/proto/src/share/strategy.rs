@@ -26,22 +26,31 @@ pub struct Candidate {
 }
 
 impl Strategy {
-    /// The index of the member that gets a message with this mark, or `None` to wait. `turn` is
-    /// where the last choice ended.
+    /// The index of the member that gets a message with this mark, or `None` to wait. `look` tells
+    /// of a member what it is to the strategy, or nothing where it is away; in turn no more are
+    /// looked at than until one has room. `turn` is where the next choice begins.
     #[must_use]
-    pub fn choose(self, members: &[Candidate], mark: u64, turn: usize) -> Option<usize> {
-        let count = members.len();
-        let mut in_turn = (0..count).map(|step| (turn + step) % count);
-        match self {
-            Self::RoundRobin => in_turn.find(|at| members[*at].has_room),
+    pub fn choose<M>(
+        self,
+        members: &[M],
+        look: impl Fn(&M) -> Option<Candidate>,
+        mark: u64,
+        turn: usize,
+    ) -> Option<usize> {
+        let turn = turn.min(members.len());
+        let in_turn = (turn..members.len()).chain(0..turn);
+        let mut present = in_turn.filter_map(|at| Some((at, look(&members[at])?)));
+        let chosen = match self {
+            Self::RoundRobin => present.find(|(_, one)| one.has_room),
             Self::LeastInFlight => {
-                in_turn.filter(|at| members[*at].has_room).min_by_key(|at| members[*at].in_flight)
+                present.filter(|(_, one)| one.has_room).min_by_key(|(_, one)| one.in_flight)
             }
             // The highest of all hashes: who comes or goes moves only what is its own.
-            Self::StickyTopic | Self::StickyPublisher => (0..count)
-                .max_by_key(|at| mixed(members[*at].mark ^ mark))
-                .filter(|at| members[*at].has_room),
-        }
+            Self::StickyTopic | Self::StickyPublisher => present
+                .max_by_key(|(_, one)| mixed(one.mark ^ mark))
+                .filter(|(_, one)| one.has_room),
+        };
+        chosen.map(|(at, _)| at)
     }
 }
 
@@ -62,6 +71,8 @@ fn mixed(mut bits: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::{Candidate, Strategy, mark_of};
 
     fn members(states: &[(u32, bool)]) -> Vec<Candidate> {
@@ -74,22 +85,58 @@ mod tests {
         states.iter().enumerate().map(candidate).collect()
     }
 
+    fn here(one: &Candidate) -> Option<Candidate> {
+        Some(*one)
+    }
+
+    #[test]
+    fn in_turn_nobody_is_looked_at_behind_the_one_that_is_chosen() {
+        let members = members(&[(0, true), (0, false), (0, true), (0, true)]);
+        let looked = Cell::new(0);
+        let look = |one: &Candidate| {
+            looked.set(looked.get() + 1);
+            Some(*one)
+        };
+        assert_eq!(Strategy::RoundRobin.choose(&members, look, 0, 1), Some(2));
+        assert_eq!(looked.get(), 2, "the one without room, and the one behind it");
+    }
+
+    #[test]
+    fn who_is_away_is_passed_over_whatever_the_strategy() {
+        let all = members(&[(0, true); 3]);
+        let away = |one: &Candidate| Some(*one).filter(|one| one.mark == all[1].mark);
+        for strategy in [
+            Strategy::RoundRobin,
+            Strategy::LeastInFlight,
+            Strategy::StickyTopic,
+            Strategy::StickyPublisher,
+        ] {
+            let chosen = |turn| strategy.choose(&all, away, 7, turn);
+            assert_eq!([chosen(0), chosen(2), chosen(9)], [Some(1); 3], "{strategy:?}");
+            assert_eq!(strategy.choose(&all, |_| None, 7, 0), None, "{strategy:?}");
+        }
+    }
+
     #[test]
     fn round_robin_takes_turns_and_passes_over_who_has_no_room() {
         let members = members(&[(0, true), (0, false), (0, true)]);
-        let choose = |turn| Strategy::RoundRobin.choose(&members, 0, turn);
+        let choose = |turn| Strategy::RoundRobin.choose(&members, here, 0, turn);
         assert_eq!(
             [choose(0), choose(1), choose(2), choose(3)],
             [Some(0), Some(2), Some(2), Some(0)]
         );
-        assert_eq!(Strategy::RoundRobin.choose(&[], 0, 5), None);
+        assert_eq!(Strategy::RoundRobin.choose(&[], here, 0, 5), None);
     }
 
     #[test]
     fn least_in_flight_takes_the_idlest_that_has_room() {
         let members = members(&[(5, true), (1, false), (2, true), (2, true)]);
-        assert_eq!(Strategy::LeastInFlight.choose(&members, 0, 0), Some(2));
-        assert_eq!(Strategy::LeastInFlight.choose(&members, 0, 3), Some(3), "ties take turns");
+        assert_eq!(Strategy::LeastInFlight.choose(&members, here, 0, 0), Some(2));
+        assert_eq!(
+            Strategy::LeastInFlight.choose(&members, here, 0, 3),
+            Some(3),
+            "ties take turns"
+        );
     }
 
     #[test]
@@ -99,8 +146,8 @@ mod tests {
         let (mut moved, mut used) = (0, [0; 5]);
         for topic in 0..1_000 {
             let mark = mark_of(&format!("plant/{topic}"));
-            let before = Strategy::StickyTopic.choose(&all, mark, 0).expect("all have room");
-            let after = Strategy::StickyTopic.choose(&fewer, mark, 3).expect("all have room");
+            let before = Strategy::StickyTopic.choose(&all, here, mark, 0).expect("all have room");
+            let after = Strategy::StickyTopic.choose(&fewer, here, mark, 3).expect("all have room");
             used[before] += 1;
             assert!(before == 4 || before == after, "topic {topic} moved from {before} to {after}");
             moved += usize::from(before != after);
@@ -113,8 +160,8 @@ mod tests {
     fn a_sticky_topic_waits_for_its_member() {
         let mut members = members(&[(0, true); 3]);
         let mark = mark_of("a");
-        let at = Strategy::StickyTopic.choose(&members, mark, 0).expect("all have room");
+        let at = Strategy::StickyTopic.choose(&members, here, mark, 0).expect("all have room");
         members[at].has_room = false;
-        assert_eq!(Strategy::StickyTopic.choose(&members, mark, 0), None);
+        assert_eq!(Strategy::StickyTopic.choose(&members, here, mark, 0), None);
     }
 }
