@@ -121,7 +121,7 @@ impl Core {
         own.map_or(share.strategy, |group| group.strategy).into()
     }
 
-    fn on_handed_ended(&mut self, id: GroupId, place: Place, member: &str, fate: Fate) {
+    pub(crate) fn on_handed_ended(&mut self, id: GroupId, place: Place, member: &str, fate: Fate) {
         let Some(key) = self.groups.key_of(id) else { return };
         let Some(group) = self.groups.get(key) else { return };
         let Some(handed) = group.group.ended(place, member) else { return };

@@ -86,7 +86,9 @@ impl Core {
             self.groups.mark(key, false);
         }
         let hand = Hand { conn: address.conn, group: id, grant: address.grant, place };
-        if place.is_none() && address.core == self.index {
+        // At QoS 2 the member's row may not be durable before the group's is: it gets a letter. At
+        // QoS 1 what rows say of it counts for nothing after a crash.
+        if qos != Qos::ExactlyOnce && address.core == self.index {
             self.on_hand(&hand, offer.message);
         } else {
             let deal = Deal { hand, record: (offer.record)() };
@@ -354,12 +356,16 @@ mod tests {
 
     /// So many messages at once.
     fn store(alone: &Alone, partition: PartitionId, topic: &str, count: usize) {
+        store_at(alone, partition, topic, count, Qos::AtLeastOnce);
+    }
+
+    fn store_at(alone: &Alone, partition: PartitionId, topic: &str, count: usize, qos: Qos) {
         let mut batch = BatchBuilder::new();
         for _ in 0..count {
             let published = Published {
                 topic,
                 payload: b"x",
-                qos: Qos::AtLeastOnce,
+                qos,
                 retain: false,
                 properties: Properties::EMPTY,
                 origin: None,
@@ -456,5 +462,51 @@ mod tests {
             assert!(turns < 2 || session.cursor.is_live(), "it has its turn after theirs");
         }
         assert!(turns >= groups * messages / LOOKS_AT_A_TIME, "{turns} turns");
+    }
+
+    /// A group with a message at this QoS to hand out, and how many letters the turn leaves for
+    /// members when it was fed.
+    fn fed(qos: Qos) -> (Alone, GroupId, ConnId, usize) {
+        let mut alone = Alone::new(|_| ());
+        let member = alone.connect("member");
+        alone.settle();
+        alone.say(member, 0x82, b"\x00\x02\x00\x00\x0a$share/g/b\x02");
+        alone.rest();
+        alone.heard(member);
+        let id = alone.core.shared.shares.id_of("$share/g/b").expect("it has a member");
+        let partition = alone.store.streams()[0].partitions[0];
+        let before = alone.core.positions.clone();
+        store_at(&alone, partition, "b", 1, qos);
+        alone.core.positions.advance(partition, 1);
+        alone.core.groups.of_id(id).expect("it is there").cursor.fall_behind(&before);
+        alone.core.groups.mark_hungry(id);
+        alone.core.feed_hungry_groups();
+        let letters = alone.core.post.take().map(|(_, _, members)| members.len()).sum();
+        (alone, id, member, letters)
+    }
+
+    fn in_flight(alone: &mut Alone, member: ConnId) -> usize {
+        alone.core.open(member).expect("it is here").window.exchanges().count()
+    }
+
+    #[test]
+    fn a_member_beside_its_group_has_at_once_what_is_handed_to_it_at_qos1_and_a_letter_at_qos2() {
+        let (mut alone, id, member, letters) = fed(Qos::AtLeastOnce);
+        assert_eq!((letters, in_flight(&mut alone, member)), (0, 1));
+        assert_eq!(alone.core.groups.of_id(id).expect("it is there").group.handed().len(), 1);
+        let (mut alone, id, member, letters) = fed(Qos::ExactlyOnce);
+        assert_eq!((letters, in_flight(&mut alone, member)), (1, 0), "its row may not be first");
+        assert_eq!(alone.core.groups.of_id(id).expect("it is there").group.handed().len(), 1);
+    }
+
+    #[test]
+    fn what_a_member_beside_its_group_acknowledged_is_over_for_the_group_at_once() {
+        let (mut alone, id, member, _) = fed(Qos::AtLeastOnce);
+        alone.say(member, 0x40, &[0, 1]);
+        assert_eq!(in_flight(&mut alone, member), 0);
+        let group = alone.core.groups.of_id(id).expect("it is there");
+        assert!(group.is_hungry, "it may have more for the member");
+        assert_eq!(group.group.handed().len(), 0);
+        assert_eq!(group.group.again().len(), 0);
     }
 }

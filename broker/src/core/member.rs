@@ -14,7 +14,7 @@ use tidewire_store::{CommitError, ReadError, Table};
 
 use crate::core::denial::FilterDenial;
 use crate::core::dispatch::{Sent, Way};
-use crate::core::letters::{Address, Confirm, Deal, Fate, Hand, Join, Notice, ToMember};
+use crate::core::letters::{Address, Confirm, Deal, Fate, Hand, Join, Notice, ToMember, core_of};
 use crate::core::open::{ConnId, Joining, Made, Open, Phase};
 use crate::core::state::Core;
 use crate::core::turn::{Left, Waiting};
@@ -250,9 +250,15 @@ impl Core {
         place: Place,
         (fate, confirm): (Fate, Option<Confirm>),
     ) {
+        let is_here = core_of(group, self.shared.inboxes.len()) == self.index;
         let Some(open) = self.open(id) else { return };
         let member = Arc::clone(&open.client_id);
-        self.post.for_group(group, &member, Notice::Ended(place, fate, confirm));
+        if is_here && fate == Fate::Done && confirm.is_none() {
+            self.on_handed_ended(group, place, &member, fate);
+            self.groups.mark_hungry(group);
+        } else {
+            self.post.for_group(group, &member, Notice::Ended(place, fate, confirm));
+        }
         self.end_turn_soon();
     }
 
