@@ -2,8 +2,8 @@
 //! and does it say what it did?
 
 use std::fs;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -415,6 +415,21 @@ fn a_reload_is_done_whole_when_its_caller_hangs_up() {
     broker.await_output("reload: applied: mqtt.receive_max: 8 -> 9");
 }
 
+/// A broker, and somebody else who has the port of its WebSocket at another address of this machine.
+/// Connections from such addresses that ended a moment ago may have that port still: then the
+/// broker is started once more, with another.
+fn beside_a_foreigner(setup: &Configured) -> (Broker, TcpListener) {
+    for _ in 0..10 {
+        let broker = setup.start();
+        let port = broker.web_address().port();
+        let at = |last| TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), port));
+        if let Ok(mut all) = (2..=20).map(at).collect::<Result<Vec<_>, _>>() {
+            return (broker, all.swap_remove(0));
+        }
+    }
+    panic!("some address of this machine has lost each of ten ports");
+}
+
 #[test]
 fn a_listener_is_opened_again_when_another_cannot_have_its_address() {
     let authority = Authority::new("Test CA");
@@ -428,15 +443,7 @@ fn a_listener_is_opened_again_when_another_cannot_have_its_address() {
     };
     let any = "127.0.0.1:0";
     let setup = Configured::new(&text(any, any, ""));
-    // Somebody else has a part of what is wanted. A connection from there that ended a moment ago
-    // may still have the port: then another is tried.
-    let (broker, foreign) = loop {
-        let broker = setup.start();
-        match TcpListener::bind(("127.0.0.2", broker.web_address().port())) {
-            Ok(foreign) => break (broker, foreign),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::AddrInUse),
-        }
-    };
+    let (broker, foreign) = beside_a_foreigner(&setup);
     let (web, secret) = (broker.web_address(), broker.address_of("mqtts"));
     let everywhere = format!("0.0.0.0:{}", web.port());
     let more = "[mqtt]\nreceive_max = 7\n[[stream]]\nname = \"mqtt\"\nretention_age_s = 5\n";

@@ -7,7 +7,7 @@ use ahash::{AHasher, RandomState};
 /// Without a seed of its own, as every session has such maps, and the same in every process, so
 /// that what a message costs can be counted. For keys of which no client finds enough that collide
 /// to slow anybody down: packet ids, of which there are 65,535, and places in the log, which the
-/// broker gives.
+/// broker gives (a client chooses which of its few stay unacknowledged, no more).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Unseeded;
 

@@ -137,6 +137,11 @@ impl Groups {
         ids.into_iter().for_each(|id| self.mark_changed(id, false));
     }
 
+    /// Memory that a time of many messages left is given back.
+    pub(crate) fn trim(&mut self) {
+        self.slots.iter_mut().for_each(|(_, group)| group.group.trim());
+    }
+
     /// The rows of those that stand elsewhere than their rows say go into the commit of the next
     /// tick. Others would be written as they are.
     pub(crate) fn mark_moved(&mut self, core: &Positions) {

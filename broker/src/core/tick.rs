@@ -67,6 +67,7 @@ impl Core {
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(GROUP_TICKS) {
             self.groups.mark_moved(&self.positions);
+            self.groups.trim();
         }
     }
 

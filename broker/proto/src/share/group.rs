@@ -63,6 +63,9 @@ pub struct Doomed {
 /// Dead letters that may wait before the group hands out nothing more.
 const DOOMED_MAX: usize = 1_000;
 
+/// A list of what is handed out that has room for no more than this keeps it.
+const ROOM_KEPT: usize = 64;
+
 /// Who gets a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
@@ -215,7 +218,15 @@ impl Group {
                 self.again.insert(place, handed.attempts);
             }
         }
-        self.handed.shrink_to_fit();
+    }
+
+    /// Gives back memory that a time of many messages left. Not with each message that ends: the
+    /// next ones often want it again.
+    pub fn trim(&mut self) {
+        let room = self.handed.capacity();
+        if room > ROOM_KEPT && self.handed.len() < room / 8 {
+            self.handed.shrink_to(self.handed.len() * 2);
+        }
     }
 
     fn forget(&mut self, client_id: &str) {

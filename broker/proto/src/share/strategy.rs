@@ -45,9 +45,10 @@ impl Strategy {
             Self::LeastInFlight => {
                 present.filter(|(_, one)| one.has_room).min_by_key(|(_, one)| one.in_flight)
             }
-            // The highest of all hashes: who comes or goes moves only what is its own.
+            // The highest of all hashes: who comes or goes moves only what is its own. Of equal
+            // ones the same whosever turn it is.
             Self::StickyTopic | Self::StickyPublisher => present
-                .max_by_key(|(_, one)| mixed(one.mark ^ mark))
+                .max_by_key(|(at, one)| (mixed(one.mark ^ mark), *at))
                 .filter(|(_, one)| one.has_room),
         };
         chosen.map(|(at, _)| at)
@@ -154,6 +155,16 @@ mod tests {
         }
         assert!(used.iter().all(|count| (100..300).contains(count)), "{used:?}");
         assert_eq!(moved, used[4]);
+    }
+
+    #[test]
+    fn a_sticky_topic_goes_to_one_also_where_two_members_have_the_same_mark() {
+        let mut members = members(&[(0, true); 4]);
+        members[2].mark = members[0].mark;
+        let chosen = |mark, turn| Strategy::StickyTopic.choose(&members, here, mark, turn);
+        for mark in (0..50).map(|topic| mark_of(&format!("plant/{topic}"))) {
+            assert!((1..5).all(|turn| chosen(mark, turn) == chosen(mark, 0)));
+        }
     }
 
     #[test]

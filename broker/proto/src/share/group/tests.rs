@@ -291,3 +291,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn memory_of_many_that_were_handed_out_is_given_back() {
+    let mut group = joined(Strategy::RoundRobin, &[("a", 1, true)]);
+    let many = Link { limit: 10_000, ..link(1) };
+    group.join("a".into(), true, many);
+    for offset in 0..10_000 {
+        group.hand(place(offset), many, Qos::AtLeastOnce, 1);
+    }
+    group.trim();
+    assert!(group.handed.capacity() >= 10_000, "it is in use");
+    for offset in 3..10_000 {
+        assert!(group.ended(place(offset), "a").is_some());
+    }
+    group.trim();
+    assert!(group.handed.capacity() <= super::ROOM_KEPT, "{}", group.handed.capacity());
+    let left: BTreeSet<u64> = group.handed().map(|(place, _)| place.offset).collect();
+    assert_eq!(left, [0, 1, 2].into());
+}
