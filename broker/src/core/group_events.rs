@@ -45,6 +45,7 @@ impl Core {
         let Some(group) = self.groups.of_id(id) else { return };
         match what {
             Notice::Leave(serial) => {
+                group.addresses.remove(&serial);
                 group.group.leave(member, serial);
                 self.groups.mark_changed(id, true);
             }
@@ -55,6 +56,11 @@ impl Core {
             }
             Notice::SessionEnded => {
                 group.group.session_ended(member);
+                self.groups.mark_changed(id, true);
+            }
+            Notice::Unreached(place, serial) => {
+                group.addresses.remove(&serial);
+                group.group.unreached(place, serial);
                 self.groups.mark_changed(id, true);
             }
             Notice::Returned(place, is_full) => group.group.returned(place, member, is_full),

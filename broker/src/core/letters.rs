@@ -62,6 +62,8 @@ pub(crate) enum Notice {
     Ended(Place, Fate, Option<Confirm>),
     /// It could not take what it was handed; whether it had no room.
     Returned(Place, bool),
+    /// The connection of that number was gone when it was to have this.
+    Unreached(Place, u64),
     /// It has room again.
     Room(u64),
 }
@@ -132,6 +134,12 @@ impl Post {
         if let Some(letters) = self.to_members.get_mut(core) {
             letters.push(letter);
         }
+    }
+
+    /// What is for members, of each core.
+    #[cfg(test)]
+    pub(crate) fn to_members(&self) -> impl Iterator<Item = &Vec<ToMember>> {
+        self.to_members.iter()
     }
 
     /// What is for each core, taken out.

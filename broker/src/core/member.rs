@@ -169,7 +169,7 @@ impl Core {
 
     /// A message of a group for a member of this core.
     pub(crate) fn on_hand(&mut self, hand: &Hand, message: &Message<'_>) {
-        let Some(open) = self.open(hand.conn) else { return };
+        let Some(open) = self.open(hand.conn) else { return self.tell_unreached(hand) };
         if open.is_no_member_for(message.topic) {
             return self.withhold(hand);
         }
@@ -192,6 +192,15 @@ impl Core {
             }
             (Sent::NoRoom, Some(place)) => self.give_back(hand.conn, hand.group, place),
         }
+    }
+
+    /// The connection is gone. The group may hear nothing else of the message: who unsubscribed
+    /// before is no member for whom the end of a connection would say it.
+    fn tell_unreached(&mut self, hand: &Hand) {
+        let Some(place) = hand.place else { return };
+        let nobody: Arc<str> = "".into();
+        self.post.for_group(hand.group, &nobody, Notice::Unreached(place, hand.conn.serial));
+        self.end_turn_soon();
     }
 
     /// The session lost its right, and the group has not heard yet that it leaves.

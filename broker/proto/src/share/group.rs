@@ -173,6 +173,24 @@ impl Group {
     /// others too. `is_over`: the session ends with it, of a member or of one that unsubscribed.
     pub fn lost(&mut self, client_id: &str, serial: u64, kept: &[Place], is_over: bool) {
         self.take_back(serial, kept);
+        self.unlink(serial);
+        if is_over {
+            self.forget(client_id);
+        }
+    }
+
+    /// A message was handed to a connection that was gone already: it is in no session, and it was
+    /// not an attempt.
+    pub fn unreached(&mut self, place: Place, serial: u64) {
+        self.unlink(serial);
+        let Entry::Occupied(entry) = self.handed.entry(place) else { return };
+        if entry.get().serial == serial {
+            let handed = entry.remove();
+            self.again.insert(place, handed.attempts.saturating_sub(1));
+        }
+    }
+
+    fn unlink(&mut self, serial: u64) {
         let of_it = |member: &Member| member.link.is_some_and(|link| link.serial == serial);
         if let Some(at) = self.members.iter().position(of_it) {
             if self.members[at].is_durable {
@@ -180,9 +198,6 @@ impl Group {
             } else {
                 self.members.remove(at);
             }
-        }
-        if is_over {
-            self.forget(client_id);
         }
     }
 

@@ -26,6 +26,12 @@ pub struct Candidate {
 }
 
 impl Strategy {
+    /// Whether the order of a topic or publisher holds, all of it being with one member.
+    #[must_use]
+    pub fn keeps_order(self) -> bool {
+        matches!(self, Self::StickyTopic | Self::StickyPublisher)
+    }
+
     /// The index of the member that gets a message with this mark, or `None` to wait. `look` tells
     /// of a member what it is to the strategy, or nothing where it is away; in turn no more are
     /// looked at than until one has room. `turn` is where the next choice begins.

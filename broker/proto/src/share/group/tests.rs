@@ -89,6 +89,21 @@ fn what_never_reached_a_lost_member_goes_to_another_at_qos2_too() {
 }
 
 #[test]
+fn what_was_handed_to_a_connection_that_was_gone_goes_to_another_and_was_no_attempt() {
+    for (qos, is_durable) in [(Qos::AtLeastOnce, false), (Qos::ExactlyOnce, true)] {
+        let mut group = joined(Strategy::RoundRobin, &[("a", 1, is_durable), ("b", 2, true)]);
+        assert_eq!(hand_next(&mut group, 0, qos), Some(1));
+        group.unreached(place(0), 1);
+        assert_eq!(group.next_again(), Some((place(0), 0)));
+        assert_eq!(group.choose(0), Choice::Member(link(2)), "the only one that is there");
+        group.hand(place(0), link(2), qos, 1);
+        group.unreached(place(0), 1);
+        assert_eq!(group.next_again(), None, "it is with another since");
+        assert!(group.ended(place(0), "b").is_some());
+    }
+}
+
+#[test]
 fn what_only_an_ended_session_could_complete_is_over() {
     let mut group = joined(Strategy::RoundRobin, &[("a", 1, true), ("b", 2, false)]);
     hand_next(&mut group, 0, Qos::ExactlyOnce);
