@@ -415,7 +415,7 @@ fn a_reload_is_done_whole_when_its_caller_hangs_up() {
     broker.await_output("reload: applied: mqtt.receive_max: 8 -> 9");
 }
 
-/// A broker, and somebody else who has the port of its WebSocket at another address of this machine.
+/// A broker, and somebody else who has its WebSocket's port at another address of this machine.
 /// Connections from such addresses that ended a moment ago may have that port still: then the
 /// broker is started once more, with another.
 fn beside_a_foreigner(setup: &Configured) -> (Broker, TcpListener) {

@@ -246,8 +246,14 @@ impl Group {
 
     fn forget(&mut self, client_id: &str) {
         let serial = self.link_of(client_id).map(|link| link.serial);
-        self.handed
-            .retain(|_, handed| &*handed.client_id != client_id || Some(handed.serial) == serial);
+        let again = &mut self.again;
+        self.handed.retain(|place, handed| {
+            let stays = &*handed.client_id != client_id || Some(handed.serial) == serial;
+            if !stays && handed.qos == Qos::AtLeastOnce {
+                again.insert(*place, handed.attempts);
+            }
+            stays
+        });
     }
 
     /// Who gets the next message. `mark` is that of its topic or publisher, as the strategy asks.
