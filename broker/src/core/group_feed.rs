@@ -90,8 +90,8 @@ impl Core {
         // At QoS 2 the member's row may not be durable before the group's is: it gets a letter, and
         // so does what must stay behind it. At QoS 1 what rows say counts for nothing after a
         // crash.
-        let by_letter = link.qos == Qos::ExactlyOnce && keeps_order && place.is_some();
-        if qos != Qos::ExactlyOnce && !by_letter && address.core == self.index {
+        let stays_behind = link.qos == Qos::ExactlyOnce && keeps_order && place.is_some();
+        if qos != Qos::ExactlyOnce && !stays_behind && address.core == self.index {
             self.on_hand(&hand, offer.message);
         } else {
             let deal = Deal { hand, record: (offer.record)() };

@@ -213,15 +213,23 @@ fn what_a_member_beside_its_group_acknowledged_is_over_for_the_group_at_once() {
     assert_eq!(group.group.again().len(), 0);
 }
 
-#[test]
-fn nothing_is_kept_of_who_left_a_group_and_went() {
-    let mut alone = Alone::new(|_| ());
+/// A group, a member of it that stays, and another that leaves and goes, of which the group has not
+/// heard.
+fn left_by_one(alone: &mut Alone) -> (GroupId, ConnId) {
     let hello = Hello { client_id: "short", is_clean: true, expiry_s: 0, will_bytes: None };
     let (stays, goes) = (alone.connect("stays"), alone.greet(&hello));
     alone.settle();
-    let id = joined(&mut alone, &[stays, goes]);
+    let id = joined(alone, &[stays, goes]);
     alone.say(goes, 0xa2, b"\x00\x03\x00\x00\x0a$share/g/b");
     alone.say(goes, 0xe0, &[]);
+    (id, stays)
+}
+
+#[test]
+fn nothing_is_kept_of_who_left_a_group_and_went() {
+    let mut alone = Alone::new(|_| ());
+    let (id, _) = left_by_one(&mut alone);
+    assert_eq!(alone.core.groups.of_id(id).expect("it is there").addresses.len(), 2);
     alone.rest();
     assert_eq!(alone.core.groups.of_id(id).expect("it is there").addresses.len(), 1);
 }
@@ -230,13 +238,7 @@ fn nothing_is_kept_of_who_left_a_group_and_went() {
 fn what_was_handed_to_a_member_that_had_left_and_was_gone_goes_to_another() {
     for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
         let mut alone = Alone::new(|_| ());
-        let hello = Hello { client_id: "short", is_clean: true, expiry_s: 0, will_bytes: None };
-        let (stays, goes) = (alone.connect("stays"), alone.greet(&hello));
-        alone.settle();
-        let id = joined(&mut alone, &[stays, goes]);
-        // It leaves and goes, and the group has not heard of it.
-        alone.say(goes, 0xa2, b"\x00\x03\x00\x00\x0a$share/g/b");
-        alone.say(goes, 0xe0, &[]);
+        let (id, stays) = left_by_one(&mut alone);
         fed(&mut alone, id, 4, qos);
         assert_eq!(handed(&mut alone, id), 4, "some of it to nobody");
         alone.rest();
