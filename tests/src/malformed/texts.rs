@@ -78,8 +78,11 @@ pub(super) fn values(rule: TextRule, good: &Verdict) -> Vec<(String, Vec<u8>, Ve
         let within = [b"s/", *bytes, b"t"].concat();
         values.push((format!("{name} among others"), within, MALFORMED));
     }
+    // The wills of some cases go to these topics while others subscribe: filters are of two
+    // levels, so that no case is sent the message of another.
+    let more = if rule == TextRule::Filter { "/s" } else { "" };
     for (name, text) in GOOD {
-        values.push(((*name).to_owned(), text.as_bytes().to_vec(), good.clone()));
+        values.push(((*name).to_owned(), format!("{text}{more}").into_bytes(), good.clone()));
     }
     let (empty, wrong, verdict) = match rule {
         TextRule::Plain => return values,
