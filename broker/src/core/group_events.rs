@@ -127,12 +127,8 @@ impl Core {
         own.map_or(share.strategy, |group| group.strategy).into()
     }
 
-    pub(crate) fn on_handed_ended(&mut self, id: GroupId, place: Place, member: &str, fate: Fate) {
-        let Some(key) = self.groups.key_of(id) else { return };
-        let Some(group) = self.groups.get(key) else { return };
-        let Some(handed) = group.group.ended(place, member) else { return };
-        // At QoS 2 the session may forget the exchange when this is durable.
-        self.groups.mark(key, handed.qos == Qos::ExactlyOnce);
+    fn on_handed_ended(&mut self, id: GroupId, place: Place, member: &str, fate: Fate) {
+        let Some(handed) = self.groups.end(id, place, member) else { return };
         if let Fate::Refused(reason) = fate {
             self.bury(id, place, handed.attempts, Some(reason));
         }

@@ -8,11 +8,12 @@ use ahash::AHashMap;
 use slab::Slab;
 use tidewire_proto::id::GroupId;
 use tidewire_proto::message::Message;
+use tidewire_proto::qos::Qos;
 use tidewire_proto::record::SharedRecord;
 use tidewire_proto::routing::grant::SessionKey;
 use tidewire_proto::session::cursor::{Cursor, Positions};
 use tidewire_proto::session::window::Place;
-use tidewire_proto::share::group::Group;
+use tidewire_proto::share::group::{Group, Handed};
 
 use crate::core::letters::Address;
 
@@ -176,9 +177,26 @@ impl Groups {
 
     /// The end of the turn looks whether it has something to hand out.
     pub(crate) fn mark_hungry(&mut self, id: GroupId) {
-        let Some(group) = self.of_id(id) else { return };
-        if !std::mem::replace(&mut group.is_hungry, true) {
-            self.hungry.push_back(id);
+        if let Some(key) = self.key_of(id) {
+            self.look_at(key);
         }
+    }
+
+    fn look_at(&mut self, key: GroupKey) {
+        let Some(group) = self.slots.get_mut(key.0 as usize) else { return };
+        if !std::mem::replace(&mut group.is_hungry, true) {
+            self.hungry.push_back(group.id);
+        }
+    }
+
+    /// A message that was handed out is over, and who had it may have room for another. The answer
+    /// is what was known of it; `None` when it was not with this member.
+    pub(crate) fn end(&mut self, id: GroupId, place: Place, member: &str) -> Option<Handed> {
+        let key = self.key_of(id)?;
+        self.look_at(key);
+        let handed = self.get(key)?.group.ended(place, member)?;
+        // At QoS 2 the session may forget the exchange when this is durable.
+        self.mark(key, handed.qos == Qos::ExactlyOnce);
+        Some(handed)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidewire_proto::id::{GroupId, PacketId};
+use tidewire_proto::id::GroupId;
 use tidewire_proto::message::Message;
 use tidewire_proto::mqtt::{Ack, ReasonCode};
 use tidewire_proto::qos::Qos;
@@ -16,7 +16,7 @@ use crate::core::denial::FilterDenial;
 use crate::core::dispatch::{Sent, Way};
 use crate::core::letters::{Address, Confirm, Deal, Fate, Hand, Join, Notice, ToMember, core_of};
 use crate::core::open::{ConnId, Joining, Made, Open, Phase};
-use crate::core::state::Core;
+use crate::core::state::{Core, open_of};
 use crate::core::turn::{Left, Waiting};
 use crate::metrics::{CloseReason, DropReason, FilterFault, Quality};
 
@@ -241,16 +241,6 @@ impl Core {
         self.end_turn_soon();
     }
 
-    /// Whether an exchange came from a share group: which, and where its message lies.
-    pub(crate) fn shared_exchange(
-        &mut self,
-        id: ConnId,
-        packet_id: PacketId,
-    ) -> Option<(GroupId, Place)> {
-        let exchange = self.open(id)?.window.get(packet_id)?;
-        Some((exchange.group?, exchange.place)).filter(|_| exchange.step == Step::Published)
-    }
-
     /// A member says how a message ended.
     pub(crate) fn tell_ended(
         &mut self,
@@ -260,28 +250,31 @@ impl Core {
         (fate, confirm): (Fate, Option<Confirm>),
     ) {
         let is_here = core_of(group, self.shared.inboxes.len()) == self.index;
-        let Some(open) = self.open(id) else { return };
-        let member = Arc::clone(&open.client_id);
-        if is_here && fate == Fate::Done && confirm.is_none() {
-            self.on_handed_ended(group, place, &member, fate);
-            self.groups.mark_hungry(group);
-        } else {
-            self.post.for_group(group, &member, Notice::Ended(place, fate, confirm));
-        }
         self.end_turn_soon();
+        let Some(open) = open_of(&mut self.conns, id) else { return };
+        if is_here && fate == Fate::Done && confirm.is_none() {
+            self.groups.end(group, place, &open.client_id);
+        } else {
+            let ended = Notice::Ended(place, fate, confirm);
+            self.post.for_group(group, &open.client_id, ended);
+        }
     }
 
     /// PUBREC for a message of a share group. True when the rest of it must wait: a session that
     /// lives on forgets the message only after the group has written down that it is over, or
     /// a crash in between would hand it out once more.
     pub(crate) fn tell_received(&mut self, id: ConnId, ack: &Ack<'_>) -> bool {
-        let Some((group, place)) = self.shared_exchange(id, ack.packet_id) else { return false };
         let core = self.index;
         let Some(open) = self.open(id) else { return false };
+        let Some(exchange) = open.window.get(ack.packet_id) else { return false };
+        let Some(group) = exchange.group.filter(|_| exchange.step == Step::Published) else {
+            return false;
+        };
         let is_refused = ack.reason.is_error();
         let confirm = Confirm { core, conn: id, packet_id: ack.packet_id, is_refused };
         let must_wait = open.is_durable();
-        self.tell_ended(id, group, place, (fate(ack.reason), must_wait.then_some(confirm)));
+        let told = (fate(ack.reason), must_wait.then_some(confirm));
+        self.tell_ended(id, group, exchange.place, told);
         must_wait
     }
 

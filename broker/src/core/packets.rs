@@ -8,7 +8,7 @@ use tidewire_proto::session::window::OnPubrec;
 
 use crate::core::beside::{has_too_many, properties_of};
 use crate::core::member::fate;
-use crate::core::open::{ConnId, Open, Phase};
+use crate::core::open::{ConnId, Phase};
 use crate::core::paced::Paced;
 use crate::core::send::packet_type;
 use crate::core::state::Core;
@@ -199,7 +199,9 @@ impl Core {
             Packet::PubRec(ack) => self.on_pubrec(id, &ack),
             Packet::PubRel(ack) => self.on_pubrel(id, &ack),
             Packet::PubComp(ack) => {
-                self.on_ended(id, |open| open.window.on_pubcomp(ack.packet_id));
+                if self.open(id).is_some_and(|open| open.window.on_pubcomp(ack.packet_id)) {
+                    self.on_ended(id);
+                }
             }
             Packet::Subscribe(subscribe) => self.on_subscribe(id, &subscribe),
             Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(id, &unsubscribe),
@@ -227,20 +229,18 @@ impl Core {
         }
     }
 
-    /// An acknowledgement that ends an exchange makes room for the next message.
-    fn on_ended(&mut self, id: ConnId, end: impl Fn(&mut Open) -> bool) {
-        if self.open(id).is_some_and(end) {
-            self.mark_changed(id, false);
-            self.feed_soon(id);
-        }
+    /// An exchange is over, and there is room for the next message.
+    fn on_ended(&mut self, id: ConnId) {
+        self.mark_changed(id, false);
+        self.feed_soon(id);
     }
 
     fn on_puback(&mut self, id: ConnId, ack: &Ack<'_>) {
-        let shared = self.shared_exchange(id, ack.packet_id);
-        self.on_ended(id, |open| open.window.on_puback(ack.packet_id));
-        let is_over = |open: &mut Open| open.window.get(ack.packet_id).is_none();
-        if let Some((group, place)) = shared.filter(|_| self.open(id).is_some_and(is_over)) {
-            self.tell_ended(id, group, place, (fate(ack.reason), None));
+        let Some(open) = self.open(id) else { return };
+        let Some(ended) = open.window.on_puback(ack.packet_id) else { return };
+        self.on_ended(id);
+        if let Some(group) = ended.group {
+            self.tell_ended(id, group, ended.place, (fate(ack.reason), None));
         }
     }
 

@@ -232,14 +232,11 @@ impl Core {
     }
 
     pub(crate) fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {
-        self.conns.get_mut(id.key as usize).filter(|conn| conn.serial == id.serial)
+        conn_of(&mut self.conns, id)
     }
 
     pub(crate) fn open(&mut self, id: ConnId) -> Option<&mut Open> {
-        match &mut self.conn(id)?.phase {
-            Phase::Open(open) => Some(open),
-            _ => None,
-        }
+        open_of(&mut self.conns, id)
     }
 
     pub(crate) fn owner(&self, id: ConnId) -> Owner {
@@ -288,6 +285,19 @@ impl Core {
             self.is_turn_due = true;
             self.turn_end.notify_one();
         }
+    }
+}
+
+/// The connection with this name, if it is still the one.
+fn conn_of(conns: &mut Slab<Conn>, id: ConnId) -> Option<&mut Conn> {
+    conns.get_mut(id.key as usize).filter(|conn| conn.serial == id.serial)
+}
+
+/// Likewise, with its session, beside what else the core has.
+pub(crate) fn open_of(conns: &mut Slab<Conn>, id: ConnId) -> Option<&mut Open> {
+    match &mut conn_of(conns, id)?.phase {
+        Phase::Open(open) => Some(open),
+        _ => None,
     }
 }
 

@@ -216,7 +216,7 @@ impl Outbox {
 
     /// PUBACK.
     pub fn on_puback(&mut self, id: PacketId) -> Told {
-        self.end(id, |window| window.on_puback(id))
+        self.end(id, |window| window.on_puback(id).is_some())
     }
 
     /// PUBREC, or its refusal.

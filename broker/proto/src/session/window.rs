@@ -141,8 +141,8 @@ impl Window {
         packet_id(number)
     }
 
-    /// PUBACK: true when it ends an exchange.
-    pub fn on_puback(&mut self, id: PacketId) -> bool {
+    /// PUBACK: the exchange that it ends.
+    pub fn on_puback(&mut self, id: PacketId) -> Option<Exchange> {
         self.end_if(id, |e| e.qos == Qos::AtLeastOnce)
     }
 
@@ -166,7 +166,7 @@ impl Window {
 
     /// PUBCOMP: true when it ends an exchange.
     pub fn on_pubcomp(&mut self, id: PacketId) -> bool {
-        self.end_if(id, |e| e.step == Step::Released)
+        self.end_if(id, |e| e.step == Step::Released).is_some()
     }
 
     /// The other side has forgotten the exchange: it begins anew, under the same id.
@@ -215,19 +215,15 @@ impl Window {
         usize::try_from((wanted + IDS - first) % IDS).expect("less than 65,535")
     }
 
-    fn end_if(&mut self, id: PacketId, is_due: impl Fn(&Exchange) -> bool) -> bool {
+    fn end_if(&mut self, id: PacketId, is_due: impl Fn(&Exchange) -> bool) -> Option<Exchange> {
         let index = self.index(id);
-        let Some(slot) = self.slots.get_mut(index) else { return false };
-        if !slot.as_ref().is_some_and(is_due) {
-            return false;
-        }
-        *slot = None;
+        let ended = self.slots.get_mut(index)?.take_if(|exchange| is_due(exchange))?;
         self.in_flight -= 1;
         while let Some(None) = self.slots.front() {
             self.slots.pop_front();
             self.first += 1;
         }
-        true
+        Some(ended)
     }
 }
 
@@ -253,17 +249,17 @@ mod tests {
         assert!(open.iter().all(|id| id.get() != 0));
         let stuck = open.remove(0);
         for id in open {
-            assert!(window.on_puback(id));
+            assert!(window.on_puback(id).is_some());
         }
         let mut begun = 0;
         while window.has_room() {
             let id = window.begin(exchange(Qos::AtLeastOnce, 0));
             assert_ne!(id, stuck);
-            assert!(window.on_puback(id));
+            assert!(window.on_puback(id).is_some());
             begun += 1;
         }
         assert_eq!(begun, 65_535 - 20, "one stuck exchange stops the round before its own id");
-        assert!(window.on_puback(stuck));
+        assert!(window.on_puback(stuck).is_some());
         assert!(window.has_room());
     }
 
@@ -273,13 +269,13 @@ mod tests {
         let one = window.begin(exchange(Qos::AtLeastOnce, 0));
         let two = window.begin(exchange(Qos::ExactlyOnce, 1));
         assert_eq!(window.on_pubrec(one, false), OnPubrec::Unknown);
-        assert!(!window.on_puback(two));
+        assert!(window.on_puback(two).is_none());
         assert!(!window.on_pubcomp(two), "PUBCOMP before PUBREC");
         assert_eq!(window.on_pubrec(two, false), OnPubrec::Release);
         assert_eq!(window.on_pubrec(two, false), OnPubrec::ReleaseAgain);
         assert!(window.on_pubcomp(two));
         assert!(!window.on_pubcomp(two));
-        assert!(window.on_puback(one));
+        assert!(window.on_puback(one).is_some());
         assert_eq!(window.in_flight(), 0);
         assert_eq!(window.on_pubrec(PacketId::new(9).expect("not zero"), false), OnPubrec::Unknown);
     }

@@ -116,7 +116,7 @@ impl Reading {
         while let Ok(Framing::Packet(found)) = frame(&acks[at..], PACKET_BYTES_MAX) {
             at += found.len;
             match decode(&found, self.version) {
-                Ok(Packet::PubAck(ack)) => assert!(self.window.on_puback(ack.packet_id)),
+                Ok(Packet::PubAck(ack)) => assert!(self.window.on_puback(ack.packet_id).is_some()),
                 Ok(Packet::PubComp(ack)) => assert!(self.window.on_pubcomp(ack.packet_id)),
                 Ok(Packet::PubRec(ack)) => self.release(ack.packet_id),
                 other => panic!("{other:?} was not sent"),
