@@ -1,5 +1,5 @@
-//! The share groups of a core: what each is and how it is found. Their doings are in
-//! `group_events` and `group_feed`.
+//! The share groups of a core: what each is, how it is found, and what its lists say of it. Their
+//! doings are in `group_events` and `group_feed`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -178,22 +178,24 @@ impl Groups {
     /// The end of the turn looks whether it has something to hand out.
     pub(crate) fn mark_hungry(&mut self, id: GroupId) {
         if let Some(key) = self.key_of(id) {
-            self.look_at(key);
+            self.make_hungry(key);
         }
     }
 
-    fn look_at(&mut self, key: GroupKey) {
+    /// Likewise, where it is known which it is.
+    fn make_hungry(&mut self, key: GroupKey) {
         let Some(group) = self.slots.get_mut(key.0 as usize) else { return };
         if !std::mem::replace(&mut group.is_hungry, true) {
             self.hungry.push_back(group.id);
         }
     }
 
-    /// A message that was handed out is over, and who had it may have room for another. The answer
-    /// is what was known of it; `None` when it was not with this member.
+    /// A message that was handed out is over. The answer is what was known of it; `None` when it
+    /// was not with this member, or the group is gone.
     pub(crate) fn end(&mut self, id: GroupId, place: Place, member: &str) -> Option<Handed> {
         let key = self.key_of(id)?;
-        self.look_at(key);
+        // In any case: who says so may have room for another.
+        self.make_hungry(key);
         let handed = self.get(key)?.group.ended(place, member)?;
         // At QoS 2 the session may forget the exchange when this is durable.
         self.mark(key, handed.qos == Qos::ExactlyOnce);

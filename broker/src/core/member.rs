@@ -267,9 +267,8 @@ impl Core {
         let core = self.index;
         let Some(open) = self.open(id) else { return false };
         let Some(exchange) = open.window.get(ack.packet_id) else { return false };
-        let Some(group) = exchange.group.filter(|_| exchange.step == Step::Published) else {
-            return false;
-        };
+        let is_due = exchange.qos == Qos::ExactlyOnce && exchange.step == Step::Published;
+        let Some(group) = exchange.group.filter(|_| is_due) else { return false };
         let is_refused = ack.reason.is_error();
         let confirm = Confirm { core, conn: id, packet_id: ack.packet_id, is_refused };
         let must_wait = open.is_durable();

@@ -256,10 +256,7 @@ impl Core {
         match open.window.on_pubrec(packet_id, is_refused) {
             OnPubrec::Release => self.release(id, packet_id, true),
             OnPubrec::ReleaseAgain => self.release(id, packet_id, false),
-            OnPubrec::Refused => {
-                self.mark_changed(id, false);
-                self.feed_soon(id);
-            }
+            OnPubrec::Refused => self.on_ended(id),
             // Who refuses a message awaits no PUBREL for it.
             OnPubrec::Unknown if is_refused => (),
             OnPubrec::Unknown => self.send_pubrel(id, packet_id, false),

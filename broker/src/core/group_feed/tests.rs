@@ -213,6 +213,20 @@ fn what_a_member_beside_its_group_acknowledged_is_over_for_the_group_at_once() {
     assert_eq!(group.group.again().len(), 0);
 }
 
+#[test]
+fn pubrec_for_a_message_at_qos1_ends_nothing_for_the_group() {
+    for body in [&[0, 1][..], &[0, 1, 0x80]] {
+        let mut alone = Alone::new(|_| ());
+        let member = alone.connect("member");
+        alone.settle();
+        let id = joined(&mut alone, &[member]);
+        fed(&mut alone, id, 1, Qos::AtLeastOnce);
+        alone.say(member, 0x50, body);
+        alone.rest();
+        assert_eq!((in_flight(&mut alone, member), handed(&mut alone, id)), (1, 1), "{body:?}");
+    }
+}
+
 /// A group, a member of it that stays, and another that leaves and goes, of which the group has not
 /// heard.
 fn left_by_one(alone: &mut Alone) -> (GroupId, ConnId) {
