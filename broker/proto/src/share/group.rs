@@ -175,7 +175,8 @@ impl Group {
         self.take_back(serial, kept);
         self.unlink(serial);
         if is_over {
-            self.forget(client_id);
+            // What is on its way to an earlier connection is in no session: that is heard of later.
+            self.forget(client_id, |place| kept.contains(place));
         }
     }
 
@@ -215,7 +216,7 @@ impl Group {
         if self.link_of(client_id).is_none() {
             self.members.retain(|member| &*member.client_id != client_id);
         }
-        self.forget(client_id);
+        self.forget(client_id, |_| true);
     }
 
     fn link_of(&self, client_id: &str) -> Option<Link> {
@@ -244,15 +245,20 @@ impl Group {
         }
     }
 
-    fn forget(&mut self, client_id: &str) {
+    /// What a client had before its connection of now, if it has one: at QoS 1 it goes to others,
+    /// at QoS 2 it is over where the session had it.
+    fn forget(&mut self, client_id: &str, was_had: impl Fn(&Place) -> bool) {
         let serial = self.link_of(client_id).map(|link| link.serial);
         let again = &mut self.again;
         self.handed.retain(|place, handed| {
-            let stays = &*handed.client_id != client_id || Some(handed.serial) == serial;
-            if !stays && handed.qos == Qos::AtLeastOnce {
-                again.insert(*place, handed.attempts);
+            if &*handed.client_id != client_id || Some(handed.serial) == serial {
+                return true;
             }
-            stays
+            if handed.qos == Qos::AtLeastOnce {
+                again.insert(*place, handed.attempts);
+                return false;
+            }
+            !was_had(place)
         });
     }
 

@@ -116,6 +116,19 @@ fn what_a_client_had_at_qos1_when_it_left_goes_to_another_though_its_next_sessio
 }
 
 #[test]
+fn what_was_on_its_way_at_qos2_when_a_client_left_is_not_over_with_its_next_session() {
+    let mut group = joined(Strategy::RoundRobin, &[("a", 1, false), ("b", 2, true)]);
+    assert_eq!(hand_next(&mut group, 0, Qos::ExactlyOnce), Some(1));
+    group.leave("a", 1);
+    group.join("a".into(), false, link(3));
+    assert_eq!(hand_next(&mut group, 1, Qos::ExactlyOnce), Some(3));
+    group.lost("a", 3, &[place(1)], true);
+    group.unreached(place(0), 1);
+    assert_eq!(group.next_again(), Some((place(0), 0)));
+    assert_eq!(group.handed().len(), 0, "what the session had is over");
+}
+
+#[test]
 fn what_only_an_ended_session_could_complete_is_over() {
     let mut group = joined(Strategy::RoundRobin, &[("a", 1, true), ("b", 2, false)]);
     hand_next(&mut group, 0, Qos::ExactlyOnce);
