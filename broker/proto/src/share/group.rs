@@ -172,11 +172,14 @@ impl Group {
     /// `kept` is what its session really has at QoS 2: the rest never reached it, and goes to
     /// others too. `is_over`: the session ends with it, of a member or of one that unsubscribed.
     pub fn lost(&mut self, client_id: &str, serial: u64, kept: &[Place], is_over: bool) {
-        self.take_back(serial, kept);
+        let mut kept = kept.to_vec();
+        kept.sort_unstable();
+        let was_kept = |place: &Place| kept.binary_search(place).is_ok();
+        self.take_back(serial, was_kept);
         self.unlink(serial);
         if is_over {
             // What is on its way to an earlier connection is in no session: that is heard of later.
-            self.forget(client_id, |place| kept.contains(place));
+            self.forget(client_id, was_kept);
         }
     }
 
@@ -224,9 +227,9 @@ impl Group {
         members.find(|member| &*member.client_id == client_id).and_then(|member| member.link)
     }
 
-    fn take_back(&mut self, serial: u64, kept: &[Place]) {
+    fn take_back(&mut self, serial: u64, was_kept: impl Fn(&Place) -> bool) {
         let lost = |(place, handed): &(&Place, &Handed)| {
-            handed.serial == serial && (handed.qos == Qos::AtLeastOnce || !kept.contains(place))
+            handed.serial == serial && (handed.qos == Qos::AtLeastOnce || !was_kept(place))
         };
         let places: Vec<Place> = self.handed.iter().filter(lost).map(|(place, _)| *place).collect();
         for place in places {
