@@ -10,14 +10,14 @@ mod subscriber;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::kafka_speed::figures::{Reading, Rounds, line};
 use crate::kafka_speed::load;
-use crate::kafka_speed::processor::{CLIENT as SECOND, SERVER as FIRST};
-use crate::kafka_speed::servers::Server;
-use crate::output::{announce, note, run};
+use crate::output::{announce, note};
 use crate::places::Places;
+use crate::processor::{CLIENT as SECOND, SERVER as FIRST};
+use crate::release;
+use crate::servers::Server;
 use crate::setup::apache;
 
 use drain::{Way, drain};
@@ -41,9 +41,7 @@ struct Asked {
 /// Reads `[--rounds N] [--messages N] [--apache]`, and prints what came of each.
 pub(crate) fn all(places: &Places, words: &[&str]) -> Result<(), String> {
     let asked = asked(words)?;
-    announce("build the broker as it is released");
-    let mut build = Command::new(places.cargo());
-    run(build.args(["build", "--release", "--package", "tidewire"]).current_dir(places.root()))?;
+    release::build(places)?;
     let folder = places.tools().join("bridge-speed");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
@@ -91,13 +89,13 @@ fn measure(places: &Places, folder: &Path, asked: &Asked) -> Result<(), String> 
     for number in 0..asked.rounds {
         announce(&format!("round {} of {}", number + 1, asked.rounds));
         let mut round = Round::default();
-        let server = Server::tidewire(places, &source, "", FIRST)?;
+        let server = Server::tidewire(&places.released_broker(), &source, "", FIRST)?;
         round.subscriber = subscriber::read(&server, asked.messages)?;
         server.stop()?;
         let run = (number, asked.messages);
         let there = || {
             let folder = filled(places, &folder.join("there"), asked.messages)?;
-            Server::tidewire(places, &folder, THERE, SECOND)
+            Server::tidewire(&places.released_broker(), &folder, THERE, SECOND)
         };
         let leave = |way, to: &Server, topic| drain(places, &source, to, (way, topic), run);
         round.link = with(there()?, |to| leave(Way::Link, to, "mqtt"))?;
@@ -125,7 +123,7 @@ fn fresh(folder: &Path) -> Result<PathBuf, String> {
 /// A broker's folder with so many messages.
 fn filled(places: &Places, folder: &Path, messages: usize) -> Result<PathBuf, String> {
     let folder = fresh(folder)?;
-    let server = Server::tidewire(places, &folder, "", FIRST)?;
+    let server = Server::tidewire(&places.released_broker(), &folder, "", FIRST)?;
     load::fill(server.mqtt, messages)?;
     server.stop()?;
     Ok(folder)

@@ -12,8 +12,9 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::output::{announce, note, run};
+use crate::output::{announce, note};
 use crate::places::Places;
+use crate::release;
 
 use contenders::{Certificates, Contender};
 use figures::{Figures, Table};
@@ -31,9 +32,7 @@ const REST: Duration = Duration::from_secs(2);
 pub(crate) fn all(places: &Places, words: &[&str]) -> Result<(), String> {
     let (names, rounds) = asked(words)?;
     let loads = chosen(&names)?;
-    announce("build the broker as it is released");
-    let mut build = Command::new(places.cargo());
-    run(build.args(["build", "--release", "--package", "tidewire"]).current_dir(places.root()))?;
+    release::build(places)?;
     announce("peers");
     let peers = peers::install(places)?;
     let certificates = Certificates::make(places)?;

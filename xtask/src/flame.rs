@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use crate::compare::{GENERATOR_CPU, Running, chosen};
 use crate::output::{announce, note, run};
 use crate::places::Places;
+use crate::release;
 
 use fold::Stacks;
 
@@ -30,9 +31,7 @@ pub(crate) fn all(places: &Places, words: &[&str]) -> Result<(), String> {
         _ => return Err("flame takes the name of one workload".to_owned()),
     };
     let load = chosen(&[name])?.swap_remove(0);
-    announce("build the broker as it is released");
-    let mut build = Command::new(places.cargo());
-    run(build.args(["build", "--release", "--package", "tidewire"]).current_dir(places.root()))?;
+    release::build(places)?;
     announce(&format!("samples of {name}"));
     let broker = Running::start_ours(places)?;
     let data = places.tools().join("flame.data");

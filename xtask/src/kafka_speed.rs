@@ -6,25 +6,24 @@ mod fields;
 pub(crate) mod figures;
 mod latency;
 pub(crate) mod load;
-pub(crate) mod processor;
 mod reading;
 mod segments;
 mod server_cpu;
-pub(crate) mod servers;
 mod stamps;
 mod throughput;
 pub(crate) mod wire;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::output::{announce, note, run};
+use crate::output::{announce, note};
 use crate::places::Places;
+use crate::processor;
+use crate::release;
+use crate::servers::Server;
 use crate::setup::apache;
 
 use segments::Segments;
-use servers::Server;
 
 /// What is measured, and how.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,9 +43,7 @@ const MESSAGES: usize = 2_000_000;
 /// [--compression CODEC]`, and prints a table for each part.
 pub(crate) fn all(places: &Places, words: &[&str]) -> Result<(), String> {
     let asked = asked(words)?;
-    announce("build the broker as it is released");
-    let mut build = Command::new(places.cargo());
-    run(build.args(["build", "--release", "--package", "tidewire"]).current_dir(places.root()))?;
+    release::build(places)?;
     let folder = empty_folder(places)?;
     let measured = measure(places, &folder, &asked);
     fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
@@ -93,7 +90,8 @@ fn empty_folder(places: &Places) -> Result<PathBuf, String> {
 
 fn measure(places: &Places, folder: &Path, asked: &Asked<'_>) -> Result<(), String> {
     let settings = asked.segments.settings();
-    let start = || Server::tidewire(places, folder, &settings, processor::SERVER);
+    let start =
+        || Server::tidewire(&places.released_broker(), folder, &settings, processor::SERVER);
     let wants = |part| asked.parts.contains(&part);
     if wants("throughput") || wants("server-cpu") {
         announce(&format!("publish {} messages over MQTT", asked.messages));

@@ -12,6 +12,9 @@ mod gate;
 mod kafka_speed;
 mod output;
 mod places;
+mod processor;
+mod release;
+mod servers;
 mod setup;
 mod simulate;
 mod tally;
@@ -51,6 +54,8 @@ The commands of this workspace:
                            beside their bounds; a part of `cargo xtask test`
   cargo xtask gate --record
                            writes what they take now into tests/gate/bounds.toml
+  cargo xtask release      the broker as it is released, made for what it does most: built, counted
+                           under loads of all kinds, and built again (target/released/tidewire)
   cargo xtask compare [WORKLOAD...] [--rounds N]
                            the same load on this broker, Mosquitto and rumqttd by turns
   cargo xtask flame [WORKLOAD]
@@ -78,6 +83,7 @@ fn main() -> ExitCode {
         ["link-cuts", words @ ..] => ended(trials::link_cuts(&Places::find(), words)),
         ["scale"] => ended(trials::scale(&Places::find())),
         ["siege"] => ended(trials::siege(&Places::find())),
+        ["release", words @ ..] => ended(release::all(&Places::find(), words)),
         ["flame", words @ ..] => ended(flame::all(&Places::find(), words)),
         ["gate", words @ ..] => ended(gate::all(&Places::find(), words)),
         ["compare", words @ ..] => ended(compare::all(&Places::find(), words)),

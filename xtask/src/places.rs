@@ -27,7 +27,12 @@ impl Places {
 
     /// The broker as it is released, once it is built.
     pub(crate) fn released_broker(&self) -> PathBuf {
-        self.target.join("release/tidewire")
+        self.release_folder().join("tidewire")
+    }
+
+    /// Where it is built, counted and built again.
+    pub(crate) fn release_folder(&self) -> PathBuf {
+        self.target.join("released")
     }
 
     /// The hot paths whose instructions are counted, once they are built.

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::output::{announce, run};
 use crate::places::Places;
+use crate::release;
 use crate::setup;
 
 /// `kill -9` this often in the middle of a load; with `--kafka` one of consumer groups, with
@@ -61,9 +62,7 @@ pub(crate) fn siege(places: &Places) -> Result<(), String> {
 }
 
 fn trial(places: &Places, test: &str, asked: &[(&str, &str)]) -> Result<(), String> {
-    announce("build the broker as it is released");
-    let mut build = Command::new(places.cargo());
-    run(build.args(["build", "--release", "--package", "tidewire"]).current_dir(places.root()))?;
+    release::build(places)?;
     announce(test);
     let mut trial = Command::new(places.cargo());
     trial.args(["test", "--package", "tidewire-tests", "--test", test, "--"]);

@@ -4,9 +4,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::kafka_speed::figures::Reading;
-use crate::kafka_speed::processor::SERVER;
-use crate::kafka_speed::servers::Server;
 use crate::places::Places;
+use crate::processor::SERVER;
+use crate::servers::Server;
 
 const TEST: &str = "exports::tests::bare::a_bare_producer_writes_what_lies_in_memory";
 

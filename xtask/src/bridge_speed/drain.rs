@@ -6,10 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::kafka_speed::figures::Reading;
-use crate::kafka_speed::processor::SERVER;
-use crate::kafka_speed::servers::Server;
 use crate::kafka_speed::wire::Client;
 use crate::places::Places;
+use crate::processor::SERVER;
+use crate::servers::Server;
 
 /// How often the other side is asked.
 const LOOK: Duration = Duration::from_millis(20);
@@ -53,7 +53,7 @@ pub(super) fn drain(
         Ok(usize::try_from(ends).unwrap_or(0))
     };
     let before = there()?;
-    let server = Server::tidewire(places, source, &settings, SERVER)?;
+    let server = Server::tidewire(&places.released_broker(), source, &settings, SERVER)?;
     let (since, mut count) = (Instant::now(), 0);
     let (mut at, mut busy) = (since, Duration::ZERO);
     while count < messages || at.elapsed() < QUIET {

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use crate::kafka_speed::figures::Reading;
-use crate::kafka_speed::servers::Server;
+use crate::servers::Server;
 
 const CONNECT: &[u8] = b"\x10\x12\0\x04MQTT\x04\x02\0\0\0\x06reader";
 const SUBSCRIBE: &[u8] = b"\x82\x12\0\x01\0\x0d$s/earliest/#\x01";

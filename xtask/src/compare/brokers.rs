@@ -2,13 +2,14 @@
 //! Measures nothing.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::places::Places;
+use crate::servers::free_address;
 
 use super::contenders::{Certificates, Contender};
 use super::peers::Peer;
@@ -104,12 +105,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// One that nobody listens at: peers cannot be asked which port the system gave them.
-fn free_address() -> Result<SocketAddr, String> {
-    let found = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|found| found.local_addr());
-    found.map_err(|error| error.to_string())
 }
 
 fn tell(

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::fields::{batches, fetched};
 use super::figures::Reading;
-use super::processor;
 use super::reading::Topic;
 use super::wire::read_frame;
+use crate::processor;
 
 /// Read and written at once: as much as the caches of most processors hold.
 const CHUNK_BYTES: usize = 256 << 10;

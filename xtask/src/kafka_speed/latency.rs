@@ -10,12 +10,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::fields::{batches, fetched};
 use super::figures::Rounds;
 use super::load;
-use super::processor;
 use super::reading::{TOPIC, pinned};
-use super::servers::Server;
 use super::stamps::Stamps;
 use super::wire::Client;
 use crate::output::{announce, note};
+use crate::processor;
+use crate::servers::Server;
 
 const PER_SECOND: u32 = 5_000;
 const RUN: Duration = Duration::from_secs(10);

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::fields::{batches, fetched};
 use super::figures::Reading;
-use super::processor;
-use super::servers::Server;
 use super::wire::{Client, Position};
+use crate::processor;
+use crate::servers::Server;
 
 /// The stream, and so the topic.
 pub(super) const TOPIC: &str = "mqtt";

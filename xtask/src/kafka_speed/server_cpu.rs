@@ -6,9 +6,9 @@ use std::path::Path;
 use super::fields::{batches, fetched};
 use super::figures::{Reading, line};
 use super::reading::{Reader, TOPIC, walk};
-use super::servers::Server;
 use super::wire::Client;
 use crate::output::{announce, note};
+use crate::servers::Server;
 
 /// And how often each reads everything in one turn.
 const READERS: [(Reader, u64); 3] =

@@ -8,8 +8,8 @@ use std::path::Path;
 use super::bare;
 use super::figures::{Reading, line};
 use super::reading::{Reader, walk};
-use super::servers::Server;
 use crate::output::{announce, note};
+use crate::servers::Server;
 
 /// And how much one turn reads at least, so that the kernel's ticks do not count.
 const READERS: [(Reader, u64); 3] = [

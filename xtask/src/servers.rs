@@ -1,5 +1,5 @@
-//! The servers that are measured, each pinned to one processor with a folder of its own. Measures
-//! nothing.
+//! Servers that are measured, or trained, each pinned to one processor with a folder of its own.
+//! Measures nothing.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::processor;
-use crate::places::Places;
+use crate::processor;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ended when it is dropped.
 pub(crate) struct Server {
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// Where Kafka clients connect to.
     pub(crate) kafka: SocketAddr,
     /// Where MQTT clients do, if they can.
@@ -28,14 +27,14 @@ pub(crate) struct Server {
 impl Server {
     /// This broker as it comes, on what lies in the folder.
     pub(crate) fn tidewire(
-        places: &Places,
+        program: &Path,
         folder: &Path,
         settings: &str,
         processor: usize,
     ) -> Result<Self, String> {
         let (kafka, mqtt) = (free_address()?, free_address()?);
         let mut command = pinned(processor);
-        command.arg(places.released_broker()).arg("--data").arg(folder.join("tidewire"));
+        command.arg(program).arg("--data").arg(folder.join("tidewire"));
         command.args(["--mqtt", &mqtt.to_string()]);
         command.env("TIDEWIRE_LISTENER__KAFKA__BIND", kafka.to_string());
         command.env("TIDEWIRE_LISTENER__HTTP__BIND", "off");
@@ -113,8 +112,8 @@ fn pinned(processor: usize) -> Command {
     command
 }
 
-/// One that nobody listens at.
-fn free_address() -> Result<SocketAddr, String> {
+/// One that nobody listens at: peers cannot be asked which port the system gave them.
+pub(crate) fn free_address() -> Result<SocketAddr, String> {
     let found = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|found| found.local_addr());
     found.map_err(|error| error.to_string())
 }

@@ -15,7 +15,7 @@ pub(crate) const CLIENT: usize = 1;
 const TICK: Duration = Duration::from_millis(10);
 
 /// Keeps the calling thread, and those it starts, on one processor.
-pub(super) fn stay_on(processor: usize) -> Result<(), String> {
+pub(crate) fn stay_on(processor: usize) -> Result<(), String> {
     let mut set = CpuSet::new();
     set.set(processor);
     sched_setaffinity(None, &set).map_err(|error| format!("processor {processor}: {error}"))
@@ -27,7 +27,7 @@ pub(crate) fn of_program(id: u32) -> Result<Duration, String> {
 }
 
 /// The calling thread's.
-pub(super) fn of_this_thread() -> Result<Duration, String> {
+pub(crate) fn of_this_thread() -> Result<Duration, String> {
     read("/proc/thread-self/stat")
 }
 
