@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use crate::output::{announce, note};
 use crate::places::Places;
+use crate::processor::CLIENT;
 use crate::release;
 
 use contenders::{Certificates, Contender};
 use figures::{Figures, Table};
 use workloads::Load;
 
-pub(crate) use brokers::{GENERATOR_CPU, Running};
+pub(crate) use brokers::Running;
 pub(crate) use workloads::chosen;
 
 /// Medians are of so many rounds, unless the command line says otherwise.
@@ -68,9 +69,12 @@ fn rounds_of(
     rounds: usize,
 ) -> Result<Table, String> {
     let names = contenders.iter().map(|contender| contender.name.as_str());
-    let mut table = Table::new(names, load.is_of_single_syncs());
+    let mut table = Table::new(names);
     for _ in 0..rounds {
-        table.add_sync(bare_sync::median(places)?);
+        table.add_sync(bare_sync::median(places, Duration::ZERO)?);
+        if let Some(every) = load.single_syncs_every() {
+            table.add_paced_sync(bare_sync::median(places, every)?);
+        }
         for (column, contender) in contenders.iter().enumerate() {
             let broker = Running::start_contender(places, contender)?;
             if load.is_warmed {
@@ -92,7 +96,7 @@ fn measure(
     load: &[&str],
 ) -> Result<Figures, String> {
     let mut bench = Command::new("taskset");
-    bench.args(["-c", GENERATOR_CPU]).arg(places.released_broker()).arg("bench");
+    bench.args(["-c", &CLIENT.to_string()]).arg(places.released_broker()).arg("bench");
     bench.args(load).args(["--json", "--pid", &broker.id().to_string()]);
     match contender.certificates {
         Some(certificates) => {

@@ -7,9 +7,10 @@ mod fold;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
-use crate::compare::{GENERATOR_CPU, Running, chosen};
+use crate::compare::{Running, chosen};
 use crate::output::{announce, note, run};
 use crate::places::Places;
+use crate::processor::CLIENT;
 use crate::release;
 
 use fold::Stacks;
@@ -36,7 +37,8 @@ pub(crate) fn all(places: &Places, words: &[&str]) -> Result<(), String> {
     let broker = Running::start_ours(places)?;
     let data = places.tools().join("flame.data");
     let mut bench = Command::new("taskset");
-    bench.args(["-c", GENERATOR_CPU]).arg(places.released_broker()).arg("bench").args(load.words);
+    bench.args(["-c", &CLIENT.to_string()]).arg(places.released_broker());
+    bench.arg("bench").args(load.words);
     bench.args(["--to", &broker.address().to_string(), "--seconds", SECONDS, "--warm-up", "1"]);
     let mut bench = bench.spawn().map_err(|error| format!("taskset: {error}"))?;
     let sampled = sample(&broker, &data.display().to_string());

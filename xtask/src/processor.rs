@@ -8,7 +8,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// What serves runs here.
 pub(crate) const SERVER: usize = 0;
-/// What reads runs here.
+/// What puts load on it, or reads, runs here.
 pub(crate) const CLIENT: usize = 1;
 
 /// The unit of the kernel's figures: it is 100 a second for every program that asks.

@@ -9,15 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::places::Places;
+use crate::processor::SERVER;
 use crate::servers::free_address;
 
 use super::contenders::{Certificates, Contender};
 use super::peers::Peer;
 
-/// The broker's processor.
-const BROKER_CPU: &str = "0";
-/// The load generator's.
-pub(crate) const GENERATOR_CPU: &str = "1";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Killed when it is dropped.
@@ -54,7 +51,7 @@ impl Running {
         fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         let address = free_address()?;
         let mut command = Command::new("taskset");
-        command.args(["-c", BROKER_CPU]).envs(environment.iter().copied());
+        command.args(["-c", &SERVER.to_string()]).envs(environment.iter().copied());
         match certificates {
             None => tell(&mut command, places, peer, address, &folder)?,
             Some(certificates) => {

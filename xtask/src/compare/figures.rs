@@ -43,20 +43,25 @@ fn put(figures: &mut Vec<(String, f64)>, name: &str, value: &Value) {
 #[derive(Debug)]
 pub(super) struct Table {
     columns: Vec<(String, Vec<Figures>)>,
-    /// What a bare sync took in each round.
+    /// What a bare sync took in each round, one behind the other.
     syncs_us: Vec<f64>,
-    is_of_single_syncs: bool,
+    /// And as often as messages come, where each message has a sync of its own.
+    paced_syncs_us: Vec<f64>,
 }
 
 impl Table {
-    /// `is_of_single_syncs`: times are told in bare syncs too.
-    pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>, is_of_single_syncs: bool) -> Self {
+    pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let columns = names.map(|name| (name.to_owned(), Vec::new())).collect();
-        Self { columns, syncs_us: Vec::new(), is_of_single_syncs }
+        Self { columns, syncs_us: Vec::new(), paced_syncs_us: Vec::new() }
     }
 
     pub(super) fn add_sync(&mut self, median_us: f64) {
         self.syncs_us.push(median_us);
+    }
+
+    /// Times are told in bare syncs then.
+    pub(super) fn add_paced_sync(&mut self, median_us: f64) {
+        self.paced_syncs_us.push(median_us);
     }
 
     pub(super) fn add(&mut self, column: usize, figures: Figures) {
@@ -75,6 +80,22 @@ impl Table {
     fn ratio(&self, column: usize, name: &str) -> f64 {
         let pairs = self.values(0, name).into_iter().zip(self.values(column, name));
         median(pairs.map(|(ours, theirs)| ours / theirs).collect())
+    }
+
+    fn write_in_syncs(
+        &self,
+        out: &mut fmt::Formatter<'_>,
+        name: &str,
+        syncs_us: &[f64],
+    ) -> fmt::Result {
+        write!(out, "\n{name:<26}")?;
+        for column in 0..self.columns.len() {
+            let times = self.values(column, MEDIAN_LATENCY).into_iter().zip(syncs_us);
+            let times = median(times.map(|(time, sync)| time / sync).collect());
+            let under_ratio = if column == 0 { "" } else { "         " };
+            write!(out, " {times:>14.3}{under_ratio}")?;
+        }
+        Ok(())
     }
 }
 
@@ -98,17 +119,13 @@ impl fmt::Display for Table {
             }
         }
         write!(out, "\n{:<26} {:>14.3}", "a bare sync, us", median(self.syncs_us.clone()))?;
-        if !self.is_of_single_syncs {
+        if self.paced_syncs_us.is_empty() {
             return Ok(());
         }
-        write!(out, "\n{:<26}", "latency p50, bare syncs")?;
-        for column in 0..self.columns.len() {
-            let times = self.values(column, MEDIAN_LATENCY).into_iter().zip(&self.syncs_us);
-            let times = median(times.map(|(time, sync)| time / sync).collect());
-            let under_ratio = if column == 0 { "" } else { "         " };
-            write!(out, " {times:>14.3}{under_ratio}")?;
-        }
-        Ok(())
+        let paced_us = median(self.paced_syncs_us.clone());
+        write!(out, "\n{:<26} {paced_us:>14.3}", "one at that pace, us")?;
+        self.write_in_syncs(out, "latency p50, bare syncs", &self.syncs_us)?;
+        self.write_in_syncs(out, "the same, at that pace", &self.paced_syncs_us)
     }
 }
 
@@ -122,7 +139,7 @@ mod tests {
             let phase = format!(r#"{{"name":"delivered","per_second":{rate}}}"#);
             Figures::read(&format!(r#"{{"phases":[{phase}],"lost":0}}"#)).expect("figures")
         };
-        let mut table = Table::new(["ours", "theirs"].into_iter(), false);
+        let mut table = Table::new(["ours", "theirs"].into_iter());
         // The ratio is the middle one of three, and not that of the two medians.
         for (ours, theirs) in [(1.0, 10.0), (600.0, 200.0), (500.0, 100.0)] {
             table.add(0, report(ours));
@@ -138,14 +155,16 @@ mod tests {
         let report = |us: f64| {
             Figures::read(&format!(r#"{{"latency":{{"p50_us":{us}}}}}"#)).expect("figures")
         };
-        let mut table = Table::new(["ours"].into_iter(), true);
+        let mut table = Table::new(["ours"].into_iter());
         for (ours, sync) in [(150.0, 100.0), (600.0, 200.0), (120.0, 120.0)] {
             table.add_sync(sync);
+            table.add_paced_sync(sync * 2.0);
             table.add(0, report(ours));
         }
         let shown = table.to_string();
-        let words: Vec<&str> = shown.lines().last().expect("a line").split_whitespace().collect();
-        assert_eq!(words, ["latency", "p50,", "bare", "syncs", "1.500"]);
+        let lines = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        let last: Vec<_> = lines.skip(4).collect();
+        assert_eq!(last, ["latency p50, bare syncs 1.500", "the same, at that pace 0.750"]);
     }
 
     #[test]

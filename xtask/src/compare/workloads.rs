@@ -1,5 +1,7 @@
 //! The loads that brokers are compared under. Runs none.
 
+use std::time::Duration;
+
 /// One of them.
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -13,9 +15,10 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Whether a message takes what a sync takes and little more: none waits for another.
-    pub(super) fn is_of_single_syncs(&self) -> bool {
-        self.words == LATENCY_1
+    /// How often a message comes, where each takes what a sync takes and little more: none waits
+    /// for another.
+    pub(super) fn single_syncs_every(&self) -> Option<Duration> {
+        (self.words == LATENCY_1).then_some(LATENCY_EVERY)
     }
 }
 
@@ -53,6 +56,7 @@ pub(super) const WARM_UP: &[&str] = &["fan-in", "--qos", "1", "--seconds", "1"];
 
 /// Counted when what a broker does in its first seconds is over.
 const LATENCY_0: &[&str] = &["fan-in", "--rate", "5000", "--qos", "0", "--warm-up", "4"];
+const LATENCY_EVERY: Duration = Duration::from_micros(200);
 const LATENCY_1: &[&str] = &["fan-in", "--rate", "5000", "--qos", "1", "--warm-up", "4"];
 
 /// For one session that is away.
