@@ -56,6 +56,7 @@ pub(super) const WARM_UP: &[&str] = &["fan-in", "--qos", "1", "--seconds", "1"];
 
 /// Counted when what a broker does in its first seconds is over.
 const LATENCY_0: &[&str] = &["fan-in", "--rate", "5000", "--qos", "0", "--warm-up", "4"];
+/// 5,000 a second.
 const LATENCY_EVERY: Duration = Duration::from_micros(200);
 const LATENCY_1: &[&str] = &["fan-in", "--rate", "5000", "--qos", "1", "--warm-up", "4"];
 
