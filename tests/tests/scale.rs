@@ -1,4 +1,5 @@
-//! Does what nobody uses cost nothing? Idle connections, offline sessions, retained messages.
+//! Does what nobody uses cost nothing? Idle connections, filters that do not fit, offline sessions,
+//! retained messages.
 //!
 //! Small sizes are part of the tests; `cargo xtask scale` runs the sizes that are promised, with
 //! the program as it is released, and asserts the promises.
@@ -73,6 +74,55 @@ fn idle(broker: &Broker, client_id: &str) -> TcpStream {
     connected(broker.address(), &connect(Version::V4, client_id, true, 0, None))
 }
 
+#[test]
+fn idle_connections_cost_a_publisher_nothing() {
+    let count = sized(10_000, 1_000);
+    let (alone, among) = (Broker::start(), Broker::start());
+    let idle: Vec<TcpStream> = (0..count).map(|n| idle(&among, &format!("idle {n}"))).collect();
+    let what = format!("beside {count} idle connections");
+    let ratio = cost_ratio([&alone, &among], sized(2_000_000, 20_000), &what, |_| "load/a".into());
+    assert!(!is_full() || ratio < 1.10, "idle connections cost publishing {ratio:.2}");
+    drop(idle);
+}
+
+/// Two of three have wildcards, and all go as deep as the topics before they differ from them.
+#[test]
+fn a_million_filters_cost_a_publisher_no_more_than_a_hundredth_of_them() {
+    const EACH: usize = 1_000;
+    let clients = sized(1_000, 100);
+    let (few, many) = (Broker::start(), Broker::start());
+    let (before, began) = (resident_bytes(&many), Instant::now());
+    let all: Vec<TcpStream> = (0..clients).map(|n| filtering(&many, n, EACH)).collect();
+    let (count, took) = (clients * EACH, began.elapsed());
+    let each = resident_bytes(&many).saturating_sub(before) / count as u64;
+    println!("{count} filters in {took:?}: {each} bytes of memory each");
+    let some: Vec<_> = (0..clients / 100).map(|n| filtering(&few, n, EACH)).collect();
+    let topic = |n: usize| format!("plant/{}/line/{}", n % 1_000, n / 1_000 % 10);
+    let what = format!("beside {count} filters");
+    let ratio = cost_ratio([&few, &many], sized(2_000_000, 20_000), &what, topic);
+    assert!(!is_full() || ratio < 1.25, "filters cost publishing {ratio:.2}");
+    drop((all, some));
+}
+
+/// A client with so many filters, of which none fits a topic of that test.
+fn filtering(broker: &Broker, n: usize, count: usize) -> TcpStream {
+    let mut stream = idle(broker, &format!("filters {n}"));
+    let filters: Vec<String> = (0..count)
+        .map(|m| match m % 3 {
+            0 => format!("plant/{n}/line/{m}/set"),
+            1 => format!("plant/+/line/{n}/{m}/#"),
+            _ => format!("+/{n}/+/{m}/state"),
+        })
+        .collect();
+    let filters: Vec<_> = filters.iter().map(|filter| (filter.as_str(), 0)).collect();
+    stream.write_all(&subscribe(Version::V4, 1, &filters)).expect("the broker reads");
+    // One byte of kind, two of length, two of identifier, one for each filter.
+    let mut suback = vec![0; 5 + count];
+    stream.read_exact(&mut suback).expect("SUBACK");
+    assert!(suback[0] == 0x90 && suback[5..].iter().all(|code| *code == 0), "subscribed");
+    stream
+}
+
 /// Over TLS, and with a certificate of the client.
 #[test]
 fn an_idle_connection_over_tls_costs_little_memory() {
@@ -140,7 +190,7 @@ fn leave_session(address: SocketAddr, n: usize) {
 }
 
 /// Processor time of the broker per message, in microseconds, at QoS 1.
-fn publish_cost(broker: &Broker, messages: usize) -> f64 {
+fn publish_cost(broker: &Broker, messages: usize, topic: &dyn Fn(usize) -> String) -> f64 {
     const WINDOW: usize = 500;
     let mut stream = connected(broker.address(), &connect(Version::V4, "publisher", true, 0, None));
     let payload = "x".repeat(100);
@@ -150,7 +200,8 @@ fn publish_cost(broker: &Broker, messages: usize) -> f64 {
         let mut packets = Vec::new();
         while sent < messages && sent - acknowledged < WINDOW {
             let id = u16::try_from(sent % 60_000 + 1).expect("small");
-            packets.extend(publish(Version::V4, &Publish::new("load/a", &payload, 1, id)));
+            let topic = topic(sent);
+            packets.extend(publish(Version::V4, &Publish::new(&topic, &payload, 1, id)));
             sent += 1;
         }
         stream.write_all(&packets).expect("the broker reads");
@@ -163,6 +214,26 @@ fn publish_cost(broker: &Broker, messages: usize) -> f64 {
         }
     }
     (processor_seconds(broker) - before) * 1e6 / messages as f64
+}
+
+/// How much more a message costs the second broker than the first: the median of five pairs.
+fn cost_ratio(
+    brokers: [&Broker; 2],
+    messages: usize,
+    what: &str,
+    topic: impl Fn(usize) -> String,
+) -> f64 {
+    // What a start left to be filed is filed meanwhile.
+    brokers.map(|broker| publish_cost(broker, messages, &topic));
+    let mut ratios = Vec::new();
+    for _ in 0..5 {
+        let [none, many] = brokers.map(|broker| publish_cost(broker, messages, &topic));
+        println!("a message costs {none:.2} us, {many:.2} us {what}");
+        ratios.push(many / none);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("ratio of the costs: {:.2} (median of 5 pairs)", ratios[2]);
+    ratios[2]
 }
 
 #[test]
@@ -182,20 +253,10 @@ fn sessions_that_are_away_cost_publishing_nothing_and_a_start_little() {
     let (_, present) = Wire::resume(full.address(), Version::V4, "away 7");
     assert!(present, "a session is there");
     let empty = Broker::start();
-    // What the start left to be filed is filed meanwhile.
-    for broker in [&empty, &full] {
-        publish_cost(broker, messages);
-    }
-    let mut ratios = Vec::new();
-    for _ in 0..5 {
-        let (none, many) = (publish_cost(&empty, messages), publish_cost(&full, messages));
-        println!("a message costs {none:.2} us with no session, {many:.2} us with {count}");
-        ratios.push(many / none);
-    }
-    ratios.sort_by(f64::total_cmp);
-    println!("ratio of the costs: {:.2} (median of 5 pairs)", ratios[2]);
+    let what = format!("with {count} sessions");
+    let ratio = cost_ratio([&empty, &full], messages, &what, |_| "load/a".into());
     // Small runs are too short for the clock of processor time.
-    assert!(!is_full() || ratios[2] < 1.10, "sessions that are away cost publishing {ratios:?}");
+    assert!(!is_full() || ratio < 1.10, "sessions that are away cost publishing {ratio:.2}");
 }
 
 #[test]
