@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tidewire_tests::authority::{Authority, Use};
 use tidewire_tests::broker::Broker;
 use tidewire_tests::configured::Configured;
+use tidewire_tests::program::PATIENCE;
 use tidewire_tests::secure::{Secure, Trust};
 use tidewire_tests::wire::{Publish, Version, Wire, connect, kind, publish, subscribe};
 
@@ -50,6 +51,7 @@ fn roomy() -> Broker {
 fn connected(address: SocketAddr, packet: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("the broker listens");
     stream.set_nodelay(true).expect("a live socket");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a live socket");
     stream.write_all(packet).expect("the broker reads");
     let mut connack = [0; 4];
     stream.read_exact(&mut connack).expect("CONNACK");
@@ -76,31 +78,42 @@ fn idle(broker: &Broker, client_id: &str) -> TcpStream {
 
 #[test]
 fn idle_connections_cost_a_publisher_nothing() {
-    let count = sized(10_000, 1_000);
+    let count = sized(10_000, 200);
     let (alone, among) = (Broker::start(), Broker::start());
-    let idle: Vec<TcpStream> = (0..count).map(|n| idle(&among, &format!("idle {n}"))).collect();
+    let mut idle: Vec<_> = (0..count).map(|n| idle(&among, &format!("idle {n}"))).collect();
     let what = format!("beside {count} idle connections");
     let ratio = cost_ratio([&alone, &among], sized(2_000_000, 20_000), &what, |_| "load/a".into());
     assert!(!is_full() || ratio < 1.10, "idle connections cost publishing {ratio:.2}");
-    drop(idle);
+    idle.iter_mut().for_each(is_alive);
+}
+
+fn is_alive(stream: &mut TcpStream) {
+    let mut pong = [0; 2];
+    stream.write_all(&[0xc0, 0]).expect("the broker reads");
+    stream.read_exact(&mut pong).expect("PINGRESP");
+    assert_eq!(pong, [0xd0, 0]);
 }
 
 /// Two of three have wildcards, and all go as deep as the topics before they differ from them.
 #[test]
-fn a_million_filters_cost_a_publisher_no_more_than_a_hundredth_of_them() {
+fn a_million_filters_cost_a_publisher_little_more_than_a_hundredth_of_them() {
     const EACH: usize = 1_000;
     let clients = sized(1_000, 100);
     let (few, many) = (Broker::start(), Broker::start());
+    let some: Vec<_> = (0..clients).map(|n| filtering(&few, n, EACH / 100)).collect();
     let (before, began) = (resident_bytes(&many), Instant::now());
-    let all: Vec<TcpStream> = (0..clients).map(|n| filtering(&many, n, EACH)).collect();
+    let all: Vec<_> = (0..clients).map(|n| filtering(&many, n, EACH)).collect();
     let (count, took) = (clients * EACH, began.elapsed());
     let each = resident_bytes(&many).saturating_sub(before) / count as u64;
     println!("{count} filters in {took:?}: {each} bytes of memory each");
-    let some: Vec<_> = (0..clients / 100).map(|n| filtering(&few, n, EACH)).collect();
-    let topic = |n: usize| format!("plant/{}/line/{}", n % 1_000, n / 1_000 % 10);
-    let what = format!("beside {count} filters");
-    let ratio = cost_ratio([&few, &many], sized(2_000_000, 20_000), &what, topic);
-    assert!(!is_full() || ratio < 1.25, "filters cost publishing {ratio:.2}");
+    // What fits ten thousand topics is remembered; of a million, most is forgotten before it is
+    // asked for again.
+    for (topics, lines, allowed) in [("10,000", 10, 1.25), ("1,000,000", 1_000, 2.0)] {
+        let topic = |n: usize| format!("plant/{}/line/{}", n % 1_000, n / 1_000 % lines);
+        let what = format!("beside {count} filters, on {topics} topics");
+        let ratio = cost_ratio([&few, &many], sized(1_000_000, 20_000), &what, topic);
+        assert!(!is_full() || ratio < allowed, "filters cost publishing {ratio:.2}: {what}");
+    }
     drop((all, some));
 }
 
@@ -116,10 +129,12 @@ fn filtering(broker: &Broker, n: usize, count: usize) -> TcpStream {
         .collect();
     let filters: Vec<_> = filters.iter().map(|filter| (filter.as_str(), 0)).collect();
     stream.write_all(&subscribe(Version::V4, 1, &filters)).expect("the broker reads");
-    // One byte of kind, two of length, two of identifier, one for each filter.
-    let mut suback = vec![0; 5 + count];
+    // One byte of kind, one or two of length, two of identifier, one for each filter.
+    let before = if 2 + count < 128 { 4 } else { 5 };
+    let mut suback = vec![0; before + count];
     stream.read_exact(&mut suback).expect("SUBACK");
-    assert!(suback[0] == 0x90 && suback[5..].iter().all(|code| *code == 0), "subscribed");
+    let codes = &suback[before..];
+    assert!(suback[0] == 0x90 && codes.iter().all(|code| *code == 0), "subscribed");
     stream
 }
 
@@ -224,7 +239,9 @@ fn cost_ratio(
     topic: impl Fn(usize) -> String,
 ) -> f64 {
     // What a start left to be filed is filed meanwhile.
-    brokers.map(|broker| publish_cost(broker, messages, &topic));
+    for broker in brokers {
+        publish_cost(broker, messages, &topic);
+    }
     let mut ratios = Vec::new();
     for _ in 0..5 {
         let [none, many] = brokers.map(|broker| publish_cost(broker, messages, &topic));

@@ -47,7 +47,7 @@ The commands of this workspace:
                            being Apache Kafka, and a broker of ours
   cargo xtask link-cuts [N] [MESSAGES]
                            cuts links to other MQTT brokers 30 times (or N), then counts
-  cargo xtask scale        many idle connections, offline sessions and retained messages
+  cargo xtask scale        many idle connections, filters, offline sessions and retained messages
   cargo xtask siege        attacks of every kind in full number, 100,000 wrong passwords among them,
                            and how long others wait meanwhile
   cargo xtask gate [NAME]  instructions of the hot paths, or of those with NAME in their names,

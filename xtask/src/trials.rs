@@ -49,8 +49,8 @@ fn bridge(places: &Places, kills: &str) -> Result<(), String> {
     trial(places, "bridge_apache", &[("TIDEWIRE_KILLS", kills)])
 }
 
-/// Idle connections with and without TLS, offline sessions, retained messages, and clients that
-/// publish while certificates are swapped, in the numbers that are promised.
+/// Idle connections with and without TLS, filters, offline sessions, retained messages, and clients
+/// that publish while certificates are swapped, in the numbers that are promised.
 pub(crate) fn scale(places: &Places) -> Result<(), String> {
     trial(places, "scale", &[("TIDEWIRE_SCALE", "full")])?;
     trial(places, "tls_reload", &[("TIDEWIRE_SCALE", "full")])

@@ -26,11 +26,12 @@ pub(super) fn median(places: &Places, every: Duration) -> Result<f64, String> {
     let path = places.tools().join("bare-sync");
     let is_over = AtomicBool::new(false);
     let taken = thread::scope(|scope| {
-        let generator = scope.spawn(|| stay_awake(&is_over));
         let broker = scope.spawn(|| {
             stay_on(SERVER)?;
             syncs(&path, every).map_err(|error| format!("{}: {error}", path.display()))
         });
+        // The second, for it would never end if the other could not be started.
+        let generator = scope.spawn(|| stay_awake(&is_over));
         let taken = broker.join();
         is_over.store(true, Ordering::Relaxed);
         let joined = |_| "a thread that measures panicked".to_owned();
